@@ -1,0 +1,5 @@
+"""The one family of exceptions."""
+
+
+class SymconvError(ValueError):
+    """A request that cannot be met; the text names the argument, its value and what would be valid."""

@@ -1,0 +1,103 @@
+"""Validation of what users pass: every refusal names the argument, its value and what would be valid."""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Sequence
+from typing import TypeAlias
+
+from symconv.errors import SymconvError
+
+PerAxis: TypeAlias = int | Sequence[int]
+Padding: TypeAlias = str | int | Sequence[int] | Sequence[tuple[int, int]]
+
+LARGEST = 2**31  # elements of a tensor, and any single number: indices stay in 64 bits
+
+
+def refuse(argument: str, value: object, valid: str) -> SymconvError:
+    """Return the error for an argument that is not valid."""
+    shown = repr(value)
+    if len(shown) > 80:
+        shown = shown[:77] + "..."
+    return SymconvError(f"{argument} = {shown}: must be {valid}")
+
+
+def integer(argument: str, value: object, at_least: int, valid: str) -> int:
+    """Return an integer no smaller than a bound (booleans are refused)."""
+    if isinstance(value, bool):
+        raise refuse(argument, value, valid)
+    try:
+        number = operator.index(value)  # type: ignore[arg-type]  # whatever is no integer raises
+    except TypeError:
+        raise refuse(argument, value, valid) from None
+    if not at_least <= number < LARGEST:
+        raise refuse(argument, value, valid)
+    return number
+
+
+def flag(argument: str, value: object) -> bool:
+    """Return a boolean."""
+    if not isinstance(value, bool):
+        raise refuse(argument, value, "True or False")
+    return value
+
+
+def choice(argument: str, value: object, valid: Sequence[str]) -> str:
+    """Return one of some words."""
+    if not isinstance(value, str) or value not in valid:
+        raise refuse(argument, value, "one of " + ", ".join(map(repr, valid)))
+    return value
+
+
+def shape(argument: str, value: object, lengths: Sequence[int], valid: str) -> tuple[int, ...]:
+    """Return a tensor's shape of one of some lengths, its number of elements bounded."""
+    sizes = _sequence(value)
+    if sizes is None or len(sizes) not in lengths:
+        raise refuse(argument, value, valid)
+    return bounded(argument, tuple(integer(argument, size, 1, valid) for size in sizes))
+
+
+def bounded(tensor: str, sizes: tuple[int, ...]) -> tuple[int, ...]:
+    """Return a shape whose tensor is not absurdly large."""
+    if math.prod(sizes) > LARGEST:
+        raise refuse(tensor, sizes, f"a shape of at most {LARGEST} elements")
+    return sizes
+
+
+def per_axis(argument: str, value: object, rank: int, at_least: int = 1) -> int | tuple[int, ...]:
+    """Return an int for all axes, or one per axis."""
+    kind = "positive" if at_least == 1 else "non-negative"
+    valid = f"a {kind} int, or one per spatial axis ({rank} here)"
+    sizes = _sequence(value)
+    if sizes is None:
+        return integer(argument, value, at_least, valid)
+    if len(sizes) != rank:
+        raise refuse(argument, value, valid)
+    return tuple(integer(argument, size, at_least, valid) for size in sizes)
+
+
+def padding(value: object, rank: int, words: Sequence[str]) -> Padding:
+    """Return padding as a word, an int, one per axis, or pairs (lo, hi) per axis."""
+    if isinstance(value, str):
+        return choice("padding", value, words)
+    entries = _sequence(value)
+    if entries is None or not any(_sequence(entry) for entry in entries):
+        return per_axis("padding", value, rank, at_least=0)
+    valid = f"a pair (lo, hi) of ints for each spatial axis ({rank} here)"
+    pairs = [_sequence(entry) for entry in entries]
+    if len(pairs) != rank or any(pair is None or len(pair) != 2 for pair in pairs):
+        raise refuse("padding", value, valid)
+    return tuple(
+        (integer("padding", lo, -LARGEST, valid), integer("padding", hi, -LARGEST, valid))
+        for lo, hi in (pair for pair in pairs if pair is not None)
+    )
+
+
+def spread(value: PerAxis, rank: int) -> tuple[int, ...]:
+    """Return one number per axis."""
+    return (value,) * rank if isinstance(value, int) else tuple(value)
+
+
+def _sequence(value: object) -> Sequence[object] | None:
+    return value if isinstance(value, tuple | list) else None

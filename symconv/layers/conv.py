@@ -1,0 +1,375 @@
+"""Convolution and transposed convolution over one, two or three spatial axes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from symconv.layers import arguments
+from symconv.layers.arguments import Padding, PerAxis, refuse
+from symconv.layers.layer import DTYPES, Layer
+from symconv.layers.padding import MODES, padding_steps
+from symconv.layers.window import Window, fitting, same_padding
+from symconv.notation.contraction import Access, Contraction, Program, Tensor, index
+from symconv.notation.graph import Graph
+from symconv.notation.names import POSITIONS, TAPS
+from symconv.notation.polynomial import Polynomial
+
+WORDS = ("valid", "full", "same", "same_lower")
+_INPUT = "batch, channels, then 1, 2 or 3 spatial sizes, all positive ints"
+
+
+@dataclass(frozen=True)
+class Conv(Layer):
+    """A convolution as frameworks mean it: a correlation, unless ``flip``.
+
+    ``O[n, o, p] = b[o] + Σ_{c,k} X[n, c, s·p + d·k - lo] · F[o, c, k]`` along each spatial axis;
+    arguments, weight layout ``(out, in/groups, *kernel)`` and sizes are those of PyTorch.
+
+    Parameters
+    ----------
+    input_shape
+        Batch, channels, then 1, 2 or 3 spatial sizes.
+    out_channels
+        Channels of the output; ``groups`` divides them.
+    kernel_size, stride, dilation
+        An int, or one per spatial axis.
+    padding
+        An int, one per axis, pairs ``(lo, hi)`` per axis (negative crops), ``"valid"``, ``"full"``
+        (d(K - 1) on both sides), ``"same"`` (⌈H/s⌉ outputs, the extra cell at the end: ONNX
+        SAME_UPPER) or ``"same_lower"`` (the extra cell at the start).
+    groups
+        Blocks of channels that do not see each other.
+    bias
+        Whether a bias of shape ``(out,)`` is added.
+    padding_mode
+        ``"zeros"``, ``"reflect"``, ``"replicate"`` or ``"circular"``.
+    flip
+        ``True`` rotates the filter by 180°: convolution proper.
+    dtype
+        ``"float32"`` or ``"float64"``.
+
+    Raises
+    ------
+    SymconvError
+        If an argument is not valid, or no window fits.
+    """
+
+    input_shape: tuple[int, ...]
+    out_channels: int
+    kernel_size: PerAxis
+    stride: PerAxis = 1
+    padding: Padding = 0
+    dilation: PerAxis = 1
+    groups: int = 1
+    bias: bool = True
+    padding_mode: str = "zeros"
+    flip: bool = False
+    dtype: str = "float32"
+
+    def __post_init__(self) -> None:
+        _validate(self, WORDS, MODES)
+        axes = "zyx"[-len(self.windows) :]
+        for window, axis in zip(self.windows, axes, strict=True):
+            if self.padding_mode != "zeros":
+                most = window.size - (self.padding_mode == "reflect")
+                if self.padding_mode == "replicate":
+                    most = arguments.LARGEST
+                if not (0 <= window.lo <= most and 0 <= window.hi <= most):
+                    raise refuse(
+                        "padding",
+                        self.padding,
+                        f"from 0 to {most} on axis {axis} for padding_mode={self.padding_mode!r}",
+                    )
+            if window.outputs < 1:
+                raise refuse(
+                    "kernel_size",
+                    self.kernel_size,
+                    f"small enough to fit: along axis {axis} it reaches {window.reach + 1} cells, "
+                    f"the padded input has {window.size + window.lo + window.hi}",
+                )
+        arguments.bounded("output_shape", self.output_shape)
+        arguments.bounded("weight", self.parameters["weight"])
+        arguments.bounded("padded input", self._padded_shape)
+
+    @property
+    def windows(self) -> tuple[Window, ...]:
+        """The sizes along each spatial axis."""
+        rank = len(self.input_shape) - 2
+        sizes = zip(
+            self.input_shape[2:],
+            arguments.spread(self.kernel_size, rank),
+            arguments.spread(self.stride, rank),
+            arguments.spread(self.dilation, rank),
+            strict=True,
+        )
+        return tuple(
+            Window(*axis, lo, hi, fitting(*axis, lo, hi))
+            for number, axis in enumerate(sizes)
+            for lo, hi in [_pair(self.padding, number, *axis)]
+        )
+
+    @property
+    def _padded_shape(self) -> tuple[int, ...]:
+        return self.input_shape[:2] + tuple(w.size + w.lo + w.hi for w in self.windows)
+
+    @property
+    def output_shape(self) -> tuple[int, ...]:
+        """Shape of the output."""
+        return (self.input_shape[0], self.out_channels, *(w.outputs for w in self.windows))
+
+    @property
+    def parameters(self) -> dict[str, tuple[int, ...]]:
+        """Shapes of ``weight`` and, with a bias, of ``bias``."""
+        kernel = tuple(w.kernel for w in self.windows)
+        weight = (self.out_channels, self.input_shape[1] // self.groups, *kernel)
+        return {"weight": weight} | ({"bias": (self.out_channels,)} if self.bias else {})
+
+    @property
+    def tensors(self) -> dict[str, Tensor]:
+        """``X``, ``F`` and ``b`` of the formulas."""
+        return _tensors(self)
+
+    @property
+    def graph(self) -> Graph:
+        """The padding, unless it is zeros, and the correlation with its bias."""
+        pads = [(w.lo, w.hi) for w in self.windows]
+        steps = padding_steps(self.tensors["x"], self.padding_mode, pads)
+        read = steps[-1].target if steps else self.tensors["x"]
+        offsets = [0 if steps else -w.lo for w in self.windows]
+        n, o, c = _channels(self.groups, self.out_channels, self.input_shape[1])
+        cells, taps, positions = _along_axes(self.windows, offsets, self.flip)
+        output = Tensor("O", self.output_shape)
+        correlation = Contraction(
+            target=Access(output, (n, o, *positions)),
+            factors=(
+                Access(read, (n, c, *cells)),
+                Access(self.tensors["weight"], (o, index("c"), *taps)),
+            ),
+            extents=_extents(self.windows, self.groups, self.input_shape, self.out_channels),
+        )
+        return Graph((*steps, _with_bias(correlation, self)))
+
+
+@dataclass(frozen=True)
+class ConvTranspose(Layer):
+    """A transposed convolution: ∂E/∂X of the :class:`Conv` with equal arguments.
+
+    ``O[n, o, s·p + d·k - lo] += X[n, c, p] · F[c, o, k]`` and the bias, along each spatial axis;
+    arguments, weight layout ``(in, out/groups, *kernel)`` and sizes are those of PyTorch.
+
+    Parameters
+    ----------
+    input_shape
+        Batch, channels, then 1, 2 or 3 spatial sizes.
+    out_channels
+        Channels of the output; ``groups`` divides them.
+    kernel_size, stride, dilation
+        An int, or one per spatial axis.
+    padding
+        An int, one per axis, or pairs ``(lo, hi)`` per axis: cells that the output lacks.
+    output_padding
+        An int, or one per axis, less than the larger of stride and dilation: cells added at the end.
+    groups
+        Blocks of channels that do not see each other.
+    bias
+        Whether a bias of shape ``(out,)`` is added.
+    padding_mode
+        ``"zeros"``.
+    flip
+        ``True`` rotates the filter by 180°.
+    dtype
+        ``"float32"`` or ``"float64"``.
+
+    Raises
+    ------
+    SymconvError
+        If an argument is not valid, or the output would be empty.
+    """
+
+    input_shape: tuple[int, ...]
+    out_channels: int
+    kernel_size: PerAxis
+    stride: PerAxis = 1
+    padding: Padding = 0
+    output_padding: PerAxis = 0
+    dilation: PerAxis = 1
+    groups: int = 1
+    bias: bool = True
+    padding_mode: str = "zeros"
+    flip: bool = False
+    dtype: str = "float32"
+
+    def __post_init__(self) -> None:
+        _validate(self, (), ("zeros",))
+        rank = len(self.input_shape) - 2
+        added = arguments.per_axis("output_padding", self.output_padding, rank, at_least=0)
+        object.__setattr__(self, "output_padding", added)
+        extra = arguments.spread(self.output_padding, rank)
+        for window, cells in zip(self.windows, extra, strict=True):
+            if cells >= max(window.stride, window.dilation):
+                raise refuse(
+                    "output_padding",
+                    self.output_padding,
+                    f"less than stride or dilation ({max(window.stride, window.dilation)} here)",
+                )
+            if window.size < 1:
+                raise refuse(
+                    "padding",
+                    self.padding,
+                    f"small enough to leave an output (its size would be {window.size})",
+                )
+        arguments.bounded("output_shape", self.output_shape)
+        arguments.bounded("weight", self.parameters["weight"])
+
+    @property
+    def windows(self) -> tuple[Window, ...]:
+        """The sizes along each spatial axis, of the convolution that this is ∂E/∂X of."""
+        rank = len(self.input_shape) - 2
+        sizes = zip(
+            self.input_shape[2:],
+            arguments.spread(self.kernel_size, rank),
+            arguments.spread(self.stride, rank),
+            arguments.spread(self.dilation, rank),
+            arguments.spread(self.output_padding, rank),
+            strict=True,
+        )
+        windows = []
+        for number, (positions, kernel, stride, dilation, added) in enumerate(sizes):
+            lo, hi = _pair(self.padding, number, positions, kernel, stride, dilation)
+            size = stride * (positions - 1) + dilation * (kernel - 1) + 1 + added - lo - hi
+            windows.append(Window(size, kernel, stride, dilation, lo, hi, positions))
+        return tuple(windows)
+
+    @property
+    def output_shape(self) -> tuple[int, ...]:
+        """Shape of the output."""
+        return (self.input_shape[0], self.out_channels, *(w.size for w in self.windows))
+
+    @property
+    def parameters(self) -> dict[str, tuple[int, ...]]:
+        """Shapes of ``weight`` and, with a bias, of ``bias``."""
+        kernel = tuple(w.kernel for w in self.windows)
+        weight = (self.input_shape[1], self.out_channels // self.groups, *kernel)
+        return {"weight": weight} | ({"bias": (self.out_channels,)} if self.bias else {})
+
+    @property
+    def tensors(self) -> dict[str, Tensor]:
+        """``X``, ``F`` and ``b`` of the formulas."""
+        return _tensors(self)
+
+    @property
+    def graph(self) -> Graph:
+        """The scattering sum and its bias."""
+        n, o, c = _channels(self.groups, self.out_channels, self.input_shape[1])
+        cells, taps, positions = _along_axes(self.windows, [-w.lo for w in self.windows], self.flip)
+        output = Tensor("O", self.output_shape)
+        scatter = Contraction(
+            target=Access(output, (n, o, *cells)),
+            factors=(
+                Access(self.tensors["x"], (n, c, *positions)),
+                Access(self.tensors["weight"], (c, index("o"), *taps)),
+            ),
+            extents=_extents(self.windows, self.groups, self.input_shape, self.out_channels),
+        )
+        return Graph((_with_bias(scatter, self),))
+
+
+def _validate(layer: Conv | ConvTranspose, words: tuple[str, ...], modes: tuple[str, ...]) -> None:
+    """Check and normalise the arguments that both kinds have."""
+    sizes = arguments.shape("input_shape", layer.input_shape, (3, 4, 5), _INPUT)
+    rank = len(sizes) - 2
+    groups = arguments.integer("groups", layer.groups, 1, "a positive int")
+    channels = arguments.integer("out_channels", layer.out_channels, 1, "a positive int")
+    if sizes[1] % groups or channels % groups:
+        raise refuse(
+            "groups", groups, f"a divisor of {sizes[1]} input and {channels} output channels"
+        )
+    normal: dict[str, object] = {
+        "input_shape": sizes,
+        "groups": groups,
+        "out_channels": channels,
+        "kernel_size": arguments.per_axis("kernel_size", layer.kernel_size, rank),
+        "stride": arguments.per_axis("stride", layer.stride, rank),
+        "padding": arguments.padding(layer.padding, rank, words),
+        "dilation": arguments.per_axis("dilation", layer.dilation, rank),
+        "bias": arguments.flag("bias", layer.bias),
+        "padding_mode": arguments.choice("padding_mode", layer.padding_mode, modes),
+        "flip": arguments.flag("flip", layer.flip),
+        "dtype": arguments.choice("dtype", layer.dtype, DTYPES),
+    }
+    for name, value in normal.items():
+        object.__setattr__(layer, name, value)
+
+
+def _pair(
+    padding: Padding, axis: int, size: int, kernel: int, stride: int, dilation: int
+) -> tuple[int, int]:
+    """Return the cells added before and after one axis."""
+    if isinstance(padding, str):
+        total = same_padding(size, kernel, stride, dilation)
+        return {
+            "valid": (0, 0),
+            "full": (dilation * (kernel - 1),) * 2,
+            "same": (total // 2, total - total // 2),
+            "same_lower": (total - total // 2, total // 2),
+        }[padding]
+    entry = padding if isinstance(padding, int) else padding[axis]
+    return (entry, entry) if isinstance(entry, int) else entry
+
+
+def _tensors(layer: Layer) -> dict[str, Tensor]:
+    symbols = {"weight": "F", "bias": "b"}
+    parameters = {name: Tensor(symbols[name], s) for name, s in layer.parameters.items()}
+    return {"x": Tensor("X", layer.input_shape)} | parameters
+
+
+def _channels(groups: int, out: int, channels: int) -> tuple[Polynomial, Polynomial, Polynomial]:
+    """Return the subscripts for image, output channel and input channel."""
+    n, o, c = index("n"), index("o"), index("c")
+    if groups > 1:
+        o = index("g") * (out // groups) + o
+        c = index("g") * (channels // groups) + c
+    return n, o, c
+
+
+def _along_axes(
+    windows: tuple[Window, ...], offsets: list[int], flip: bool
+) -> tuple[list[Polynomial], list[Polynomial], list[Polynomial]]:
+    """Return the subscripts of cells, taps and positions."""
+    taps = [index(name) for name in TAPS[len(windows)]]
+    positions = [index(name) for name in POSITIONS[len(windows)]]
+    cells = [
+        position * w.stride + tap * w.dilation + offset
+        for w, tap, position, offset in zip(windows, taps, positions, offsets, strict=True)
+    ]
+    if flip:
+        taps = [-tap + (w.kernel - 1) for w, tap in zip(windows, taps, strict=True)]
+    return cells, taps, positions
+
+
+def _extents(
+    windows: tuple[Window, ...], groups: int, input_shape: tuple[int, ...], out: int
+) -> tuple[tuple[str, int], ...]:
+    rank = len(windows)
+    outer = {"n": input_shape[0]} | ({"g": groups} if groups > 1 else {})
+    outer |= {"o": out // groups}
+    positions = {name: w.outputs for name, w in zip(POSITIONS[rank], windows, strict=True)}
+    taps = {name: w.kernel for name, w in zip(TAPS[rank], windows, strict=True)}
+    return tuple((outer | positions | {"c": input_shape[1] // groups} | taps).items())
+
+
+def _with_bias(contraction: Contraction, layer: Layer) -> Program:
+    """Add ``b[o]`` to every cell of an output channel."""
+    if "bias" not in layer.parameters:
+        return Program((contraction,))
+    output = contraction.target.tensor
+    positions = POSITIONS[len(output.shape) - 2]
+    n, o, *_ = (s for s in contraction.target.subscripts)
+    shown = [*n.variables, *o.variables]
+    sizes = dict(contraction.extents) | dict(zip(positions, output.shape[2:], strict=True))
+    bias = Contraction(
+        target=Access(output, (n, o, *map(index, positions))),
+        factors=(Access(layer.tensors["bias"], (o,)),),
+        extents=tuple((name, sizes[name]) for name in (*shown, *positions)),
+    )
+    return Program((contraction, bias))

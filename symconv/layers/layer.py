@@ -1,0 +1,86 @@
+"""What every layer has, and how one is rebuilt from plain data."""
+
+from __future__ import annotations
+
+import dataclasses
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import ClassVar
+
+from symconv.errors import SymconvError
+from symconv.notation.contraction import Tensor
+from symconv.notation.graph import Graph
+
+DTYPES = ("float32", "float64")
+
+
+class Layer(ABC):
+    """A layer of a convolutional network: frozen, validated at construction.
+
+    Attributes
+    ----------
+    input_shape
+        Batch, channels, then the spatial sizes.
+    dtype
+        ``"float32"`` or ``"float64"``.
+    """
+
+    kinds: ClassVar[dict[str, type[Layer]]] = {}
+    input_shape: tuple[int, ...]
+    dtype: str
+
+    def __init_subclass__(cls) -> None:
+        Layer.kinds[cls.__name__] = cls
+
+    @property
+    @abstractmethod
+    def output_shape(self) -> tuple[int, ...]:
+        """Shape of what ``forward`` returns."""
+
+    @property
+    @abstractmethod
+    def parameters(self) -> dict[str, tuple[int, ...]]:
+        """Names and shapes of the parameters, in ``forward``'s order."""
+
+    @property
+    @abstractmethod
+    def tensors(self) -> dict[str, Tensor]:
+        """The formulas' name for each of ``forward``'s inputs, in order (``x`` first)."""
+
+    @property
+    @abstractmethod
+    def graph(self) -> Graph:
+        """The layer in the language: programs that compute the output from the inputs."""
+
+    @property
+    def arguments(self) -> dict[str, object]:
+        """The arguments that rebuild the layer."""
+        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}  # type: ignore[arg-type]  # every kind is a dataclass
+
+    def as_dict(self) -> dict[str, object]:
+        """Return plain data that :func:`rebuild` takes."""
+        return {"layer": type(self).__name__, **self.arguments}
+
+
+def rebuild(data: Mapping[str, object]) -> Layer:
+    """Return the layer that plain data describes: ``layer``, its kind, and its arguments.
+
+    Raises
+    ------
+    SymconvError
+        If the kind, an argument's name or an argument's value is not valid.
+    """
+    arguments = dict(data)
+    kind = arguments.pop("layer", None)
+    if not isinstance(kind, str) or kind not in Layer.kinds:
+        raise SymconvError(f"layer = {kind!r}: must be one of {', '.join(map(repr, Layer.kinds))}")
+    cls = Layer.kinds[kind]
+    fields = dataclasses.fields(cls)  # type: ignore[arg-type]  # every kind is a dataclass
+    for name in arguments:
+        if name not in [field.name for field in fields]:
+            valid = ", ".join(field.name for field in fields)
+            raise SymconvError(f"{name}: not an argument of {kind}; its arguments are {valid}")
+    for field in fields:
+        if field.default is dataclasses.MISSING and field.name not in arguments:
+            raise SymconvError(f"{field.name}: missing, {kind} needs it")
+    return cls(**arguments)

@@ -1,0 +1,64 @@
+"""How arguments are written in the shell: axes joined by ``x``, pairs by ``:``."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+
+from symconv.errors import SymconvError
+from symconv.layers.layer import Layer
+
+_NUMBER = re.compile(r"[+-]?[0-9]{1,12}")
+
+
+def parse(option: str, text: str) -> object:
+    """Read ``3``, ``3x3``, ``0:1x2:2``, or a word (returned as it is).
+
+    Raises
+    ------
+    SymconvError
+        If the text has a digit but is none of these.
+    """
+    if not re.search("[0-9]", text):
+        return text
+    axes = [axis.split(":") for axis in text.split("x")]
+    if not all(_NUMBER.fullmatch(number) for axis in axes for number in axis):
+        raise SymconvError(
+            f"{option} {text!r}: must be numbers, axes joined by 'x', pairs by ':' (3x3, 0:1x2:2)"
+        )
+    entries = [tuple(map(int, axis)) for axis in axes]
+    flat = [entry[0] if len(entry) == 1 else entry for entry in entries]
+    return flat[0] if len(flat) == 1 and not isinstance(flat[0], tuple) else tuple(flat)
+
+
+def spell(value: object) -> str:
+    """Write a value as :func:`parse` reads it."""
+    if isinstance(value, tuple):
+        return "x".join(
+            ":".join(map(str, entry)) if isinstance(entry, tuple) else str(entry) for entry in value
+        )
+    return str(value)
+
+
+def command_name(kind: str) -> str:
+    """Return a layer's name in the shell: ``ConvTranspose`` is ``conv-transpose``."""
+    return re.sub("(?<=[a-z])(?=[A-Z])", "-", kind).lower()
+
+
+def option_name(argument: str) -> str:
+    """Return an argument's name in the shell: ``kernel_size`` is ``--kernel-size``."""
+    return "--" + argument.replace("_", "-")
+
+
+def shell_options(layer: Layer) -> list[str]:
+    """Return the words that name a layer in the shell, arguments at their defaults left out."""
+    words = [command_name(type(layer).__name__)]
+    for field in dataclasses.fields(layer):  # type: ignore[arg-type]  # every layer is a dataclass
+        value = getattr(layer, field.name)
+        if value == field.default:
+            continue
+        if isinstance(value, bool):
+            words.append(option_name(field.name) if value else "--no-" + field.name.replace("_", "-"))
+        else:
+            words += [option_name(field.name), spell(value)]
+    return words

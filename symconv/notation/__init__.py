@@ -1,0 +1,1 @@
+"""The language that every other room speaks: contractions, programs, graphs, and their meaning."""

@@ -1,0 +1,100 @@
+"""The meaning of the language, in plain loops over exact numbers; everything cleverer is compared with it."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from symconv.notation.contraction import Access, Contraction, Factor, Kronecker, Program
+from symconv.notation.graph import Elementwise, Graph
+from symconv.notation.polynomial import Polynomial
+
+Point = dict[str, int]
+Values = NDArray[Any]  # exact numbers, floats or polynomials: whatever adds and multiplies
+
+
+def evaluate(graph: Graph, tensors: Mapping[str, Values]) -> dict[str, Values]:
+    """Run a graph on arrays named as its tensors; return these and every tensor it computes."""
+    known = dict(tensors)
+    for step in graph.steps:
+        if isinstance(step, Program):
+            known[step.target.name] = _evaluate_program(step, known)
+        else:
+            known[step.target.tensor.name] = _evaluate_elementwise(step, known)
+    return known
+
+
+def _evaluate_program(program: Program, tensors: Mapping[str, Values]) -> Values:
+    start = 0 if program.contractions[0].reduce == "sum" else -np.inf
+    result = np.full(program.target.shape, start, dtype=object)
+    for contraction in program.contractions:
+        for point in points(contraction.extents):
+            cell = cell_at(contraction.target, point)
+            values = [_factor_at(factor, point, tensors) for factor in contraction.factors]
+            if cell is None:
+                continue
+            if contraction.reduce == "max":
+                result[cell] = max([result[cell], *(v for v in values if v is not None)])
+            elif None not in values:
+                result[cell] = result[cell] + contraction.coefficient * _product(values)
+    return result
+
+
+def _evaluate_elementwise(step: Elementwise, tensors: Mapping[str, Values]) -> Values:
+    import sympy
+
+    function = sympy.lambdify([name for name, _ in step.arguments], step.expression, "math")
+    result = np.full(step.target.tensor.shape, 0, dtype=object)
+    for point in points(step.extents):
+        cell = cell_at(step.target, point)
+        arguments = [
+            _factor_at(a, point, tensors) if isinstance(a, Access) else value_at(a, point)
+            for _, a in step.arguments
+        ]
+        if cell is not None:
+            result[cell] = function(*(0 if a is None else a for a in arguments))
+    return result
+
+
+def points(extents: Sequence[tuple[str, int]]) -> Iterator[Point]:
+    """Visit a box of indices in row-major order."""
+    names = [name for name, _ in extents]
+    for values in itertools.product(*(range(size) for _, size in extents)):
+        yield dict(zip(names, values, strict=True))
+
+
+def value_at(subscript: Polynomial, point: Point) -> int:
+    """Return the value of a subscript at a point."""
+    total = 0
+    for monomial, factor in subscript.terms.items():
+        for name in monomial:
+            factor = factor * point[name]
+        total += factor
+    return int(total)
+
+
+def cell_at(access: Access, point: Point) -> tuple[int, ...] | None:
+    """Return the cell of a tensor that an access means at a point, or None outside the tensor."""
+    cell = tuple(value_at(s, point) for s in access.subscripts)
+    inside = all(0 <= c < size for c, size in zip(cell, access.tensor.shape, strict=True))
+    return cell if inside else None
+
+
+def _factor_at(factor: Factor, point: Point, tensors: Mapping[str, Values]) -> Any:
+    if isinstance(factor, Access):
+        cell = cell_at(factor, point)
+        return None if cell is None else tensors[factor.tensor.name][cell]
+    if isinstance(factor, Kronecker):
+        return 1 if value_at(factor.left, point) == value_at(factor.right, point) else None
+    return 1 if factor.divisor * point[factor.name] == value_at(factor.numerator, point) else None
+
+
+def _product(values: Sequence[Any]) -> Any:
+    product: Any = 1
+    for value in values:
+        product = product * value
+    return product

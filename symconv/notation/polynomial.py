@@ -1,0 +1,126 @@
+"""Polynomials with exact coefficients: subscripts, sizes, and the values an exact check computes with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from fractions import Fraction
+from typing import TypeAlias
+
+Number: TypeAlias = int | Fraction
+Monomial: TypeAlias = tuple[str, ...]  # the variables in sorted order, repeated for powers
+
+
+class Polynomial:
+    """A polynomial in named variables, immutable and hashable.
+
+    Parameters
+    ----------
+    terms
+        Coefficient of each monomial; zeros are dropped.
+    """
+
+    __slots__ = ("terms",)
+    terms: dict[Monomial, Number]
+
+    def __init__(self, terms: Mapping[Monomial, Number]) -> None:
+        self.terms = {monomial: factor for monomial, factor in terms.items() if factor}
+
+    @staticmethod
+    def variable(name: str) -> Polynomial:
+        """Return the polynomial that is one variable."""
+        return Polynomial({(name,): 1})
+
+    @staticmethod
+    def lift(value: Polynomial | Number) -> Polynomial:
+        """Return a number as a constant polynomial, and a polynomial as it is."""
+        return value if isinstance(value, Polynomial) else Polynomial({(): value})
+
+    @property
+    def constant(self) -> Number:
+        """The term without variables."""
+        return self.terms.get((), 0)
+
+    @property
+    def variables(self) -> tuple[str, ...]:
+        """The variables that occur, in the order they were first written."""
+        return tuple(dict.fromkeys(name for monomial in self.terms for name in monomial))
+
+    def coefficient(self, name: str) -> Number:
+        """Return the factor of the monomial that is just ``name``."""
+        return self.terms.get((name,), 0)
+
+    def substitute(self, values: Mapping[str, Polynomial | Number]) -> Polynomial:
+        """Replace variables by polynomials or numbers."""
+        total = Polynomial({})
+        for monomial, factor in self.terms.items():
+            product = Polynomial.lift(factor)
+            for name in monomial:
+                product = product * values.get(name, Polynomial.variable(name))
+            total = total + product
+        return total
+
+    def derivatives(self) -> dict[str, Polynomial]:
+        """Return the derivative by every variable that occurs, in one pass over the terms."""
+        buckets: dict[str, dict[Monomial, Number]] = {}
+        for monomial, factor in self.terms.items():
+            for position, name in enumerate(monomial):
+                rest = monomial[:position] + monomial[position + 1 :]
+                bucket = buckets.setdefault(name, {})
+                bucket[rest] = bucket.get(rest, 0) + factor
+        return {name: Polynomial(bucket) for name, bucket in buckets.items()}
+
+    def __add__(self, other: Polynomial | Number) -> Polynomial:
+        if not isinstance(other, Polynomial):
+            if not other:
+                return self
+            other = Polynomial.lift(other)
+        terms = dict(self.terms)
+        for monomial, factor in other.terms.items():
+            terms[monomial] = terms.get(monomial, 0) + factor
+        return Polynomial(terms)
+
+    __radd__ = __add__
+
+    def __mul__(self, other: Polynomial | Number) -> Polynomial:
+        if not isinstance(other, Polynomial):
+            return Polynomial({m: factor * other for m, factor in self.terms.items()})
+        terms: dict[Monomial, Number] = {}
+        for left, a in self.terms.items():
+            for right, b in other.terms.items():
+                monomial = tuple(sorted(left + right))
+                terms[monomial] = terms.get(monomial, 0) + a * b
+        return Polynomial(terms)
+
+    __rmul__ = __mul__
+
+    def __neg__(self) -> Polynomial:
+        return self * -1
+
+    def __sub__(self, other: Polynomial | Number) -> Polynomial:
+        return self + (-other)
+
+    def __rsub__(self, other: Polynomial | Number) -> Polynomial:
+        return -self + other
+
+    def __truediv__(self, other: Number) -> Polynomial:
+        return self * (Fraction(1) / other)
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, int | Fraction):
+            other = Polynomial.lift(other)
+        return isinstance(other, Polynomial) and self.terms == other.terms
+
+    def __hash__(self) -> int:
+        return hash(frozenset(self.terms.items()))
+
+    def __bool__(self) -> bool:
+        return bool(self.terms)
+
+    def __int__(self) -> int:
+        if self.variables or Fraction(self.constant).denominator != 1:
+            raise TypeError(f"{self} is not an integer")
+        return int(self.constant)
+
+    def __repr__(self) -> str:
+        terms = self.terms.items()
+        return " + ".join("*".join((str(factor), *monomial)) for monomial, factor in terms) or "0"

@@ -1,0 +1,178 @@
+"""The language on paper: formulas as plain text and as LaTeX."""
+
+from __future__ import annotations
+
+import re
+from math import prod
+
+from symconv.notation.contraction import (
+    Access,
+    Contraction,
+    Factor,
+    Kronecker,
+    Program,
+    Solved,
+)
+from symconv.notation.polynomial import Polynomial
+
+
+def subscript_text(subscript: Polynomial, times: str = "·") -> str:
+    """Write a subscript as ``2·y + i - 1``, or ``2 - i``: a leading minus goes behind a constant."""
+    terms = list(subscript.terms.items())
+    if terms and terms[0][1] < 0 < subscript.constant:
+        terms.sort(key=lambda term: term[0] != ())
+    else:
+        terms.sort(key=lambda term: term[0] == ())
+    written = ""
+    for monomial, factor in terms:
+        size = [] if abs(factor) == 1 and monomial else [str(abs(factor))]
+        written += (" - " if factor < 0 else " + ") + times.join((*size, *monomial))
+    if written.startswith(" - "):
+        return "-" + written[3:]
+    return written[3:] or "0"
+
+
+def access_text(access: Access) -> str:
+    """Write an access as ``X[n, c, y + i]``."""
+    return f"{access.tensor.name}[{', '.join(map(subscript_text, access.subscripts))}]"
+
+
+def contraction_text(contraction: Contraction) -> str:
+    """Write a contraction's right side as ``Σ_{c,i} X[…] · F[…]``, with its condition if it has one."""
+    factors = [_factor_text(factor) for factor in contraction.factors if not _is_condition(factor)]
+    if contraction.coefficient != 1:
+        factors.insert(0, str(contraction.coefficient))
+    names = _shown_sums(contraction)
+    sign = "max" if contraction.reduce == "max" else "Σ"
+    body = " · ".join(factors) or "1"
+    conditions = [_factor_text(factor) for factor in contraction.factors if _is_condition(factor)]
+    where = f"   where {', '.join(conditions)}" if conditions else ""
+    return (f"{sign}_{{{','.join(names)}}} " if names else "") + body + where
+
+
+def program_text(program: Program) -> str:
+    """Write a program as ``O[…] = Σ … + Σ …``, one line for each way its target is written."""
+    lines: dict[Access, list[str]] = {}
+    for contraction in program.contractions:
+        lines.setdefault(contraction.target, []).append(contraction_text(contraction))
+    signs = _assignments(program)
+    return "\n".join(
+        f"{access_text(target)} {signs[target]} {' + '.join(sums)}" for target, sums in lines.items()
+    )
+
+
+def program_latex(program: Program) -> str:
+    """Write a program in LaTeX, the lines of an ``aligned`` environment."""
+    lines: dict[Access, list[str]] = {}
+    for contraction in program.contractions:
+        lines.setdefault(contraction.target, []).append(_contraction_latex(contraction))
+    signs = _assignments(program)
+    return " \\\\\n".join(
+        rf"{access_latex(target)} &\mathrel{{{signs[target]}}} {' + '.join(sums)}"
+        for target, sums in lines.items()
+    )
+
+
+def access_latex(access: Access) -> str:
+    """Write an access in LaTeX; a gradient's subscripts go to the tensor it is taken by."""
+    cells = ",\\,".join(subscript_text(s, "") for s in access.subscripts)
+    name = access.tensor.name
+    if name.startswith("∂E/∂"):
+        return rf"\frac{{\partial E}}{{\partial {name.removeprefix('∂E/∂')}_{{{cells}}}}}"
+    return f"{name}_{{{cells}}}"
+
+
+def _contraction_latex(contraction: Contraction) -> str:
+    names = _shown_sums(contraction)
+    factors = [_factor_latex(f) for f in contraction.factors if not _is_condition(f)]
+    conditions = [_factor_latex(f) for f in contraction.factors if _is_condition(f)]
+    below = [",".join(names)] if names else []
+    if conditions:
+        below += conditions
+    sign = r"\max" if contraction.reduce == "max" else r"\sum"
+    stacked = r" \\ ".join(below)
+    head = rf"{sign}_{{\substack{{{stacked}}}}} " if below else ""
+    return head + r" \, ".join(factors or ["1"])
+
+
+def _shown_sums(contraction: Contraction) -> list[str]:
+    """The summed indices that a reader sees: one that a condition solves for is not summed."""
+    solved = {factor.name for factor in contraction.factors if isinstance(factor, Solved)}
+    return [name for name in contraction.summed if name not in solved]
+
+
+def _is_condition(factor: Factor) -> bool:
+    return isinstance(factor, Solved)
+
+
+def _assignments(program: Program) -> dict[Access, str]:
+    """Return ``=`` for each target that is written once a cell, ``+=`` for the others."""
+    signs: dict[Access, str] = {}
+    written: list[list[set[int]]] = []
+    for contraction in program.contractions:
+        extents = dict(contraction.extents)
+        cells = [_values(s, extents) for s in contraction.target.subscripts]
+        if contraction.target not in signs:
+            again = any(all(a & b for a, b in zip(cells, other, strict=True)) for other in written)
+            scatters = prod(map(len, cells)) < prod(extents[name] for name in contraction.free)
+            signs[contraction.target] = "+=" if again or scatters else "="
+        written.append(cells)
+    return signs
+
+
+def _values(subscript: Polynomial, extents: dict[str, int]) -> set[int]:
+    values = {int(subscript.constant)}
+    for name in subscript.variables:
+        factor = int(subscript.coefficient(name))
+        values = {value + factor * k for value in values for k in range(extents[name])}
+    return values
+
+
+def _factor_text(factor: Factor) -> str:
+    if isinstance(factor, Access):
+        return access_text(factor)
+    if isinstance(factor, Kronecker):
+        return f"δ[{subscript_text(factor.left)}, {subscript_text(factor.right)}]"
+    numerator = subscript_text(factor.numerator)
+    if factor.divisor == 1:
+        return f"{factor.name} = {numerator}"
+    return (
+        f"{factor.name} = ({numerator})/{factor.divisor} and {factor.divisor} divides {numerator}"
+    )
+
+
+def _factor_latex(factor: Factor) -> str:
+    if isinstance(factor, Access):
+        return access_latex(factor)
+    if isinstance(factor, Kronecker):
+        left, right = subscript_text(factor.left, ""), subscript_text(factor.right, "")
+        return rf"\delta_{{{left},\,{right}}}"
+    numerator = subscript_text(factor.numerator, "")
+    if factor.divisor == 1:
+        return f"{factor.name} = {numerator}"
+    return rf"{factor.name} = ({numerator})/{factor.divisor},\; {factor.divisor} \mid {numerator}"
+
+
+_IN_PROSE = {
+    "∂E/∂": r"\partial E/\partial ",
+    "·": r"\cdot ",
+    "×": r"\times ",
+    "Σ": r"\sum ",
+    "δ": r"\delta ",
+    "ρ": r"\rho ",
+    "≤": r"\le ",
+    "≥": r"\ge ",
+    "⌊": r"\lfloor ",
+    "⌋": r"\rfloor ",
+    "°": r"^\circ ",
+    "⟨": r"\langle ",
+    "⟩": r"\rangle ",
+}
+
+
+def prose_latex(sentence: str) -> str:
+    """Escape a sentence for LaTeX's text mode, its mathematical signs as mathematics."""
+    escaped = re.sub(r"([#$%&_{}])", r"\\\1", sentence)
+    for sign, command in _IN_PROSE.items():
+        escaped = escaped.replace(sign, f"${command}$")
+    return escaped

@@ -1,0 +1,1 @@
+"""Which algorithm computes a program at these sizes: numbers and names, no text."""

@@ -1,0 +1,141 @@
+"""The algorithms that compute a canonical correlation, as data that a template is filled from.
+
+``positions`` from cells and taps is a sweep like the forward one; ``taps`` from cells and positions is
+one like ∂E/∂F; ``cells`` from taps and positions is ∂E/∂X before its write is solved.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from symconv.layers.padding import Piece
+from symconv.notation.correlation import Axis, Correlation
+
+
+@dataclass(frozen=True)
+class Table:
+    """Every window at once through a constant table of flat cells, then one product.
+
+    ``cells`` lists, for each channel and tap (rows) and position (columns), the flat cell of an image,
+    or the number of its cells where the window reads outside: a zero stands there.
+    """
+
+    correlation: Correlation
+    cells: tuple[tuple[int, ...], ...]
+
+
+@dataclass(frozen=True)
+class Pointwise:
+    """One tap, stride 1: a plain product without any copy."""
+
+    correlation: Correlation
+    images: int
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Copy each tap's window side by side (im2col), ``images`` at a time, then one product."""
+
+    correlation: Correlation
+    images: int
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Copy one shift for each tap of the inner axes, then one product for each tap of the first axis."""
+
+    correlation: Correlation
+    images: int
+
+
+@dataclass(frozen=True)
+class Shift:
+    """One channel in and out: multiply and add a shifted plane for each tap, in blocks of planes."""
+
+    correlation: Correlation
+    images: int
+    planes: int
+
+
+@dataclass(frozen=True)
+class Phases:
+    """A strided write solved: one plain correlation per phase of the cells, by products or by shifts.
+
+    ``correlation`` is the one whose cells are sought; ``axes`` holds the phases along each axis, whose
+    positions are these cells; ``covered`` says whether they are all of them.
+    """
+
+    correlation: Correlation
+    axes: tuple[tuple[Axis, ...], ...]
+    covered: bool
+    images: int
+    by_shifts: bool
+
+
+@dataclass(frozen=True)
+class Scatter:
+    """One product for every tap's share, then a strided addition for each tap (col2im)."""
+
+    correlation: Correlation
+    images: int
+
+
+Algorithm: TypeAlias = Table | Pointwise | Columns | Rows | Shift | Phases | Scatter
+
+
+@dataclass(frozen=True)
+class Extend:
+    """Fill a padded copy of ``source``: its interior, then what a padding mode puts around it."""
+
+    source: str
+    target: str
+    shape: tuple[int, ...]
+    axes: tuple[tuple[Piece, ...], ...]
+
+
+@dataclass(frozen=True)
+class FoldBack:
+    """The adjoint of :class:`Extend`: add what stands around the interior to where it came from."""
+
+    source: str
+    target: str
+    shape: tuple[int, ...]
+    axes: tuple[tuple[Piece, ...], ...]
+
+
+@dataclass(frozen=True)
+class Intermediate:
+    """Scratch for a result that a later stage reads."""
+
+    name: str
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class AddBias:
+    """Add one number to each channel."""
+
+    bias: str
+    target: str
+    axes: int
+
+
+@dataclass(frozen=True)
+class SumBias:
+    """Sum each channel over images and positions."""
+
+    source: str
+    target: str
+    axes: int
+
+
+Stage: TypeAlias = Algorithm | Intermediate | Extend | FoldBack | AddBias | SumBias
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """An algorithm that applies, and its estimated time in microseconds."""
+
+    algorithm: Algorithm
+    microseconds: float

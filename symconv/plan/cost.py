@@ -1,0 +1,152 @@
+"""The one cost model: microseconds that an algorithm is expected to take, on one core in float32.
+
+The rates were measured with NumPy on a server core; only their ratios matter for a choice.
+"""
+
+from __future__ import annotations
+
+from math import prod
+
+from symconv.notation.correlation import Axis, Correlation
+from symconv.plan.algorithms import (
+    Algorithm,
+    Columns,
+    Phases,
+    Pointwise,
+    Rows,
+    Scatter,
+    Shift,
+    Table,
+)
+
+CALL = 1.0  # µs for one NumPy call on small arrays
+CELL = 2.5e-4  # µs to copy, add or multiply one number in cache
+FAR = 2.0  # times slower when the numbers do not fit the cache
+RUN = 4e-3  # µs for each contiguous run of a strided copy
+TAKE = 1.5e-3  # µs to look up one number through a table
+FLOP = 1.1e-5  # µs for one multiplication and addition in a large matrix product
+NARROW = 6.0  # a product with this many rows or columns runs at half speed
+DOT = 6e-4  # µs for one multiplication and addition of a strided inner product
+CACHE = 1 << 18  # numbers that stay in the cache between two passes
+
+
+def microseconds(algorithm: Algorithm) -> float:
+    """Return the expected time of one call."""
+    c = algorithm.correlation
+    match algorithm:
+        case Table():
+            looked_up = c.batch * sum(map(len, algorithm.cells))
+            return 3 * CALL + TAKE * looked_up + _product(c, c.axes)
+        case Pointwise():
+            blocks = c.batch // algorithm.images if c.result == "taps" else 1
+            return 2 * blocks * CALL + _product(c, c.axes)
+        case Columns():
+            return _blocks(c, algorithm.images) * _columns(c, algorithm.images, c.axes)
+        case Rows():
+            return _blocks(c, algorithm.images) * _rows(c, algorithm.images)
+        case Shift():
+            blocks = _blocks(c, algorithm.images) * -(-c.groups // algorithm.planes)
+            planes = algorithm.images * algorithm.planes
+            return blocks * _shifts(c, planes, c.axes)
+        case Phases():
+            return _phases(algorithm)
+        case Scatter():
+            return _blocks(c, algorithm.images) * _scatter(c, algorithm.images)
+
+
+def _blocks(c: Correlation, images: int) -> int:
+    return c.batch // images
+
+
+def _product(c: Correlation, axes: tuple[Axis, ...]) -> float:
+    """Time of the matrix products over all images, which are slow when narrow."""
+    taps, positions = prod(a.taps for a in axes), prod(a.positions for a in axes)
+    m, k, n = c.filters, c.channels * taps, positions
+    multiplications = c.batch * c.groups * m * k * n
+    slower = (1 + NARROW / m) * (1 + NARROW / k) * (1 + NARROW / n)
+    return c.batch * c.groups * 0.3 * CALL + multiplications * FLOP * slower
+
+
+def _pass(cells: int, runs: int) -> float:
+    """Time to copy or add numbers once."""
+    return CALL + cells * CELL * (FAR if cells > CACHE else 1) + runs * RUN
+
+
+def _pad(c: Correlation, images: int, axes: tuple[Axis, ...]) -> float:
+    if all(axis.inside for axis in axes):
+        return 0.0
+    cells = images * c.groups * c.channels * prod(a.cells for a in axes)
+    return _pass(cells, cells // axes[-1].cells)
+
+
+def _columns(c: Correlation, images: int, axes: tuple[Axis, ...]) -> float:
+    taps = prod(a.taps for a in axes)
+    cells = images * c.groups * c.channels * prod(a.positions for a in axes)
+    copied = taps * _pass(cells, cells // axes[-1].positions)
+    far = FAR if cells * taps > CACHE else 1.0
+    return _pad(c, images, axes) + far * copied + _product(c, axes) * images / c.batch
+
+
+def _rows(c: Correlation, images: int) -> float:
+    first, *inner = c.axes
+    shifts = prod(a.taps for a in inner)
+    cells = images * c.groups * c.channels * first.span * prod(a.positions for a in inner)
+    copied = shifts * _pass(cells, cells // inner[-1].positions)
+    far = FAR if cells * shifts > CACHE else 1.0
+    results = images * c.groups * c.filters * prod(a.positions for a in c.axes)
+    if c.result == "taps":
+        results = c.groups * c.filters * c.channels * shifts
+    added = first.taps * (CALL + _pass(results, 1))
+    product = _product(c, c.axes) * images / c.batch
+    return _pad(c, images, c.axes) + far * copied + added + product
+
+
+def _shifts(c: Correlation, planes: int, axes: tuple[Axis, ...]) -> float:
+    taps = prod(a.taps for a in axes)
+    cells = planes * prod(a.positions for a in axes)
+    runs = cells // axes[-1].positions
+    padded = _pad(c, 1, axes) * planes / c.groups
+    if c.result == "taps":
+        return padded + taps * (3 * CALL + cells * DOT + runs * RUN)
+    return padded + 2 * taps * _pass(cells, runs)
+
+
+def _phases(algorithm: Phases) -> float:
+    """Time of all phases, taken as many times an average one."""
+    c = algorithm.correlation
+    count = prod(map(len, algorithm.axes))
+    if not count:
+        return CALL
+    phase = tuple(
+        Axis(
+            cells=axes[0].cells,
+            taps=-(-sum(a.taps for a in axes) // len(axes)),
+            positions=-(-sum(a.positions for a in axes) // len(axes)),
+            stride=1,
+            dilation=axes[0].dilation,
+            offset=0,
+        )
+        for axes in algorithm.axes
+    )
+    swapped = Correlation(
+        c.positions, c.taps, c.cells, "positions",
+        c.batch, c.groups, c.filters, c.channels, not c.taps_transposed, phase,
+    )
+    blocks = _blocks(c, algorithm.images)
+    if algorithm.by_shifts:
+        once = _shifts(swapped, algorithm.images * c.groups, phase)
+    else:
+        once = _columns(swapped, algorithm.images, phase)
+    written = algorithm.images * c.groups * c.channels * prod(a.positions for a in phase)
+    strided = _pass(written, written // phase[-1].positions) + 2e-4 * written
+    return blocks * count * (once + strided + 8 * CALL)
+
+
+def _scatter(c: Correlation, images: int) -> float:
+    taps = prod(a.taps for a in c.axes)
+    cells = images * c.groups * c.channels * prod(a.positions for a in c.axes)
+    far = FAR if cells * taps > CACHE else 1.0
+    strided = 4 * CELL * cells if c.axes[-1].stride > 1 else 0.0
+    added = taps * (far * _pass(cells, cells // c.axes[-1].positions) + strided)
+    whole = images * c.groups * c.channels * prod(a.cells for a in c.axes)
+    return added + 3 * _pass(whole, whole // c.axes[-1].cells) + _product(c, c.axes) * images / c.batch

@@ -1,0 +1,1 @@
+"""Plan to module, derivation to document: fills templates and decides nothing."""

@@ -1,0 +1,88 @@
+"""What a plan decided, and why, in words."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+from symconv.plan.algorithms import (
+    Algorithm,
+    Columns,
+    Phases,
+    Pointwise,
+    Rows,
+    Scatter,
+    Shift,
+    Table,
+)
+from symconv.plan.layer import Function, Plan
+
+
+def algorithm_name(algorithm: Algorithm) -> str:
+    """Return an algorithm's name; the two kinds of phases have one each."""
+    if isinstance(algorithm, Phases):
+        return "polyphase shifts" if algorithm.by_shifts else "polyphase products"
+    return type(algorithm).__name__.lower()
+
+
+def duration(microseconds: float) -> str:
+    """Write a time in the unit that suits it."""
+    if microseconds >= 1000:
+        return f"{_digits(microseconds / 1000)} ms"
+    return f"{_digits(microseconds)} µs"
+
+
+def _digits(number: float) -> str:
+    """Write a number to two significant digits."""
+    places = max(0, 1 - math.floor(math.log10(number)))
+    return f"{round(number, 1 - math.floor(math.log10(number))):.{places}f}"
+
+
+def choice_text(function: Function) -> str:
+    """Say which algorithm a function uses, and what the others were expected to take."""
+    if not function.candidates:
+        return "Algorithm: NumPy's own sum."
+    best, *others = function.candidates
+    text = (
+        f"Algorithm: {algorithm_name(best.algorithm)}, {_how(best.algorithm)}; "
+        f"expected {duration(best.microseconds)}"
+    )
+    rejected = ", ".join(
+        f"{algorithm_name(other.algorithm)} {duration(other.microseconds)}" for other in others
+    )
+    return f"{text} ({rejected})." if rejected else f"{text} (nothing else applies)."
+
+
+def _how(algorithm: Algorithm) -> str:
+    """Say in a few words what an algorithm does."""
+    blocks = algorithm.correlation.batch // getattr(algorithm, "images", 1)
+    in_blocks = f" in {blocks} blocks of images" if blocks > 1 else ""
+    match algorithm:
+        case Table():
+            return "one look-up of every window through a constant table, one product"
+        case Pointwise():
+            return "a plain product without a copy"
+        case Columns():
+            return f"windows copied side by side (im2col){in_blocks}, one product"
+        case Rows(correlation=c):
+            return f"one shifted copy per inner tap{in_blocks}, {c.axes[0].taps} products"
+        case Shift(planes=planes):
+            return f"one multiplication and addition per tap, {planes} planes at a time{in_blocks}"
+        case Phases(axes=axes):
+            count = math.prod(map(len, axes))
+            return f"{count} plain correlations, one per phase{in_blocks}"
+        case Scatter():
+            return f"one product{in_blocks}, a strided addition per tap (col2im)"
+
+
+def explain(plan: Plan) -> str:
+    """Return what ``symconv generate --explain`` prints: a paragraph a function."""
+    return "\n".join(
+        f"{function.name}\n    {choice_text(function)}"
+        for function in (plan.forward, *plan.gradients)
+    )
+
+
+def field_names(algorithm: Algorithm) -> tuple[str, ...]:
+    """Return the names of an algorithm's numbers."""
+    return tuple(field.name for field in dataclasses.fields(algorithm))

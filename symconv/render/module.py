@@ -1,0 +1,140 @@
+"""From a plan to the text of a module."""
+
+from __future__ import annotations
+
+import shlex
+import textwrap
+
+from symconv.layers.layer import Layer
+from symconv.layers.spelling import shell_options
+from symconv.notation.graph import Graph
+from symconv.notation.text import program_text
+from symconv.plan.layer import Array, Function, Plan
+from symconv.render.algorithms import render_constants, render_stage
+from symconv.render.environment import fill
+from symconv.render.explain import choice_text
+from symconv.render.literal import literal
+from symconv.render.syntax import shape
+
+WIDTH = 96
+_SUMMARIES = {
+    "forward": "Return O, the layer's output.",
+    "input_gradient": "Return ∂E/∂X, the gradient by the input, where grad_output = ∂E/∂O = G.",
+    "weight_gradient": "Return ∂E/∂F, the gradient by the filter, where grad_output = ∂E/∂O = G.",
+    "bias_gradient": "Return ∂E/∂b, the gradient by the bias, where grad_output = ∂E/∂O = G.",
+}
+
+
+def render_module(plan: Plan, name: str, version: str) -> str:
+    """Return the source of a standalone module: the same text for the same plan, always."""
+    functions = [plan.forward, *plan.gradients]
+    constants = [render_constants(s).rstrip("\n") for f in functions for s in f.stages]
+    rendered = [_function(function) for function in functions]
+    code = "\n".join(str(function["body"]) for function in rendered)
+    helpers = [
+        fill(f"numpy/{helper}.py.j2").rstrip("\n")
+        for helper in ("scratch", "zeros")
+        if f"_{helper}(" in code
+    ]
+    return fill(
+        "numpy/module.py.j2",
+        version=version,
+        command=shlex.join(["symconv", "generate", *shell_options(plan.layer), "--name", name]),
+        title=f"{name}: {_title(plan.layer)}.",
+        summary=_formulas(plan.layer.graph),
+        imports=_imports(code, helpers),
+        dtype=f"np.{plan.layer.dtype}",
+        layer=[(key, literal(value)) for key, value in plan.layer.as_dict().items()],
+        constants=[text for text in dict.fromkeys(constants) if text],
+        functions=rendered,
+        backward=_backward(plan),
+        helpers=helpers,
+    )
+
+
+def _title(layer: Layer) -> str:
+    sizes = " × ".join(map(str, layer.input_shape)), " × ".join(map(str, layer.output_shape))
+    return f"{type(layer).__name__} from {sizes[0]} to {sizes[1]} ({layer.dtype})"
+
+
+def _imports(code: str, helpers: list[str]) -> list[str]:
+    return [
+        *(["import math"] if any("math." in helper for helper in helpers) else []),
+        "import threading",
+        *(["from itertools import product"] if "product(" in code else []),
+        "from typing import Any",
+    ]
+
+
+def _formulas(graph: Graph) -> list[str]:
+    """Write the formulas of a function, too long ones folded."""
+    lines = []
+    for step in graph.steps:
+        for line in program_text(step).splitlines():  # type: ignore[arg-type]  # a layer's steps are programs
+            lines += textwrap.wrap(
+                line, WIDTH - 4, subsequent_indent="        ", break_long_words=False
+            )
+    return lines
+
+
+def _function(function: Function) -> dict[str, object]:
+    names = [array.name for array in function.inputs]
+    body = "".join(render_stage(stage, function.name) for stage in function.stages)
+    choice = textwrap.wrap(choice_text(function), WIDTH - 4)
+    return {
+        "name": function.name,
+        "summary": _SUMMARIES[function.name],
+        "notes": textwrap.indent("\n".join([*_formulas(function.formula), "", *choice]), "    "),
+        "signature": _signature(
+            function.name, [*_annotated(names), "*", "out: Array | None = None"], "Array"
+        ),
+        "inputs": ", ".join(names),
+        "checks": [(array.name, shape(array.shape)) for array in function.inputs],
+        "result": function.result.name,
+        "result_shape": shape(function.result.shape),
+        "body": textwrap.indent(body, "    ").rstrip("\n"),
+    }
+
+
+def _annotated(names: list[str]) -> list[str]:
+    return [f"{name}: Array" for name in names]
+
+
+def _signature(name: str, parameters: list[str], returned: str) -> str:
+    """Write a function's head on one line, or, where that is too long, its parameters on one."""
+    line = f"def {name}({', '.join(parameters)}) -> {returned}:"
+    if len(line) <= WIDTH:
+        return line
+    return f"def {name}(\n    {', '.join(parameters)}\n) -> {returned}:"
+
+
+def _backward(plan: Plan) -> dict[str, object]:
+    output = Array("grad_output", plan.layer.output_shape)
+    inputs = [output, *plan.forward.inputs]
+    names = [array.name for array in inputs]
+    results = [function.result.name for function in plan.gradients]
+    gradients = [
+        {
+            "function": function.name,
+            "inputs": ", ".join(array.name for array in function.inputs),
+            "result": function.result.name,
+            "out": f"out_{function.result.name}",
+            "shape": shape(function.result.shape),
+            "apart": ", ".join(names + results[:number]),
+        }
+        for number, function in enumerate(plan.gradients)
+    ]
+    return {
+        "signature": _signature(
+            "backward",
+            [*_annotated(names), "*", "out: tuple[Array, ...] | None = None"],
+            "tuple[Array, ...]",
+        ),
+        "results": ", ".join(results),
+        "by": ", ".join(names[1:]),
+        "outs": ", ".join(str(gradient["out"]) for gradient in gradients),
+        "nones": ", ".join(["None"] * len(results)),
+        "checks": [(array.name, shape(array.shape)) for array in inputs],
+        "gradients": gradients,
+        "returned": ", ".join(results),
+    }
