@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from symconv.layers import arguments
 from symconv.layers.arguments import Padding, PerAxis, refuse
@@ -274,7 +275,34 @@ class ConvTranspose(Layer):
         return Graph((_with_bias(scatter, self),))
 
 
-def _validate(layer: Conv | ConvTranspose, words: tuple[str, ...], modes: tuple[str, ...]) -> None:
+ConvLayer: TypeAlias = Conv | ConvTranspose
+
+
+def along_axes(layer: ConvLayer) -> tuple[ConvLayer, ...]:
+    """Return, for each axis, the one-channel layer of one axis that has its sizes."""
+    found: list[ConvLayer] = []
+    for axis, w in enumerate(layer.windows):
+        pads = ((w.lo, w.hi),)
+        if isinstance(layer, ConvTranspose):
+            added = layer.output_padding
+            extra = added if isinstance(added, int) else added[axis]
+            found.append(
+                ConvTranspose(
+                    (1, 1, w.outputs), 1, w.kernel, w.stride, pads, extra, w.dilation,
+                    bias=False, flip=layer.flip,
+                )
+            )
+        else:
+            found.append(
+                Conv(
+                    (1, 1, w.size), 1, w.kernel, w.stride, pads, w.dilation,
+                    bias=False, flip=layer.flip, padding_mode=layer.padding_mode,
+                )
+            )
+    return tuple(found)
+
+
+def _validate(layer: ConvLayer, words: tuple[str, ...], modes: tuple[str, ...]) -> None:
     """Check and normalise the arguments that both kinds have."""
     sizes = arguments.shape("input_shape", layer.input_shape, (3, 4, 5), _INPUT)
     rank = len(sizes) - 2

@@ -8,41 +8,74 @@ import numpy as np
 from numpy.typing import NDArray
 
 from symconv.notation.contraction import Access, Contraction, Kronecker, Program, Solved
+from symconv.notation.graph import Graph
 from symconv.notation.polynomial import Polynomial
 
 Table = NDArray[np.int64]  # a row a term: the cell written, then the cell of each tensor read
+Columns = dict[str, NDArray[np.int64]]  # the same by the tensor's name; "" is the cell written
 
 
-def term_count(program: Program) -> int:
-    """Return the number of points that a program visits."""
-    return sum(prod(size for _, size in c.extents) for c in program.contractions)
+def term_count(graph: Graph) -> int:
+    """Return the number of points that a graph's largest step visits."""
+    return max(
+        sum(prod(size for _, size in c.extents) for c in step.contractions)
+        for step in _programs(graph)
+    )
 
 
-def monomials(program: Program) -> Table:
-    """Return every term of a program, sorted: its target's cell and the cells it reads, flat.
+def monomials(graph: Graph) -> Table:
+    """Return every term of what a graph of programs computes, sorted.
 
-    The tensors read stand in the order of their names, so that two programs are equal for all tensors
-    if and only if their tables are. Every coefficient must be 1.
+    A row holds the output's cell and the cells of the graph's inputs, flat, in the order of their
+    names: two graphs are equal for all tensors if and only if their tables are. Coefficients are 1.
     """
-    rows = np.concatenate([_terms(c) for c in program.contractions])
+    columns: dict[str, Columns] = {}
+    for step in _programs(graph):
+        parts = [_joined(_terms(c), columns) for c in step.contractions]
+        columns[step.target.name] = {
+            name: np.concatenate([part[name] for part in parts]) for name in parts[0]
+        }
+    last = columns[graph.output.name]
+    rows = np.stack([last[""], *(last[name] for name in sorted(last) if name)], axis=1)
     return rows[np.lexsort(rows.T[::-1])]
 
 
-def equal(left: Program, right: Program) -> bool:
-    """Whether two programs are the same polynomials, cell by cell."""
-    return left.target.shape == right.target.shape and np.array_equal(
+def equal(left: Graph, right: Graph) -> bool:
+    """Whether two graphs compute the same polynomials, cell by cell."""
+    return left.output.shape == right.output.shape and np.array_equal(
         monomials(left), monomials(right)
     )
 
 
-def _terms(contraction: Contraction) -> Table:
+def _programs(graph: Graph) -> list[Program]:
+    programs = [step for step in graph.steps if isinstance(step, Program)]
+    if len(programs) != len(graph.steps):
+        raise TypeError("an elementwise step has no table of terms")
+    return programs
+
+
+def _joined(terms: Columns, known: dict[str, Columns]) -> Columns:
+    """Replace each read of a tensor that an earlier step computed by the terms of that step."""
+    for name in [name for name in terms if name in known]:
+        inner = known[name]
+        order = np.argsort(inner[""], kind="stable")
+        cells = inner[""][order]
+        first = np.searchsorted(cells, terms[name], "left")
+        count = np.searchsorted(cells, terms[name], "right") - first
+        outer = np.repeat(np.arange(len(count)), count)
+        within = np.arange(len(outer)) - np.repeat(np.cumsum(count) - count, count)
+        rows = order[first[outer] + within]
+        joined = {other: column[outer] for other, column in terms.items() if other != name}
+        terms = joined | {leaf: column[rows] for leaf, column in inner.items() if leaf}
+    return terms
+
+
+def _terms(contraction: Contraction) -> Columns:
     if contraction.coefficient != 1:
         raise ValueError("a table of terms counts them: every coefficient must be 1")
     sizes = [size for _, size in contraction.extents]
     grids = np.unravel_index(np.arange(prod(sizes)), sizes)
     points = dict(zip((name for name, _ in contraction.extents), grids, strict=True))
-    reads = sorted(contraction.reads, key=lambda read: read.tensor.name)
-
     count = prod(sizes)
     inside = np.ones(count, bool)
     for factor in contraction.factors:
@@ -52,12 +85,11 @@ def _terms(contraction: Contraction) -> Table:
             inside &= factor.divisor * points[factor.name] == _values(
                 factor.numerator, points, count
             )
-    columns = []
-    for access in (contraction.target, *reads):
-        cells, within = _cells(access, points, count)
+    columns = {}
+    for name, access in [("", contraction.target), *((r.tensor.name, r) for r in contraction.reads)]:
+        columns[name], within = _cells(access, points, count)
         inside &= within
-        columns.append(cells)
-    return np.stack(columns, axis=1)[inside]
+    return {name: column[inside] for name, column in columns.items()}
 
 
 def _cells(

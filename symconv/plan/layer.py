@@ -7,11 +7,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from math import prod
 
-from symconv.layers.layer import Layer
+from symconv.derive.forms import swapped
+from symconv.layers.conv import ConvLayer
 from symconv.layers.padding import Piece
-from symconv.notation.contraction import Contraction, Program, Tensor
+from symconv.notation.contraction import Contraction, Program
 from symconv.notation.correlation import Axis, Correlation, gather, polyphase, recognise
-from symconv.notation.graph import Graph, gradient
+from symconv.notation.graph import Graph
 from symconv.notation.names import CELLS, QUOTIENTS
 from symconv.plan.algorithms import (
     AddBias,
@@ -78,12 +79,12 @@ class Function:
 class Plan:
     """A module: the layer and its functions, ``forward`` first."""
 
-    layer: Layer
+    layer: ConvLayer
     forward: Function
     gradients: tuple[Function, ...]
 
 
-def plan_layer(layer: Layer) -> Plan:
+def plan_layer(layer: ConvLayer) -> Plan:
     """Choose how each function of a layer's module is computed."""
     inputs = [Array(name, tensor.shape) for name, tensor in layer.tensors.items()]
     output = Array("y", layer.output_shape)
@@ -94,17 +95,13 @@ def plan_layer(layer: Layer) -> Plan:
     )
 
 
-def _gradient(layer: Layer, name: str) -> Function:
+def _gradient(layer: ConvLayer, name: str) -> Function:
     """Plan the gradient by one of forward's inputs."""
-    cotangent = Tensor("G", layer.output_shape)
-    graph = gradient(layer.graph, layer.tensors[name], cotangent)
-    inputs = [Array("grad_output", cotangent.shape)]
+    inputs = [Array("grad_output", layer.output_shape)]
     others = {"x": ["weight"], "weight": ["x"], "bias": []}[name]
     inputs += [Array(other, layer.tensors[other].shape) for other in others]
     result = Array(_GRADIENTS[name], layer.tensors[name].shape)
-    if name == "weight":  # what the forward sweep pads, the filter's gradient reads padded
-        graph = Graph((*layer.graph.steps[:-1], *graph.steps))
-    return _function(_FUNCTIONS[name], inputs, result, graph)
+    return _function(_FUNCTIONS[name], inputs, result, swapped(layer, name))
 
 
 def _function(name: str, inputs: list[Array], result: Array, graph: Graph) -> Function:

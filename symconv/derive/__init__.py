@@ -1,0 +1,1 @@
+"""The chain rule as named steps: the matrix view, as on paper, and the index view, for every size."""

@@ -1,0 +1,407 @@
+"""The index view: any number of axes, channels, groups and images.
+
+Each gradient is a list of graphs, every one a rewriting of the one before; a step's check compares
+both as polynomials, exactly.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+
+from symconv.derive.forms import input_form, roles, swapped, weight_form
+from symconv.derive.steps import Check, Formula, Step
+from symconv.layers.conv import Conv, ConvLayer, ConvTranspose, along_axes
+from symconv.layers.window import Window
+from symconv.notation.contraction import (
+    Access,
+    Contraction,
+    Factor,
+    Kronecker,
+    Program,
+    Solved,
+    Tensor,
+    index,
+)
+from symconv.notation.correlation import gather, polyphase, recognise
+from symconv.notation.graph import Graph, gradient, gradient_of
+from symconv.notation.monomials import Table, equal, monomials, term_count
+from symconv.notation.names import CELLS, POSITIONS, QUOTIENTS, TAPS
+from symconv.notation.polynomial import Polynomial
+from symconv.notation.text import access_latex, access_text, program_latex, program_text
+
+Rewrite = Callable[[ConvLayer], Graph]
+
+CHECKED = 400_000  # points that a check may visit before it turns to a smaller layer
+SHOWN_PHASES = 16  # contractions of a polyphase form that are printed
+
+
+def index_steps(layer: ConvLayer) -> tuple[Step, ...]:
+    """Return the derivation of every gradient of a layer."""
+    steps = [_forward_step(layer), *_weight_steps(layer), *_input_steps(layer)]
+    if layer.bias:
+        steps.append(_bias_step(layer))
+    return tuple(steps)
+
+
+def _forward_step(layer: ConvLayer) -> Step:
+    rank = len(layer.windows)
+    name = type(layer).__name__
+    sizes = Formula(
+        f"{name}: X {layer.input_shape}, F {layer.parameters['weight']}, O {layer.output_shape}",
+        rf"&\text{{{name}}}:\ X\in\mathbb{{R}}^{{{_times(layer.input_shape)}}},\ "
+        rf"F\in\mathbb{{R}}^{{{_times(layer.parameters['weight'])}}},\ "
+        rf"O\in\mathbb{{R}}^{{{_times(layer.output_shape)}}}",
+    )
+    fits = all(0 <= w.remainder < max(w.stride, w.dilation) for w in layer.windows)
+    if isinstance(layer, Conv):
+        fits = all(0 <= w.remainder < w.stride for w in layer.windows)
+    remainders = ", ".join(
+        f"r = {w.remainder} along {axis}" for w, axis in zip(layer.windows, POSITIONS[rank], strict=True)
+    )
+    return Step(
+        "forward sum",
+        sizes,
+        _formula(layer.graph),
+        "reads outside a tensor are zero, writes outside the result are dropped",
+        Check(f"every window fits, and what is left over is too little for one ({remainders})", fits),
+    )
+
+
+def _weight_steps(layer: ConvLayer) -> list[Step]:
+    steps = [_chain_rule(layer, "weight")]
+    return steps + _rewritten(
+        layer,
+        "weight",
+        [
+            ("Kronecker delta", lambda at: _with_deltas(at, "weight"),
+             "the derivative of an element by an element is 1 where they are the same, else 0"),
+            ("sifting", lambda at: swapped(at, "weight"),
+             "every δ has an index with the factor 1: it leaves one term of that index's sum"),
+            ("recognised form", weight_form, _weight_reason(layer)),
+        ],
+    )
+
+
+def _weight_reason(layer: ConvLayer) -> str:
+    cells, positions = ("X", "∂E/∂O") if isinstance(layer, Conv) else ("∂E/∂O", "X")
+    natural = [w.kernel + max(w.remainder, 0) // w.dilation for w in layer.windows]
+    return (
+        f"a correlation of {cells} with {positions}, stride and dilation exchanged: stride "
+        f"{_axes([w.dilation for w in layer.windows])}, dilation "
+        f"{_axes([w.stride for w in layer.windows])}; its natural size {_axes(natural)} is "
+        f"cropped to {_axes([w.kernel for w in layer.windows])}"
+    )
+
+
+def _input_steps(layer: ConvLayer) -> list[Step]:
+    steps = [_chain_rule(layer, "x")]
+    deltas: tuple[str, Rewrite, str] = (
+        "Kronecker delta", lambda at: _with_deltas(at, "x"),
+        "the derivative of an element by an element is 1 where they are the same, else 0",
+    )
+    if isinstance(layer, ConvTranspose):
+        return steps + _rewritten(
+            layer,
+            "x",
+            [
+                deltas,
+                ("sifting", lambda at: swapped(at, "x"),
+                 "every δ has an index with the factor 1: it leaves one term of that index's sum"),
+                ("recognised form", input_form,
+                 "a correlation of ∂E/∂O with F, with the stride, dilation and padding of the layer"),
+            ],
+        )
+    strided = any(w.stride > 1 for w in layer.windows)
+    rewrites: list[tuple[str, Rewrite, str]] = [
+        deltas,
+        ("sifting", _channels_sifted,
+         "the δ of image and channel each leave one term; those along the axes remain"),
+        ("substitution", _substituted,
+         "along each axis the δ is solved for the position; it has one where the stride divides"
+         if strided else "along each axis the δ is solved for the position"),
+    ]
+    if strided:
+        rewrites.append(
+            ("polyphase form", _polyphase,
+             "the cells are split by their residue modulo the stride: in each phase the condition "
+             "holds for every s/g-th tap or for none (g = gcd(s, d)); phases are disjoint and cover")
+        )
+    pads = [f"({w.reach - w.lo}, {w.reach - w.hi + w.remainder})" for w in _read_windows(layer)]
+    rewrites.append(
+        ("recognised form", input_form,
+         "the full convolution: ∂E/∂O stuffed with zeros to "
+         f"{_axes([w.stride * (w.outputs - 1) + 1 for w in layer.windows])} cells, padded by "
+         f"{' and '.join(pads)}, with the filter rotated by 180°")
+    )
+    steps += _rewritten(layer, "x", rewrites)
+    if len(layer.graph.steps) > 1:
+        steps.append(_fold_back_step(layer, steps[-1].after))
+    return steps
+
+
+def _fold_back_step(layer: ConvLayer, before: Formula) -> Step:
+    """What padding copied outside adds its gradient to where it came from."""
+    used = _checked_layers(layer)
+    folds = [p for p in _programs(input_form(layer)) if len(p.contractions[0].reads) == 1][1:]
+    return Step(
+        "fold back",
+        before,
+        _formula(Graph(tuple(folds))),
+        f"each cell of the {layer.padding_mode} padding is a copy: its gradient is added to its source",
+        Check(
+            f"equals the derivative of Σ G·O, term by term{_where(layer, used)}",
+            all(np.array_equal(_differentiated(at, "x"), monomials(input_form(at))) for at in used),
+        ),
+    )
+
+
+def _read_windows(layer: ConvLayer) -> list[Window]:
+    return list(roles(layer).windows)
+
+
+def _bias_step(layer: ConvLayer) -> Step:
+    def agrees(at: ConvLayer) -> bool:
+        at = replace(at, bias=True)
+        table = monomials(swapped(at, "bias"))
+        return np.array_equal(table[:, 0], table[:, 1] // math.prod(at.output_shape[2:]) % at.out_channels)
+
+    used = _checked_layers(layer)
+    return Step(
+        "gradient by the bias",
+        _chain_formula(layer, "bias"),
+        _formula(swapped(layer, "bias")),
+        "an element of O contains its channel's bias once: the derivative is 1",
+        Check(f"each sum has its channel's elements of G{_where(layer, used)}", all(map(agrees, used))),
+    )
+
+
+def _chain_rule(layer: ConvLayer, name: str) -> Step:
+    """E = Σ G·O is multilinear: its derivative by an element drops that element from its terms."""
+
+    def agrees(at: ConvLayer) -> bool:
+        return np.array_equal(_differentiated(at, name), monomials(swapped(at, name)))
+
+    used = _checked_layers(layer)
+    return Step(
+        "chain rule",
+        Formula("E = E(O), G = ∂E/∂O", r"E &= E(O),\quad G = \frac{\partial E}{\partial O}"),
+        _chain_formula(layer, name),
+        f"E depends on {layer.tensors[name].name} through every element of O",
+        Check(
+            f"equals the derivative of Σ G·O, term by term{_where(layer, used)}",
+            all(map(agrees, used)),
+        ),
+    )
+
+
+def _differentiated(layer: ConvLayer, name: str) -> Table:
+    """Return the table of the derivative of Σ G·O, from the terms of O alone."""
+    graph = replace(layer, bias=False).graph
+    table = monomials(graph)
+    leaves = sorted([layer.tensors["x"].name, layer.tensors["weight"].name])
+    columns = {"G": table[:, 0]} | {leaf: table[:, 1 + at] for at, leaf in enumerate(leaves)}
+    by = layer.tensors[name].name
+    rows = np.stack([columns[by], *(columns[n] for n in sorted(columns) if n != by)], axis=1)
+    return rows[np.lexsort(rows.T[::-1])]
+
+
+def _rewritten(layer: ConvLayer, name: str, rewrites: list[tuple[str, Rewrite, str]]) -> list[Step]:
+    """Return a step for each rewriting, compared with the one before; the first with the swap."""
+    steps = []
+    used = _checked_layers(layer)
+    earlier: Rewrite = partial(swapped, name=name)
+    formula = _chain_formula(layer, name)
+    for title, rewrite, reason in rewrites:
+        passed = all(equal(earlier(at), rewrite(at)) for at in used)
+        compared = f"both sides are the same polynomials{_where(layer, used)}"
+        if rewrite is _polyphase:
+            passed = passed and all(map(_disjoint, used))
+            compared = f"the phases are disjoint and cover; {compared}"
+        after = _formula(Graph(tuple(_shown(rewrite(layer)))))
+        steps.append(Step(title, formula, after, reason, Check(compared, passed)))
+        earlier, formula = rewrite, after
+    return steps
+
+
+def _shown(graph: Graph) -> list[Program]:
+    """Return a graph's sum of products and what only stuffs; padding and folding are steps apart."""
+    return [
+        p for p in _programs(graph) if len(p.contractions[0].reads) == 2 or p.target.name.endswith("s")
+    ]
+
+
+def _disjoint(layer: ConvLayer) -> bool:
+    """Whether the phases share no cell, and leave out only cells that no tap reaches."""
+    for axis in recognise(_sum_of(swapped(layer, "x"))[0]).axes:
+        cells = [p.position_start + p.position_step * q
+                 for p in polyphase(axis) for q in range(p.positions)]
+        reached = {cell for cell, _, _ in axis.triples()}
+        if len(cells) != len(set(cells)) or not reached <= set(cells):
+            return False
+    return True
+
+
+def _programs(graph: Graph) -> list[Program]:
+    return [step for step in graph.steps if isinstance(step, Program)]
+
+
+def _sum_of(graph: Graph) -> tuple[Contraction, list[Program], list[Program]]:
+    """Return the sum of products, what comes before it and what comes after."""
+    programs = _programs(graph)
+    at = next(i for i, p in enumerate(programs) if len(p.contractions[0].reads) == 2)
+    return programs[at].contractions[0], programs[:at], programs[at + 1 :]
+
+
+def _with_deltas(layer: ConvLayer, name: str) -> Graph:
+    """Write the gradient at primed indices, a δ for each subscript of the element it is taken by."""
+    contraction, before, after = _sum_of(swapped(layer, name))
+    target = contraction.target
+    form = _delta_form(contraction, range(len(target.subscripts)), name)
+    return Graph((*before, Program((form,)), *after))
+
+
+def _channels_sifted(layer: ConvLayer) -> Graph:
+    """Leave the δ along the axes only."""
+    contraction, before, after = _sum_of(swapped(layer, "x"))
+    axes = range(2, len(contraction.target.subscripts))
+    return Graph((*before, Program((_delta_form(contraction, axes, "x"),)), *after))
+
+
+def _delta_form(contraction: Contraction, dims: range, name: str) -> Contraction:
+    """Write a contraction's target at free indices in some dimensions, tied to its subscripts by δ."""
+    target = contraction.target
+    free = _free_names(name, len(target.subscripts) - 2)
+    subscripts = list(target.subscripts)
+    deltas: list[Factor] = []
+    extents = list(contraction.extents)
+    for dim in dims:
+        deltas.append(Kronecker(target.subscripts[dim], index(free[dim])))
+        subscripts[dim] = index(free[dim])
+        extents.append((free[dim], target.tensor.shape[dim]))
+    return replace(
+        contraction,
+        target=Access(target.tensor, tuple(subscripts)),
+        factors=(*contraction.factors, *deltas),
+        extents=tuple(extents),
+    )
+
+
+def _free_names(name: str, rank: int) -> tuple[str, ...]:
+    """Return the indices of the element that a derivative is taken by."""
+    return {
+        "x": ("n'", "c'", *CELLS[rank]),
+        "weight": ("o'", "c'", *(f"{tap}'" for tap in TAPS[rank])),
+        "bias": ("o'",),
+    }[name]
+
+
+def _substituted(layer: ConvLayer) -> Graph:
+    """Solve the δ along each axis for the position."""
+    contraction, before, after = _sum_of(swapped(layer, "x"))
+    correlation = recognise(contraction)
+    rank = len(correlation.axes)
+    solved: list[Factor] = []
+    subscripts = list(contraction.target.subscripts)
+    extents = list(contraction.extents)
+    values: dict[str, Polynomial] = {}
+    for at, axis in enumerate(correlation.axes):
+        cell, position = index(CELLS[rank][at]), POSITIONS[rank][at]
+        tap = next(n for n in subscripts[2 + at].variables if n != position)
+        numerator = cell - index(tap) * axis.dilation - axis.offset
+        if axis.stride == 1:
+            values[position] = numerator
+            extents = [(n, size) for n, size in extents if n != position]
+        else:
+            solved.append(Solved(position, numerator, axis.stride))
+        subscripts[2 + at] = cell
+        extents.append((CELLS[rank][at], axis.cells))
+    factors = [f.substitute(values) if isinstance(f, Access) else f for f in contraction.factors]
+    gathered = replace(
+        contraction,
+        target=Access(contraction.target.tensor, tuple(subscripts)),
+        factors=(*factors, *solved),
+        extents=tuple(extents),
+    )
+    return Graph((*before, Program((gathered,)), *after))
+
+
+def _polyphase(layer: ConvLayer) -> Graph:
+    contraction, before, after = _sum_of(swapped(layer, "x"))
+    phases = gather(contraction, QUOTIENTS[len(layer.windows)])
+    if not phases.contractions:  # no tap reaches any cell
+        return Graph((*before, Program((contraction,)), *after))
+    return Graph((*before, phases, *after))
+
+
+def _checked_layers(layer: ConvLayer) -> tuple[ConvLayer, ...]:
+    """Return the layer itself where it is small; else one channel of each axis, and few channels."""
+    if _visits(layer) <= CHECKED:
+        return (layer,)
+    few = {"groups": min(layer.groups, 2), "bias": False}
+    per_group = [
+        min(count // layer.groups, 2) * few["groups"]
+        for count in (layer.input_shape[1], layer.out_channels)
+    ]
+    tiny = replace(
+        layer, input_shape=(min(layer.input_shape[0], 2), per_group[0], *([1] * len(layer.windows))),
+        out_channels=per_group[1], kernel_size=1, stride=1, padding=0, dilation=1,
+        groups=few["groups"], bias=False,
+        **({"output_padding": 0} if isinstance(layer, ConvTranspose) else {"padding_mode": "zeros"}),
+    )
+    return (tiny, *(at for at in along_axes(layer) if _visits(at) <= CHECKED))
+
+
+def _visits(layer: ConvLayer) -> int:
+    """Return the number of points of the largest form, that with every δ."""
+    return max(term_count(_with_deltas(layer, name)) for name in ("x", "weight"))
+
+
+def _where(layer: ConvLayer, used: tuple[ConvLayer, ...]) -> str:
+    if used == (layer,):
+        return ""
+    return ", along each axis and over a few channels"
+
+
+def _formula(graph: Graph) -> Formula:
+    """Write a graph; of many phases the first ones."""
+    texts, latex = [], []
+    for step in graph.steps:
+        assert isinstance(step, Program)  # the steps of a linear layer
+        shown, more = step, ""
+        if len(step.contractions) > SHOWN_PHASES:
+            shown = Program(step.contractions[:SHOWN_PHASES])
+            more = f"… and {len(step.contractions) - SHOWN_PHASES} more phases"
+        texts += [program_text(shown), more] if more else [program_text(shown)]
+        latex += [program_latex(shown)] + ([rf"&\text{{{more}}}".replace("…", r"\dots")] if more else [])
+    return Formula("\n".join(texts), " \\\\\n".join(latex))
+
+
+def _chain_formula(layer: ConvLayer, name: str) -> Formula:
+    by = layer.tensors[name]
+    output = Tensor("O", layer.output_shape)
+    rank = len(layer.windows)
+    outer = [index(n) for n in ("n", "o", *POSITIONS[rank])]
+    inner = tuple(map(index, _free_names(name, rank)))
+    left, read = Access(gradient_of(by), inner), Access(by, inner)
+    written = Access(output, tuple(outer))
+    cotangent = Access(Tensor("G", layer.output_shape), tuple(outer))
+    names = ",".join(("n", "o", *POSITIONS[rank]))
+    return Formula(
+        f"{access_text(left)} = Σ_{{{names}}} {access_text(cotangent)} · "
+        f"∂{access_text(written)}/∂{access_text(read)}",
+        rf"{access_latex(left)} &= \sum_{{{names}}} {access_latex(cotangent)} \, "
+        rf"\frac{{\partial {access_latex(written)}}}{{\partial {access_latex(read)}}}",
+    )
+
+
+def _times(shape: tuple[int, ...]) -> str:
+    return r" \times ".join(map(str, shape))
+
+
+def _axes(numbers: list[int]) -> str:
+    return " × ".join(map(str, numbers))

@@ -1,0 +1,167 @@
+"""Two programs claimed to be equal: compared elementwise, or factor by factor where they are large."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from itertools import product
+
+import numpy as np
+
+from symconv.errors import SymconvError
+from symconv.layers.conv import ConvLayer, along_axes
+from symconv.layers.window import Window
+from symconv.notation.contraction import Program
+from symconv.notation.evaluate import evaluate
+from symconv.notation.graph import Graph
+from symconv.notation.monomials import equal, term_count
+
+Sides = Callable[[ConvLayer], tuple[Graph, Graph]]
+
+ELEMENTWISE = 2_000_000  # points that an elementwise comparison may visit
+
+
+@dataclass(frozen=True)
+class Claim:
+    """That two sides, each a graph built from a layer, compute the same polynomials."""
+
+    statement: str
+    sides: Sides
+
+
+@dataclass(frozen=True)
+class Counterexample:
+    """The smallest layer for which a claim is false, and numbers that show it."""
+
+    layer: ConvLayer
+    text: str
+
+
+def compare(claim: Claim, layer: ConvLayer) -> tuple[bool | None, str, str]:
+    """Decide a claim for a layer: whether it holds (None: not decided), how, and what was compared."""
+    left, right = claim.sides(layer)
+    if max(term_count(left), term_count(right)) <= ELEMENTWISE:
+        count = math.prod(left.output.shape)
+        polynomials = "polynomial" if count == 1 else "polynomials"
+        return (
+            equal(left, right),
+            "elementwise",
+            f"{count} {polynomials} compared, {term_count(left)} terms in all",
+        )
+    axes = along_axes(layer)
+    if max(term_count(side) for axis in axes for side in claim.sides(axis)) > ELEMENTWISE:
+        return None, "none", f"an axis has more than {ELEMENTWISE} terms: too many to compare"
+    holds = same_channels(left, right) and all(equal(*claim.sides(axis)) for axis in axes)
+    return (
+        holds,
+        "factor by factor",
+        f"both sums are the product of their {len(axes)} axes (each compared elementwise) with the "
+        "same sum over images and channels",
+    )
+
+
+def same_channels(left: Graph, right: Graph) -> bool:
+    """Whether two graphs sum over images and channels alike, whatever they call the indices."""
+    return _channel_indices(left) == _channel_indices(right)
+
+
+def _channel_indices(graph: Graph) -> list[tuple[int, list[tuple[str, int, int]]]]:
+    """Return each image's and channel's index: its extent, and where it stands with which factor.
+
+    A tensor that is only another one moved (padded, stuffed, rotated) counts as that one.
+    """
+    origin: dict[str, str] = {graph.output.name: "output"}
+    found: dict[str, tuple[int, list[tuple[str, int, int]]]] = {}
+    for step in graph.steps:
+        for contraction in step.contractions if isinstance(step, Program) else ():
+            accesses = (contraction.target, *contraction.reads)
+            if len(accesses) == 2:
+                target, source = (access.tensor.name for access in accesses)
+                origin.setdefault(target, origin.get(source, source))
+                continue
+            for name, extent in contraction.extents:
+                places = [
+                    (origin.get(a.tensor.name, a.tensor.name), dim, int(s.coefficient(name)))
+                    for a in accesses
+                    for dim, s in enumerate(a.subscripts[:2])
+                    if name in s.variables
+                ]
+                if places:
+                    found[name] = (extent, sorted(places))
+    return sorted(found.values())
+
+
+def refute(claim: Claim, like: ConvLayer) -> Counterexample | None:
+    """Return the smallest layer with the stride, dilation and padding of ``like`` that a claim fails for.
+
+    Sizes are searched in the order of their number of products; None means that none was found,
+    which is no proof.
+    """
+    for layer in smaller_layers(like):
+        left, right = claim.sides(layer)
+        if left.output.shape != right.output.shape:
+            return Counterexample(layer, _shapes_text(left, right))
+        if max(term_count(left), term_count(right)) <= ELEMENTWISE and not equal(left, right):
+            return Counterexample(layer, _values_text(left, right))
+    return None
+
+
+def smaller_layers(like: ConvLayer) -> Iterator[ConvLayer]:
+    """Visit layers of smaller sizes and otherwise equal arguments, smallest first, then the layer."""
+    axes = [
+        sorted({(k, size) for k in range(1, min(w.kernel, 3) + 1) for size in _small_sizes(w, k, most)})
+        for w, most in zip(like.windows, like.input_shape[2:], strict=True)
+    ]
+    channels = sorted({like.groups, min(like.input_shape[1], 2 * like.groups)})
+    filters = sorted({like.groups, min(like.out_channels, 2 * like.groups)})
+    choices = [
+        (math.prod(k * size for k, size in sizes) * c * m, sizes, c, m)
+        for sizes, c, m in product(product(*axes), channels, filters)
+    ]
+    for _, sizes, c, m in sorted(choices):
+        kernel, spatial = zip(*sizes, strict=True)
+        try:
+            yield replace(
+                like, input_shape=(1, c, *spatial), out_channels=m, kernel_size=kernel, bias=False
+            )
+        except SymconvError:
+            continue  # no window fits at these sizes
+    yield like
+
+
+def _small_sizes(w: Window, kernel: int, most: int) -> Iterator[int]:
+    """Visit the sizes of an axis at which one, two or three windows begin to fit, and the next few."""
+    fits = max(1, w.dilation * (kernel - 1) + 1 - w.lo - w.hi)
+    for windows in range(3):
+        for extra in range(3):
+            size = fits + windows * w.stride + extra
+            if size <= most:
+                yield size
+    yield from range(1, min(most, 4) + 1)
+
+
+def _shapes_text(left: Graph, right: Graph) -> str:
+    return f"shape {left.output.shape}, claimed {right.output.shape}"
+
+
+def _values_text(left: Graph, right: Graph) -> str:
+    """Fill the tensors with 1, 2, 3, … and show the first cell in which the sides differ."""
+    inputs = {}
+    for graph in (left, right):
+        computed = {step.target.name for step in graph.steps if isinstance(step, Program)}
+        for step in graph.steps:
+            for contraction in step.contractions if isinstance(step, Program) else ():
+                for read in contraction.reads:
+                    if read.tensor.name not in computed:
+                        inputs[read.tensor.name] = read.tensor.shape
+    values = {
+        name: (np.arange(math.prod(shape)) + 1 + 10 * number).reshape(shape).astype(object)
+        for number, (name, shape) in enumerate(sorted(inputs.items()))
+    }
+    a = evaluate(left, values)[left.output.name]
+    b = evaluate(right, values)[right.output.name]
+    cell = next(c for c in np.ndindex(a.shape) if a[c] != b[c])
+    given = ", ".join(f"{name} = {numbers.tolist()}" for name, numbers in values.items())
+    at = ", ".join(map(str, cell))
+    return f"{left.output.name}[{at}] = {a[cell]}, claimed {b[cell]}, for {given}"

@@ -1,0 +1,348 @@
+"""The theorems about a layer, each with its negative controls: false claims that must be refuted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from symconv.derive.forms import (
+    FilterCorrelation,
+    FullConvolution,
+    filter_correlation,
+    full_convolution,
+    input_form,
+    roles,
+    strided_correlation,
+    swapped,
+    weight_form,
+)
+from symconv.layers.conv import Conv, ConvLayer, ConvTranspose
+from symconv.notation.contraction import Access, Contraction, Program, Tensor, index
+from symconv.notation.graph import Graph, gradient
+from symconv.notation.names import TAPS
+from symconv.prove.claims import Claim, Counterexample, Sides, compare, refute
+
+
+@dataclass(frozen=True)
+class Control:
+    """A false claim beside a theorem: what is wrong in it, and the numbers that refute it."""
+
+    name: str
+    counterexample: Counterexample | None
+
+    @property
+    def refuted(self) -> bool:
+        """Whether a counterexample was found."""
+        return self.counterexample is not None
+
+
+@dataclass(frozen=True)
+class Theorem:
+    """A statement about the layer and what it rests on.
+
+    ``holds`` is True, False (then ``counterexample`` has the numbers), or None: not proved.
+    """
+
+    name: str
+    statement: str
+    holds: bool | None
+    method: str
+    evidence: str
+    counterexample: Counterexample | None
+    controls: tuple[Control, ...]
+
+
+@dataclass(frozen=True)
+class Proof:
+    """All theorems about a layer."""
+
+    layer: ConvLayer
+    theorems: tuple[Theorem, ...]
+
+    @property
+    def holds(self) -> bool | None:
+        """True if every theorem holds, False if one is false, else None: one is not proved."""
+        answers = [theorem.holds for theorem in self.theorems]
+        return False if False in answers else None if None in answers else True
+
+
+def prove_layer(layer: ConvLayer) -> Proof:
+    """Decide the theorems about a layer, and show that their controls are refuted."""
+    plain = replace(layer, bias=False)  # a bias adds the same to both sides
+    decisions = [_weight(plain), _input(plain), _rotation(plain)]
+    decisions += _adjointness(plain) + _transposition(plain)
+    return Proof(layer, tuple(_decide(*decision, plain) for decision in decisions))
+
+
+def _decide(
+    name: str, claim: Claim, controls: Sequence[tuple[str, Claim]], layer: ConvLayer
+) -> Theorem:
+    holds, method, evidence = compare(claim, layer)
+    counterexample = None if holds else refute(claim, layer)
+    return Theorem(
+        name,
+        claim.statement,
+        True if holds else False if counterexample else None,
+        method,
+        evidence,
+        counterexample,
+        tuple(Control(wrong, refute(false, layer)) for wrong, false in controls),
+    )
+
+
+Decision = tuple[str, Claim, list[tuple[str, Claim]]]
+
+
+def _weight(layer: ConvLayer) -> Decision:
+    cells, positions = ("X", "∂E/∂O") if isinstance(layer, Conv) else ("∂E/∂O", "X")
+    statement = (
+        f"∂E/∂F is the correlation of {cells} with {positions}: stride d, dilation s, the same "
+        "padding, natural size K + ⌊r/d⌋ cropped to K"
+    )
+    controls = [
+        ("dilation dropped", 1, lambda a: replace(a, stride=1)),
+        ("stride dropped", 1, lambda a: replace(a, dilation=1)),
+        ("padding off by one", 0, lambda a: replace(a, lo=a.lo + 1)),
+        ("natural size not cropped", 0, lambda a: replace(a, cropped=False)),
+    ]
+    return (
+        "T1",
+        Claim(statement, lambda at: (swapped(at, "weight"), weight_form(at))),
+        [
+            (name, weight_claim(name, change))
+            for name, _, change in controls
+            if any(change(a) != a and _matters(name, a, w)
+                   for w in roles(layer).windows for a in [FilterCorrelation.of(w)])
+        ],
+    )
+
+
+def _matters(name: str, a: FilterCorrelation, w: object) -> bool:
+    return name != "natural size not cropped" or a.taps > getattr(w, "kernel", 0)
+
+
+def weight_claim(
+    name: str, change: Callable[[FilterCorrelation], FilterCorrelation]
+) -> Claim:
+    """Claim that ∂E/∂F is a correlation with changed parameters."""
+
+    def sides(layer: ConvLayer) -> tuple[Graph, Graph]:
+        parts = roles(layer)
+        axes = [change(FilterCorrelation.of(w)) for w in parts.windows]
+        wrong = filter_correlation(parts, axes)
+        return swapped(layer, "weight"), Graph((*layer.graph.steps[:-1], wrong))
+
+    return Claim(name, sides)
+
+
+def input_claim(name: str, change: Callable[[FullConvolution], FullConvolution]) -> Claim:
+    """Claim that ∂E/∂X, or what is extended to X, is a full convolution with changed parameters."""
+
+    def sides(layer: ConvLayer) -> tuple[Graph, Graph]:
+        parts = roles(layer)
+        axes = [change(FullConvolution.of(w)) for w in parts.windows]
+        right = input_form(layer)
+        truth = Graph(right.steps[:2])
+        return truth, full_convolution(parts, axes)
+
+    return Claim(name, sides)
+
+
+def _input(layer: ConvLayer) -> Decision:
+    if isinstance(layer, ConvTranspose):
+        statement = (
+            "∂E/∂X is the correlation of ∂E/∂O with F: stride s, dilation d, the same padding, "
+            "its first P outputs"
+        )
+
+        def shifted(at: ConvLayer) -> tuple[Graph, Graph]:
+            parts = roles(at)
+            windows = tuple(replace(w, lo=w.lo + 1) for w in parts.windows)
+            wrong = strided_correlation(replace(parts, windows=windows))
+            return swapped(at, "x"), Graph((wrong,))
+
+        controls = [("padding off by one", Claim("padding off by one", shifted))]
+    else:
+        statement = (
+            "∂E/∂X is the full convolution: ∂E/∂O stuffed to s(P-1)+1, padded by "
+            "(d(K-1) - lo, d(K-1) - hi + r), with the filter rotated by 180°, dilation d, stride 1"
+        )
+        if layer.padding_mode != "zeros":
+            statement += f"; then folded back, the adjoint of {layer.padding_mode} padding"
+        windows = roles(layer).windows
+        wrong: list[tuple[str, bool, Callable[[FullConvolution], FullConvolution]]] = [
+            ("filter not rotated", any(w.kernel > 1 for w in windows),
+             lambda a: replace(a, rotated=False)),
+            ("dilation dropped", any(w.dilation > 1 and w.kernel > 1 for w in windows),
+             lambda a: replace(a, dilation=1)),
+            ("stride dropped", any(w.stride > 1 for w in windows),
+             lambda a: replace(a, stuffing=1)),
+            ("padding off by one", True, lambda a: replace(a, lo=a.lo - 1, hi=a.hi + 1)),
+        ]
+        controls = [(name, input_claim(name, change)) for name, is_wrong, change in wrong if is_wrong]
+        if any(w.remainder for w in windows):
+            controls.append(("remainder dropped", remainder_claim()))
+    return (
+        "T2",
+        Claim(statement, lambda at: (swapped(at, "x"), input_form(at))),
+        controls,
+    )
+
+
+def remainder_claim() -> Claim:
+    """Claim that ∂E/∂X needs no cells for what the stride leaves over."""
+
+    def sides(layer: ConvLayer) -> tuple[Graph, Graph]:
+        parts = roles(layer)
+        axes = [
+            replace(a, hi=a.hi - w.remainder)
+            for w in parts.windows
+            for a in [FullConvolution.of(w)]
+        ]
+        return Graph(input_form(layer).steps[:2]), full_convolution(parts, axes)
+
+    return Claim("remainder dropped", sides)
+
+
+def _rotation(layer: ConvLayer) -> Decision:
+    return (
+        "T3",
+        Claim("convolution is the correlation with the filter rotated by 180°",
+              lambda at: (_flipped(at), _rotate_first(at))),
+        [("filter not rotated",
+          Claim("filter not rotated", lambda at: (_flipped(at), replace(at, flip=False).graph)))]
+        if any(w.kernel > 1 for w in layer.windows) else [],
+    )
+
+
+def _flipped(layer: ConvLayer) -> Graph:
+    return replace(layer, flip=True).graph
+
+
+def _rotate_first(layer: ConvLayer) -> Graph:
+    """Rotate the filter, then correlate with it."""
+    plain = replace(layer, flip=False)
+    weight = plain.tensors["weight"]
+    rotated = Tensor("Frot", weight.shape)
+    names = ("o", "c", *TAPS[len(layer.windows)])
+    taps = [
+        -index(name) + (size - 1)
+        for name, size in zip(names[2:], weight.shape[2:], strict=True)
+    ]
+    rotate = Program(
+        (
+            Contraction(
+                target=Access(rotated, tuple(map(index, names))),
+                factors=(Access(weight, (index("o"), index("c"), *taps)),),
+                extents=tuple(zip(names, weight.shape, strict=True)),
+            ),
+        )
+    )
+    return Graph((*plain.graph.steps[:-1], rotate, _reading(plain.graph, weight, rotated)))
+
+
+def _reading(graph: Graph, tensor: Tensor, instead: Tensor) -> Program:
+    """Return a graph's last program, one tensor it reads exchanged for another."""
+    last = graph.steps[-1]
+    assert isinstance(last, Program)  # a convolution's sum
+    return Program(
+        tuple(
+            replace(c, factors=tuple(
+                replace(f, tensor=instead) if isinstance(f, Access) and f.tensor == tensor else f
+                for f in c.factors))
+            for c in last.contractions
+        )
+    )
+
+
+def _adjointness(layer: ConvLayer) -> list[Decision]:
+    extended = "" if len(layer.graph.steps) == 1 else ", X the extended input"
+    return [
+        (
+            "T4",
+            Claim(f"⟨conv(X, F), G⟩ = ⟨{by}, ∂{by}⟩{extended}", _pairing(name, 0)),
+            [("padding off by one", Claim("padding off by one", _pairing(name, 1)))],
+        )
+        for by, name in (("X", "x"), ("F", "weight"))
+    ]
+
+
+def _pairing(name: str, error: int) -> Sides:
+    """Return the sides ⟨O, G⟩ and ⟨T, ∂E/∂T⟩, the latter's padding moved by an error."""
+
+    def sides(layer: ConvLayer) -> tuple[Graph, Graph]:
+        parts = roles(layer)
+        windows = tuple(replace(w, lo=w.lo + error, hi=w.hi - error) for w in parts.windows)
+        moved = replace(parts, windows=windows)
+        truth = _inner(Graph(layer.graph.steps[-1:]), Tensor("G", layer.output_shape))
+        if name == "weight":
+            axes = [FilterCorrelation.of(w) for w in windows]
+            return truth, _inner(Graph((filter_correlation(moved, axes),)), parts.taps)
+        if isinstance(layer, ConvTranspose):
+            return truth, _inner(Graph((strided_correlation(moved),)), parts.positions)
+        full = full_convolution(moved, [FullConvolution.of(w) for w in windows])
+        return truth, _inner(full, parts.cells)
+
+    return sides
+
+
+def _inner(graph: Graph, other: Tensor) -> Graph:
+    """Return the inner product of what a graph computes with another tensor, as one number."""
+    last = graph.steps[-1]
+    assert isinstance(last, Program)  # the sums of a convolution
+    total = Tensor("E", (1,))
+    return Graph(
+        (
+            *graph.steps[:-1],
+            Program(
+                tuple(
+                    replace(
+                        c,
+                        target=total[0],
+                        factors=(*c.factors, Access(other, c.target.subscripts)),
+                    )
+                    for c in last.contractions
+                )
+            ),
+        )
+    )
+
+
+def _transposition(layer: ConvLayer) -> list[Decision]:
+    if len(layer.graph.steps) > 1:
+        return []  # frameworks define transposed convolutions for zeros only
+    statement = "the transposed convolution is ∂E/∂X of the convolution with equal arguments"
+    if isinstance(layer, ConvTranspose):
+        statement += ", restricted to its first P outputs"
+    return [
+        (
+            "T4'",
+            Claim(statement, _transposed(0)),
+            [("padding off by one", Claim("padding off by one", _transposed(1)))],
+        )
+    ]
+
+
+def _transposed(error: int) -> Sides:
+    """Return the sides ∂E/∂X of a convolution and its transposed one, whose padding is moved."""
+
+    def sides(layer: ConvLayer) -> tuple[Graph, Graph]:
+        windows = layer.windows
+        pads = tuple((w.lo + error, w.hi - error) for w in windows)
+        if isinstance(layer, ConvTranspose):
+            x = layer.tensors["x"]
+            conv = Conv(
+                layer.output_shape, x.shape[1], layer.kernel_size, layer.stride, pads,
+                layer.dilation, layer.groups, bias=False, flip=layer.flip,
+            )
+            return layer.graph, gradient(conv.graph, conv.tensors["x"], x)
+        added = tuple(w.remainder for w in windows)
+        back = ConvTranspose(
+            layer.output_shape, layer.input_shape[1], layer.kernel_size, layer.stride, pads,
+            added, layer.dilation, layer.groups, bias=False, flip=layer.flip,
+        )
+        cotangent = Tensor("G", layer.output_shape)
+        forward = Graph((_reading(back.graph, back.tensors["x"], cotangent),))
+        return swapped(layer, "x"), forward
+
+    return sides
