@@ -2,6 +2,17 @@
 
 from symconv.errors import SymconvError
 from symconv.layers import Conv, ConvTranspose
+from symconv.verbs import Unit, check, derive, generate, prove
+from symconv.version import __version__
 
-__version__ = "0.1.0"
-__all__ = ["Conv", "ConvTranspose", "SymconvError"]
+__all__ = [
+    "Conv",
+    "ConvTranspose",
+    "SymconvError",
+    "Unit",
+    "__version__",
+    "check",
+    "derive",
+    "generate",
+    "prove",
+]

@@ -44,7 +44,7 @@ def index_steps(layer: ConvLayer) -> tuple[Step, ...]:
     """Return the derivation of every gradient of a layer."""
     steps = [_forward_step(layer), *_weight_steps(layer), *_input_steps(layer)]
     if layer.bias:
-        steps.append(_bias_step(layer))
+        steps.append(bias_step(layer))
     return tuple(steps)
 
 
@@ -164,7 +164,9 @@ def _read_windows(layer: ConvLayer) -> list[Window]:
     return list(roles(layer).windows)
 
 
-def _bias_step(layer: ConvLayer) -> Step:
+def bias_step(layer: ConvLayer) -> Step:
+    """Return the derivation of ∂E/∂b."""
+
     def agrees(at: ConvLayer) -> bool:
         at = replace(at, bias=True)
         table = monomials(swapped(at, "bias"))

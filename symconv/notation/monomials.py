@@ -29,15 +29,27 @@ def monomials(graph: Graph) -> Table:
     A row holds the output's cell and the cells of the graph's inputs, flat, in the order of their
     names: two graphs are equal for all tensors if and only if their tables are. Coefficients are 1.
     """
-    columns: dict[str, Columns] = {}
-    for step in _programs(graph):
-        parts = [_joined(_terms(c), columns) for c in step.contractions]
-        columns[step.target.name] = {
-            name: np.concatenate([part[name] for part in parts]) for name in parts[0]
-        }
-    last = columns[graph.output.name]
-    rows = np.stack([last[""], *(last[name] for name in sorted(last) if name)], axis=1)
+    tables = columns(graph)
+    names = sorted(name for name in tables[0] if name)
+    if any(set(table) != set(tables[0]) for table in tables):
+        raise ValueError("the terms read different tensors: compare them apart")
+    rows = np.concatenate(
+        [np.stack([t[""], *(t[name] for name in names)], axis=1) for t in tables]
+    )
     return rows[np.lexsort(rows.T[::-1])]
+
+
+def columns(graph: Graph) -> list[Columns]:
+    """Return the terms of a graph's output by tensor, a table for each of its last contractions."""
+    known: dict[str, Columns] = {}
+    parts: list[Columns] = []
+    for step in _programs(graph):
+        parts = [_joined(_terms(c), known) for c in step.contractions]
+        if set(parts[0]) == set(parts[-1]):  # else a bias is added, which only the last step does
+            known[step.target.name] = {
+                name: np.concatenate([part[name] for part in parts]) for name in parts[0]
+            }
+    return parts
 
 
 def equal(left: Graph, right: Graph) -> bool:
@@ -85,11 +97,11 @@ def _terms(contraction: Contraction) -> Columns:
             inside &= factor.divisor * points[factor.name] == _values(
                 factor.numerator, points, count
             )
-    columns = {}
+    found = {}
     for name, access in [("", contraction.target), *((r.tensor.name, r) for r in contraction.reads)]:
-        columns[name], within = _cells(access, points, count)
+        found[name], within = _cells(access, points, count)
         inside &= within
-    return {name: column[inside] for name, column in columns.items()}
+    return {name: column[inside] for name, column in found.items()}
 
 
 def _cells(

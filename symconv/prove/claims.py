@@ -98,19 +98,26 @@ def refute(claim: Claim, like: ConvLayer) -> Counterexample | None:
     Sizes are searched in the order of their number of products; None means that none was found,
     which is no proof.
     """
-    for layer in smaller_layers(like):
+    for layer in smaller_layers(replace(like, bias=False)):
         left, right = claim.sides(layer)
         if left.output.shape != right.output.shape:
-            return Counterexample(layer, _shapes_text(left, right))
+            return Counterexample(layer, _sizes_text(layer) + _shapes_text(left, right))
         if max(term_count(left), term_count(right)) <= ELEMENTWISE and not equal(left, right):
-            return Counterexample(layer, _values_text(left, right))
+            return Counterexample(layer, _sizes_text(layer) + _values_text(left, right))
     return None
 
 
-def smaller_layers(like: ConvLayer) -> Iterator[ConvLayer]:
-    """Visit layers of smaller sizes and otherwise equal arguments, smallest first, then the layer."""
+def smaller_layers(like: ConvLayer, kernels: int = 3) -> Iterator[ConvLayer]:
+    """Visit layers of smaller sizes and otherwise equal arguments, smallest first, then the layer.
+
+    Kernels are those up to a size; with ``kernels = 0`` only the layer's own.
+    """
     axes = [
-        sorted({(k, size) for k in range(1, min(w.kernel, 3) + 1) for size in _small_sizes(w, k, most)})
+        sorted(
+            (k, size)
+            for k in (range(1, min(w.kernel, kernels) + 1) if kernels else [w.kernel])
+            for size in set(_small_sizes(w, k, most))
+        )
         for w, most in zip(like.windows, like.input_shape[2:], strict=True)
     ]
     channels = sorted({like.groups, min(like.input_shape[1], 2 * like.groups)})
@@ -123,7 +130,7 @@ def smaller_layers(like: ConvLayer) -> Iterator[ConvLayer]:
         kernel, spatial = zip(*sizes, strict=True)
         try:
             yield replace(
-                like, input_shape=(1, c, *spatial), out_channels=m, kernel_size=kernel, bias=False
+                like, input_shape=(1, c, *spatial), out_channels=m, kernel_size=kernel
             )
         except SymconvError:
             continue  # no window fits at these sizes
@@ -139,6 +146,12 @@ def _small_sizes(w: Window, kernel: int, most: int) -> Iterator[int]:
             if size <= most:
                 yield size
     yield from range(1, min(most, 4) + 1)
+
+
+def _sizes_text(layer: ConvLayer) -> str:
+    shape = "×".join(map(str, layer.input_shape))
+    kernel = "×".join(str(w.kernel) for w in layer.windows)
+    return f"input {shape}, kernel {kernel}: "
 
 
 def _shapes_text(left: Graph, right: Graph) -> str:

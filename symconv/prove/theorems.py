@@ -96,8 +96,9 @@ Decision = tuple[str, Claim, list[tuple[str, Claim]]]
 def _weight(layer: ConvLayer) -> Decision:
     cells, positions = ("X", "∂E/∂O") if isinstance(layer, Conv) else ("∂E/∂O", "X")
     statement = (
-        f"∂E/∂F is the correlation of {cells} with {positions}: stride d, dilation s, the same "
-        "padding, natural size K + ⌊r/d⌋ cropped to K"
+        f"∂E/∂F is the correlation of {cells} with {positions}: stride d = {_numbers(layer, 'dilation')}, "
+        f"dilation s = {_numbers(layer, 'stride')}, the same padding, natural size K + ⌊r/d⌋ (r = "
+        f"{_numbers(layer, 'remainder')}) cropped to K = {_numbers(layer, 'kernel')}"
     )
     controls = [
         ("dilation dropped", 1, lambda a: replace(a, stride=1)),
@@ -119,6 +120,11 @@ def _weight(layer: ConvLayer) -> Decision:
 
 def _matters(name: str, a: FilterCorrelation, w: object) -> bool:
     return name != "natural size not cropped" or a.taps > getattr(w, "kernel", 0)
+
+
+def _numbers(layer: ConvLayer, name: str) -> str:
+    """Write one of a layer's sizes along each axis."""
+    return "×".join(str(getattr(w, name)) for w in layer.windows)
 
 
 def weight_claim(
@@ -151,8 +157,9 @@ def input_claim(name: str, change: Callable[[FullConvolution], FullConvolution])
 def _input(layer: ConvLayer) -> Decision:
     if isinstance(layer, ConvTranspose):
         statement = (
-            "∂E/∂X is the correlation of ∂E/∂O with F: stride s, dilation d, the same padding, "
-            "its first P outputs"
+            f"∂E/∂X is the correlation of ∂E/∂O with F: stride s = {_numbers(layer, 'stride')}, dilation "
+            f"d = {_numbers(layer, 'dilation')}, the same padding, its first "
+            f"P = {_numbers(layer, 'outputs')} outputs"
         )
 
         def shifted(at: ConvLayer) -> tuple[Graph, Graph]:
@@ -164,8 +171,10 @@ def _input(layer: ConvLayer) -> Decision:
         controls = [("padding off by one", Claim("padding off by one", shifted))]
     else:
         statement = (
-            "∂E/∂X is the full convolution: ∂E/∂O stuffed to s(P-1)+1, padded by "
-            "(d(K-1) - lo, d(K-1) - hi + r), with the filter rotated by 180°, dilation d, stride 1"
+            "∂E/∂X is the full convolution: ∂E/∂O stuffed to s(P-1)+1 cells "
+            f"(s = {_numbers(layer, 'stride')}), padded by (d(K-1) - lo, d(K-1) - hi + r) = "
+            f"{', '.join(str((a.lo, a.hi)) for a in map(FullConvolution.of, roles(layer).windows))}, "
+            f"with the filter rotated by 180°, dilation d = {_numbers(layer, 'dilation')}, stride 1"
         )
         if layer.padding_mode != "zeros":
             statement += f"; then folded back, the adjoint of {layer.padding_mode} padding"

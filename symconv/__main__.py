@@ -1,0 +1,5 @@
+"""``python -m symconv`` is the shell command."""
+
+from symconv.cli import main
+
+main()

@@ -1,0 +1,1 @@
+"""Runs modules and callables: exactly, on polynomials or integers, and numerically."""

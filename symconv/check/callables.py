@@ -1,0 +1,127 @@
+"""Anybody's functions: the smallest case in which they fail, and the known pitfall it matches."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from symconv.check.reference import evaluate_arrays
+from symconv.check.report import Result
+from symconv.derive.forms import swapped
+from symconv.layers.conv import ConvLayer
+from symconv.notation.contraction import Tensor
+
+from symconv.prove.claims import smaller_layers
+from symconv.prove.pitfalls import PITFALLS
+
+Array = NDArray[Any]
+Forward = Callable[..., Array]
+Backward = Callable[..., Sequence[Array]]
+
+TOLERANCE = {"float32": 1e-4, "float64": 1e-9}
+
+
+def check_callables(
+    layer: ConvLayer, forward: Forward | None, backward: Backward | None
+) -> tuple[Result, ...]:
+    """Check functions with a generated module's signatures against a layer.
+
+    They are called at the layer's own sizes, where they must work, and at smaller ones with the same
+    arguments, where a function that refuses its arguments is left in peace.
+    """
+    results = []
+    if forward is not None:
+        results.append(_check(layer, "forward", lambda inputs, g: [forward(*inputs)]))
+    if backward is not None:
+        results.append(_check(layer, "backward", lambda inputs, g: backward(g, *inputs)))
+    return tuple(results)
+
+
+Call = Callable[[list[Array], Array], Sequence[Array]]
+
+
+def _check(layer: ConvLayer, name: str, call: Call) -> Result:
+    """Run one function at growing sizes; report the first failure."""
+    for case in smaller_layers(layer, kernels=0):
+        own = case.input_shape == layer.input_shape and case.out_channels == layer.out_channels
+        values = _values(case)
+        inputs = [values[t.name].astype(layer.dtype) for t in case.tensors.values()]
+        before = [array.copy() for array in inputs]
+        try:
+            received = [np.asarray(a) for a in call(inputs, values["G"].astype(layer.dtype))]
+        except Exception as error:  # whatever a stranger's function raises is its answer
+            if own:
+                text = f"raises {type(error).__name__}: {error}"
+                return Result(name, "numeric", False, f"{text} at {_sizes(case)}")
+            continue
+        if any(not np.array_equal(a, b) for a, b in zip(inputs, before, strict=True)):
+            return Result(name, "numeric", False, f"writes to its inputs at {_sizes(case)}")
+        sweeps = ["forward"] if name == "forward" else list(case.tensors)
+        failure = _failure(case, sweeps, received, values)
+        if failure:
+            return Result(name, "numeric", False, f"{failure} Smallest failing case: {_sizes(case)}")
+    return Result(name, "numeric", True, "equals the layer's own sums at its sizes and smaller ones")
+
+
+def _failure(
+    case: ConvLayer, sweeps: list[str], received: list[Array], values: dict[str, Array]
+) -> str | None:
+    """Say how results differ from a layer's; None if they do not."""
+    if len(received) != len(sweeps):
+        return f"returns {len(received)} arrays, expected {len(sweeps)}."
+    for sweep, array in zip(sweeps, received, strict=True):
+        graph = case.graph if sweep == "forward" else swapped(case, sweep)
+        expected = evaluate_arrays(graph, values)
+        what = "O" if sweep == "forward" else f"∂E/∂{case.tensors[sweep].name}"
+        if array.shape != expected.shape:
+            text = f"{what} has shape {array.shape}, expected {expected.shape}."
+        elif not _close(array, expected, case.dtype):
+            error = np.abs(array.astype(float) - expected)
+            cell = np.unravel_index(int(np.nanargmax(np.where(np.isnan(error), np.inf, error))), error.shape)
+            at = ", ".join(map(str, map(int, cell)))
+            text = f"{what}[{at}] = {array[cell]:g}, expected {expected[cell]:g}."
+        else:
+            continue
+        return text + _pitfall(case, sweep, array, values)
+    return None
+
+
+def _pitfall(case: ConvLayer, sweep: str, received: Array, values: dict[str, Array]) -> str:
+    """Name the known wrong rule that gives exactly what was received."""
+    for pitfall in PITFALLS:
+        graph = pitfall.wrong(case) if pitfall.sweep == sweep else None
+        if graph is None or min(graph.output.shape) < 1:
+            continue
+        wrong = evaluate_arrays(graph, values)
+        if wrong.shape == received.shape and _close(received, wrong, case.dtype):
+            return f" This is a known pitfall: {pitfall.name} ({pitfall.seen})."
+    return ""
+
+
+def _close(received: Array, expected: Array, dtype: str) -> bool:
+    limit = TOLERANCE[dtype] * max(1.0, float(np.abs(expected).max(initial=0.0)))
+    return bool(np.all(np.abs(received.astype(float) - expected) <= limit))
+
+
+def _values(case: ConvLayer) -> dict[str, Array]:
+    """Return small integers for every tensor of a layer, all positions told apart."""
+    rng = np.random.default_rng(0)
+    tensors = [*case.tensors.values(), Tensor("G", case.output_shape)]
+    return {
+        t.name: rng.permutation(math.prod(t.shape)).reshape(t.shape) % 97 + 1.0 for t in tensors
+    }
+
+
+def _sizes(case: ConvLayer) -> str:
+    kernel = "x".join(str(w.kernel) for w in case.windows)
+    arguments = [f"stride={case.stride}", f"padding={case.padding}", f"dilation={case.dilation}"]
+    return (
+        f"input_shape={case.input_shape}, out_channels={case.out_channels}, kernel {kernel}, "
+        f"{', '.join(arguments)}, groups={case.groups}."
+    )
+
+

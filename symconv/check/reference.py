@@ -1,0 +1,112 @@
+"""Graphs of programs on large arrays: the plain evaluator's sums, as slices and einsum."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from symconv.notation.contraction import Access, Contraction, Program
+from symconv.notation.evaluate import Point, points
+from symconv.notation.graph import Graph
+from symconv.notation.polynomial import Polynomial
+
+Values = NDArray[np.float64]
+
+
+def evaluate_arrays(graph: Graph, tensors: Mapping[str, Values]) -> Values:
+    """Run a graph on float64 arrays: exact for integers whose sums stay below 2⁵³."""
+    known = dict(tensors)
+    for step in graph.steps:
+        assert isinstance(step, Program)  # the layers checked here are linear
+        result = np.zeros(step.target.shape)
+        for contraction in step.contractions:
+            _add(contraction, known, result)
+        known[step.target.name] = result
+    return known[graph.output.name]
+
+
+def _add(contraction: Contraction, tensors: Mapping[str, Values], result: Values) -> None:
+    """Fix indices until each subscript has one left, a slice; multiply the slices with einsum."""
+    accesses = (contraction.target, *contraction.reads)
+    extents = dict(contraction.extents)
+    fixed = _fixed(accesses, extents)
+    letters = {name: chr(ord("a") + at) for at, name in enumerate(extents)}
+    for point in points([(name, extents[name]) for name in fixed]):
+        ranges = _ranges(accesses, extents, point)
+        if ranges is None:
+            continue
+        views, labels = [], []
+        for access in accesses:
+            array = result if access is contraction.target else tensors[access.tensor.name]
+            cut = tuple(_cut(s, point, ranges) for s in access.subscripts)
+            views.append(array[cut])
+            left = [_free(s, point) for s in access.subscripts]
+            labels.append("".join(letters[name] for name in left if name))
+        target, *reads = views
+        kept = [letter for letter in labels[0] if letter in "".join(labels[1:])]
+        term = np.einsum(f"{','.join(labels[1:])}->{''.join(kept)}", *reads, optimize=True)
+        sizes = dict(zip(labels[0], target.shape, strict=True))
+        broadcast = [sizes[letter] if letter in kept else 1 for letter in labels[0]]
+        target += term.reshape(broadcast) * float(contraction.coefficient)
+
+
+def _fixed(accesses: tuple[Access, ...], extents: dict[str, int]) -> list[str]:
+    """Return the indices to loop over: of each compound subscript all but the longest one."""
+    fixed: list[str] = []
+    for access in accesses:
+        for subscript in access.subscripts:
+            names = [name for name in subscript.variables if name not in fixed]
+            names.sort(key=lambda name: extents[name])
+            fixed += names[:-1]
+    return fixed
+
+
+def _ranges(
+    accesses: tuple[Access, ...], extents: dict[str, int], point: Point
+) -> dict[str, tuple[int, int]] | None:
+    """Return the values of each other index for which every access lies inside; None if none do."""
+    ranges = {name: (0, size) for name, size in extents.items() if name not in point}
+    for access in accesses:
+        for subscript, size in zip(access.subscripts, access.tensor.shape, strict=True):
+            start, step = _progression(subscript, point)
+            name = _free(subscript, point)
+            if name is None:
+                if not 0 <= start < size:
+                    return None
+                continue
+            low, high = ranges[name]
+            first, last = sorted(((0 - start) / step, (size - 1 - start) / step))
+            ranges[name] = (max(low, math.ceil(first)), min(high, math.floor(last) + 1))
+            if ranges[name][0] >= ranges[name][1]:
+                return None
+    return ranges
+
+
+def _cut(subscript: Polynomial, point: Point, ranges: dict[str, tuple[int, int]]) -> int | slice:
+    start, step = _progression(subscript, point)
+    name = _free(subscript, point)
+    if name is None:
+        return start
+    low, high = ranges[name]
+    first, stop = start + step * low, start + step * high
+    return slice(first, stop if stop >= 0 else None, step)
+
+
+def _progression(subscript: Polynomial, point: Point) -> tuple[int, int]:
+    """Return the value of a subscript at 0 of its remaining index, and that index's factor."""
+    start = int(subscript.constant)
+    step = 0
+    for name in subscript.variables:
+        factor = int(subscript.coefficient(name))
+        if name in point:
+            start += factor * point[name]
+        else:
+            step = factor
+    return start, step
+
+
+def _free(subscript: Polynomial, point: Point) -> str | None:
+    return next((name for name in subscript.variables if name not in point), None)

@@ -1,0 +1,41 @@
+"""What a check found."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class Result:
+    """One thing that was checked.
+
+    Attributes
+    ----------
+    name
+        What was checked.
+    method
+        ``"exact"`` (polynomials, or integers whose sums are exact) or ``"numeric"``.
+    passed
+        Whether it agreed.
+    detail
+        What was compared, or how it differs.
+    """
+
+    name: str
+    method: Literal["exact", "numeric"]
+    passed: bool
+    detail: str
+
+
+@dataclass(frozen=True)
+class Report:
+    """Everything that was checked of one module or pair of functions."""
+
+    subject: str
+    results: tuple[Result, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Whether every result passed."""
+        return all(result.passed for result in self.results)

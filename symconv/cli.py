@@ -1,0 +1,385 @@
+"""The verbs, for the shell."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import re
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, cast
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
+
+from symconv import verbs
+from symconv.check.report import Report
+from symconv.derive.derivation import Derivation
+from symconv.errors import SymconvError
+from symconv.layers.conv import Conv, ConvLayer
+from symconv.layers.layer import Layer, rebuild
+from symconv.layers.spelling import command_name, option_name, parse
+from symconv.prove.theorems import Proof
+from symconv.render.document import latex_document, proof_text, text_document
+from symconv.render.explain import choice_text, explain
+from symconv.version import __version__
+
+ARTICLE = Conv((1, 1, 3, 3), out_channels=1, kernel_size=2, bias=False)
+_LAYER = "conv --input-shape 1x3x16x16 --out-channels 4 --kernel-size 3"
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run a command; bad input is one line on stderr and exit code 2."""
+    try:
+        code = symconv.main(arguments, prog_name="symconv", standalone_mode=False)
+        sys.stdout.flush()
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message())
+        code = 2
+    except (click.ClickException, SymconvError) as error:
+        message = error.format_message() if isinstance(error, click.ClickException) else str(error)
+        click.echo(f"symconv: {' '.join(message.split())}", err=True)
+        code = 2
+    except (click.exceptions.Abort, KeyboardInterrupt):
+        code = 130
+    except BrokenPipeError:  # the reader of a pipe has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 141
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+@click.group(epilog="Example: symconv demo")
+@click.version_option(__version__)
+def symconv() -> None:
+    """Derive, prove, generate and check the gradients of convolutional layers."""
+
+
+@symconv.command(epilog="Example: symconv demo")
+@click.option("--json", "as_json", is_flag=True, help="Print what was written, for programs.")
+def demo(as_json: bool) -> None:
+    """Run all four verbs on a 2×2 filter and a 3×3 input; write the files to ./symconv-demo."""
+    derivation = verbs.derive(ARTICLE)
+    proof = verbs.prove(ARTICLE)
+    unit = verbs.generate(ARTICLE, "article")
+    report = verbs.check(unit)
+    folder = Path("symconv-demo")
+    written = [unit.write(folder)]
+    for name, text in (
+        ("derivation.txt", text_document("derive", ARTICLE, derivation.text(), __version__)),
+        ("derivation.tex", latex_document(derivation, __version__)),
+        ("proof.txt", text_document("prove", ARTICLE, proof_text(proof), __version__)),
+    ):
+        verbs.write_text(folder / name, text, force=False)
+        written.append(folder / name)
+    if as_json:
+        _print_json({"written": list(map(str, written)), "passed": bool(proof.holds and report.passed)})
+        return
+    screen = _screen()
+    _title(screen, "derive: the gradients of O = X ⋆ F, from the chain rule")
+    for number, step in enumerate(derivation.steps, 1):
+        screen.print(Text(f"{number}. {step.name}", style="bold"))
+        _write(screen, "\n".join("    " + line for line in step.after.text.splitlines()))
+    _title(screen, "prove: they are a correlation and a full convolution")
+    _print_proof(screen, proof)
+    _title(screen, "generate: a NumPy module of its own, article.py")
+    source = unit.source[unit.source.index("def input_gradient") :]
+    _write(screen, source[: source.index("\n\n\ndef")])
+    _title(screen, "check: that very file, exactly and numerically")
+    _print_report(screen, report)
+    _title(screen, "written")
+    for path in written:
+        _write(screen, str(path))
+    sys.exit(0 if proof.holds and report.passed else 1)
+
+
+@symconv.group(epilog=f"Example: symconv derive {_LAYER}")
+def derive() -> None:
+    """Derive a layer's gradients from the chain rule, step by step."""
+
+
+@symconv.group(epilog=f"Example: symconv prove {_LAYER}")
+def prove() -> None:
+    """Prove what a layer's gradients are. Exit code 0: all hold, 1: one is false, 3: one is not proved."""
+
+
+@symconv.group(
+    invoke_without_command=True,
+    epilog=f"Examples: symconv generate {_LAYER} --name layer1 -o .  |  "
+    "symconv generate --config generated/symconv.toml --check",
+)
+@click.option("--config", "config", metavar="FILE", help="Generate every module that FILE lists.")
+@click.option("--check", "only_check", is_flag=True, help="Write nothing: exit 1 if a file differs.")
+@click.option("--force", is_flag=True, help="Overwrite files that symconv did not generate.")
+@click.option("--json", "as_json", is_flag=True, help="Print the answer as JSON.")
+@click.pass_context
+def generate(
+    context: click.Context, config: str | None, only_check: bool, force: bool, as_json: bool
+) -> None:
+    """Generate a standalone NumPy module with forward and backward."""
+    if context.invoked_subcommand is not None:
+        if config is not None:
+            raise click.UsageError("--config: names its own layers, and takes none beside it")
+        return
+    if config is None:
+        raise click.UsageError("name a layer, or a configuration with --config FILE")
+    folder = Path(config).parent
+    layers = verbs.read_config(config)
+    differences, written = [], []
+    with _progress("generating", len(layers)) as advance:
+        units = []
+        for name, layer in layers.items():
+            units.append(verbs.generate(layer, name))
+            advance()
+    for unit in units:
+        if only_check:
+            differences.append(verbs.difference(unit, folder))
+        else:
+            written.append(unit.write(folder, force))
+    found = [d for d in differences if d] + [
+        verbs.Difference(path, "stale", "") for path in verbs.stale_files(folder, layers)
+    ]
+    if as_json:
+        _print_json(
+            {"written": list(map(str, written)),
+             "differences": [{"path": str(d.path), "kind": d.kind, "diff": d.diff} for d in found]}
+        )
+    else:
+        screen = _screen()
+        for d in found:
+            _write(screen, f"{d.path}: {d.kind}\n{d.diff}".rstrip("\n"))
+        summary = "no file differs" if only_check and not found else f"{len(written)} files written"
+        if written or not found:
+            _write(screen, summary)
+    sys.exit(1 if found and only_check else 0)
+
+
+@symconv.command(epilog="Example: symconv check symconv-demo/article.py")
+@click.argument("files", nargs=-1, required=True, metavar="FILE...")
+@click.option("--json", "as_json", is_flag=True, help="Print the answer as JSON.")
+def check(files: tuple[str, ...], as_json: bool) -> None:
+    """Check generated files, exactly and numerically (which runs them). Exit code 1: one fails."""
+    reports = []
+    with _progress("checking", len(files)) as advance:
+        for file in files:
+            reports.append(verbs.check(file))
+            advance()
+    if as_json:
+        _print_json([{"passed": r.passed, **dataclasses.asdict(r)} for r in reports])
+    else:
+        screen = _screen()
+        for report in reports:
+            _print_report(screen, report)
+    sys.exit(0 if all(report.passed for report in reports) else 1)
+
+
+def _derive(
+    layer: ConvLayer, view: str | None, form: str, output: str | None, force: bool, as_json: bool
+) -> int:
+    with _progress("deriving"):
+        derivation = verbs.derive(layer, view)
+        text = latex_document(derivation, __version__) if form == "latex" else derivation.text()
+    passed = all(step.check.passed for step in derivation.steps)
+    if output is not None:
+        document = text if form == "latex" else text_document("derive", layer, text, __version__)
+        verbs.write_text(Path(output), document, force)
+    if as_json:
+        steps = [dataclasses.asdict(step) for step in derivation.steps]
+        _print_json({"layer": layer.as_dict(), "view": derivation.view, "passed": passed, "steps": steps})
+    elif output is not None:
+        _write(_screen(), output)
+    elif form == "latex":
+        click.echo(text, nl=False)
+    else:
+        _print_derivation(_screen(), derivation)
+    return 0 if passed else 1
+
+
+def _prove(layer: ConvLayer, output: str | None, force: bool, as_json: bool) -> int:
+    with _progress("proving"):
+        proof = verbs.prove(layer)
+    if output is not None:
+        text = text_document("prove", layer, proof_text(proof), __version__)
+        verbs.write_text(Path(output), text, force)
+    if as_json:
+        _print_json({"layer": layer.as_dict(), "holds": proof.holds, "theorems": [
+            {
+                "name": t.name, "statement": t.statement, "holds": t.holds, "method": t.method,
+                "evidence": t.evidence,
+                "counterexample": t.counterexample.text if t.counterexample else None,
+                "controls": [
+                    {"name": c.name, "refuted": c.refuted,
+                     "counterexample": c.counterexample.text if c.counterexample else None}
+                    for c in t.controls
+                ],
+            }
+            for t in proof.theorems
+        ]})
+    elif output is None:
+        _print_proof(_screen(), proof)
+    else:
+        _write(_screen(), output)
+    return {True: 0, False: 1, None: 3}[proof.holds]
+
+
+def _generate(
+    layer: ConvLayer, name: str, output: str | None, explained: bool, force: bool, as_json: bool
+) -> int:
+    with _progress("generating"):
+        unit = verbs.generate(layer, name)
+    path = unit.write(output, force) if output is not None else None
+    if as_json:
+        functions = (unit.plan.forward, *unit.plan.gradients)
+        _print_json({"name": name, "path": path and str(path), "layer": layer.as_dict(),
+                     "source": unit.source,
+                     "plan": {f.name: choice_text(f) for f in functions}})
+    elif explained:
+        _write(_screen(), explain(unit.plan))
+    elif path is not None:
+        _write(_screen(), str(path))
+    else:
+        click.echo(unit.source, nl=False)
+    return 0
+
+
+_OUTPUT = click.Option(["-o", "--output"], metavar="FILE", help="Write to FILE instead of the screen.")
+_JSON = click.Option(["--json", "as_json"], is_flag=True, help="Print the answer as JSON.")
+_FORCE = click.Option(["--force"], is_flag=True, help="Overwrite a file symconv did not generate.")
+_VERBS: dict[str, tuple[click.Group, Callable[..., int], list[click.Parameter]]] = {
+    "derive": (derive, _derive, [
+        click.Option(["--view"], type=click.Choice(["matrix", "index"]),
+                     help="matrix: one plane written out; index: sums, for any layer."),
+        click.Option(["--format", "form"], type=click.Choice(["text", "latex"]), default="text",
+                     help="latex: a document for pdflatex."),
+        _OUTPUT, _FORCE, _JSON,
+    ]),
+    "prove": (prove, _prove, [_OUTPUT, _FORCE, _JSON]),
+    "generate": (generate, _generate, [
+        click.Option(["--name"], required=True, help="The module's name."),
+        click.Option(["-o", "--output"], metavar="DIR", help="Write DIR/NAME.py; else print it."),
+        click.Option(["--explain", "explained"], is_flag=True,
+                     help="Print which algorithm was chosen for each function, and why."),
+        _FORCE, _JSON,
+    ]),
+}
+
+
+def _layer_options(kind: type[Layer]) -> list[click.Parameter]:
+    """Return an option for each argument of a layer, its help from the docstring."""
+    options: list[click.Parameter] = []
+    for field in dataclasses.fields(cast(Any, kind)):  # every kind is a dataclass
+        name = option_name(field.name)
+        text = _parameter_help(kind, field.name)
+        required = field.default is dataclasses.MISSING
+        if isinstance(field.default, bool):
+            both = f"{name}/--no-{field.name.replace('_', '-')}"
+            options.append(click.Option([both, field.name], default=None, help=text))
+        else:
+            default = "" if required else f" [default: {field.default}]"
+            options.append(
+                click.Option([name, field.name], required=required, help=text + default, metavar="TEXT")
+            )
+    return options
+
+
+def _parameter_help(kind: type[Layer], name: str) -> str:
+    """Return what a class's docstring says of an argument, on one line."""
+    section = (kind.__doc__ or "").split("Parameters\n")[1].split("Raises\n")[0]
+    found = re.search(rf"^    (?:\w+, )*{name}(?:, \w+)*\n((?:        .*\n)+)", section, re.MULTILINE)
+    return " ".join(found[1].split()).replace("``", "") if found else ""
+
+
+def _command(verb: str, kind: type[Layer]) -> click.Command:
+    """Return the command that applies a verb to one kind of layer."""
+    _, action, options = _VERBS[verb]
+    names = [field.name for field in dataclasses.fields(cast(Any, kind))]
+
+    def run(**values: Any) -> None:
+        given = {name: value for name in names if (value := values.pop(name)) is not None}
+        arguments = {
+            name: parse(option_name(name), value)
+            if isinstance(value, str) and name not in ("dtype", "padding_mode") else value
+            for name, value in given.items()
+        }
+        if isinstance(arguments["input_shape"], int):
+            arguments["input_shape"] = (arguments["input_shape"],)
+        sys.exit(action(rebuild({"layer": kind.__name__, **arguments}), **values))
+
+    command = command_name(kind.__name__)
+    example = f"symconv {verb} {command} --input-shape 1x3x16x16 --out-channels 4 --kernel-size 3"
+    if verb == "generate":
+        example += " --name layer1 -o ."
+    summary = (kind.__doc__ or "").splitlines()[0]
+    return click.Command(
+        command, params=[*_layer_options(kind), *options], callback=run,
+        help=f"{verb.capitalize()}: {summary}", short_help=summary, epilog=f"Example: {example}",
+    )
+
+
+for _verb, (_group, _, _) in _VERBS.items():
+    for _kind in Layer.kinds.values():
+        _group.add_command(_command(_verb, _kind))
+
+
+def _screen() -> Console:
+    return Console(highlight=False, soft_wrap=True, markup=False)
+
+
+def _write(screen: Console, text: str) -> None:
+    screen.print(Text(text))
+
+
+def _title(screen: Console, text: str) -> None:
+    screen.print(Text(f"\n── {text} ──", style="bold cyan"))
+
+
+def _print_derivation(screen: Console, derivation: Derivation) -> None:
+    for line in derivation.text().splitlines():
+        style = "bold" if line[:1].isdigit() else (
+            "green" if line.startswith("  checked") else "red" if line.startswith("  CHECK") else "")
+        screen.print(Text(line, style=style))
+
+
+def _print_proof(screen: Console, proof: Proof) -> None:
+    for line in proof_text(proof).splitlines():
+        bad = "NOT REFUTED" in line or " IS FALSE" in line or "is not proved" in line
+        style = "red" if bad else "bold" if line.startswith("T") else ""
+        screen.print(Text(line, style=style))
+
+
+def _print_report(screen: Console, report: Report) -> None:
+    table = Table(title=report.subject, title_justify="left", box=None, pad_edge=False, show_header=False)
+    for _ in range(4):
+        table.add_column()
+    for result in report.results:
+        passed = Text("passed", style="green") if result.passed else Text("FAILED", style="red")
+        table.add_row(passed, result.name, result.method, result.detail)
+    if screen.is_terminal:
+        screen.print(table)
+        return
+    _write(screen, report.subject)
+    for result in report.results:
+        answer = "passed" if result.passed else "FAILED"
+        _write(screen, f"{answer}  {result.name}  ({result.method}: {result.detail})")
+
+
+def _print_json(value: object) -> None:
+    click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+@contextmanager
+def _progress(what: str, total: int | None = None) -> Iterator[Callable[[], None]]:
+    """Show a bar on a terminal's stderr while something runs, and remove it afterwards."""
+    console = Console(stderr=True)
+    bar = Progress(
+        TextColumn(what), BarColumn(), TimeElapsedColumn(),
+        console=console, transient=True, disable=not console.is_terminal,
+    )
+    with bar:
+        task = bar.add_task(what, total=total)
+        yield lambda: bar.advance(task)

@@ -1,0 +1,139 @@
+"""A derivation: its steps, how it is printed, and its tensors as SymPy objects."""
+
+from __future__ import annotations
+
+import textwrap
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+from symconv.derive.index_view import index_steps
+from symconv.derive.steps import Formula, Step
+from symconv.errors import SymconvError
+from symconv.layers.conv import ConvLayer
+from symconv.notation.text import prose_latex
+
+if TYPE_CHECKING:
+    import sympy
+
+View: TypeAlias = Literal["matrix", "index"]
+WIDTH = 100
+
+
+@dataclass(frozen=True)
+class Derivation:
+    """The gradients of a layer, derived step by step.
+
+    Attributes
+    ----------
+    layer
+        The layer.
+    view
+        ``"matrix"`` (X, F and ∂E/∂O written out, one plane) or ``"index"`` (sums over indices).
+    steps
+        Each with ``name``, ``before``, ``after``, ``reason`` and ``check``.
+    """
+
+    layer: ConvLayer
+    view: View
+    steps: tuple[Step, ...]
+
+    def text(self) -> str:
+        """Return the derivation for a terminal, at most 100 columns wide."""
+        return "\n\n".join(_step_text(n, step) for n, step in enumerate(self.steps, 1)) + "\n"
+
+    def latex(self) -> str:
+        """Return the derivation in LaTeX: display formulas that need amsmath, or MathJax."""
+        return "\n\n".join(_step_latex(n, step) for n, step in enumerate(self.steps, 1)) + "\n"
+
+    def _repr_latex_(self) -> str:
+        return self.latex()
+
+    @cached_property
+    def input(self) -> sympy.Matrix | sympy.Array:
+        """X: a Matrix of symbols if it is one plane, else an Array."""
+        from symconv.derive.elements import shaped, symbols
+
+        return shaped(symbols(self.layer.tensors["x"]), self.layer.input_shape)
+
+    @cached_property
+    def weight(self) -> sympy.Matrix | sympy.Array:
+        """F, in the same way."""
+        from symconv.derive.elements import shaped, symbols
+
+        return shaped(symbols(self.layer.tensors["weight"]), self.layer.parameters["weight"])
+
+    @cached_property
+    def output(self) -> sympy.Matrix | sympy.Array:
+        """O in the symbols of X, F and b."""
+        from symconv.derive.elements import output_elements, shaped
+
+        return shaped(output_elements(self.layer), self.layer.output_shape)
+
+    @cached_property
+    def input_gradient(self) -> sympy.Matrix | sympy.Array:
+        """∂E/∂X in the symbols of F and of G = ∂E/∂O."""
+        from symconv.derive.elements import gradient_elements, shaped
+
+        return shaped(gradient_elements(self.layer, "x"), self.layer.input_shape)
+
+    @cached_property
+    def weight_gradient(self) -> sympy.Matrix | sympy.Array:
+        """∂E/∂F in the symbols of X and of G = ∂E/∂O."""
+        from symconv.derive.elements import gradient_elements, shaped
+
+        return shaped(gradient_elements(self.layer, "weight"), self.layer.parameters["weight"])
+
+
+def derive_layer(layer: ConvLayer, view: str | None) -> Derivation:
+    """Return a layer's derivation; without a view, matrices for one small plane, else indices."""
+    if view is None:
+        plane = layer.input_shape[:2] == (1, 1) and layer.out_channels == 1
+        small = max(layer.input_shape[2:]) <= 9 and len(layer.windows) <= 2
+        view = "matrix" if plane and small else "index"
+    if view == "index":
+        return Derivation(layer, "index", index_steps(layer))
+    if view == "matrix":
+        from symconv.derive.matrix_view import matrix_steps
+
+        return Derivation(layer, "matrix", matrix_steps(layer))
+    raise SymconvError(f"view = {view!r}: must be 'matrix' or 'index'")
+
+
+def _step_text(number: int, step: Step) -> str:
+    lines = [f"{number}. {step.name}", *_formula_text(step.before), "  becomes"]
+    lines += _formula_text(step.after)
+    because = f"because {step.reason}"
+    lines += textwrap.wrap(because, WIDTH, initial_indent="  ", subsequent_indent="  ")
+    mark = "checked" if step.check.passed else "CHECK FAILED"
+    compared = f"{mark}: {step.check.compared}"
+    lines += textwrap.wrap(compared, WIDTH, initial_indent="  ", subsequent_indent="  ")
+    return "\n".join(lines)
+
+
+def _formula_text(formula: Formula) -> list[str]:
+    """Indent a formula, folding lines that are too long (matrices never are)."""
+    lines: list[str] = []
+    for line in formula.text.splitlines():
+        if len(line) + 4 <= WIDTH:
+            lines.append("    " + line)
+        else:
+            lines += textwrap.wrap(
+                line, WIDTH, initial_indent="    ", subsequent_indent="        ",
+                break_long_words=False, break_on_hyphens=False,
+            )
+    return lines
+
+
+def _step_latex(number: int, step: Step) -> str:
+    mark = "checked" if step.check.passed else "check failed"
+    words = [
+        rf"&\textbf{{{number}. {prose_latex(step.name)}}}",
+        step.before.latex,
+        r"&\text{becomes}",
+        step.after.latex,
+        *(rf"&\text{{{prose_latex(line)}}}" for line in textwrap.wrap(f"because {step.reason}", 90)),
+        *(rf"&\text{{{prose_latex(line)}}}"
+          for line in textwrap.wrap(f"{mark}: {step.check.compared}", 90)),
+    ]
+    return "\\[\n\\begin{aligned}\n" + " \\\\\n".join(words) + "\n\\end{aligned}\n\\]"

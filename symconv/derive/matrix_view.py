@@ -1,0 +1,384 @@
+"""The matrix view: X, F and ∂E/∂O written out, and every gradient element by element, with SymPy.
+
+It shows one plane: the first image and one pair of channels. The others are the same; over images
+(for ∂E/∂F) and output channels (for ∂E/∂X) the results are summed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import sympy
+
+from symconv.derive.elements import gradient_elements, output_elements, symbols
+from symconv.derive.forms import (
+    FilterCorrelation,
+    FullConvolution,
+    input_form,
+    roles,
+    swapped,
+    weight_form,
+)
+from symconv.derive.index_view import bias_step
+from symconv.derive.steps import Check, Formula, Step
+from symconv.errors import SymconvError
+from symconv.layers.conv import Conv, ConvLayer, ConvTranspose
+from symconv.notation.contraction import Tensor
+from symconv.notation.graph import Graph
+from symconv.notation.monomials import columns, equal, monomials, term_count
+
+TIMES = r" \times "
+CORNER = 8  # rows and columns of a matrix that are shown
+SHOWN = 9  # elements of a list of equations that are shown
+TERMS = 6  # terms of a sum that are shown
+MOST_TERMS = 60_000  # terms of a plane that is written out
+SMALL = 2_000  # terms up to which SymPy differentiates every element, beyond it those shown
+
+
+def matrix_steps(layer: ConvLayer) -> tuple[Step, ...]:
+    """Return the derivation for one plane of a layer with one or two spatial axes.
+
+    Raises
+    ------
+    SymconvError
+        If the layer has three spatial axes, or its plane is too large to write out.
+    """
+    if len(layer.windows) > 2:
+        raise SymconvError("view = 'matrix': must be 'index' for a layer of three spatial axes")
+    plane = _plane(layer)
+    terms = term_count(plane.graph)
+    if terms > MOST_TERMS:
+        raise SymconvError(
+            f"view = 'matrix': must be 'index' for a plane of {terms} terms (at most {MOST_TERMS})"
+        )
+    steps = [
+        _written_out(layer, plane),
+        _operation(plane),
+        _rotated_filter(plane),
+        _chain_rule(plane, "weight"),
+        _weight_recognised(plane),
+        _chain_rule(plane, "x"),
+        _input_recognised(plane),
+    ]
+    if layer.bias:
+        steps.append(bias_step(layer))
+    return tuple(steps)
+
+
+def _plane(layer: ConvLayer) -> ConvLayer:
+    """Return the layer of one image and one channel in and out."""
+    shape = (1, 1, *layer.input_shape[2:])
+    return replace(layer, input_shape=shape, out_channels=1, groups=1, bias=False)
+
+
+def _written_out(layer: ConvLayer, plane: ConvLayer) -> Step:
+    tensors = [*plane.tensors.values(), Tensor("G", plane.output_shape)]
+    texts, latex = [], []
+    for tensor in tensors:
+        name = "G = ∂E/∂O" if tensor.name == "G" else tensor.name
+        rows = _rows(symbols(tensor), tensor.shape)
+        texts.append(_beside(f"{name} = ", _grid(rows)))
+        left = r"\frac{\partial E}{\partial O} = G" if tensor.name == "G" else tensor.name
+        latex.append(f"{left} &= {_matrix_latex(rows)}")
+    whole = "the layer is this plane" if layer.input_shape[:2] == (1, 1) == (
+        layer.input_shape[0], layer.out_channels) else (
+        "one image and one channel in and out are shown; the others are alike, ∂E/∂F is summed "
+        "over images, ∂E/∂X over the output channels of a group"
+    )
+    shape = plane.output_shape[2:]
+    sizes = Formula(
+        f"X {_by(plane.input_shape[2:])}, F {_by(plane.parameters['weight'][2:])}, O {_by(shape)}",
+        rf"&X\ {_by(plane.input_shape[2:], TIMES)},\quad "
+        rf"F\ {_by(plane.parameters['weight'][2:], TIMES)},\quad O\ {_by(shape, TIMES)}",
+    )
+    fits = all(len(symbols(t)) == int(np.prod(t.shape)) for t in tensors)
+    return Step(
+        "matrices", sizes, Formula("\n".join(texts), " \\\\\n".join(latex)), whole,
+        Check("every element has a symbol of its own", fits and _all_different(tensors)),
+    )
+
+
+def _all_different(tensors: Sequence[Tensor]) -> bool:
+    names = [s for tensor in tensors for s in symbols(tensor)]
+    return len(set(names)) == len(names)
+
+
+def _operation(plane: ConvLayer) -> Step:
+    elements = output_elements(plane)
+    named = symbols(Tensor("O", plane.output_shape))
+    verb = "O = X ⋆ F" if isinstance(plane, Conv) else "O = X ⋆ᵀ F"
+    return Step(
+        "operation",
+        Formula(verb, r"O &= X \star F" if isinstance(plane, Conv) else r"O &= X \star^{\top} F"),
+        _equations([str(n) for n in named], [sympy.latex(n) for n in named], elements),
+        _operation_reason(plane),
+        Check("as many products as the windows have cells inside X, or O", sum(
+            len(sympy.Add.make_args(e)) for e in elements if e != 0) == _terms(plane)),
+    )
+
+
+def _operation_reason(plane: ConvLayer) -> str:
+    if isinstance(plane, ConvTranspose):
+        return "each element of X adds the filter, times itself, to a window of O"
+    kind = "convolution: the rotated filter is laid on X" if plane.flip else (
+        "correlation: the filter is laid on X")
+    return f"{kind}, multiplied element by element and summed; then it moves by the stride"
+
+
+def _terms(plane: ConvLayer) -> int:
+    """Count the distinct products of elements (padding that repeats cells may join some)."""
+    pairs = {
+        (cell, *leaves)
+        for part in columns(plane.graph)
+        for cell, *leaves in zip(*(part[name].tolist() for name in sorted(part)), strict=True)
+    }
+    return len(pairs)
+
+
+def _rotated_filter(plane: ConvLayer) -> Step:
+    weight = plane.tensors["weight"]
+    rows = _rows(symbols(weight), weight.shape)
+    rotated = [row[::-1] for row in rows[::-1]]
+    matrix = sympy.Matrix([[sympy.Symbol(c) for c in row] for row in rotated])
+    once = sympy.Matrix([[sympy.Symbol(c) for c in row] for row in rows])
+    opposite = replace(plane, flip=not plane.flip)
+    substitution = dict(zip(list(once), list(matrix), strict=True))
+    here, there = output_elements(plane), output_elements(opposite)
+    same = all(
+        a.xreplace(substitution) == b for a, b in list(zip(here, there, strict=True))[:SHOWN]
+    )
+    return Step(
+        "rotated filter",
+        Formula(_beside("F = ", _grid(rows)), f"F &= {_matrix_latex(rows)}"),
+        Formula(
+            _beside("F rotated = ", _grid(rotated)),
+            rf"F^{{\mathrm{{rot}}}} &= {_matrix_latex(rotated)}",
+        ),
+        "rotated by 180°: convolution with a filter is correlation with the rotated filter",
+        Check("correlation with the rotated filter is the convolution, element by element", same),
+    )
+
+
+def _chain_rule(plane: ConvLayer, name: str) -> Step:
+    """Differentiate each element of O by each element of a tensor, with SymPy."""
+    tensor = plane.tensors[name]
+    outputs, by = output_elements(plane), symbols(tensor)
+    cotangents = symbols(Tensor("G", plane.output_shape))
+    found = gradient_elements(plane, name)
+    reading: dict[sympy.Symbol, list[int]] = {symbol: [] for symbol in by}
+    for at, output in enumerate(outputs):
+        for symbol in output.free_symbols & reading.keys():
+            reading[symbol].append(at)
+    checked = range(len(by)) if _terms(plane) <= SMALL else range(min(SHOWN, len(by)))
+    agree = all(
+        sympy.expand(
+            sympy.Add(*(cotangents[p] * sympy.diff(outputs[p], by[at]) for p in reading[by[at]]))
+        ) == found[at]
+        for at in checked
+    )
+    every = "every element" if len(checked) == len(by) else f"the first {len(checked)} elements"
+    letter = tensor.name
+    return Step(
+        f"chain rule for ∂E/∂{letter}",
+        Formula(
+            f"∂E/∂{letter}_ij = Σ_p ∂E/∂O_p · ∂O_p/∂{letter}_ij",
+            rf"\frac{{\partial E}}{{\partial {letter}_{{ij}}}} &= \sum_p "
+            rf"\frac{{\partial E}}{{\partial O_p}} \frac{{\partial O_p}}{{\partial {letter}_{{ij}}}}",
+        ),
+        _equations(
+            [f"∂E/∂{symbol}" for symbol in by],
+            [rf"\frac{{\partial E}}{{\partial {sympy.latex(symbol)}}}" for symbol in by],
+            found,
+        ),
+        f"E depends on an element of {letter} through every element of O that contains it",
+        Check(f"SymPy's derivative of {every} of {letter} is the same", agree),
+    )
+
+
+def _weight_recognised(plane: ConvLayer) -> Step:
+    parts = roles(plane)
+    axes = [FilterCorrelation.of(w) for w in parts.windows]
+    cells = _padded(_rows_of_cells(plane), [(w.lo, w.hi) for w in parts.windows])
+    cotangent = Tensor(parts.positions.name, parts.positions.shape)
+    other = _rows(symbols(cotangent), cotangent.shape)
+    natural = [a.taps for a in axes]
+    crop = "" if natural == [w.kernel for w in parts.windows] else (
+        f", its {_by(natural)} result cropped to {_by([w.kernel for w in parts.windows])}")
+    what = f"{parts.cells.name[0]} padded" if any(w.lo or w.hi for w in parts.windows) else (
+        parts.cells.name[0])
+    rotated = ", and the result rotated by 180°" if plane.flip else ""
+    return Step(
+        "∂E/∂F as a correlation",
+        Formula("∂E/∂F_ij as above", r"\frac{\partial E}{\partial F_{ij}} &\text{ as above}"),
+        Formula(
+            _beside("∂E/∂F = ", _grid(cells), " ⋆ ", _grid(other)),
+            rf"\frac{{\partial E}}{{\partial F}} &= {_matrix_latex(cells)} \star "
+            f"{_matrix_latex(other)}",
+        ),
+        f"correlation of {what} with {parts.positions.name}: stride "
+        f"{_by([a.stride for a in axes])}, dilation {_by([a.dilation for a in axes])}{crop}{rotated}",
+        Check("both are the same polynomials, element by element",
+              equal(swapped(plane, "weight"), weight_form(plane))),
+    )
+
+
+def _input_recognised(plane: ConvLayer) -> Step:
+    check = Check("both are the same polynomials, element by element",
+                  equal(swapped(plane, "x"), input_form(plane)))
+    before = Formula("∂E/∂X_ij as above", r"\frac{\partial E}{\partial X_{ij}} &\text{ as above}")
+    parts = roles(plane)
+    filter_rows = _rows(symbols(parts.taps), parts.taps.shape)
+    if plane.flip:
+        filter_rows = [row[::-1] for row in filter_rows[::-1]]
+    if isinstance(plane, ConvTranspose):
+        cells = _padded(_rows_of_cells(plane), [(w.lo, w.hi) for w in parts.windows])
+        return Step(
+            "∂E/∂X as a correlation", before,
+            Formula(
+                _beside("∂E/∂X = ", _grid(cells), " ⋆ ", _grid(filter_rows)),
+                rf"\frac{{\partial E}}{{\partial X}} &= {_matrix_latex(cells)} \star "
+                f"{_matrix_latex(filter_rows)}",
+            ),
+            "correlation of G with the filter: the layer's own stride "
+            f"{_by([w.stride for w in parts.windows])} and dilation "
+            f"{_by([w.dilation for w in parts.windows])}",
+            check,
+        )
+    axes = [FullConvolution.of(w) for w in parts.windows]
+    cotangent = Tensor("G", plane.output_shape)
+    stuffed = _stuffed(_rows(symbols(cotangent), cotangent.shape), [a.stuffing for a in axes])
+    padded = _padded(stuffed, [(a.lo, a.hi) for a in axes])
+    rotated = [row[::-1] for row in filter_rows[::-1]]
+    folded = len(plane.graph.steps) > 1
+    left = "∂E/∂(X extended)" if folded else "∂E/∂X"
+    latex_left = r"\frac{\partial E}{\partial X'}" if folded else r"\frac{\partial E}{\partial X}"
+    reason = (
+        f"full convolution: G{' stuffed with zeros,' if any(a.stuffing > 1 for a in axes) else ''} "
+        f"padded by {' and '.join(f'({a.lo}, {a.hi})' for a in axes)}, correlated with the filter "
+        f"rotated by 180°, dilation {_by([a.dilation for a in axes])}"
+    )
+    if folded:
+        assert isinstance(plane, Conv)  # only a convolution has padding modes
+        reason += f"; then each cell of the {plane.padding_mode} padding is added to its source"
+    return Step(
+        "∂E/∂X as a full convolution", before,
+        Formula(
+            _beside(f"{left} = ", _grid(padded), " ⋆ ", _grid(rotated)),
+            rf"{latex_left} &= {_matrix_latex(padded)} \star {_matrix_latex(rotated)}",
+        ),
+        reason,
+        check,
+    )
+
+
+def _rows_of_cells(plane: ConvLayer) -> list[list[str]]:
+    """Return what windows read: X (extended by a padding mode), or G of a transposed convolution."""
+    if isinstance(plane, ConvTranspose):
+        cotangent = Tensor("G", plane.output_shape)
+        return _rows(symbols(cotangent), cotangent.shape)
+    x = plane.tensors["x"]
+    if len(plane.graph.steps) == 1:
+        return _rows(symbols(x), x.shape)
+    extended = roles(plane).cells
+    named = symbols(x)
+    sources = dict(monomials(Graph(plane.graph.steps[:-1])).tolist())
+    return _rows([named[sources[cell]] for cell in sorted(sources)], extended.shape)
+
+
+def _rows(elements: Sequence[sympy.Expr], shape: Sequence[int]) -> list[list[str]]:
+    width = shape[-1]
+    names = [str(e) for e in elements]
+    return [names[at : at + width] for at in range(0, len(names), width)]
+
+
+def _padded(rows: list[list[str]], pads: Sequence[tuple[int, int]]) -> list[list[str]]:
+    """Surround a matrix by zeros; negative padding crops. One axis is one row."""
+    *above, (left, right) = pads
+    top, bottom = above[0] if above else (0, 0)
+    rows = rows[max(-top, 0) : len(rows) - max(-bottom, 0)]
+    rows = [row[max(-left, 0) : len(row) - max(-right, 0)] for row in rows]
+    rows = [["0"] * max(left, 0) + row + ["0"] * max(right, 0) for row in rows]
+    width = len(rows[0]) if rows else 0
+    blank = ["0"] * width
+    return [blank] * max(top, 0) + rows + [blank] * max(bottom, 0)
+
+
+def _stuffed(rows: list[list[str]], steps: Sequence[int]) -> list[list[str]]:
+    """Put zeros between the cells of a matrix."""
+    *first, across = steps
+    down = first[0] if first else 1
+    width, height = across * (len(rows[0]) - 1) + 1, down * (len(rows) - 1) + 1
+    result = [["0"] * width for _ in range(height)]
+    for i, row in enumerate(rows):
+        for j, cell in enumerate(row):
+            result[i * down][j * across] = cell
+    return result
+
+
+def _corner(rows: list[list[str]], dots: tuple[str, str, str]) -> list[list[str]]:
+    """Return a matrix's corner, the rest as ellipses (across, down, both)."""
+    across, down, both = dots
+    wide, high = bool(rows) and len(rows[0]) > CORNER, len(rows) > CORNER
+    shown = [row[: CORNER - 1] + [across] if wide else row for row in rows]
+    if high:
+        shown = shown[: CORNER - 1] + [[down] * (len(shown[0]) - wide) + [both] * wide]
+    return shown
+
+
+def _grid(rows: list[list[str]]) -> list[str]:
+    """Write a matrix's corner as lines."""
+    shown = _corner(rows, ("…", "⋮", "⋱"))
+    widths = [max(map(len, column)) for column in zip(*shown, strict=True)]
+    lines = [
+        " ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in shown
+    ]
+    return [f"[{line}]" for line in lines]
+
+
+def _beside(*blocks: str | list[str]) -> str:
+    """Write texts and matrices side by side, centred; below each other where that is too wide."""
+    columns_ = [block if isinstance(block, list) else [block] for block in blocks]
+    height = max(map(len, columns_))
+    lines = [""] * height
+    for block in columns_:
+        width = max(map(len, block))
+        top = (height - len(block)) // 2
+        for at in range(height):
+            cell = block[at - top] if 0 <= at - top < len(block) else ""
+            lines[at] += cell.ljust(width)
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def _matrix_latex(rows: list[list[str]]) -> str:
+    shown = _corner(rows, (r"\cdots", r"\vdots", r"\ddots"))
+    body = r" \\ ".join(" & ".join(map(_cell_latex, row)) for row in shown)
+    return rf"\begin{{bmatrix}} {body} \end{{bmatrix}}"
+
+
+def _cell_latex(cell: str) -> str:
+    return cell if cell[:1] in "0\\" else sympy.latex(sympy.Symbol(cell))
+
+
+def _equations(names: list[str], latex: list[str], elements: Sequence[sympy.Expr]) -> Formula:
+    """Write the first elements of a list as equations."""
+    texts, rows = [], []
+    for name, tex, element in list(zip(names, latex, elements, strict=True))[:SHOWN]:
+        terms = element.as_ordered_terms()
+        more = len(terms) - TERMS
+        if more > 0:
+            terms = terms[:TERMS]
+        text = " + ".join(str(term).replace("*", "·") for term in terms)
+        tail = f" + … ({more} more terms)" if more > 0 else ""
+        texts.append(f"{name} = {text}{tail}")
+        tex_tail = rf" + \cdots\ (\text{{{more} more terms}})" if more > 0 else ""
+        rows.append(f"{tex} &= {' + '.join(map(sympy.latex, terms))}{tex_tail}")
+    if len(elements) > SHOWN:
+        texts.append(f"… and {len(elements) - SHOWN} more")
+        rows.append(rf"&\ \,\vdots\ \text{{and {len(elements) - SHOWN} more}}")
+    return Formula("\n".join(texts), " \\\\\n".join(rows))
+
+
+def _by(sizes: Sequence[int], times: str = "×") -> str:
+    return times.join(map(str, sizes))

@@ -1,0 +1,220 @@
+"""Wrong rules that were published or released, as graphs that compute what they would.
+
+Each has threads where it happened. They are negative controls, and the names of what a wrong
+implementation most likely did.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from symconv.derive.forms import (
+    FilterCorrelation,
+    FullConvolution,
+    filter_correlation,
+    full_convolution,
+    input_form,
+    roles,
+    swapped,
+)
+from symconv.layers.conv import Conv, ConvLayer, ConvTranspose
+from symconv.layers.window import Window
+from symconv.notation.contraction import Program, Tensor
+from symconv.notation.graph import Graph, gradient
+
+Sweep = Literal["forward", "x", "weight"]
+
+
+@dataclass(frozen=True)
+class Pitfall:
+    """A wrong rule for one sweep: ``wrong`` returns what it computes, None where it is not wrong."""
+
+    name: str
+    sweep: Sweep
+    seen: str
+    wrong: Callable[[ConvLayer], Graph | None]
+
+
+def _wrong_weight(change: Callable[[FilterCorrelation, Window], FilterCorrelation]) -> Callable[[ConvLayer], Graph | None]:
+    def wrong(layer: ConvLayer) -> Graph | None:
+        parts = roles(layer)
+        right = [FilterCorrelation.of(w) for w in parts.windows]
+        axes = [change(a, w) for a, w in zip(right, parts.windows, strict=True)]
+        if axes == right:
+            return None
+        return Graph((*layer.graph.steps[:-1], filter_correlation(parts, axes)))
+
+    return wrong
+
+
+def _wrong_input(change: Callable[[FullConvolution, Window], FullConvolution]) -> Callable[[ConvLayer], Graph | None]:
+    def wrong(layer: ConvLayer) -> Graph | None:
+        if isinstance(layer, ConvTranspose) or len(layer.graph.steps) > 1:
+            return None
+        parts = roles(layer)
+        right = [FullConvolution.of(w) for w in parts.windows]
+        axes = [change(a, w) for a, w in zip(right, parts.windows, strict=True)]
+        return None if axes == right else full_convolution(parts, axes)
+
+    return wrong
+
+
+def _interleaved(sweep: Sweep) -> Callable[[ConvLayer], Graph | None]:
+    def wrong(layer: ConvLayer) -> Graph | None:
+        if layer.groups == 1 or isinstance(layer, ConvTranspose):
+            return None
+        parts = replace(roles(layer), interleaved=True)
+        if sweep == "weight":
+            axes = [FilterCorrelation.of(w) for w in parts.windows]
+            return Graph((*layer.graph.steps[:-1], filter_correlation(parts, axes)))
+        full = full_convolution(parts, [FullConvolution.of(w) for w in parts.windows])
+        return Graph((*full.steps, *input_form(layer).steps[2:]))
+
+    return wrong
+
+
+def _cropped(layer: ConvLayer) -> Graph | None:
+    """Keep the interior of the extended gradient, and lose what was copied outside."""
+    steps = swapped(layer, "x").steps
+    if len(steps) == 1:
+        return None
+    crops = tuple(
+        Program(step.contractions[:1]) for step in steps[1:] if isinstance(step, Program)
+    )
+    return Graph((steps[0], *crops))
+
+
+def _like(change: Callable[[ConvLayer], ConvLayer | None]) -> Callable[[ConvLayer], Graph | None]:
+    """Compute another layer's output in place of this one's."""
+
+    def wrong(layer: ConvLayer) -> Graph | None:
+        other = change(layer)
+        return None if other is None or other == layer else other.graph
+
+    return wrong
+
+
+def _same_swapped(layer: ConvLayer) -> ConvLayer | None:
+    other = {"same": "same_lower", "same_lower": "same"}
+    if isinstance(layer, Conv) and isinstance(layer.padding, str) and layer.padding in other:
+        swapped_layer = replace(layer, padding=other[layer.padding])
+        return None if swapped_layer.windows == layer.windows else swapped_layer
+    return None
+
+
+def _output_padding_first(layer: ConvLayer) -> ConvLayer | None:
+    if not isinstance(layer, ConvTranspose) or not layer.output_padding:
+        return None
+    added = layer.output_padding
+    extra = [added] * len(layer.windows) if isinstance(added, int) else list(added)
+    pads = tuple((w.lo + e, w.hi - e) for w, e in zip(layer.windows, extra, strict=True))
+    return replace(layer, padding=pads)
+
+
+def _as_input(wrong: Callable[[ConvLayer], ConvLayer | None]) -> Callable[[ConvLayer], Graph | None]:
+    """Differentiate another layer in place of this one."""
+
+    def graph(layer: ConvLayer) -> Graph | None:
+        other = wrong(layer)
+        if other is None or other == layer:
+            return None
+        return gradient(other.graph, other.tensors["x"], Tensor("G", layer.output_shape))
+
+    return graph
+
+
+def _unrotated(layer: ConvLayer) -> ConvLayer:
+    return replace(layer, flip=not layer.flip)
+
+
+PITFALLS: tuple[Pitfall, ...] = (
+    Pitfall(
+        "the stride remainder is dropped: ∂E/∂X comes out too short",
+        "x", "backpack#30, nntrainer PR 1042",
+        _wrong_input(lambda a, w: replace(a, hi=a.hi - w.remainder)),
+    ),
+    Pitfall(
+        "the dilation is forgotten in ∂E/∂X: padding K-1-p instead of d(K-1)-p",
+        "x", "pytorch#13008, Theano PR 4874, jax PR 567",
+        _wrong_input(lambda a, w: replace(
+            a, lo=w.kernel - 1 - w.lo,
+            hi=w.kernel - 1 - w.hi + w.remainder + (a.dilation - 1) * (w.kernel - 1))
+            if a.dilation > 1 and w.kernel > 1 else a),
+    ),
+    Pitfall(
+        "the dilation is forgotten in ∂E/∂X: the filter is laid on without gaps",
+        "x", "pytorch#13008, pytorch#16012",
+        _wrong_input(lambda a, w: replace(
+            a, dilation=1, lo=w.kernel - 1 - w.lo, hi=a.hi + a.lo - (w.kernel - 1 - w.lo)
+            - (a.dilation - 1) * (w.kernel - 1)) if w.kernel > 1 else a),
+    ),
+    Pitfall(
+        "the filter is not rotated by 180°",
+        "x", "DeepLearnToolbox#169, conv_arithmetic#33",
+        _wrong_input(lambda a, w: replace(a, rotated=w.kernel == 1)),
+    ),
+    Pitfall(
+        "the filter is not rotated by 180°, or rotated twice",
+        "x", "DeepLearnToolbox#169", _as_input(_unrotated),
+    ),
+    Pitfall(
+        "the padding before the input is off by one",
+        "x", "numpy-ml Pool2D.backward",
+        _wrong_input(lambda a, w: replace(a, lo=a.lo - 1, hi=a.hi + 1)),
+    ),
+    Pitfall(
+        "the channels of a group are taken from the wrong block",
+        "x", "pytorch#51430, burn PR 1891, jax#1971", _interleaved("x"),
+    ),
+    Pitfall(
+        "the padding mode's adjoint is a crop instead of a fold-back",
+        "x", "pytorch#37844, pytorch#56263", _cropped,
+    ),
+    Pitfall(
+        "SAME puts the extra cell on the wrong side",
+        "x", "onnxruntime#9370, tensorflow#11092", _as_input(_same_swapped),
+    ),
+    Pitfall(
+        "output_padding is added to the wrong side",
+        "x", "pytorch#8816, tensorflow#2118", _as_input(_output_padding_first),
+    ),
+    Pitfall(
+        "the natural size of ∂E/∂F, K + ⌊r/d⌋, is not cropped to K",
+        "weight", "opacus PR 245",
+        _wrong_weight(lambda a, w: replace(a, cropped=a.taps == w.kernel)),
+    ),
+    Pitfall(
+        "the dilation is forgotten in ∂E/∂F: it is the correlation's stride",
+        "weight", "pytorch#16012, tvm relax",
+        _wrong_weight(lambda a, w: replace(a, stride=1, taps=w.kernel)
+                      if w.dilation > 1 and w.kernel > 1 else a),
+    ),
+    Pitfall(
+        "the stride is forgotten in ∂E/∂F: it is the correlation's dilation",
+        "weight", "jax PR 567",
+        _wrong_weight(lambda a, w: replace(a, dilation=1, taps=w.kernel) if w.stride > 1 else a),
+    ),
+    Pitfall(
+        "the channels of a group are taken from the wrong block",
+        "weight", "pytorch#51430, burn PR 1891", _interleaved("weight"),
+    ),
+    Pitfall(
+        "the padding before the input is off by one",
+        "weight", "numpy-ml Pool2D.backward",
+        _wrong_weight(lambda a, w: replace(a, lo=a.lo + 1, taps=w.kernel)),
+    ),
+    Pitfall(
+        "correlation and convolution are confused: the filter is rotated by 180° in one of them",
+        "forward", "DeepLearnToolbox#169", _like(_unrotated),
+    ),
+    Pitfall(
+        "SAME puts the extra cell on the wrong side",
+        "forward", "onnxruntime#9370, openvino PR 32608", _like(_same_swapped),
+    ),
+    Pitfall(
+        "output_padding is added to the wrong side",
+        "forward", "mlx#1423, onnx#102", _like(_output_padding_first),
+    ),
+)
