@@ -27,7 +27,7 @@ from symconv.notation.contraction import (
     Tensor,
     index,
 )
-from symconv.notation.correlation import gather, polyphase, recognise
+from symconv.notation.correlation import gather, phase_count, polyphase, recognise
 from symconv.notation.graph import Graph, gradient, gradient_of
 from symconv.notation.monomials import Table, equal, monomials, term_count
 from symconv.notation.names import CELLS, POSITIONS, QUOTIENTS, TAPS
@@ -37,6 +37,7 @@ from symconv.notation.text import access_latex, access_text, program_latex, prog
 Rewrite = Callable[[ConvLayer], Graph]
 
 CHECKED = 400_000  # points that a check may visit before it turns to a smaller layer
+MOST_PHASES = 1024  # contractions of a polyphase form that are made
 SHOWN_PHASES = 16  # contractions of a polyphase form that are printed
 
 
@@ -125,7 +126,8 @@ def _input_steps(layer: ConvLayer) -> list[Step]:
          "along each axis the δ is solved for the position; it has one where the stride divides"
          if strided else "along each axis the δ is solved for the position"),
     ]
-    if strided:
+    phases = [phase_count(a) for a in recognise(_sum_of(swapped(layer, "x"))[0]).axes]
+    if strided and math.prod(phases) <= MOST_PHASES:
         rewrites.append(
             ("polyphase form", _polyphase,
              "the cells are split by their residue modulo the stride: in each phase the condition "
@@ -355,18 +357,38 @@ def _checked_layers(layer: ConvLayer) -> tuple[ConvLayer, ...]:
         groups=few["groups"], bias=False,
         **({"output_padding": 0} if isinstance(layer, ConvTranspose) else {"padding_mode": "zeros"}),
     )
-    return (tiny, *(at for at in along_axes(layer) if _visits(at) <= CHECKED))
+    axes = map(_shortened, along_axes(layer))
+    return (tiny, *(axis for axis in axes if _visits(axis) <= CHECKED))
+
+
+def _shortened(axis: ConvLayer) -> ConvLayer:
+    """Return a layer of one axis with fewer positions and taps, if need be, the remainder kept."""
+    if _visits(axis) <= CHECKED:
+        return axis
+    (w,) = axis.windows
+    taps, outputs = min(w.kernel, 9), min(w.outputs, 9)
+    size = outputs
+    if isinstance(axis, Conv):
+        size = w.stride * (outputs - 1) + w.dilation * (taps - 1) + 1 + w.remainder - w.lo - w.hi
+    pads: tuple[tuple[int, int], ...] = ((w.lo, w.hi),)
+    if size < 1 or max(w.lo, w.hi) >= size:
+        pads = ((min(w.lo, 1), min(w.hi, 1)),)
+        size = max(size, 2 * w.stride + w.dilation * (taps - 1) + 1)
+    return replace(axis, input_shape=(1, 1, size), kernel_size=taps, padding=pads)
 
 
 def _visits(layer: ConvLayer) -> int:
     """Return the number of points of the largest form, that with every δ."""
-    return max(term_count(_with_deltas(layer, name)) for name in ("x", "weight"))
+    forms = [_with_deltas(layer, "x"), _with_deltas(layer, "weight"), input_form(layer)]
+    return max(map(term_count, forms))
 
 
 def _where(layer: ConvLayer, used: tuple[ConvLayer, ...]) -> str:
     if used == (layer,):
         return ""
-    return ", along each axis and over a few channels"
+    if len(used) <= len(layer.windows):
+        return ", over a few channels, but not along axes that are too long to compare"
+    return ", along each axis (shortened if long) and over a few channels"
 
 
 def _formula(graph: Graph) -> Formula:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Sequence
-from typing import TypeAlias
+from typing import SupportsIndex, TypeAlias
 
 from symconv.errors import SymconvError
 
@@ -23,16 +23,18 @@ def refuse(argument: str, value: object, valid: str) -> SymconvError:
     return SymconvError(f"{argument} = {shown}: must be {valid}")
 
 
-def integer(argument: str, value: object, at_least: int, valid: str) -> int:
-    """Return an integer no smaller than a bound (booleans are refused)."""
-    if isinstance(value, bool):
-        raise refuse(argument, value, valid)
-    try:
-        number = operator.index(value)  # type: ignore[arg-type]  # whatever is no integer raises
-    except TypeError:
-        raise refuse(argument, value, valid) from None
-    if not at_least <= number < LARGEST:
-        raise refuse(argument, value, valid)
+def integer(
+    argument: str, value: object, at_least: int, valid: str, given: object = None
+) -> int:
+    """Return an integer no smaller than a bound; ``given`` is the argument it is a part of."""
+    shown = value if given is None else given
+    if isinstance(value, bool) or not isinstance(value, SupportsIndex):
+        raise refuse(argument, shown, valid)
+    number = operator.index(value)
+    if number >= LARGEST:
+        raise refuse(argument, shown, f"{valid}, below {LARGEST}")
+    if number < at_least:
+        raise refuse(argument, shown, valid)
     return number
 
 
@@ -55,7 +57,7 @@ def shape(argument: str, value: object, lengths: Sequence[int], valid: str) -> t
     sizes = _sequence(value)
     if sizes is None or len(sizes) not in lengths:
         raise refuse(argument, value, valid)
-    return bounded(argument, tuple(integer(argument, size, 1, valid) for size in sizes))
+    return bounded(argument, tuple(integer(argument, size, 1, valid, value) for size in sizes))
 
 
 def bounded(tensor: str, sizes: tuple[int, ...]) -> tuple[int, ...]:
@@ -74,7 +76,7 @@ def per_axis(argument: str, value: object, rank: int, at_least: int = 1) -> int 
         return integer(argument, value, at_least, valid)
     if len(sizes) != rank:
         raise refuse(argument, value, valid)
-    return tuple(integer(argument, size, at_least, valid) for size in sizes)
+    return tuple(integer(argument, size, at_least, valid, value) for size in sizes)
 
 
 def padding(value: object, rank: int, words: Sequence[str]) -> Padding:
@@ -89,7 +91,10 @@ def padding(value: object, rank: int, words: Sequence[str]) -> Padding:
     if len(pairs) != rank or any(pair is None or len(pair) != 2 for pair in pairs):
         raise refuse("padding", value, valid)
     return tuple(
-        (integer("padding", lo, -LARGEST, valid), integer("padding", hi, -LARGEST, valid))
+        (
+            integer("padding", lo, -LARGEST, valid, value),
+            integer("padding", hi, -LARGEST, valid, value),
+        )
         for lo, hi in (pair for pair in pairs if pair is not None)
     )
 

@@ -62,6 +62,11 @@ class Axis:
         )
 
 
+def phase_count(axis: Axis) -> int:
+    """Return the number of residues mod s that taps reach: taps repeat them after s/gcd(s, d)."""
+    return min(axis.taps, axis.stride // math.gcd(axis.stride, axis.dilation))
+
+
 def polyphase(axis: Axis) -> tuple[Axis, ...]:
     """Solve ``cell = s·p + d·k + offset`` for p: one plain correlation per phase of the cells mod s.
 
@@ -72,14 +77,13 @@ def polyphase(axis: Axis) -> tuple[Axis, ...]:
     s, d = axis.stride, axis.dilation
     g = math.gcd(s, d)
     phases = []
-    for residue in range(min(s, axis.cells)):
-        rest = (residue - axis.offset) % s
-        if rest % g:
+    reached = {(d * k + axis.offset) % s for k in range(phase_count(axis))}
+    for residue in sorted(reached):
+        if residue >= axis.cells:
             continue
+        rest = (residue - axis.offset) % s
         first_tap = (rest // g) * pow(d // g, -1, s // g) % (s // g)
         taps = len(range(first_tap, axis.taps, s // g))
-        if not taps:
-            continue
         last_tap = first_tap + (s // g) * (taps - 1)
         phases.append(
             Axis(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from math import prod
+from math import gcd
 
 from symconv.notation.contraction import (
     Access,
@@ -108,24 +108,50 @@ def _is_condition(factor: Factor) -> bool:
 def _assignments(program: Program) -> dict[Access, str]:
     """Return ``=`` for each target that is written once a cell, ``+=`` for the others."""
     signs: dict[Access, str] = {}
-    written: list[list[set[int]]] = []
-    for contraction in program.contractions:
-        extents = dict(contraction.extents)
-        cells = [_values(s, extents) for s in contraction.target.subscripts]
+    for at, contraction in enumerate(program.contractions):
         if contraction.target not in signs:
-            again = any(all(a & b for a, b in zip(cells, other, strict=True)) for other in written)
-            scatters = prod(map(len, cells)) < prod(extents[name] for name in contraction.free)
+            again = any(_overlap(contraction, other) for other in program.contractions[:at])
+            extents = dict(contraction.extents)
+            scatters = any(_collides(s, extents) for s in contraction.target.subscripts)
             signs[contraction.target] = "+=" if again or scatters else "="
-        written.append(cells)
     return signs
 
 
-def _values(subscript: Polynomial, extents: dict[str, int]) -> set[int]:
-    values = {int(subscript.constant)}
-    for name in subscript.variables:
-        factor = int(subscript.coefficient(name))
-        values = {value + factor * k for value in values for k in range(extents[name])}
-    return values
+def _collides(subscript: Polynomial, extents: dict[str, int]) -> bool:
+    """Whether two points give a subscript the same value: a·i = b·j has a solution that fits."""
+    if len(subscript.variables) < 2:
+        return False
+    if len(subscript.variables) > 2:
+        return True
+    (i, j), (a, b) = subscript.variables, (
+        abs(int(subscript.coefficient(name))) for name in subscript.variables
+    )
+    return b // gcd(a, b) < extents[i] and a // gcd(a, b) < extents[j]
+
+
+def _overlap(one: Contraction, other: Contraction) -> bool:
+    """Whether two contractions may write the same cell: no subscript keeps them apart."""
+    pairs = zip(one.target.subscripts, other.target.subscripts, strict=True)
+    return not any(_apart(_cells(a, one), _cells(b, other)) for a, b in pairs)
+
+
+def _apart(a: range | None, b: range | None) -> bool:
+    if a is None or b is None or not a or not b:
+        return False
+    beyond = max(a) < min(b) or max(b) < min(a)
+    return beyond or (abs(a.step) == abs(b.step) and (a[0] - b[0]) % a.step != 0)
+
+
+def _cells(subscript: Polynomial, contraction: Contraction) -> range | None:
+    """Return the values of a subscript as a progression, None if they are not one."""
+    if len(subscript.variables) > 1:
+        return None
+    start = int(subscript.constant)
+    if not subscript.variables:
+        return range(start, start + 1)
+    (name,) = subscript.variables
+    step = int(subscript.coefficient(name))
+    return range(start, start + step * dict(contraction.extents)[name], step)
 
 
 def _factor_text(factor: Factor) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from math import prod
@@ -11,7 +12,7 @@ from symconv.derive.forms import swapped
 from symconv.layers.conv import ConvLayer
 from symconv.layers.padding import Piece
 from symconv.notation.contraction import Contraction, Program
-from symconv.notation.correlation import Axis, Correlation, gather, polyphase, recognise
+from symconv.notation.correlation import Axis, Correlation, gather, phase_count, polyphase, recognise
 from symconv.notation.graph import Graph
 from symconv.notation.names import CELLS, QUOTIENTS
 from symconv.plan.algorithms import (
@@ -34,7 +35,8 @@ from symconv.plan.algorithms import (
 from symconv.plan.cost import microseconds
 
 LARGEST_TABLE = 256  # entries: a table is a constant that is printed
-MOST_PHASES = 64  # entries of the printed tables of phases
+MOST_PHASES = 64  # phases that are looped over, their tables printed
+SHOWN_PHASES = 4  # phases that a docstring writes out
 BLOCK = 1 << 18  # numbers of scratch that a block of images or planes may need
 
 _NAMES = {"X": "x", "F": "weight", "b": "bias", "O": "y", "G": "grad_output"}
@@ -126,7 +128,8 @@ def _function(name: str, inputs: list[Array], result: Array, graph: Graph) -> Fu
                     continue
                 candidates = rank_candidates(contraction, names)
                 stages.append(candidates[0].algorithm)
-                solved += _solve(contraction).contractions
+                scatters = isinstance(candidates[0].algorithm, Scatter)
+                solved += [contraction] if scatters else _solve(contraction).contractions
             formulas.append(Program(tuple(solved)))
     return Function(
         name, tuple(inputs), result, Graph(tuple(formulas)), tuple(stages), candidates
@@ -157,13 +160,22 @@ def _applicable(c: Correlation) -> Iterable[Algorithm]:
         shifted = first.span * prod(a.taps * a.positions for a in inner)
         yield Rows(c, _images(c, channels * (shifted + spans)))
     if c.channels == c.filters == 1:
-        planes = max(1, min(c.groups, BLOCK // 4 // (spans + positions)))
+        planes = _block(c.groups, (spans + positions) * 4)
         images = 1 if planes < c.groups else _images(c, c.groups * (spans + positions) * 4)
         yield Shift(c, images, planes)
 
 
 def _solved_algorithms(c: Correlation) -> Iterable[Algorithm]:
     """Algorithms for the cells: those of the plain correlation if there is one phase, else phases."""
+    phases = math.prod(map(phase_count, c.axes))
+    if phases <= MOST_PHASES:
+        yield from _by_phases(c)
+    taps = prod(a.taps for a in c.axes)
+    positions = prod(a.positions for a in c.axes)
+    yield Scatter(c, _images(c, c.groups * c.channels * taps * positions))
+
+
+def _by_phases(c: Correlation) -> Iterable[Algorithm]:
     axes = tuple(map(polyphase, c.axes))
     solved = Correlation(
         cells=c.positions,
@@ -180,27 +192,29 @@ def _solved_algorithms(c: Correlation) -> Iterable[Algorithm]:
     positions = prod(a.positions for a in c.axes)
     if all(a.stride == 1 for a in c.axes):
         yield from _applicable(solved)
-    elif sum(map(len, axes)) <= MOST_PHASES:
-        covered = all(sum(p.positions for p in phases) == a.cells
-                      for phases, a in zip(axes, c.axes, strict=True))
-        taps = prod(max((p.taps for p in phases), default=0) for phases in axes)
-        each = prod(max((p.positions for p in phases), default=0) for phases in axes)
-        images = _images(c, c.groups * c.filters * (taps * each + positions))
-        yield Phases(c, axes, covered, images, by_shifts=False)
-        if c.channels == c.filters == 1:
-            images = _images(c, c.groups * (4 * each + positions))
-            yield Phases(c, axes, covered, images, by_shifts=True)
-    taps = prod(a.taps for a in c.axes)
-    yield Scatter(c, _images(c, c.groups * c.channels * taps * positions))
+        return
+    covered = all(
+        sum(p.positions for p in phases) == a.cells for phases, a in zip(axes, c.axes, strict=True)
+    )
+    taps = prod(max((p.taps for p in phases), default=0) for phases in axes)
+    each = prod(max((p.positions for p in phases), default=0) for phases in axes)
+    images = _images(c, c.groups * c.filters * (taps * each + positions))
+    yield Phases(c, axes, covered, images, by_shifts=False)
+    if c.channels == c.filters == 1:
+        images = _images(c, c.groups * (4 * each + positions))
+        yield Phases(c, axes, covered, images, by_shifts=True)
 
 
 def _images(c: Correlation, numbers: int) -> int:
-    """Return how many images a block holds: a divisor of the batch, each needing so much scratch."""
-    return max(
-        images
-        for images in range(1, c.batch + 1)
-        if c.batch % images == 0 and (images == 1 or images * numbers <= BLOCK)
-    )
+    """Return how many images a block holds, each needing so many numbers of scratch."""
+    return _block(c.batch, numbers)
+
+
+def _block(count: int, numbers: int) -> int:
+    """Return the largest divisor of a count whose scratch stays in the cache; at least 1."""
+    small = [size for size in range(1, math.isqrt(count) + 1) if count % size == 0]
+    fitting = (s for s in (*small, *(count // s for s in small)) if s * numbers <= BLOCK)
+    return max(fitting, default=1)
 
 
 def _flat_cells(c: Correlation) -> tuple[tuple[int, ...], ...]:
@@ -227,9 +241,10 @@ def _solve(contraction: Contraction) -> Program:
     correlation = recognise(contraction)
     if correlation.result != "cells":
         return Program((contraction,))
+    if math.prod(map(phase_count, correlation.axes)) not in range(1, SHOWN_PHASES + 1):
+        return Program((contraction,))
     names = CELLS if all(a.stride == 1 for a in correlation.axes) else QUOTIENTS
-    solved = gather(contraction, names[len(correlation.axes)])
-    return solved if len(solved.contractions) <= 4 else Program((contraction,))
+    return gather(contraction, names[len(correlation.axes)])
 
 
 def _kind(step: object) -> str:

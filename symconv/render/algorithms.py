@@ -39,6 +39,7 @@ from symconv.render.syntax import (
     taps_view,
 )
 
+_RESULTS = {"gx": "∂E/∂X[n, c", "spread": "∂E/∂X[n, c", "y": "O[n, o"}
 _SYMBOLS = {"x": "X", "extended": "X", "grad_output": "G"}
 
 
@@ -189,7 +190,7 @@ def _rows(stage: Rows, function: str) -> str:
     outer = (images, *group(c))
     source = _source(c, images, function)
     top = first.offset if first.inside and source["source"] == "cells" else 0
-    span = f"{top} : {top + first.span}" if source["source"] == "cells" else ":"
+    span = f"{top}:{top + first.span}" if source["source"] == "cells" else ":"
     slices = [shifted(n, a, _start(c, a)) for n, a in zip(names[1:], inner, strict=True)]
     leading = [":"] * len(outer)
     low = len(group(c))
@@ -203,7 +204,7 @@ def _rows(stage: Rows, function: str) -> str:
     return fill(
         f"numpy/rows_{c.result}.py.j2",
         blocks=block_loop("n", c.batch, images),
-        stored=shape(stored_shape),
+        kernel=f"{taps_view(c, c.taps)}.reshape{shape(stored_shape)}",
         to_rows=shape(to_rows),
         from_rows=shape(tuple(sorted(range(len(to_rows)), key=lambda at: to_rows[at]))),
         rows=shape((first.taps, *group(c), c.filters, row_length)),
@@ -218,7 +219,6 @@ def _rows(stage: Rows, function: str) -> str:
         row=names[0],
         row_matrix=shape((*outer, row_length, first.positions * prod(width))),
         partial=shape((*outer, c.filters, first.positions * prod(width))),
-        whole_taps=taps_view(c, c.taps),
         meaning=f"shifted[n, {', '.join((*names[1:], 'c', 'row', *_position_names(c)[1:]))}]",
         **{k: v for k, v in source.items() if k not in ("read",)},
         read=_cell_text(c, first="row"),
@@ -369,7 +369,7 @@ def _scatter(stage: Scatter) -> str:
         term=", ".join([":"] * leading + list(tap_names(c))),
         result=block + (ellipsis_slices([s for _, s in copies], leading) or "[...]"),
         inside="spread_out" + ellipsis_slices([t for t, _ in copies], leading),
-        meaning=f"{c.cells}[n, c, {_cell_list(c)}] += terms[n, c, {_index_text(c)}]",
+        meaning=f"{_RESULTS[c.cells]}, {_cell_list(c)}] += terms[n, {_RESULTS[c.cells][-1]}, {_index_text(c)}]",
     )
 
 

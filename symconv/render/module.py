@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import textwrap
 
@@ -17,6 +18,7 @@ from symconv.render.literal import literal
 from symconv.render.syntax import shape
 
 WIDTH = 96
+JOINER = "\0"  # stands for a space at which a formula is not folded
 _SUMMARIES = {
     "forward": "Return O, the layer's output.",
     "input_gradient": "Return ∂E/∂X, the gradient by the input, where grad_output = ∂E/∂O = G.",
@@ -71,9 +73,11 @@ def _formulas(graph: Graph) -> list[str]:
     lines = []
     for step in graph.steps:
         for line in program_text(step).splitlines():  # type: ignore[arg-type]  # a layer's steps are programs
-            lines += textwrap.wrap(
-                line, WIDTH - 4, subsequent_indent="        ", break_long_words=False
+            whole = re.sub(r"\[[^\]]*\]", lambda found: found[0].replace(" ", JOINER), line)
+            folded = textwrap.wrap(
+                whole, WIDTH - 4, subsequent_indent="        ", break_on_hyphens=False
             )
+            lines += [part.replace(JOINER, " ") for part in folded]
     return lines
 
 

@@ -22,7 +22,9 @@ def group(c: Correlation) -> tuple[int, ...]:
 
 def block_loop(name: str, size: int, step: int) -> str:
     """Write the loop over blocks, or nothing if there is one."""
-    return f"for {name} in range(0, {size}, {step}):" if step < size else ""
+    if step == size:
+        return ""
+    return f"for {name} in range({size}):" if step == 1 else f"for {name} in range(0, {size}, {step}):"
 
 
 def block_slice(name: str, size: int, step: int) -> str:
