@@ -79,7 +79,7 @@ def input_gradient(grad_output: Array, weight: Array, *, out: Array | None = Non
     ∂E/∂X[n, c, u, v] = Σ_{o,i,j} G[n, o, u + i - 1, v + j - 1] · F[o, c, 1 - i, 1 - j]
 
     Algorithm: table, one look-up of every window through a constant table, one product;
-    expected 3.4 µs (columns 5.4 µs, rows 7.4 µs, scatter 7.4 µs, shift 9.1 µs).
+    expected 3.4 µs (columns 5.4 µs, rows 7.4 µs, shift 9.1 µs, scatter 12 µs).
     """
     gx = _result(out, (1, 1, 3, 3), grad_output, weight)
     grad_output = _checked("grad_output", grad_output, (1, 1, 2, 2))
@@ -104,7 +104,8 @@ def weight_gradient(grad_output: Array, x: Array, *, out: Array | None = None) -
     x = _checked("x", x, (1, 1, 3, 3))
     flat = x.reshape(1, 9)
     windows = flat.take(_WINDOWS_OF_X, axis=1).reshape(1, 4, 4)
-    products = np.matmul(grad_output.reshape(1, 1, 4), windows.swapaxes(-1, -2))
+    cotangent = grad_output.reshape(1, 1, 4)
+    products = np.matmul(cotangent, windows.swapaxes(-1, -2))
     gw[...] = products.sum(axis=0).reshape(1, 1, 2, 2)
     return gw
 
@@ -112,7 +113,7 @@ def weight_gradient(grad_output: Array, x: Array, *, out: Array | None = None) -
 def backward(
     grad_output: Array, x: Array, weight: Array, *, out: tuple[Array, ...] | None = None
 ) -> tuple[Array, ...]:
-    """Return (gx, gw): the gradients of E by x, weight, where grad_output = ∂E/∂O.
+    """Return (gx, gw), the gradients by x, weight, where grad_output = ∂E/∂O.
 
     ``out`` takes a tuple of arrays to write them into.
     """
@@ -148,12 +149,12 @@ def _checked(name: str, array: Array, shape: tuple[int, ...]) -> Array:
 
 
 def _result(out: Array | None, shape: tuple[int, ...], *inputs: Array) -> Array:
-    """Return the array to write a result into: a new one, or ``out`` if nothing speaks against it."""
+    """Return the array to write into: a new one, or ``out`` if nothing speaks against it."""
     if out is None:
         return np.empty(shape, DTYPE)
     if not isinstance(out, np.ndarray) or out.shape != shape or out.dtype != DTYPE:
-        received = f"{out.dtype} {out.shape}" if isinstance(out, np.ndarray) else type(out).__name__
-        raise ValueError(f"out: expected {np.dtype(DTYPE)} {shape}, received {received}")
+        kind = f"{out.dtype} {out.shape}" if isinstance(out, np.ndarray) else type(out).__name__
+        raise ValueError(f"out: expected {np.dtype(DTYPE)} {shape}, received {kind}")
     if not (out.flags.c_contiguous and out.flags.writeable):
         raise ValueError("out: expected a C-contiguous, writable array, received another")
     if any(np.shares_memory(out, array) for array in inputs):

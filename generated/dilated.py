@@ -65,7 +65,7 @@ def input_gradient(grad_output: Array, weight: Array, *, out: Array | None = Non
 
     ∂E/∂X[n, c, 3·y + 2·i - 4, 3·x + 2·j - 4] = Σ_{o} G[n, o, y, x] · F[o, c, i, j]
 
-    Algorithm: scatter, one product, a strided addition per tap (col2im); expected 66 µs
+    Algorithm: scatter, one product, a strided addition per tap (col2im); expected 91 µs
     (polyphase products 120 µs).
     """
     gx = _result(out, (2, 8, 30, 30), grad_output, weight)
@@ -75,7 +75,7 @@ def input_gradient(grad_output: Array, weight: Array, *, out: Array | None = Non
     terms = _scratch("terms", (2, 8, 3, 3, 12, 12))
     spread_out = _scratch("spread out", (2, 8, 38, 38))
     gx[...] = 0
-    # gx[n, c, 3·y + 2·i - 4, 3·x + 2·j - 4] += terms[n, c, i, j, y, x]
+    # ∂E/∂X[n, c, 3·y + 2·i - 4, 3·x + 2·j - 4] += terms[n, c, i, j, y, x]
     np.matmul(matrix, grad_output.reshape(2, 8, 144), out=terms.reshape(2, 72, 144))
     spread_out[...] = 0
     for i, j in product(range(3), range(3)):
@@ -102,7 +102,8 @@ def weight_gradient(grad_output: Array, x: Array, *, out: Array | None = None) -
     padded[:, :, 4:34, 4:34] = x
     for i, j in product(range(3), range(3)):
         columns[:, :, i, j] = padded[..., 2 * i : 2 * i + 34 : 3, 2 * j : 2 * j + 34 : 3]
-    products = np.matmul(grad_output.reshape(2, 8, 144), columns.reshape(2, 72, 144).swapaxes(-1, -2))
+    cotangent = grad_output.reshape(2, 8, 144)
+    products = np.matmul(cotangent, columns.reshape(2, 72, 144).swapaxes(-1, -2))
     gw += products.sum(axis=0).reshape(8, 8, 3, 3)
     return gw
 
@@ -121,9 +122,14 @@ def bias_gradient(grad_output: Array, *, out: Array | None = None) -> Array:
 
 
 def backward(
-    grad_output: Array, x: Array, weight: Array, bias: Array, *, out: tuple[Array, ...] | None = None
+    grad_output: Array,
+    x: Array,
+    weight: Array,
+    bias: Array,
+    *,
+    out: tuple[Array, ...] | None = None,
 ) -> tuple[Array, ...]:
-    """Return (gx, gw, gb): the gradients of E by x, weight, bias, where grad_output = ∂E/∂O.
+    """Return (gx, gw, gb), the gradients by x, weight, bias, where grad_output = ∂E/∂O.
 
     ``out`` takes a tuple of arrays to write them into.
     """
@@ -162,12 +168,12 @@ def _checked(name: str, array: Array, shape: tuple[int, ...]) -> Array:
 
 
 def _result(out: Array | None, shape: tuple[int, ...], *inputs: Array) -> Array:
-    """Return the array to write a result into: a new one, or ``out`` if nothing speaks against it."""
+    """Return the array to write into: a new one, or ``out`` if nothing speaks against it."""
     if out is None:
         return np.empty(shape, DTYPE)
     if not isinstance(out, np.ndarray) or out.shape != shape or out.dtype != DTYPE:
-        received = f"{out.dtype} {out.shape}" if isinstance(out, np.ndarray) else type(out).__name__
-        raise ValueError(f"out: expected {np.dtype(DTYPE)} {shape}, received {received}")
+        kind = f"{out.dtype} {out.shape}" if isinstance(out, np.ndarray) else type(out).__name__
+        raise ValueError(f"out: expected {np.dtype(DTYPE)} {shape}, received {kind}")
     if not (out.flags.c_contiguous and out.flags.writeable):
         raise ValueError("out: expected a C-contiguous, writable array, received another")
     if any(np.shares_memory(out, array) for array in inputs):

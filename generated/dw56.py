@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import threading
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -46,11 +47,12 @@ def forward(x: Array, weight: Array, *, out: Array | None = None) -> Array:
     y = _result(out, (4, 144, 56, 56), x, weight)
     x = _checked("x", x, (4, 144, 56, 56))
     weight = _checked("weight", weight, (144, 1, 3, 3))
-    matrices = weight.reshape(144, 1, 1, 3, 3).transpose(3, 0, 1, 4, 2).reshape(3, 144, 1, 3)
+    kernel = weight.reshape(144, 1, 1, 3, 3)
+    matrices = kernel.transpose(3, 0, 1, 4, 2).reshape(3, 144, 1, 3)
     shifted = _scratch("shifted", (1, 144, 3, 1, 58, 56))
     partial = _scratch("partial", (1, 144, 1, 3136))
     padded = _zeros("forward padded", (1, 144, 1, 58, 58))
-    for n in range(0, 4, 1):
+    for n in range(4):
         # shifted[n, j, c, row, x] = X[n, c, row - 1, x + j - 1]
         padded[:, :, :, 1:57, 1:57] = x[n : n + 1].reshape(1, 144, 1, 56, 56)
         for j in range(3):
@@ -69,20 +71,21 @@ def forward(x: Array, weight: Array, *, out: Array | None = None) -> Array:
 def input_gradient(grad_output: Array, weight: Array, *, out: Array | None = None) -> Array:
     """Return ∂E/∂X, the gradient by the input, where grad_output = ∂E/∂O = G.
 
-    ∂E/∂X[n, g + c, u, v] = Σ_{o,i,j} G[n, g + o, u + i - 1, v + j - 1] · F[g + o, c, 2 - i, 2 -
-            j]
+    ∂E/∂X[n, g + c, u, v] = Σ_{o,i,j} G[n, g + o, u + i - 1, v + j - 1] ·
+            F[g + o, c, 2 - i, 2 - j]
 
     Algorithm: rows, one shifted copy per inner tap in 4 blocks of images, 3 products; expected
-    12 ms (shift 13 ms, columns 22 ms, scatter 24 ms).
+    12 ms (shift 13 ms, columns 22 ms, scatter 46 ms).
     """
     gx = _result(out, (4, 144, 56, 56), grad_output, weight)
     grad_output = _checked("grad_output", grad_output, (4, 144, 56, 56))
     weight = _checked("weight", weight, (144, 1, 3, 3))
-    matrices = weight[:, :, ::-1, ::-1].reshape(144, 1, 1, 3, 3).transpose(3, 0, 2, 4, 1).reshape(3, 144, 1, 3)
+    kernel = weight[:, :, ::-1, ::-1].reshape(144, 1, 1, 3, 3)
+    matrices = kernel.transpose(3, 0, 2, 4, 1).reshape(3, 144, 1, 3)
     shifted = _scratch("shifted", (1, 144, 3, 1, 58, 56))
     partial = _scratch("partial", (1, 144, 1, 3136))
     padded = _zeros("input_gradient padded", (1, 144, 1, 58, 58))
-    for n in range(0, 4, 1):
+    for n in range(4):
         # shifted[n, j, c, row, v] = G[n, o, row - 1, v + j - 1]
         padded[:, :, :, 1:57, 1:57] = grad_output[n : n + 1].reshape(1, 144, 1, 56, 56)
         for j in range(3):
@@ -103,36 +106,29 @@ def weight_gradient(grad_output: Array, x: Array, *, out: Array | None = None) -
 
     ∂E/∂F[g + o, c, i, j] = Σ_{n,y,x} G[n, g + o, y, x] · X[n, g + c, y + i - 1, x + j - 1]
 
-    Algorithm: rows, one shifted copy per inner tap in 4 blocks of images, 3 products; expected
-    9.8 ms (shift 14 ms, columns 22 ms).
+    Algorithm: shift, one multiplication and addition per tap, 9 planes at a time in 4 blocks of
+    images; expected 7.2 ms (rows 9.8 ms, columns 22 ms).
     """
     gw = _result(out, (144, 1, 3, 3), grad_output, x)
     grad_output = _checked("grad_output", grad_output, (4, 144, 56, 56))
     x = _checked("x", x, (4, 144, 56, 56))
-    shifted = _scratch("shifted", (1, 144, 3, 1, 58, 56))
-    gradients = _scratch("gradients", (3, 144, 1, 3))
-    padded = _zeros("weight_gradient padded", (1, 144, 1, 58, 58))
-    gradients[...] = 0
-    for n in range(0, 4, 1):
-        # shifted[n, j, c, row, x] = X[n, c, row - 1, x + j - 1]
-        padded[:, :, :, 1:57, 1:57] = x[n : n + 1].reshape(1, 144, 1, 56, 56)
-        for j in range(3):
-            shifted[:, :, j] = padded[..., :, j : j + 56]
-        # one product for each filter row i, with the image's rows that it reads
-        stacked = shifted.reshape(1, 144, 3, 58, 56)
-        cotangent = grad_output[n : n + 1].reshape(1, 144, 1, 3136)
-        for i in range(3):
-            window = stacked[..., i : i + 56, :].reshape(1, 144, 3, 3136)
-            gradients[i] += np.matmul(cotangent, window.swapaxes(-1, -2)).sum(axis=0)
-    ordered = gradients.reshape(3, 144, 1, 3, 1).transpose(1, 2, 4, 0, 3)
-    gw[...] = ordered.reshape(144, 1, 3, 3)
+    padded = _zeros("weight_gradient padded", (1, 9, 58, 58))
+    gw[...] = 0
+    taps = gw.reshape(144, 3, 3)
+    for n in range(4):
+        for g in range(0, 144, 9):
+            # each tap gathers the plane X[n, g, y + i - 1, x + j - 1], times G
+            padded[:, :, 1:57, 1:57] = x[n : n + 1, g : g + 9]
+            cotangent = grad_output[n : n + 1, g : g + 9]
+            for i, j in product(range(3), range(3)):
+                taps[g : g + 9, i, j] += np.einsum("ngyx,ngyx->g", cotangent, padded[..., i : i + 56, j : j + 56])
     return gw
 
 
 def backward(
     grad_output: Array, x: Array, weight: Array, *, out: tuple[Array, ...] | None = None
 ) -> tuple[Array, ...]:
-    """Return (gx, gw): the gradients of E by x, weight, where grad_output = ∂E/∂O.
+    """Return (gx, gw), the gradients by x, weight, where grad_output = ∂E/∂O.
 
     ``out`` takes a tuple of arrays to write them into.
     """
@@ -168,12 +164,12 @@ def _checked(name: str, array: Array, shape: tuple[int, ...]) -> Array:
 
 
 def _result(out: Array | None, shape: tuple[int, ...], *inputs: Array) -> Array:
-    """Return the array to write a result into: a new one, or ``out`` if nothing speaks against it."""
+    """Return the array to write into: a new one, or ``out`` if nothing speaks against it."""
     if out is None:
         return np.empty(shape, DTYPE)
     if not isinstance(out, np.ndarray) or out.shape != shape or out.dtype != DTYPE:
-        received = f"{out.dtype} {out.shape}" if isinstance(out, np.ndarray) else type(out).__name__
-        raise ValueError(f"out: expected {np.dtype(DTYPE)} {shape}, received {received}")
+        kind = f"{out.dtype} {out.shape}" if isinstance(out, np.ndarray) else type(out).__name__
+        raise ValueError(f"out: expected {np.dtype(DTYPE)} {shape}, received {kind}")
     if not (out.flags.c_contiguous and out.flags.writeable):
         raise ValueError("out: expected a C-contiguous, writable array, received another")
     if any(np.shares_memory(out, array) for array in inputs):

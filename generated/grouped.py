@@ -49,7 +49,8 @@ def forward(x: Array, weight: Array, bias: Array, *, out: Array | None = None) -
     x = _checked("x", x, (2, 12, 20, 20))
     weight = _checked("weight", weight, (24, 4, 5, 3))
     bias = _checked("bias", bias, (24,))
-    matrices = weight.reshape(3, 8, 4, 5, 3).transpose(3, 0, 1, 4, 2).reshape(5, 3, 8, 12)
+    kernel = weight.reshape(3, 8, 4, 5, 3)
+    matrices = kernel.transpose(3, 0, 1, 4, 2).reshape(5, 3, 8, 12)
     shifted = _scratch("shifted", (2, 3, 3, 4, 24, 20))
     partial = _scratch("partial", (2, 3, 8, 400))
     padded = _zeros("forward padded", (2, 3, 4, 24, 22))
@@ -72,16 +73,17 @@ def forward(x: Array, weight: Array, bias: Array, *, out: Array | None = None) -
 def input_gradient(grad_output: Array, weight: Array, *, out: Array | None = None) -> Array:
     """Return ∂E/∂X, the gradient by the input, where grad_output = ∂E/∂O = G.
 
-    ∂E/∂X[n, 4·g + c, u, v] = Σ_{o,i,j} G[n, 8·g + o, u + i - 2, v + j - 1] · F[8·g + o, c, 4 -
-            i, 2 - j]
+    ∂E/∂X[n, 4·g + c, u, v] = Σ_{o,i,j} G[n, 8·g + o, u + i - 2, v + j - 1] ·
+            F[8·g + o, c, 4 - i, 2 - j]
 
-    Algorithm: rows, one shifted copy per inner tap, 5 products; expected 100 µs (scatter 120
-    µs, columns 210 µs).
+    Algorithm: rows, one shifted copy per inner tap, 5 products; expected 100 µs (columns 210
+    µs, scatter 220 µs).
     """
     gx = _result(out, (2, 12, 20, 20), grad_output, weight)
     grad_output = _checked("grad_output", grad_output, (2, 24, 20, 20))
     weight = _checked("weight", weight, (24, 4, 5, 3))
-    matrices = weight[:, :, ::-1, ::-1].reshape(3, 8, 4, 5, 3).transpose(3, 0, 2, 4, 1).reshape(5, 3, 4, 24)
+    kernel = weight[:, :, ::-1, ::-1].reshape(3, 8, 4, 5, 3)
+    matrices = kernel.transpose(3, 0, 2, 4, 1).reshape(5, 3, 4, 24)
     shifted = _scratch("shifted", (2, 3, 3, 8, 24, 20))
     partial = _scratch("partial", (2, 3, 4, 400))
     padded = _zeros("input_gradient padded", (2, 3, 8, 24, 22))
@@ -103,8 +105,8 @@ def input_gradient(grad_output: Array, weight: Array, *, out: Array | None = Non
 def weight_gradient(grad_output: Array, x: Array, *, out: Array | None = None) -> Array:
     """Return ∂E/∂F, the gradient by the filter, where grad_output = ∂E/∂O = G.
 
-    ∂E/∂F[8·g + o, c, i, j] = Σ_{n,y,x} G[n, 8·g + o, y, x] · X[n, 4·g + c, y + i - 2, x + j -
-            1]
+    ∂E/∂F[8·g + o, c, i, j] = Σ_{n,y,x} G[n, 8·g + o, y, x] ·
+            X[n, 4·g + c, y + i - 2, x + j - 1]
 
     Algorithm: rows, one shifted copy per inner tap, 5 products; expected 61 µs (columns 110
     µs).
@@ -145,9 +147,14 @@ def bias_gradient(grad_output: Array, *, out: Array | None = None) -> Array:
 
 
 def backward(
-    grad_output: Array, x: Array, weight: Array, bias: Array, *, out: tuple[Array, ...] | None = None
+    grad_output: Array,
+    x: Array,
+    weight: Array,
+    bias: Array,
+    *,
+    out: tuple[Array, ...] | None = None,
 ) -> tuple[Array, ...]:
-    """Return (gx, gw, gb): the gradients of E by x, weight, bias, where grad_output = ∂E/∂O.
+    """Return (gx, gw, gb), the gradients by x, weight, bias, where grad_output = ∂E/∂O.
 
     ``out`` takes a tuple of arrays to write them into.
     """
@@ -186,12 +193,12 @@ def _checked(name: str, array: Array, shape: tuple[int, ...]) -> Array:
 
 
 def _result(out: Array | None, shape: tuple[int, ...], *inputs: Array) -> Array:
-    """Return the array to write a result into: a new one, or ``out`` if nothing speaks against it."""
+    """Return the array to write into: a new one, or ``out`` if nothing speaks against it."""
     if out is None:
         return np.empty(shape, DTYPE)
     if not isinstance(out, np.ndarray) or out.shape != shape or out.dtype != DTYPE:
-        received = f"{out.dtype} {out.shape}" if isinstance(out, np.ndarray) else type(out).__name__
-        raise ValueError(f"out: expected {np.dtype(DTYPE)} {shape}, received {received}")
+        kind = f"{out.dtype} {out.shape}" if isinstance(out, np.ndarray) else type(out).__name__
+        raise ValueError(f"out: expected {np.dtype(DTYPE)} {shape}, received {kind}")
     if not (out.flags.c_contiguous and out.flags.writeable):
         raise ValueError("out: expected a C-contiguous, writable array, received another")
     if any(np.shares_memory(out, array) for array in inputs):

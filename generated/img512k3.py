@@ -66,7 +66,7 @@ def input_gradient(grad_output: Array, weight: Array, *, out: Array | None = Non
     ∂E/∂X[n, c, u, v] = Σ_{o,i,j} G[n, o, u + i - 1, v + j - 1] · F[o, c, 2 - i, 2 - j]
 
     Algorithm: shift, one multiplication and addition per tap, 1 planes at a time; expected 1.3
-    ms (rows 1.4 ms, columns 1.6 ms, scatter 1.7 ms).
+    ms (rows 1.4 ms, columns 1.6 ms, scatter 3.2 ms).
     """
     gx = _result(out, (1, 1, 512, 512), grad_output, weight)
     grad_output = _checked("grad_output", grad_output, (1, 1, 512, 512))
@@ -89,35 +89,27 @@ def weight_gradient(grad_output: Array, x: Array, *, out: Array | None = None) -
 
     ∂E/∂F[o, c, i, j] = Σ_{n,y,x} G[n, o, y, x] · X[n, c, y + i - 1, x + j - 1]
 
-    Algorithm: rows, one shifted copy per inner tap, 3 products; expected 1.2 ms (shift 1.5 ms,
-    columns 1.6 ms).
+    Algorithm: shift, one multiplication and addition per tap, 1 planes at a time; expected 590
+    µs (rows 1.2 ms, columns 1.6 ms).
     """
     gw = _result(out, (1, 1, 3, 3), grad_output, x)
     grad_output = _checked("grad_output", grad_output, (1, 1, 512, 512))
     x = _checked("x", x, (1, 1, 512, 512))
-    shifted = _scratch("shifted", (1, 3, 1, 514, 512))
-    gradients = _scratch("gradients", (3, 1, 3))
     padded = _zeros("weight_gradient padded", (1, 1, 514, 514))
-    gradients[...] = 0
-    # shifted[n, j, c, row, x] = X[n, c, row - 1, x + j - 1]
+    gw[...] = 0
+    taps = gw.reshape(1, 3, 3)
+    # each tap gathers the plane X[n, g, y + i - 1, x + j - 1], times G
     padded[:, :, 1:513, 1:513] = x
-    for j in range(3):
-        shifted[:, j] = padded[..., :, j : j + 512]
-    # one product for each filter row i, with the image's rows that it reads
-    stacked = shifted.reshape(1, 3, 514, 512)
-    cotangent = grad_output.reshape(1, 1, 262144)
-    for i in range(3):
-        window = stacked[..., i : i + 512, :].reshape(1, 3, 262144)
-        gradients[i] += np.matmul(cotangent, window.swapaxes(-1, -2)).sum(axis=0)
-    ordered = gradients.reshape(3, 1, 3, 1).transpose(1, 3, 0, 2)
-    gw[...] = ordered.reshape(1, 1, 3, 3)
+    cotangent = grad_output
+    for i, j in product(range(3), range(3)):
+        taps[:, i, j] += np.einsum("ngyx,ngyx->g", cotangent, padded[..., i : i + 512, j : j + 512])
     return gw
 
 
 def backward(
     grad_output: Array, x: Array, weight: Array, *, out: tuple[Array, ...] | None = None
 ) -> tuple[Array, ...]:
-    """Return (gx, gw): the gradients of E by x, weight, where grad_output = ∂E/∂O.
+    """Return (gx, gw), the gradients by x, weight, where grad_output = ∂E/∂O.
 
     ``out`` takes a tuple of arrays to write them into.
     """
@@ -153,12 +145,12 @@ def _checked(name: str, array: Array, shape: tuple[int, ...]) -> Array:
 
 
 def _result(out: Array | None, shape: tuple[int, ...], *inputs: Array) -> Array:
-    """Return the array to write a result into: a new one, or ``out`` if nothing speaks against it."""
+    """Return the array to write into: a new one, or ``out`` if nothing speaks against it."""
     if out is None:
         return np.empty(shape, DTYPE)
     if not isinstance(out, np.ndarray) or out.shape != shape or out.dtype != DTYPE:
-        received = f"{out.dtype} {out.shape}" if isinstance(out, np.ndarray) else type(out).__name__
-        raise ValueError(f"out: expected {np.dtype(DTYPE)} {shape}, received {received}")
+        kind = f"{out.dtype} {out.shape}" if isinstance(out, np.ndarray) else type(out).__name__
+        raise ValueError(f"out: expected {np.dtype(DTYPE)} {shape}, received {kind}")
     if not (out.flags.c_contiguous and out.flags.writeable):
         raise ValueError("out: expected a C-contiguous, writable array, received another")
     if any(np.shares_memory(out, array) for array in inputs):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import threading
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -46,7 +47,8 @@ def forward(x: Array, weight: Array, *, out: Array | None = None) -> Array:
     y = _result(out, (1, 1, 512, 512), x, weight)
     x = _checked("x", x, (1, 1, 512, 512))
     weight = _checked("weight", weight, (1, 1, 7, 7))
-    matrices = weight.reshape(1, 1, 7, 7).transpose(2, 0, 3, 1).reshape(7, 1, 7)
+    kernel = weight.reshape(1, 1, 7, 7)
+    matrices = kernel.transpose(2, 0, 3, 1).reshape(7, 1, 7)
     shifted = _scratch("shifted", (1, 7, 1, 518, 512))
     partial = _scratch("partial", (1, 1, 262144))
     padded = _zeros("forward padded", (1, 1, 518, 518))
@@ -71,12 +73,13 @@ def input_gradient(grad_output: Array, weight: Array, *, out: Array | None = Non
     ∂E/∂X[n, c, u, v] = Σ_{o,i,j} G[n, o, u + i - 3, v + j - 3] · F[o, c, 6 - i, 6 - j]
 
     Algorithm: rows, one shifted copy per inner tap, 7 products; expected 3.6 ms (shift 6.8 ms,
-    columns 7.9 ms, scatter 8.0 ms).
+    columns 7.9 ms, scatter 16 ms).
     """
     gx = _result(out, (1, 1, 512, 512), grad_output, weight)
     grad_output = _checked("grad_output", grad_output, (1, 1, 512, 512))
     weight = _checked("weight", weight, (1, 1, 7, 7))
-    matrices = weight[:, :, ::-1, ::-1].reshape(1, 1, 7, 7).transpose(2, 1, 3, 0).reshape(7, 1, 7)
+    kernel = weight[:, :, ::-1, ::-1].reshape(1, 1, 7, 7)
+    matrices = kernel.transpose(2, 1, 3, 0).reshape(7, 1, 7)
     shifted = _scratch("shifted", (1, 7, 1, 518, 512))
     partial = _scratch("partial", (1, 1, 262144))
     padded = _zeros("input_gradient padded", (1, 1, 518, 518))
@@ -100,35 +103,27 @@ def weight_gradient(grad_output: Array, x: Array, *, out: Array | None = None) -
 
     ∂E/∂F[o, c, i, j] = Σ_{n,y,x} G[n, o, y, x] · X[n, c, y + i - 3, x + j - 3]
 
-    Algorithm: rows, one shifted copy per inner tap, 7 products; expected 3.1 ms (columns 7.9
-    ms, shift 8.0 ms).
+    Algorithm: shift, one multiplication and addition per tap, 1 planes at a time; expected 2.9
+    ms (rows 3.1 ms, columns 7.9 ms).
     """
     gw = _result(out, (1, 1, 7, 7), grad_output, x)
     grad_output = _checked("grad_output", grad_output, (1, 1, 512, 512))
     x = _checked("x", x, (1, 1, 512, 512))
-    shifted = _scratch("shifted", (1, 7, 1, 518, 512))
-    gradients = _scratch("gradients", (7, 1, 7))
     padded = _zeros("weight_gradient padded", (1, 1, 518, 518))
-    gradients[...] = 0
-    # shifted[n, j, c, row, x] = X[n, c, row - 3, x + j - 3]
+    gw[...] = 0
+    taps = gw.reshape(1, 7, 7)
+    # each tap gathers the plane X[n, g, y + i - 3, x + j - 3], times G
     padded[:, :, 3:515, 3:515] = x
-    for j in range(7):
-        shifted[:, j] = padded[..., :, j : j + 512]
-    # one product for each filter row i, with the image's rows that it reads
-    stacked = shifted.reshape(1, 7, 518, 512)
-    cotangent = grad_output.reshape(1, 1, 262144)
-    for i in range(7):
-        window = stacked[..., i : i + 512, :].reshape(1, 7, 262144)
-        gradients[i] += np.matmul(cotangent, window.swapaxes(-1, -2)).sum(axis=0)
-    ordered = gradients.reshape(7, 1, 7, 1).transpose(1, 3, 0, 2)
-    gw[...] = ordered.reshape(1, 1, 7, 7)
+    cotangent = grad_output
+    for i, j in product(range(7), range(7)):
+        taps[:, i, j] += np.einsum("ngyx,ngyx->g", cotangent, padded[..., i : i + 512, j : j + 512])
     return gw
 
 
 def backward(
     grad_output: Array, x: Array, weight: Array, *, out: tuple[Array, ...] | None = None
 ) -> tuple[Array, ...]:
-    """Return (gx, gw): the gradients of E by x, weight, where grad_output = ∂E/∂O.
+    """Return (gx, gw), the gradients by x, weight, where grad_output = ∂E/∂O.
 
     ``out`` takes a tuple of arrays to write them into.
     """
@@ -164,12 +159,12 @@ def _checked(name: str, array: Array, shape: tuple[int, ...]) -> Array:
 
 
 def _result(out: Array | None, shape: tuple[int, ...], *inputs: Array) -> Array:
-    """Return the array to write a result into: a new one, or ``out`` if nothing speaks against it."""
+    """Return the array to write into: a new one, or ``out`` if nothing speaks against it."""
     if out is None:
         return np.empty(shape, DTYPE)
     if not isinstance(out, np.ndarray) or out.shape != shape or out.dtype != DTYPE:
-        received = f"{out.dtype} {out.shape}" if isinstance(out, np.ndarray) else type(out).__name__
-        raise ValueError(f"out: expected {np.dtype(DTYPE)} {shape}, received {received}")
+        kind = f"{out.dtype} {out.shape}" if isinstance(out, np.ndarray) else type(out).__name__
+        raise ValueError(f"out: expected {np.dtype(DTYPE)} {shape}, received {kind}")
     if not (out.flags.c_contiguous and out.flags.writeable):
         raise ValueError("out: expected a C-contiguous, writable array, received another")
     if any(np.shares_memory(out, array) for array in inputs):

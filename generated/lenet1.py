@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 import threading
-from itertools import product
 from typing import Any
 
 import numpy as np
@@ -47,7 +46,8 @@ def forward(x: Array, weight: Array, *, out: Array | None = None) -> Array:
     y = _result(out, (32, 6, 28, 28), x, weight)
     x = _checked("x", x, (32, 1, 28, 28))
     weight = _checked("weight", weight, (6, 1, 5, 5))
-    matrices = weight.reshape(6, 1, 5, 5).transpose(2, 0, 3, 1).reshape(5, 6, 5)
+    kernel = weight.reshape(6, 1, 5, 5)
+    matrices = kernel.transpose(2, 0, 3, 1).reshape(5, 6, 5)
     shifted = _scratch("shifted", (32, 5, 1, 32, 28))
     partial = _scratch("partial", (32, 6, 784))
     padded = _zeros("forward padded", (32, 1, 32, 32))
@@ -71,23 +71,30 @@ def input_gradient(grad_output: Array, weight: Array, *, out: Array | None = Non
 
     ∂E/∂X[n, c, u, v] = Σ_{o,i,j} G[n, o, u + i - 2, v + j - 2] · F[o, c, 4 - i, 4 - j]
 
-    Algorithm: scatter, one product in 4 blocks of images, a strided addition per tap (col2im);
-    expected 500 µs (rows 870 µs, columns 2.3 ms).
+    Algorithm: rows, one shifted copy per inner tap in 8 blocks of images, 5 products; expected
+    870 µs (scatter 920 µs, columns 2.3 ms).
     """
     gx = _result(out, (32, 1, 28, 28), grad_output, weight)
     grad_output = _checked("grad_output", grad_output, (32, 6, 28, 28))
     weight = _checked("weight", weight, (6, 1, 5, 5))
-    matrix = weight.reshape(6, 25).swapaxes(-1, -2)
-    terms = _scratch("terms", (8, 1, 5, 5, 28, 28))
-    spread_out = _scratch("spread out", (8, 1, 32, 32))
-    gx[...] = 0
-    for n in range(0, 32, 8):
-        # gx[n, c, y + i - 2, x + j - 2] += terms[n, c, i, j, y, x]
-        np.matmul(matrix, grad_output[n : n + 8].reshape(8, 6, 784), out=terms.reshape(8, 25, 784))
-        spread_out[...] = 0
-        for i, j in product(range(5), range(5)):
-            spread_out[..., i : i + 28, j : j + 28] += terms[:, :, i, j]
-        gx[n : n + 8][...] = spread_out[:, :, 2:30, 2:30]
+    kernel = weight[:, :, ::-1, ::-1].reshape(6, 1, 5, 5)
+    matrices = kernel.transpose(2, 1, 3, 0).reshape(5, 1, 30)
+    shifted = _scratch("shifted", (4, 5, 6, 32, 28))
+    partial = _scratch("partial", (4, 1, 784))
+    padded = _zeros("input_gradient padded", (4, 6, 32, 32))
+    for n in range(0, 32, 4):
+        # shifted[n, j, c, row, v] = G[n, o, row - 2, v + j - 2]
+        padded[:, :, 2:30, 2:30] = grad_output[n : n + 4]
+        for j in range(5):
+            shifted[:, j] = padded[..., :, j : j + 28]
+        # one product for each filter row i, on the image's rows that it reads
+        stacked = shifted.reshape(4, 30, 32, 28)
+        total = gx[n : n + 4].reshape(4, 1, 784)
+        total[...] = 0
+        for i in range(5):
+            window = stacked[..., i : i + 28, :].reshape(4, 30, 784)
+            np.matmul(matrices[i], window, out=partial)
+            total += partial
     return gx
 
 
@@ -124,7 +131,7 @@ def weight_gradient(grad_output: Array, x: Array, *, out: Array | None = None) -
 def backward(
     grad_output: Array, x: Array, weight: Array, *, out: tuple[Array, ...] | None = None
 ) -> tuple[Array, ...]:
-    """Return (gx, gw): the gradients of E by x, weight, where grad_output = ∂E/∂O.
+    """Return (gx, gw), the gradients by x, weight, where grad_output = ∂E/∂O.
 
     ``out`` takes a tuple of arrays to write them into.
     """
@@ -160,12 +167,12 @@ def _checked(name: str, array: Array, shape: tuple[int, ...]) -> Array:
 
 
 def _result(out: Array | None, shape: tuple[int, ...], *inputs: Array) -> Array:
-    """Return the array to write a result into: a new one, or ``out`` if nothing speaks against it."""
+    """Return the array to write into: a new one, or ``out`` if nothing speaks against it."""
     if out is None:
         return np.empty(shape, DTYPE)
     if not isinstance(out, np.ndarray) or out.shape != shape or out.dtype != DTYPE:
-        received = f"{out.dtype} {out.shape}" if isinstance(out, np.ndarray) else type(out).__name__
-        raise ValueError(f"out: expected {np.dtype(DTYPE)} {shape}, received {received}")
+        kind = f"{out.dtype} {out.shape}" if isinstance(out, np.ndarray) else type(out).__name__
+        raise ValueError(f"out: expected {np.dtype(DTYPE)} {shape}, received {kind}")
     if not (out.flags.c_contiguous and out.flags.writeable):
         raise ValueError("out: expected a C-contiguous, writable array, received another")
     if any(np.shares_memory(out, array) for array in inputs):

@@ -50,7 +50,7 @@ def forward(x: Array, weight: Array, *, out: Array | None = None) -> Array:
     matrix = weight.reshape(256, 1152)
     columns = _scratch("columns", (1, 128, 3, 3, 14, 14))
     padded = _zeros("forward padded", (1, 128, 29, 29))
-    for n in range(0, 4, 1):
+    for n in range(4):
         # columns[n, c, i, j, y, x] = X[n, c, 2·y + i - 1, 2·x + j - 1], zero outside
         padded[:, :, 1:29, 1:29] = x[n : n + 1]
         for i, j in product(range(3), range(3)):
@@ -62,13 +62,10 @@ def forward(x: Array, weight: Array, *, out: Array | None = None) -> Array:
 def input_gradient(grad_output: Array, weight: Array, *, out: Array | None = None) -> Array:
     """Return ∂E/∂X, the gradient by the input, where grad_output = ∂E/∂O = G.
 
-    ∂E/∂X[n, c, 2·q, 2·r] = Σ_{o,i,j} G[n, o, q + i, r + j] · F[o, c, i + 1, j + 1]
-    ∂E/∂X[n, c, 2·q, 2·r + 1] = Σ_{o,i,j} G[n, o, q + i, r + j] · F[o, c, i + 1, 2 - 2·j]
-    ∂E/∂X[n, c, 2·q + 1, 2·r] = Σ_{o,i,j} G[n, o, q + i, r + j] · F[o, c, 2 - 2·i, j + 1]
-    ∂E/∂X[n, c, 2·q + 1, 2·r + 1] = Σ_{o,i,j} G[n, o, q + i, r + j] · F[o, c, 2 - 2·i, 2 - 2·j]
+    ∂E/∂X[n, c, 2·y + i - 1, 2·x + j - 1] += Σ_{o} G[n, o, y, x] · F[o, c, i, j]
 
     Algorithm: scatter, one product in 4 blocks of images, a strided addition per tap (col2im);
-    expected 4.6 ms (polyphase products 7.6 ms).
+    expected 5.2 ms (polyphase products 7.6 ms).
     """
     gx = _result(out, (4, 128, 28, 28), grad_output, weight)
     grad_output = _checked("grad_output", grad_output, (4, 256, 14, 14))
@@ -77,8 +74,8 @@ def input_gradient(grad_output: Array, weight: Array, *, out: Array | None = Non
     terms = _scratch("terms", (1, 128, 3, 3, 14, 14))
     spread_out = _scratch("spread out", (1, 128, 29, 29))
     gx[...] = 0
-    for n in range(0, 4, 1):
-        # gx[n, c, 2·y + i - 1, 2·x + j - 1] += terms[n, c, i, j, y, x]
+    for n in range(4):
+        # ∂E/∂X[n, c, 2·y + i - 1, 2·x + j - 1] += terms[n, c, i, j, y, x]
         np.matmul(matrix, grad_output[n : n + 1].reshape(1, 256, 196), out=terms.reshape(1, 1152, 196))
         spread_out[...] = 0
         for i, j in product(range(3), range(3)):
@@ -101,12 +98,13 @@ def weight_gradient(grad_output: Array, x: Array, *, out: Array | None = None) -
     columns = _scratch("columns", (1, 128, 3, 3, 14, 14))
     padded = _zeros("weight_gradient padded", (1, 128, 29, 29))
     gw[...] = 0
-    for n in range(0, 4, 1):
+    for n in range(4):
         # columns[n, c, i, j, y, x] = X[n, c, 2·y + i - 1, 2·x + j - 1], zero outside
         padded[:, :, 1:29, 1:29] = x[n : n + 1]
         for i, j in product(range(3), range(3)):
             columns[:, :, i, j] = padded[..., i : i + 27 : 2, j : j + 27 : 2]
-        products = np.matmul(grad_output[n : n + 1].reshape(1, 256, 196), columns.reshape(1, 1152, 196).swapaxes(-1, -2))
+        cotangent = grad_output[n : n + 1].reshape(1, 256, 196)
+        products = np.matmul(cotangent, columns.reshape(1, 1152, 196).swapaxes(-1, -2))
         gw += products.sum(axis=0).reshape(256, 128, 3, 3)
     return gw
 
@@ -114,7 +112,7 @@ def weight_gradient(grad_output: Array, x: Array, *, out: Array | None = None) -
 def backward(
     grad_output: Array, x: Array, weight: Array, *, out: tuple[Array, ...] | None = None
 ) -> tuple[Array, ...]:
-    """Return (gx, gw): the gradients of E by x, weight, where grad_output = ∂E/∂O.
+    """Return (gx, gw), the gradients by x, weight, where grad_output = ∂E/∂O.
 
     ``out`` takes a tuple of arrays to write them into.
     """
@@ -150,12 +148,12 @@ def _checked(name: str, array: Array, shape: tuple[int, ...]) -> Array:
 
 
 def _result(out: Array | None, shape: tuple[int, ...], *inputs: Array) -> Array:
-    """Return the array to write a result into: a new one, or ``out`` if nothing speaks against it."""
+    """Return the array to write into: a new one, or ``out`` if nothing speaks against it."""
     if out is None:
         return np.empty(shape, DTYPE)
     if not isinstance(out, np.ndarray) or out.shape != shape or out.dtype != DTYPE:
-        received = f"{out.dtype} {out.shape}" if isinstance(out, np.ndarray) else type(out).__name__
-        raise ValueError(f"out: expected {np.dtype(DTYPE)} {shape}, received {received}")
+        kind = f"{out.dtype} {out.shape}" if isinstance(out, np.ndarray) else type(out).__name__
+        raise ValueError(f"out: expected {np.dtype(DTYPE)} {shape}, received {kind}")
     if not (out.flags.c_contiguous and out.flags.writeable):
         raise ValueError("out: expected a C-contiguous, writable array, received another")
     if any(np.shares_memory(out, array) for array in inputs):

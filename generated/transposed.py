@@ -37,6 +37,17 @@ LAYER = {
 Array = NDArray[Any]
 _LOCAL = threading.local()
 
+# Each phase of an axis: the cells it fills, the taps that reach them (last to first), the first
+# cell it reads in the padded G, and how many cells it fills.
+_PHASES_Y = (  # (u + 1) mod 2
+    (slice(0, 27, 2), slice(3, 0, -2), 0, 14),
+    (slice(1, 28, 2), slice(2, None, -2), 1, 14),
+)
+_PHASES_X = (  # (v + 1) mod 2
+    (slice(0, 27, 2), slice(3, 0, -2), 0, 14),
+    (slice(1, 28, 2), slice(2, None, -2), 1, 14),
+)
+
 
 def forward(x: Array, weight: Array, bias: Array, *, out: Array | None = None) -> Array:
     """Return O, the layer's output.
@@ -47,23 +58,25 @@ def forward(x: Array, weight: Array, bias: Array, *, out: Array | None = None) -
     O[n, o, 2·q + 1, 2·r + 1] = Σ_{c,i,j} X[n, c, q + i, r + j] · F[c, o, 2 - 2·i, 2 - 2·j]
     O[n, o, y, x] += b[o]
 
-    Algorithm: scatter, one product, a strided addition per tap (col2im); expected 120 µs
-    (polyphase products 150 µs).
+    Algorithm: polyphase products, 4 plain correlations, one per phase; expected 150 µs (scatter
+    180 µs).
     """
     y = _result(out, (2, 8, 28, 28), x, weight, bias)
     x = _checked("x", x, (2, 16, 14, 14))
     weight = _checked("weight", weight, (16, 8, 4, 4))
     bias = _checked("bias", bias, (8,))
-    matrix = weight.reshape(16, 128).swapaxes(-1, -2)
-    terms = _scratch("terms", (2, 8, 4, 4, 14, 14))
-    spread_out = _scratch("spread out", (2, 8, 30, 30))
-    y[...] = 0
-    # y[n, c, 2·y + i - 1, 2·x + j - 1] += terms[n, c, i, j, y, x]
-    np.matmul(matrix, x.reshape(2, 16, 196), out=terms.reshape(2, 128, 196))
-    spread_out[...] = 0
-    for i, j in product(range(4), range(4)):
-        spread_out[..., i : i + 27 : 2, j : j + 27 : 2] += terms[:, :, i, j]
-    y[...] = spread_out[:, :, 1:29, 1:29]
+    padded = _zeros("forward padded", (2, 16, 16, 16))
+    padded[:, :, 1:15, 1:15] = x
+    # one plain correlation of G for each phase (u + 1) mod 2 and (v + 1) mod 2
+    for (y_cells, y_taps, y0, yn), (x_cells, x_taps, x0, xn) in product(_PHASES_Y, _PHASES_X):
+        kernel = weight[:, :, y_taps, x_taps]
+        taps_i, taps_j = kernel.shape[2:]
+        columns = _scratch("columns", (2, 16, taps_i, taps_j, yn, xn))
+        for i, j in np.ndindex(taps_i, taps_j):
+            columns[:, :, i, j] = padded[..., y0 + i : y0 + i + yn, x0 + j : x0 + j + xn]
+        matrix = kernel.reshape(16, 8, -1).swapaxes(-2, -3).reshape(8, -1)
+        phase = np.matmul(matrix, columns.reshape(2, 16 * taps_i * taps_j, yn * xn))
+        y[:, :, y_cells, x_cells] = phase.reshape(2, 8, yn, xn)
     y += bias[:, None, None]
     return y
 
@@ -108,7 +121,8 @@ def weight_gradient(grad_output: Array, x: Array, *, out: Array | None = None) -
     padded[:, :, 1:29, 1:29] = grad_output
     for i, j in product(range(4), range(4)):
         columns[:, :, i, j] = padded[..., i : i + 27 : 2, j : j + 27 : 2]
-    products = np.matmul(x.reshape(2, 16, 196), columns.reshape(2, 128, 196).swapaxes(-1, -2))
+    cotangent = x.reshape(2, 16, 196)
+    products = np.matmul(cotangent, columns.reshape(2, 128, 196).swapaxes(-1, -2))
     gw += products.sum(axis=0).reshape(16, 8, 4, 4)
     return gw
 
@@ -127,9 +141,14 @@ def bias_gradient(grad_output: Array, *, out: Array | None = None) -> Array:
 
 
 def backward(
-    grad_output: Array, x: Array, weight: Array, bias: Array, *, out: tuple[Array, ...] | None = None
+    grad_output: Array,
+    x: Array,
+    weight: Array,
+    bias: Array,
+    *,
+    out: tuple[Array, ...] | None = None,
 ) -> tuple[Array, ...]:
-    """Return (gx, gw, gb): the gradients of E by x, weight, bias, where grad_output = ∂E/∂O.
+    """Return (gx, gw, gb), the gradients by x, weight, bias, where grad_output = ∂E/∂O.
 
     ``out`` takes a tuple of arrays to write them into.
     """
@@ -168,12 +187,12 @@ def _checked(name: str, array: Array, shape: tuple[int, ...]) -> Array:
 
 
 def _result(out: Array | None, shape: tuple[int, ...], *inputs: Array) -> Array:
-    """Return the array to write a result into: a new one, or ``out`` if nothing speaks against it."""
+    """Return the array to write into: a new one, or ``out`` if nothing speaks against it."""
     if out is None:
         return np.empty(shape, DTYPE)
     if not isinstance(out, np.ndarray) or out.shape != shape or out.dtype != DTYPE:
-        received = f"{out.dtype} {out.shape}" if isinstance(out, np.ndarray) else type(out).__name__
-        raise ValueError(f"out: expected {np.dtype(DTYPE)} {shape}, received {received}")
+        kind = f"{out.dtype} {out.shape}" if isinstance(out, np.ndarray) else type(out).__name__
+        raise ValueError(f"out: expected {np.dtype(DTYPE)} {shape}, received {kind}")
     if not (out.flags.c_contiguous and out.flags.writeable):
         raise ValueError("out: expected a C-contiguous, writable array, received another")
     if any(np.shares_memory(out, array) for array in inputs):

@@ -105,7 +105,7 @@ def derive() -> None:
 
 @symconv.group(epilog=f"Example: symconv prove {_LAYER}")
 def prove() -> None:
-    """Prove what a layer's gradients are. Exit code 0: all hold, 1: one is false, 3: one is not proved."""
+    """Prove what a layer's gradients are. Exit 0: all theorems hold, 1: one is false, 3: not proved."""
 
 
 @symconv.group(
@@ -146,8 +146,10 @@ def generate(
     ]
     if as_json:
         _print_json(
-            {"written": list(map(str, written)),
-             "differences": [{"path": str(d.path), "kind": d.kind, "diff": d.diff} for d in found]}
+            {
+                "written": list(map(str, written)),
+                "differences": [{"path": str(d.path), "kind": d.kind, "diff": d.diff} for d in found],
+            }
         )
     else:
         screen = _screen()
@@ -190,7 +192,9 @@ def _derive(
         verbs.write_text(Path(output), document, force)
     if as_json:
         steps = [dataclasses.asdict(step) for step in derivation.steps]
-        _print_json({"layer": layer.as_dict(), "view": derivation.view, "passed": passed, "steps": steps})
+        _print_json(
+            {"layer": layer.as_dict(), "view": derivation.view, "passed": passed, "steps": steps}
+        )
     elif output is not None:
         _write(_screen(), output)
     elif form == "latex":
@@ -207,19 +211,31 @@ def _prove(layer: ConvLayer, output: str | None, force: bool, as_json: bool) -> 
         text = text_document("prove", layer, proof_text(proof), __version__)
         verbs.write_text(Path(output), text, force)
     if as_json:
-        _print_json({"layer": layer.as_dict(), "holds": proof.holds, "theorems": [
+        _print_json(
             {
-                "name": t.name, "statement": t.statement, "holds": t.holds, "method": t.method,
-                "evidence": t.evidence,
-                "counterexample": t.counterexample.text if t.counterexample else None,
-                "controls": [
-                    {"name": c.name, "refuted": c.refuted,
-                     "counterexample": c.counterexample.text if c.counterexample else None}
-                    for c in t.controls
+                "layer": layer.as_dict(),
+                "holds": proof.holds,
+                "theorems": [
+                    {
+                        "name": t.name,
+                        "statement": t.statement,
+                        "holds": t.holds,
+                        "method": t.method,
+                        "evidence": t.evidence,
+                        "counterexample": t.counterexample.text if t.counterexample else None,
+                        "controls": [
+                            {
+                                "name": c.name,
+                                "refuted": c.refuted,
+                                "counterexample": c.counterexample.text if c.counterexample else None,
+                            }
+                            for c in t.controls
+                        ],
+                    }
+                    for t in proof.theorems
                 ],
             }
-            for t in proof.theorems
-        ]})
+        )
     elif output is None:
         _print_proof(_screen(), proof)
     else:
@@ -235,9 +251,15 @@ def _generate(
     path = unit.write(output, force) if output is not None else None
     if as_json:
         functions = (unit.plan.forward, *unit.plan.gradients)
-        _print_json({"name": name, "path": path and str(path), "layer": layer.as_dict(),
-                     "source": unit.source,
-                     "plan": {f.name: choice_text(f) for f in functions}})
+        _print_json(
+            {
+                "name": name,
+                "path": path and str(path),
+                "layer": layer.as_dict(),
+                "source": unit.source,
+                "plan": {f.name: choice_text(f) for f in functions},
+            }
+        )
     elif explained:
         _write(_screen(), explain(unit.plan))
     elif path is not None:
@@ -251,21 +273,42 @@ _OUTPUT = click.Option(["-o", "--output"], metavar="FILE", help="Write to FILE i
 _JSON = click.Option(["--json", "as_json"], is_flag=True, help="Print the answer as JSON.")
 _FORCE = click.Option(["--force"], is_flag=True, help="Overwrite a file symconv did not generate.")
 _VERBS: dict[str, tuple[click.Group, Callable[..., int], list[click.Parameter]]] = {
-    "derive": (derive, _derive, [
-        click.Option(["--view"], type=click.Choice(["matrix", "index"]),
-                     help="matrix: one plane written out; index: sums, for any layer."),
-        click.Option(["--format", "form"], type=click.Choice(["text", "latex"]), default="text",
-                     help="latex: a document for pdflatex."),
-        _OUTPUT, _FORCE, _JSON,
-    ]),
+    "derive": (
+        derive,
+        _derive,
+        [
+            click.Option(
+                ["--view"],
+                type=click.Choice(["matrix", "index"]),
+                help="matrix: one plane written out; index: sums, for any layer.",
+            ),
+            click.Option(
+                ["--format", "form"],
+                type=click.Choice(["text", "latex"]),
+                default="text",
+                help="latex: a document for pdflatex.",
+            ),
+            _OUTPUT,
+            _FORCE,
+            _JSON,
+        ],
+    ),
     "prove": (prove, _prove, [_OUTPUT, _FORCE, _JSON]),
-    "generate": (generate, _generate, [
-        click.Option(["--name"], required=True, help="The module's name."),
-        click.Option(["-o", "--output"], metavar="DIR", help="Write DIR/NAME.py; else print it."),
-        click.Option(["--explain", "explained"], is_flag=True,
-                     help="Print which algorithm was chosen for each function, and why."),
-        _FORCE, _JSON,
-    ]),
+    "generate": (
+        generate,
+        _generate,
+        [
+            click.Option(["--name"], required=True, help="The module's name."),
+            click.Option(["-o", "--output"], metavar="DIR", help="Write DIR/NAME.py; else print it."),
+            click.Option(
+                ["--explain", "explained"],
+                is_flag=True,
+                help="Print which algorithm was chosen for each function, and why.",
+            ),
+            _FORCE,
+            _JSON,
+        ],
+    ),
 }
 
 
@@ -296,14 +339,15 @@ def _parameter_help(kind: type[Layer], name: str) -> str:
 
 def _command(verb: str, kind: type[Layer]) -> click.Command:
     """Return the command that applies a verb to one kind of layer."""
-    _, action, options = _VERBS[verb]
+    action, options = _VERBS[verb][1:]
     names = [field.name for field in dataclasses.fields(cast(Any, kind))]
 
     def run(**values: Any) -> None:
         given = {name: value for name in names if (value := values.pop(name)) is not None}
         arguments = {
             name: parse(option_name(name), value)
-            if isinstance(value, str) and name not in ("dtype", "padding_mode") else value
+            if isinstance(value, str) and name not in ("dtype", "padding_mode")
+            else value
             for name, value in given.items()
         }
         if isinstance(arguments["input_shape"], int):
@@ -316,12 +360,16 @@ def _command(verb: str, kind: type[Layer]) -> click.Command:
         example += " --name layer1 -o ."
     summary = (kind.__doc__ or "").splitlines()[0]
     return click.Command(
-        command, params=[*_layer_options(kind), *options], callback=run,
-        help=f"{verb.capitalize()}: {summary}", short_help=summary, epilog=f"Example: {example}",
+        command,
+        params=[*_layer_options(kind), *options],
+        callback=run,
+        help=f"{verb.capitalize()}: {summary}",
+        short_help=summary,
+        epilog=f"Example: {example}",
     )
 
 
-for _verb, (_group, _, _) in _VERBS.items():
+for _verb, (_group, _action, _options) in _VERBS.items():
     for _kind in Layer.kinds.values():
         _group.add_command(_command(_verb, _kind))
 
@@ -340,20 +388,27 @@ def _title(screen: Console, text: str) -> None:
 
 def _print_derivation(screen: Console, derivation: Derivation) -> None:
     for line in derivation.text().splitlines():
-        style = "bold" if line[:1].isdigit() else (
-            "green" if line.startswith("  checked") else "red" if line.startswith("  CHECK") else "")
+        style = (
+            "bold"
+            if line[:1].isdigit()
+            else (
+                "green" if line.startswith("  checked") else "red" if line.startswith("  CHECK") else ""
+            )
+        )
         screen.print(Text(line, style=style))
 
 
 def _print_proof(screen: Console, proof: Proof) -> None:
     for line in proof_text(proof).splitlines():
-        bad = "NOT REFUTED" in line or " IS FALSE" in line or "is not proved" in line
+        bad = " IS FALSE" in line or "is not proved" in line
         style = "red" if bad else "bold" if line.startswith("T") else ""
         screen.print(Text(line, style=style))
 
 
 def _print_report(screen: Console, report: Report) -> None:
-    table = Table(title=report.subject, title_justify="left", box=None, pad_edge=False, show_header=False)
+    table = Table(
+        title=report.subject, title_justify="left", box=None, pad_edge=False, show_header=False
+    )
     for _ in range(4):
         table.add_column()
     for result in report.results:
@@ -377,8 +432,12 @@ def _progress(what: str, total: int | None = None) -> Iterator[Callable[[], None
     """Show a bar on a terminal's stderr while something runs, and remove it afterwards."""
     console = Console(stderr=True)
     bar = Progress(
-        TextColumn(what), BarColumn(), TimeElapsedColumn(),
-        console=console, transient=True, disable=not console.is_terminal,
+        TextColumn(what),
+        BarColumn(),
+        TimeElapsedColumn(),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
     )
     with bar:
         task = bar.add_task(what, total=total)

@@ -260,9 +260,7 @@ def read_config(path: str | os.PathLike[str]) -> dict[str, ConvLayer]:
 def stale_files(folder: Path, names: Mapping[str, object]) -> list[Path]:
     """Return the generated files of a folder that no name stands for."""
     return [
-        path
-        for path in sorted(folder.glob("*.py"))
-        if path.stem not in names and is_generated(path)
+        path for path in sorted(folder.glob("*.py")) if path.stem not in names and is_generated(path)
     ]
 
 

@@ -67,7 +67,8 @@ def _common(draw: st.DrawFn, largest: int) -> dict[str, Any]:
 
 def _per_axis(draw: st.DrawFn, rank: int, most: int) -> int | tuple[int, ...]:
     one = st.integers(1, most)
-    return draw(st.one_of(one, st.tuples(*[one] * rank)))
+    drawn: int | tuple[int, ...] = draw(st.one_of(one, st.tuples(*[one] * rank)))
+    return drawn
 
 
 def _least(value: int | tuple[int, ...]) -> int:

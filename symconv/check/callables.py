@@ -14,7 +14,6 @@ from symconv.check.report import Result
 from symconv.derive.forms import swapped
 from symconv.layers.conv import ConvLayer
 from symconv.notation.contraction import Tensor
-
 from symconv.prove.claims import smaller_layers
 from symconv.prove.pitfalls import PITFALLS
 
@@ -81,7 +80,9 @@ def _failure(
             text = f"{what} has shape {array.shape}, expected {expected.shape}."
         elif not _close(array, expected, case.dtype):
             error = np.abs(array.astype(float) - expected)
-            cell = np.unravel_index(int(np.nanargmax(np.where(np.isnan(error), np.inf, error))), error.shape)
+            cell = np.unravel_index(
+                int(np.nanargmax(np.where(np.isnan(error), np.inf, error))), error.shape
+            )
             at = ", ".join(map(str, map(int, cell)))
             text = f"{what}[{at}] = {array[cell]:g}, expected {expected[cell]:g}."
         else:
@@ -111,9 +112,7 @@ def _values(case: ConvLayer) -> dict[str, Array]:
     """Return small integers for every tensor of a layer, all positions told apart."""
     rng = np.random.default_rng(0)
     tensors = [*case.tensors.values(), Tensor("G", case.output_shape)]
-    return {
-        t.name: rng.permutation(math.prod(t.shape)).reshape(t.shape) % 97 + 1.0 for t in tensors
-    }
+    return {t.name: rng.permutation(math.prod(t.shape)).reshape(t.shape) % 97 + 1.0 for t in tensors}
 
 
 def _sizes(case: ConvLayer) -> str:
@@ -123,5 +122,3 @@ def _sizes(case: ConvLayer) -> str:
         f"input_shape={case.input_shape}, out_channels={case.out_channels}, kernel {kernel}, "
         f"{', '.join(arguments)}, groups={case.groups}."
     )
-
-

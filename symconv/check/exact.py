@@ -63,7 +63,7 @@ def _on_polynomials(layer: ConvLayer, module: ModuleType) -> tuple[Result, ...]:
 def _on_integers(layer: ConvLayer, module: ModuleType) -> tuple[Result, ...]:
     """Run the code on random integers small enough that every sum in float64 is exact."""
     longest = max(_longest_sums(layer))
-    span = int(math.isqrt(2**52 // longest))
+    span = math.isqrt(2**52 // longest)
     rng = np.random.default_rng(0)
     failed: dict[str, Result] = {}
     results: tuple[Result, ...] = ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from types import ModuleType
 from typing import Any
@@ -26,9 +27,15 @@ def check_numerically(layer: ConvLayer, module: ModuleType) -> tuple[Result, ...
         return rng.standard_normal(shape).astype(layer.dtype)
 
     point = {name: draw(tensor.shape) for name, tensor in layer.tensors.items()}
-    return (*_adjoint(layer, module, point, draw(layer.output_shape)), _taylor(layer, module, point, {
-        name: draw(tensor.shape) for name, tensor in layer.tensors.items()
-    }))
+    return (
+        *_adjoint(layer, module, point, draw(layer.output_shape)),
+        _taylor(
+            layer,
+            module,
+            point,
+            {name: draw(tensor.shape) for name, tensor in layer.tensors.items()},
+        ),
+    )
 
 
 def _adjoint(
@@ -70,17 +77,12 @@ def _taylor(
         return _inner(module.forward(*moved), cotangent)
 
     gradients = module.backward(cotangent, *point.values())
-    slope = sum(
-        _inner(gradient, v) for gradient, v in zip(gradients, direction.values(), strict=True)
-    )
+    slope = sum(_inner(gradient, v) for gradient, v in zip(gradients, direction.values(), strict=True))
     start = energy(0.0)
     remainders = [abs(energy(h) - start - h * slope) for h in (1.0, 0.5, 0.25)]
     if not cotangent.any() and not any(remainders):
         return Result("Taylor slope", "numeric", True, "no element of X reaches the output")
-    rates = [
-        math.log2(max(a, 1e-300) / max(b, 1e-300))
-        for a, b in zip(remainders, remainders[1:], strict=False)
-    ]
+    rates = [math.log2(max(a, 1e-300) / max(b, 1e-300)) for a, b in itertools.pairwise(remainders)]
     rate = rates[-1]
     return Result(
         "Taylor slope",

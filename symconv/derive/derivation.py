@@ -119,8 +119,12 @@ def _formula_text(formula: Formula) -> list[str]:
             lines.append("    " + line)
         else:
             lines += textwrap.wrap(
-                line, WIDTH, initial_indent="    ", subsequent_indent="        ",
-                break_long_words=False, break_on_hyphens=False,
+                line,
+                WIDTH,
+                initial_indent="    ",
+                subsequent_indent="        ",
+                break_long_words=False,
+                break_on_hyphens=False,
             )
     return lines
 
@@ -133,7 +137,9 @@ def _step_latex(number: int, step: Step) -> str:
         r"&\text{becomes}",
         step.after.latex,
         *(rf"&\text{{{prose_latex(line)}}}" for line in textwrap.wrap(f"because {step.reason}", 90)),
-        *(rf"&\text{{{prose_latex(line)}}}"
-          for line in textwrap.wrap(f"{mark}: {step.check.compared}", 90)),
+        *(
+            rf"&\text{{{prose_latex(line)}}}"
+            for line in textwrap.wrap(f"{mark}: {step.check.compared}", 90)
+        ),
     ]
     return "\\[\n\\begin{aligned}\n" + " \\\\\n".join(words) + "\n\\end{aligned}\n\\]"

@@ -24,8 +24,9 @@ def symbols(tensor: Tensor) -> Elements:
     """Return a symbol for each element: ``X12`` in a plane, ``X_1_2_3_4`` in a larger tensor."""
     shape = plane_shape(tensor.shape)
     short = len(shape) <= 2 and max(shape, default=0) <= 9
-    names = ("".join(map(str, cell)) if short else "_" + "_".join(map(str, cell))
-             for cell in _cells(shape))
+    names = (
+        "".join(map(str, cell)) if short else "_" + "_".join(map(str, cell)) for cell in _cells(shape)
+    )
     return [sympy.Symbol(tensor.name + name) for name in names]
 
 

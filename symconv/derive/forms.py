@@ -96,9 +96,7 @@ def roles(layer: ConvLayer) -> Roles:
             step = layer.graph.steps[-2]
             assert isinstance(step, Program)  # padding is a program
             cells = step.target
-            windows = tuple(
-                replace(w, size=w.size + w.lo + w.hi, lo=0, hi=0) for w in windows
-            )
+            windows = tuple(replace(w, size=w.size + w.lo + w.hi, lo=0, hi=0) for w in windows)
     return Roles(cells, layer.tensors["weight"], positions, windows, layer.groups, layer.flip)
 
 
@@ -108,10 +106,7 @@ def filter_correlation(layer: Roles, axes: Sequence[FilterCorrelation]) -> Progr
     n, m, c = _channels(layer)
     taps = [index(name) for name in TAPS[rank]]
     positions = [index(name) for name in POSITIONS[rank]]
-    cells = [
-        k * a.stride + p * a.dilation - a.lo
-        for k, p, a in zip(taps, positions, axes, strict=True)
-    ]
+    cells = [k * a.stride + p * a.dilation - a.lo for k, p, a in zip(taps, positions, axes, strict=True)]
     shape = [w.kernel if a.cropped else a.taps for w, a in zip(layer.windows, axes, strict=True)]
     target = Tensor(gradient_of(layer.taps).name, (*layer.taps.shape[:2], *shape))
     return Program(
@@ -123,7 +118,10 @@ def filter_correlation(layer: Roles, axes: Sequence[FilterCorrelation]) -> Progr
                     Access(layer.cells, (n, c, *cells)),
                 ),
                 extents=_extents(
-                    layer, TAPS[rank], [a.taps for a in axes], POSITIONS[rank],
+                    layer,
+                    TAPS[rank],
+                    [a.taps for a in axes],
+                    POSITIONS[rank],
                     layer.positions.shape[2:],
                 ),
             ),
@@ -165,14 +163,15 @@ def full_convolution(layer: Roles, axes: Sequence[FullConvolution]) -> Graph:
         factors=(
             Access(
                 stuffed,
-                (n, m, *(u + k * a.dilation - a.lo
-                         for u, k, a in zip(cells, taps, axes, strict=True))),
+                (
+                    n,
+                    m,
+                    *(u + k * a.dilation - a.lo for u, k, a in zip(cells, taps, axes, strict=True)),
+                ),
             ),
             Access(layer.taps, (m, index(layer.letters[1]), *_rotated(layer, counted))),
         ),
-        extents=_extents(
-            layer, CELLS[rank], natural, TAPS[rank], [w.kernel for w in layer.windows]
-        ),
+        extents=_extents(layer, CELLS[rank], natural, TAPS[rank], [w.kernel for w in layer.windows]),
     )
     return Graph((Program((stuff,)), Program((correlate,))))
 
@@ -196,8 +195,11 @@ def strided_correlation(layer: Roles) -> Program:
                     Access(layer.taps, (m, index(layer.letters[1]), *_rotated(layer, taps))),
                 ),
                 extents=_extents(
-                    layer, POSITIONS[rank], layer.positions.shape[2:],
-                    TAPS[rank], [w.kernel for w in layer.windows],
+                    layer,
+                    POSITIONS[rank],
+                    layer.positions.shape[2:],
+                    TAPS[rank],
+                    [w.kernel for w in layer.windows],
                 ),
             ),
         )

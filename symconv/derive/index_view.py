@@ -28,7 +28,7 @@ from symconv.notation.contraction import (
     index,
 )
 from symconv.notation.correlation import gather, phase_count, polyphase, recognise
-from symconv.notation.graph import Graph, gradient, gradient_of
+from symconv.notation.graph import Graph, gradient_of
 from symconv.notation.monomials import Table, equal, monomials, term_count
 from symconv.notation.names import CELLS, POSITIONS, QUOTIENTS, TAPS
 from symconv.notation.polynomial import Polynomial
@@ -79,10 +79,16 @@ def _weight_steps(layer: ConvLayer) -> list[Step]:
         layer,
         "weight",
         [
-            ("Kronecker delta", lambda at: _with_deltas(at, "weight"),
-             "the derivative of an element by an element is 1 where they are the same, else 0"),
-            ("sifting", lambda at: swapped(at, "weight"),
-             "every δ has an index with the factor 1: it leaves one term of that index's sum"),
+            (
+                "Kronecker delta",
+                lambda at: _with_deltas(at, "weight"),
+                "the derivative of an element by an element is 1 where they are the same, else 0",
+            ),
+            (
+                "sifting",
+                lambda at: swapped(at, "weight"),
+                "every δ has an index with the factor 1: it leaves one term of that index's sum",
+            ),
             ("recognised form", weight_form, _weight_reason(layer)),
         ],
     )
@@ -102,7 +108,8 @@ def _weight_reason(layer: ConvLayer) -> str:
 def _input_steps(layer: ConvLayer) -> list[Step]:
     steps = [_chain_rule(layer, "x")]
     deltas: tuple[str, Rewrite, str] = (
-        "Kronecker delta", lambda at: _with_deltas(at, "x"),
+        "Kronecker delta",
+        lambda at: _with_deltas(at, "x"),
         "the derivative of an element by an element is 1 where they are the same, else 0",
     )
     if isinstance(layer, ConvTranspose):
@@ -111,34 +118,53 @@ def _input_steps(layer: ConvLayer) -> list[Step]:
             "x",
             [
                 deltas,
-                ("sifting", lambda at: swapped(at, "x"),
-                 "every δ has an index with the factor 1: it leaves one term of that index's sum"),
-                ("recognised form", input_form,
-                 "a correlation of ∂E/∂O with F, with the stride, dilation and padding of the layer"),
+                (
+                    "sifting",
+                    lambda at: swapped(at, "x"),
+                    "every δ has an index with the factor 1: it leaves one term of that index's sum",
+                ),
+                (
+                    "recognised form",
+                    input_form,
+                    "a correlation of ∂E/∂O with F, with the stride, dilation and padding of the layer",
+                ),
             ],
         )
     strided = any(w.stride > 1 for w in layer.windows)
     rewrites: list[tuple[str, Rewrite, str]] = [
         deltas,
-        ("sifting", _channels_sifted,
-         "the δ of image and channel each leave one term; those along the axes remain"),
-        ("substitution", _substituted,
-         "along each axis the δ is solved for the position; it has one where the stride divides"
-         if strided else "along each axis the δ is solved for the position"),
+        (
+            "sifting",
+            _channels_sifted,
+            "the δ of image and channel each leave one term; those along the axes remain",
+        ),
+        (
+            "substitution",
+            _substituted,
+            "along each axis the δ is solved for the position; it has one where the stride divides"
+            if strided
+            else "along each axis the δ is solved for the position",
+        ),
     ]
     phases = [phase_count(a) for a in recognise(_sum_of(swapped(layer, "x"))[0]).axes]
     if strided and math.prod(phases) <= MOST_PHASES:
         rewrites.append(
-            ("polyphase form", _polyphase,
-             "the cells are split by their residue modulo the stride: in each phase the condition "
-             "holds for every s/g-th tap or for none (g = gcd(s, d)); phases are disjoint and cover")
+            (
+                "polyphase form",
+                _polyphase,
+                "the cells are split by their residue modulo the stride: in each phase the condition "
+                "holds for every s/g-th tap or for none (g = gcd(s, d)); phases are disjoint and cover",
+            )
         )
     pads = [f"({w.reach - w.lo}, {w.reach - w.hi + w.remainder})" for w in _read_windows(layer)]
     rewrites.append(
-        ("recognised form", input_form,
-         "the full convolution: ∂E/∂O stuffed with zeros to "
-         f"{_axes([w.stride * (w.outputs - 1) + 1 for w in layer.windows])} cells, padded by "
-         f"{' and '.join(pads)}, with the filter rotated by 180°")
+        (
+            "recognised form",
+            input_form,
+            "the full convolution: ∂E/∂O stuffed with zeros to "
+            f"{_axes([w.stride * (w.outputs - 1) + 1 for w in layer.windows])} cells, padded by "
+            f"{' and '.join(pads)}, with the filter rotated by 180°",
+        )
     )
     steps += _rewritten(layer, "x", rewrites)
     if len(layer.graph.steps) > 1:
@@ -147,7 +173,7 @@ def _input_steps(layer: ConvLayer) -> list[Step]:
 
 
 def _fold_back_step(layer: ConvLayer, before: Formula) -> Step:
-    """What padding copied outside adds its gradient to where it came from."""
+    """Return the step that adds the gradient of what padding copied to where it came from."""
     used = _checked_layers(layer)
     folds = [p for p in _programs(input_form(layer)) if len(p.contractions[0].reads) == 1][1:]
     return Step(
@@ -172,7 +198,9 @@ def bias_step(layer: ConvLayer) -> Step:
     def agrees(at: ConvLayer) -> bool:
         at = replace(at, bias=True)
         table = monomials(swapped(at, "bias"))
-        return np.array_equal(table[:, 0], table[:, 1] // math.prod(at.output_shape[2:]) % at.out_channels)
+        return np.array_equal(
+            table[:, 0], table[:, 1] // math.prod(at.output_shape[2:]) % at.out_channels
+        )
 
     used = _checked_layers(layer)
     return Step(
@@ -242,8 +270,9 @@ def _shown(graph: Graph) -> list[Program]:
 def _disjoint(layer: ConvLayer) -> bool:
     """Whether the phases share no cell, and leave out only cells that no tap reaches."""
     for axis in recognise(_sum_of(swapped(layer, "x"))[0]).axes:
-        cells = [p.position_start + p.position_step * q
-                 for p in polyphase(axis) for q in range(p.positions)]
+        cells = [
+            p.position_start + p.position_step * q for p in polyphase(axis) for q in range(p.positions)
+        ]
         reached = {cell for cell, _, _ in axis.triples()}
         if len(cells) != len(set(cells)) or not reached <= set(cells):
             return False
@@ -352,9 +381,15 @@ def _checked_layers(layer: ConvLayer) -> tuple[ConvLayer, ...]:
         for count in (layer.input_shape[1], layer.out_channels)
     ]
     tiny = replace(
-        layer, input_shape=(min(layer.input_shape[0], 2), per_group[0], *([1] * len(layer.windows))),
-        out_channels=per_group[1], kernel_size=1, stride=1, padding=0, dilation=1,
-        groups=few["groups"], bias=False,
+        layer,
+        input_shape=(min(layer.input_shape[0], 2), per_group[0], *([1] * len(layer.windows))),
+        out_channels=per_group[1],
+        kernel_size=1,
+        stride=1,
+        padding=0,
+        dilation=1,
+        groups=few["groups"],
+        bias=False,
         **({"output_padding": 0} if isinstance(layer, ConvTranspose) else {"padding_mode": "zeros"}),
     )
     axes = map(_shortened, along_axes(layer))

@@ -82,10 +82,13 @@ def _written_out(layer: ConvLayer, plane: ConvLayer) -> Step:
         texts.append(_beside(f"{name} = ", _grid(rows)))
         left = r"\frac{\partial E}{\partial O} = G" if tensor.name == "G" else tensor.name
         latex.append(f"{left} &= {_matrix_latex(rows)}")
-    whole = "the layer is this plane" if layer.input_shape[:2] == (1, 1) == (
-        layer.input_shape[0], layer.out_channels) else (
-        "one image and one channel in and out are shown; the others are alike, ∂E/∂F is summed "
-        "over images, ∂E/∂X over the output channels of a group"
+    whole = (
+        "the layer is this plane"
+        if layer.input_shape[:2] == (1, 1) == (layer.input_shape[0], layer.out_channels)
+        else (
+            "one image and one channel in and out are shown; the others are alike, ∂E/∂F is summed "
+            "over images, ∂E/∂X over the output channels of a group"
+        )
     )
     shape = plane.output_shape[2:]
     sizes = Formula(
@@ -95,7 +98,10 @@ def _written_out(layer: ConvLayer, plane: ConvLayer) -> Step:
     )
     fits = all(len(symbols(t)) == int(np.prod(t.shape)) for t in tensors)
     return Step(
-        "matrices", sizes, Formula("\n".join(texts), " \\\\\n".join(latex)), whole,
+        "matrices",
+        sizes,
+        Formula("\n".join(texts), " \\\\\n".join(latex)),
+        whole,
         Check("every element has a symbol of its own", fits and _all_different(tensors)),
     )
 
@@ -114,16 +120,21 @@ def _operation(plane: ConvLayer) -> Step:
         Formula(verb, r"O &= X \star F" if isinstance(plane, Conv) else r"O &= X \star^{\top} F"),
         _equations([str(n) for n in named], [sympy.latex(n) for n in named], elements),
         _operation_reason(plane),
-        Check("as many products as the windows have cells inside X, or O", sum(
-            len(sympy.Add.make_args(e)) for e in elements if e != 0) == _terms(plane)),
+        Check(
+            "as many products as the windows have cells inside X, or O",
+            sum(len(sympy.Add.make_args(e)) for e in elements if e != 0) == _terms(plane),
+        ),
     )
 
 
 def _operation_reason(plane: ConvLayer) -> str:
     if isinstance(plane, ConvTranspose):
         return "each element of X adds the filter, times itself, to a window of O"
-    kind = "convolution: the rotated filter is laid on X" if plane.flip else (
-        "correlation: the filter is laid on X")
+    kind = (
+        "convolution: the rotated filter is laid on X"
+        if plane.flip
+        else ("correlation: the filter is laid on X")
+    )
     return f"{kind}, multiplied element by element and summed; then it moves by the stride"
 
 
@@ -146,9 +157,7 @@ def _rotated_filter(plane: ConvLayer) -> Step:
     opposite = replace(plane, flip=not plane.flip)
     substitution = dict(zip(list(once), list(matrix), strict=True))
     here, there = output_elements(plane), output_elements(opposite)
-    same = all(
-        a.xreplace(substitution) == b for a, b in list(zip(here, there, strict=True))[:SHOWN]
-    )
+    same = all(a.xreplace(substitution) == b for a, b in list(zip(here, there, strict=True))[:SHOWN])
     return Step(
         "rotated filter",
         Formula(_beside("F = ", _grid(rows)), f"F &= {_matrix_latex(rows)}"),
@@ -175,7 +184,8 @@ def _chain_rule(plane: ConvLayer, name: str) -> Step:
     agree = all(
         sympy.expand(
             sympy.Add(*(cotangents[p] * sympy.diff(outputs[p], by[at]) for p in reading[by[at]]))
-        ) == found[at]
+        )
+        == found[at]
         for at in checked
     )
     every = "every element" if len(checked) == len(by) else f"the first {len(checked)} elements"
@@ -204,10 +214,16 @@ def _weight_recognised(plane: ConvLayer) -> Step:
     cotangent = Tensor(parts.positions.name, parts.positions.shape)
     other = _rows(symbols(cotangent), cotangent.shape)
     natural = [a.taps for a in axes]
-    crop = "" if natural == [w.kernel for w in parts.windows] else (
-        f", its {_by(natural)} result cropped to {_by([w.kernel for w in parts.windows])}")
-    what = f"{parts.cells.name[0]} padded" if any(w.lo or w.hi for w in parts.windows) else (
-        parts.cells.name[0])
+    crop = (
+        ""
+        if natural == [w.kernel for w in parts.windows]
+        else (f", its {_by(natural)} result cropped to {_by([w.kernel for w in parts.windows])}")
+    )
+    what = (
+        f"{parts.cells.name[0]} padded"
+        if any(w.lo or w.hi for w in parts.windows)
+        else (parts.cells.name[0])
+    )
     rotated = ", and the result rotated by 180°" if plane.flip else ""
     return Step(
         "∂E/∂F as a correlation",
@@ -219,14 +235,18 @@ def _weight_recognised(plane: ConvLayer) -> Step:
         ),
         f"correlation of {what} with {parts.positions.name}: stride "
         f"{_by([a.stride for a in axes])}, dilation {_by([a.dilation for a in axes])}{crop}{rotated}",
-        Check("both are the same polynomials, element by element",
-              equal(swapped(plane, "weight"), weight_form(plane))),
+        Check(
+            "both are the same polynomials, element by element",
+            equal(swapped(plane, "weight"), weight_form(plane)),
+        ),
     )
 
 
 def _input_recognised(plane: ConvLayer) -> Step:
-    check = Check("both are the same polynomials, element by element",
-                  equal(swapped(plane, "x"), input_form(plane)))
+    check = Check(
+        "both are the same polynomials, element by element",
+        equal(swapped(plane, "x"), input_form(plane)),
+    )
     before = Formula("∂E/∂X_ij as above", r"\frac{\partial E}{\partial X_{ij}} &\text{ as above}")
     parts = roles(plane)
     filter_rows = _rows(symbols(parts.taps), parts.taps.shape)
@@ -235,7 +255,8 @@ def _input_recognised(plane: ConvLayer) -> Step:
     if isinstance(plane, ConvTranspose):
         cells = _padded(_rows_of_cells(plane), [(w.lo, w.hi) for w in parts.windows])
         return Step(
-            "∂E/∂X as a correlation", before,
+            "∂E/∂X as a correlation",
+            before,
             Formula(
                 _beside("∂E/∂X = ", _grid(cells), " ⋆ ", _grid(filter_rows)),
                 rf"\frac{{\partial E}}{{\partial X}} &= {_matrix_latex(cells)} \star "
@@ -263,7 +284,8 @@ def _input_recognised(plane: ConvLayer) -> Step:
         assert isinstance(plane, Conv)  # only a convolution has padding modes
         reason += f"; then each cell of the {plane.padding_mode} padding is added to its source"
     return Step(
-        "∂E/∂X as a full convolution", before,
+        "∂E/∂X as a full convolution",
+        before,
         Formula(
             _beside(f"{left} = ", _grid(padded), " ⋆ ", _grid(rotated)),
             rf"{latex_left} &= {_matrix_latex(padded)} \star {_matrix_latex(rotated)}",
@@ -321,9 +343,9 @@ def _corner(rows: list[list[str]], dots: tuple[str, str, str]) -> list[list[str]
     """Return a matrix's corner, the rest as ellipses (across, down, both)."""
     across, down, both = dots
     wide, high = bool(rows) and len(rows[0]) > CORNER, len(rows) > CORNER
-    shown = [row[: CORNER - 1] + [across] if wide else row for row in rows]
+    shown = [[*row[: CORNER - 1], across] if wide else row for row in rows]
     if high:
-        shown = shown[: CORNER - 1] + [[down] * (len(shown[0]) - wide) + [both] * wide]
+        shown = [*shown[: CORNER - 1], [down] * (len(shown[0]) - wide) + [both] * wide]
     return shown
 
 

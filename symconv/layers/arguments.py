@@ -23,9 +23,7 @@ def refuse(argument: str, value: object, valid: str) -> SymconvError:
     return SymconvError(f"{argument} = {shown}: must be {valid}")
 
 
-def integer(
-    argument: str, value: object, at_least: int, valid: str, given: object = None
-) -> int:
+def integer(argument: str, value: object, at_least: int, valid: str, given: object = None) -> int:
     """Return an integer no smaller than a bound; ``given`` is the argument it is a part of."""
     shown = value if given is None else given
     if isinstance(value, bool) or not isinstance(value, SupportsIndex):

@@ -288,15 +288,29 @@ def along_axes(layer: ConvLayer) -> tuple[ConvLayer, ...]:
             extra = added if isinstance(added, int) else added[axis]
             found.append(
                 ConvTranspose(
-                    (1, 1, w.outputs), 1, w.kernel, w.stride, pads, extra, w.dilation,
-                    bias=False, flip=layer.flip,
+                    (1, 1, w.outputs),
+                    1,
+                    w.kernel,
+                    w.stride,
+                    pads,
+                    extra,
+                    w.dilation,
+                    bias=False,
+                    flip=layer.flip,
                 )
             )
         else:
             found.append(
                 Conv(
-                    (1, 1, w.size), 1, w.kernel, w.stride, pads, w.dilation,
-                    bias=False, flip=layer.flip, padding_mode=layer.padding_mode,
+                    (1, 1, w.size),
+                    1,
+                    w.kernel,
+                    w.stride,
+                    pads,
+                    w.dilation,
+                    bias=False,
+                    flip=layer.flip,
+                    padding_mode=layer.padding_mode,
                 )
             )
     return tuple(found)
@@ -309,9 +323,7 @@ def _validate(layer: ConvLayer, words: tuple[str, ...], modes: tuple[str, ...]) 
     groups = arguments.integer("groups", layer.groups, 1, "a positive int")
     channels = arguments.integer("out_channels", layer.out_channels, 1, "a positive int")
     if sizes[1] % groups or channels % groups:
-        raise refuse(
-            "groups", groups, f"a divisor of {sizes[1]} input and {channels} output channels"
-        )
+        raise refuse("groups", groups, f"a divisor of {sizes[1]} input and {channels} output channels")
     normal: dict[str, object] = {
         "input_shape": sizes,
         "groups": groups,

@@ -55,7 +55,7 @@ class Kronecker:
 
 @dataclass(frozen=True)
 class Solved:
-    """A factor that is 1 where ``divisor · name = numerator``, else 0: an affine write, solved for an index."""
+    """A factor that is 1 where ``divisor · name = numerator``, else 0: a write solved for an index."""
 
     name: str
     numerator: Polynomial

@@ -201,9 +201,7 @@ def gather(contraction: Contraction, names: Sequence[str]) -> Program:
         contractions.append(
             replace(
                 contraction,
-                target=replace(
-                    cells, subscripts=tuple(targets.get(s, s) for s in cells.subscripts)
-                ),
+                target=replace(cells, subscripts=tuple(targets.get(s, s) for s in cells.subscripts)),
                 factors=(former.substitute(sources), _readdress(taps, kernels)),
                 extents=(*plain, *extents),
             )
@@ -242,8 +240,7 @@ def _spatial(cells: Access, *others: Access) -> list[Polynomial]:
 def _readdress(taps: Access, kernels: dict[str, Polynomial]) -> Access:
     """Address each tap by its new polynomial, from the first tap that the old addresses count from."""
     subscripts = (
-        next((new for name, new in kernels.items() if name in s.variables), s)
-        for s in taps.subscripts
+        next((new for name, new in kernels.items() if name in s.variables), s) for s in taps.subscripts
     )
     return replace(taps, subscripts=tuple(subscripts))
 
@@ -256,9 +253,7 @@ def _index_of(subscript: Polynomial, access: Access) -> str:
     return next(name for name in subscript.variables if name in _variables(access))
 
 
-def _axis(
-    cell: Polynomial, size: int, taps: Access, positions: Access, extents: dict[str, int]
-) -> Axis:
+def _axis(cell: Polynomial, size: int, taps: Access, positions: Access, extents: dict[str, int]) -> Axis:
     k, p = _index_of(cell, taps), _index_of(cell, positions)
     tap = next(s for s in taps.subscripts if k in s.variables)
     position = next(s for s in positions.subscripts if p in s.variables)

@@ -1,4 +1,4 @@
-"""The meaning of the language, in plain loops over exact numbers; everything cleverer is compared with it."""
+"""The meaning of the language: plain loops, exact numbers. Everything cleverer is compared with it."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from symconv.notation.contraction import Access, Contraction, Factor, Kronecker, Program
+from symconv.notation.contraction import Access, Factor, Kronecker, Program
 from symconv.notation.graph import Elementwise, Graph
-from symconv.notation.polynomial import Polynomial
+from symconv.notation.polynomial import Number, Polynomial
 
 Point = dict[str, int]
 Values = NDArray[Any]  # exact numbers, floats or polynomials: whatever adds and multiplies
@@ -69,7 +69,7 @@ def points(extents: Sequence[tuple[str, int]]) -> Iterator[Point]:
 
 def value_at(subscript: Polynomial, point: Point) -> int:
     """Return the value of a subscript at a point."""
-    total = 0
+    total: Number = 0
     for monomial, factor in subscript.terms.items():
         for name in monomial:
             factor = factor * point[name]

@@ -18,8 +18,7 @@ Columns = dict[str, NDArray[np.int64]]  # the same by the tensor's name; "" is t
 def term_count(graph: Graph) -> int:
     """Return the number of points that a graph's largest step visits."""
     return max(
-        sum(prod(size for _, size in c.extents) for c in step.contractions)
-        for step in _programs(graph)
+        sum(prod(size for _, size in c.extents) for c in step.contractions) for step in _programs(graph)
     )
 
 
@@ -33,9 +32,7 @@ def monomials(graph: Graph) -> Table:
     names = sorted(name for name in tables[0] if name)
     if any(set(table) != set(tables[0]) for table in tables):
         raise ValueError("the terms read different tensors: compare them apart")
-    rows = np.concatenate(
-        [np.stack([t[""], *(t[name] for name in names)], axis=1) for t in tables]
-    )
+    rows = np.concatenate([np.stack([t[""], *(t[name] for name in names)], axis=1) for t in tables])
     return rows[np.lexsort(rows.T[::-1])]
 
 
@@ -54,9 +51,7 @@ def columns(graph: Graph) -> list[Columns]:
 
 def equal(left: Graph, right: Graph) -> bool:
     """Whether two graphs compute the same polynomials, cell by cell."""
-    return left.output.shape == right.output.shape and np.array_equal(
-        monomials(left), monomials(right)
-    )
+    return left.output.shape == right.output.shape and np.array_equal(monomials(left), monomials(right))
 
 
 def _programs(graph: Graph) -> list[Program]:
@@ -94,11 +89,12 @@ def _terms(contraction: Contraction) -> Columns:
         if isinstance(factor, Kronecker):
             inside &= _values(factor.left - factor.right, points, count) == 0
         elif isinstance(factor, Solved):
-            inside &= factor.divisor * points[factor.name] == _values(
-                factor.numerator, points, count
-            )
+            inside &= factor.divisor * points[factor.name] == _values(factor.numerator, points, count)
     found = {}
-    for name, access in [("", contraction.target), *((r.tensor.name, r) for r in contraction.reads)]:
+    for name, access in [
+        ("", contraction.target),
+        *((r.tensor.name, r) for r in contraction.reads),
+    ]:
         found[name], within = _cells(access, points, count)
         inside &= within
     return {name: column[inside] for name, column in found.items()}

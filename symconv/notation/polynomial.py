@@ -1,4 +1,4 @@
-"""Polynomials with exact coefficients: subscripts, sizes, and the values an exact check computes with."""
+"""Polynomials with exact coefficients: subscripts, and the values an exact check computes with."""
 
 from __future__ import annotations
 

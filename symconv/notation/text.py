@@ -96,7 +96,7 @@ def _contraction_latex(contraction: Contraction) -> str:
 
 
 def _shown_sums(contraction: Contraction) -> list[str]:
-    """The summed indices that a reader sees: one that a condition solves for is not summed."""
+    """Return the summed indices that a reader sees: one that a condition solves for is not summed."""
     solved = {factor.name for factor in contraction.factors if isinstance(factor, Solved)}
     return [name for name in contraction.summed if name not in solved]
 
@@ -123,8 +123,9 @@ def _collides(subscript: Polynomial, extents: dict[str, int]) -> bool:
         return False
     if len(subscript.variables) > 2:
         return True
-    (i, j), (a, b) = subscript.variables, (
-        abs(int(subscript.coefficient(name))) for name in subscript.variables
+    (i, j), (a, b) = (
+        subscript.variables,
+        (abs(int(subscript.coefficient(name))) for name in subscript.variables),
     )
     return b // gcd(a, b) < extents[i] and a // gcd(a, b) < extents[j]
 
@@ -162,9 +163,7 @@ def _factor_text(factor: Factor) -> str:
     numerator = subscript_text(factor.numerator)
     if factor.divisor == 1:
         return f"{factor.name} = {numerator}"
-    return (
-        f"{factor.name} = ({numerator})/{factor.divisor} and {factor.divisor} divides {numerator}"
-    )
+    return f"{factor.name} = ({numerator})/{factor.divisor} and {factor.divisor} divides {numerator}"
 
 
 def _factor_latex(factor: Factor) -> str:

@@ -129,8 +129,16 @@ def _phases(algorithm: Phases) -> float:
         for axes in algorithm.axes
     )
     swapped = Correlation(
-        c.positions, c.taps, c.cells, "positions",
-        c.batch, c.groups, c.filters, c.channels, not c.taps_transposed, phase,
+        c.positions,
+        c.taps,
+        c.cells,
+        "positions",
+        c.batch,
+        c.groups,
+        c.filters,
+        c.channels,
+        not c.taps_transposed,
+        phase,
     )
     blocks = _blocks(c, algorithm.images)
     if algorithm.by_shifts:
@@ -147,6 +155,8 @@ def _scatter(c: Correlation, images: int) -> float:
     cells = images * c.groups * c.channels * prod(a.positions for a in c.axes)
     far = FAR if cells * taps > CACHE else 1.0
     strided = 4 * CELL * cells if c.axes[-1].stride > 1 else 0.0
-    added = taps * (2.2 * far * _pass(cells, cells // c.axes[-1].positions) + strided)  # read, add, write
+    added = taps * (
+        2.2 * far * _pass(cells, cells // c.axes[-1].positions) + strided
+    )  # read, add, write
     whole = images * c.groups * c.channels * prod(a.cells for a in c.axes)
     return added + 3 * _pass(whole, whole // c.axes[-1].cells) + _product(c, c.axes) * images / c.batch

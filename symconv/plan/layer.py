@@ -12,7 +12,13 @@ from symconv.derive.forms import swapped
 from symconv.layers.conv import ConvLayer
 from symconv.layers.padding import Piece
 from symconv.notation.contraction import Contraction, Program
-from symconv.notation.correlation import Axis, Correlation, gather, phase_count, polyphase, recognise
+from symconv.notation.correlation import (
+    Correlation,
+    gather,
+    phase_count,
+    polyphase,
+    recognise,
+)
 from symconv.notation.graph import Graph
 from symconv.notation.names import CELLS, QUOTIENTS
 from symconv.plan.algorithms import (
@@ -131,9 +137,7 @@ def _function(name: str, inputs: list[Array], result: Array, graph: Graph) -> Fu
                 scatters = isinstance(candidates[0].algorithm, Scatter)
                 solved += [contraction] if scatters else _solve(contraction).contractions
             formulas.append(Program(tuple(solved)))
-    return Function(
-        name, tuple(inputs), result, Graph(tuple(formulas)), tuple(stages), candidates
-    )
+    return Function(name, tuple(inputs), result, Graph(tuple(formulas)), tuple(stages), candidates)
 
 
 def rank_candidates(contraction: Contraction, names: dict[str, str]) -> tuple[Candidate, ...]:
@@ -266,12 +270,14 @@ def _padding_stage(kind: str, steps: list[Program], names: dict[str, str]) -> St
         if kind == "extend"
         else (steps[0].target, steps[-1].contractions[0].reads[0].tensor)
     )
-    axes = [(Piece(0, size, 0, 1),) for size in small.shape]
+    axes: list[tuple[Piece, ...]] = [(Piece(0, size, 0, 1),) for size in small.shape]
     for step in steps:
         axis = next(
-            a for a, sizes in enumerate(zip(step.target.shape,
-                                            step.contractions[0].reads[0].tensor.shape,
-                                            strict=True)) if sizes[0] != sizes[1]
+            a
+            for a, sizes in enumerate(
+                zip(step.target.shape, step.contractions[0].reads[0].tensor.shape, strict=True)
+            )
+            if sizes[0] != sizes[1]
         )
         axes[axis] = tuple(_piece(c, axis, kind) for c in step.contractions)
     if kind == "extend":
@@ -314,6 +320,4 @@ def _array_names(graph: Graph, result: Array) -> dict[str, str]:
 
 
 def _named(c: Correlation, names: dict[str, str]) -> Correlation:
-    return replace(
-        c, cells=names[c.cells], taps=names[c.taps], positions=names[c.positions]
-    )
+    return replace(c, cells=names[c.cells], taps=names[c.taps], positions=names[c.positions])

@@ -94,7 +94,7 @@ def _channel_indices(graph: Graph) -> list[tuple[int, list[tuple[str, int, int]]
 
 
 def refute(claim: Claim, like: ConvLayer) -> Counterexample | None:
-    """Return the smallest layer with the stride, dilation and padding of ``like`` that a claim fails for.
+    """Return the smallest layer like this one, in stride, dilation and padding, that a claim fails for.
 
     Sizes are searched in the order of their number of products; None means that none was found,
     which is no proof.
@@ -133,9 +133,7 @@ def smaller_layers(like: ConvLayer, kernels: int = 3) -> Iterator[ConvLayer]:
     for _, sizes, c, m in sorted(choices):
         kernel, spatial = zip(*sizes, strict=True)
         try:
-            yield replace(
-                like, input_shape=(1, c, *spatial), out_channels=m, kernel_size=kernel
-            )
+            yield replace(like, input_shape=(1, c, *spatial), out_channels=m, kernel_size=kernel)
         except SymconvError:
             continue  # no window fits at these sizes
     yield like

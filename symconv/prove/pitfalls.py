@@ -37,7 +37,9 @@ class Pitfall:
     wrong: Callable[[ConvLayer], Graph | None]
 
 
-def _wrong_weight(change: Callable[[FilterCorrelation, Window], FilterCorrelation]) -> Callable[[ConvLayer], Graph | None]:
+def _wrong_weight(
+    change: Callable[[FilterCorrelation, Window], FilterCorrelation],
+) -> Callable[[ConvLayer], Graph | None]:
     def wrong(layer: ConvLayer) -> Graph | None:
         parts = roles(layer)
         right = [FilterCorrelation.of(w) for w in parts.windows]
@@ -49,7 +51,9 @@ def _wrong_weight(change: Callable[[FilterCorrelation, Window], FilterCorrelatio
     return wrong
 
 
-def _wrong_input(change: Callable[[FullConvolution, Window], FullConvolution]) -> Callable[[ConvLayer], Graph | None]:
+def _wrong_input(
+    change: Callable[[FullConvolution, Window], FullConvolution],
+) -> Callable[[ConvLayer], Graph | None]:
     def wrong(layer: ConvLayer) -> Graph | None:
         if isinstance(layer, ConvTranspose) or len(layer.graph.steps) > 1:
             return None
@@ -80,9 +84,7 @@ def _cropped(layer: ConvLayer) -> Graph | None:
     steps = swapped(layer, "x").steps
     if len(steps) == 1:
         return None
-    crops = tuple(
-        Program(step.contractions[:1]) for step in steps[1:] if isinstance(step, Program)
-    )
+    crops = tuple(Program(step.contractions[:1]) for step in steps[1:] if isinstance(step, Program))
     return Graph((steps[0], *crops))
 
 
@@ -113,7 +115,9 @@ def _output_padding_first(layer: ConvLayer) -> ConvLayer | None:
     return replace(layer, padding=pads)
 
 
-def _as_input(wrong: Callable[[ConvLayer], ConvLayer | None]) -> Callable[[ConvLayer], Graph | None]:
+def _as_input(
+    wrong: Callable[[ConvLayer], ConvLayer | None],
+) -> Callable[[ConvLayer], Graph | None]:
     """Differentiate another layer in place of this one."""
 
     def graph(layer: ConvLayer) -> Graph | None:
@@ -125,96 +129,126 @@ def _as_input(wrong: Callable[[ConvLayer], ConvLayer | None]) -> Callable[[ConvL
     return graph
 
 
-def _unrotated(layer: ConvLayer) -> ConvLayer:
-    return replace(layer, flip=not layer.flip)
+def _unrotated(layer: ConvLayer) -> ConvLayer | None:
+    turned = any(w.kernel > 1 for w in layer.windows)
+    return replace(layer, flip=not layer.flip) if turned else None
 
 
 PITFALLS: tuple[Pitfall, ...] = (
     Pitfall(
         "the stride remainder is dropped: ∂E/∂X comes out too short",
-        "x", "backpack#30, nntrainer PR 1042",
+        "x",
+        "backpack#30, nntrainer PR 1042",
         _wrong_input(lambda a, w: replace(a, hi=a.hi - w.remainder)),
     ),
     Pitfall(
         "the dilation is forgotten in ∂E/∂X: padding K-1-p instead of d(K-1)-p",
-        "x", "pytorch#13008, Theano PR 4874, jax PR 567",
-        _wrong_input(lambda a, w: replace(
-            a, lo=w.kernel - 1 - w.lo,
-            hi=w.kernel - 1 - w.hi + w.remainder + (a.dilation - 1) * (w.kernel - 1))
-            if a.dilation > 1 and w.kernel > 1 else a),
+        "x",
+        "pytorch#13008, Theano PR 4874, jax PR 567",
+        _wrong_input(
+            lambda a, w: replace(a, lo=w.kernel - 1 - w.lo, hi=w.kernel - 1 - w.hi + w.remainder)
+        ),
     ),
     Pitfall(
         "the dilation is forgotten in ∂E/∂X: the filter is laid on without gaps",
-        "x", "pytorch#13008, pytorch#16012",
-        _wrong_input(lambda a, w: replace(
-            a, dilation=1, lo=w.kernel - 1 - w.lo, hi=a.hi + a.lo - (w.kernel - 1 - w.lo)
-            - (a.dilation - 1) * (w.kernel - 1)) if w.kernel > 1 else a),
+        "x",
+        "pytorch#13008, pytorch#16012",
+        _wrong_input(
+            lambda a, w: replace(
+                a, dilation=1, lo=w.kernel - 1 - w.lo, hi=w.kernel - 1 - w.hi + w.remainder
+            )
+        ),
     ),
     Pitfall(
         "the filter is not rotated by 180°",
-        "x", "DeepLearnToolbox#169, conv_arithmetic#33",
+        "x",
+        "DeepLearnToolbox#169, conv_arithmetic#33",
         _wrong_input(lambda a, w: replace(a, rotated=w.kernel == 1)),
     ),
     Pitfall(
         "the filter is not rotated by 180°, or rotated twice",
-        "x", "DeepLearnToolbox#169", _as_input(_unrotated),
+        "x",
+        "DeepLearnToolbox#169",
+        _as_input(_unrotated),
     ),
     Pitfall(
         "the padding before the input is off by one",
-        "x", "numpy-ml Pool2D.backward",
+        "x",
+        "numpy-ml Pool2D.backward",
         _wrong_input(lambda a, w: replace(a, lo=a.lo - 1, hi=a.hi + 1)),
     ),
     Pitfall(
         "the channels of a group are taken from the wrong block",
-        "x", "pytorch#51430, burn PR 1891, jax#1971", _interleaved("x"),
+        "x",
+        "pytorch#51430, burn PR 1891, jax#1971",
+        _interleaved("x"),
     ),
     Pitfall(
         "the padding mode's adjoint is a crop instead of a fold-back",
-        "x", "pytorch#37844, pytorch#56263", _cropped,
+        "x",
+        "pytorch#37844, pytorch#56263",
+        _cropped,
     ),
     Pitfall(
         "SAME puts the extra cell on the wrong side",
-        "x", "onnxruntime#9370, tensorflow#11092", _as_input(_same_swapped),
+        "x",
+        "onnxruntime#9370, tensorflow#11092",
+        _as_input(_same_swapped),
     ),
     Pitfall(
         "output_padding is added to the wrong side",
-        "x", "pytorch#8816, tensorflow#2118", _as_input(_output_padding_first),
+        "x",
+        "pytorch#8816, tensorflow#2118",
+        _as_input(_output_padding_first),
     ),
     Pitfall(
         "the natural size of ∂E/∂F, K + ⌊r/d⌋, is not cropped to K",
-        "weight", "opacus PR 245",
+        "weight",
+        "opacus PR 245",
         _wrong_weight(lambda a, w: replace(a, cropped=a.taps == w.kernel)),
     ),
     Pitfall(
         "the dilation is forgotten in ∂E/∂F: it is the correlation's stride",
-        "weight", "pytorch#16012, tvm relax",
-        _wrong_weight(lambda a, w: replace(a, stride=1, taps=w.kernel)
-                      if w.dilation > 1 and w.kernel > 1 else a),
+        "weight",
+        "pytorch#16012, tvm relax",
+        _wrong_weight(
+            lambda a, w: replace(a, stride=1, taps=w.kernel) if w.dilation > 1 and w.kernel > 1 else a
+        ),
     ),
     Pitfall(
         "the stride is forgotten in ∂E/∂F: it is the correlation's dilation",
-        "weight", "jax PR 567",
+        "weight",
+        "jax PR 567",
         _wrong_weight(lambda a, w: replace(a, dilation=1, taps=w.kernel) if w.stride > 1 else a),
     ),
     Pitfall(
         "the channels of a group are taken from the wrong block",
-        "weight", "pytorch#51430, burn PR 1891", _interleaved("weight"),
+        "weight",
+        "pytorch#51430, burn PR 1891",
+        _interleaved("weight"),
     ),
     Pitfall(
         "the padding before the input is off by one",
-        "weight", "numpy-ml Pool2D.backward",
+        "weight",
+        "numpy-ml Pool2D.backward",
         _wrong_weight(lambda a, w: replace(a, lo=a.lo + 1, taps=w.kernel)),
     ),
     Pitfall(
         "correlation and convolution are confused: the filter is rotated by 180° in one of them",
-        "forward", "DeepLearnToolbox#169", _like(_unrotated),
+        "forward",
+        "DeepLearnToolbox#169",
+        _like(_unrotated),
     ),
     Pitfall(
         "SAME puts the extra cell on the wrong side",
-        "forward", "onnxruntime#9370, openvino PR 32608", _like(_same_swapped),
+        "forward",
+        "onnxruntime#9370, openvino PR 32608",
+        _like(_same_swapped),
     ),
     Pitfall(
         "output_padding is added to the wrong side",
-        "forward", "mlx#1423, onnx#102", _like(_output_padding_first),
+        "forward",
+        "mlx#1423, onnx#102",
+        _like(_output_padding_first),
     ),
 )

@@ -17,6 +17,7 @@ from symconv.derive.forms import (
     weight_form,
 )
 from symconv.layers.conv import Conv, ConvLayer, ConvTranspose
+from symconv.layers.window import Window
 from symconv.notation.contraction import Access, Contraction, Program, Tensor, index
 from symconv.notation.graph import Graph, gradient
 from symconv.notation.names import TAPS
@@ -74,9 +75,7 @@ def prove_layer(layer: ConvLayer) -> Proof:
     return Proof(layer, tuple(_decide(*decision, plain) for decision in decisions))
 
 
-def _decide(
-    name: str, claim: Claim, controls: Sequence[tuple[str, Claim]], layer: ConvLayer
-) -> Theorem:
+def _decide(name: str, claim: Claim, controls: Sequence[tuple[str, Claim]], layer: ConvLayer) -> Theorem:
     holds, method, evidence = compare(claim, layer)
     counterexample = None if holds else refute(claim, layer)
     return Theorem(
@@ -94,32 +93,28 @@ Decision = tuple[str, Claim, list[tuple[str, Claim]]]
 
 
 def _weight(layer: ConvLayer) -> Decision:
+    windows = roles(layer).windows
     cells, positions = ("X", "∂E/∂O") if isinstance(layer, Conv) else ("∂E/∂O", "X")
     statement = (
-        f"∂E/∂F is the correlation of {cells} with {positions}: stride d = {_numbers(layer, 'dilation')}, "
-        f"dilation s = {_numbers(layer, 'stride')}, the same padding, natural size K + ⌊r/d⌋ (r = "
+        f"∂E/∂F is the correlation of {cells} with {positions}: "
+        f"stride d = {_numbers(layer, 'dilation')}, dilation s = {_numbers(layer, 'stride')}, the same padding, natural size K + ⌊r/d⌋ (r = "
         f"{_numbers(layer, 'remainder')}) cropped to K = {_numbers(layer, 'kernel')}"
     )
-    controls = [
-        ("dilation dropped", 1, lambda a: replace(a, stride=1)),
-        ("stride dropped", 1, lambda a: replace(a, dilation=1)),
-        ("padding off by one", 0, lambda a: replace(a, lo=a.lo + 1)),
-        ("natural size not cropped", 0, lambda a: replace(a, cropped=False)),
+    changes: list[tuple[str, Callable[[FilterCorrelation, Window], FilterCorrelation]]] = [
+        ("dilation dropped", lambda a, w: replace(a, stride=1)),
+        ("stride dropped", lambda a, w: replace(a, dilation=1)),
+        ("padding off by one", lambda a, w: replace(a, lo=a.lo + 1)),
+        ("natural size not cropped", lambda a, w: replace(a, cropped=a.taps == w.kernel)),
     ]
     return (
         "T1",
         Claim(statement, lambda at: (swapped(at, "weight"), weight_form(at))),
         [
             (name, weight_claim(name, change))
-            for name, _, change in controls
-            if any(change(a) != a and _matters(name, a, w)
-                   for w in roles(layer).windows for a in [FilterCorrelation.of(w)])
+            for name, change in changes
+            if any(change(a, w) != a for w in windows for a in [FilterCorrelation.of(w)])
         ],
     )
-
-
-def _matters(name: str, a: FilterCorrelation, w: object) -> bool:
-    return name != "natural size not cropped" or a.taps > getattr(w, "kernel", 0)
 
 
 def _numbers(layer: ConvLayer, name: str) -> str:
@@ -127,29 +122,25 @@ def _numbers(layer: ConvLayer, name: str) -> str:
     return "×".join(str(getattr(w, name)) for w in layer.windows)
 
 
-def weight_claim(
-    name: str, change: Callable[[FilterCorrelation], FilterCorrelation]
-) -> Claim:
+def weight_claim(name: str, change: Callable[[FilterCorrelation, Window], FilterCorrelation]) -> Claim:
     """Claim that ∂E/∂F is a correlation with changed parameters."""
 
     def sides(layer: ConvLayer) -> tuple[Graph, Graph]:
         parts = roles(layer)
-        axes = [change(FilterCorrelation.of(w)) for w in parts.windows]
+        axes = [change(FilterCorrelation.of(w), w) for w in parts.windows]
         wrong = filter_correlation(parts, axes)
         return swapped(layer, "weight"), Graph((*layer.graph.steps[:-1], wrong))
 
     return Claim(name, sides)
 
 
-def input_claim(name: str, change: Callable[[FullConvolution], FullConvolution]) -> Claim:
+def input_claim(name: str, change: Callable[[FullConvolution, Window], FullConvolution]) -> Claim:
     """Claim that ∂E/∂X, or what is extended to X, is a full convolution with changed parameters."""
 
     def sides(layer: ConvLayer) -> tuple[Graph, Graph]:
         parts = roles(layer)
-        axes = [change(FullConvolution.of(w)) for w in parts.windows]
-        right = input_form(layer)
-        truth = Graph(right.steps[:2])
-        return truth, full_convolution(parts, axes)
+        axes = [change(FullConvolution.of(w), w) for w in parts.windows]
+        return Graph(input_form(layer).steps[:2]), full_convolution(parts, axes)
 
     return Claim(name, sides)
 
@@ -157,8 +148,8 @@ def input_claim(name: str, change: Callable[[FullConvolution], FullConvolution])
 def _input(layer: ConvLayer) -> Decision:
     if isinstance(layer, ConvTranspose):
         statement = (
-            f"∂E/∂X is the correlation of ∂E/∂O with F: stride s = {_numbers(layer, 'stride')}, dilation "
-            f"d = {_numbers(layer, 'dilation')}, the same padding, its first "
+            f"∂E/∂X is the correlation of ∂E/∂O with F: stride s = {_numbers(layer, 'stride')}, "
+            f"dilation d = {_numbers(layer, 'dilation')}, the same padding, its first "
             f"P = {_numbers(layer, 'outputs')} outputs"
         )
 
@@ -179,18 +170,18 @@ def _input(layer: ConvLayer) -> Decision:
         if layer.padding_mode != "zeros":
             statement += f"; then folded back, the adjoint of {layer.padding_mode} padding"
         windows = roles(layer).windows
-        wrong: list[tuple[str, bool, Callable[[FullConvolution], FullConvolution]]] = [
-            ("filter not rotated", any(w.kernel > 1 for w in windows),
-             lambda a: replace(a, rotated=False)),
-            ("dilation dropped", any(w.dilation > 1 and w.kernel > 1 for w in windows),
-             lambda a: replace(a, dilation=1)),
-            ("stride dropped", any(w.stride > 1 for w in windows),
-             lambda a: replace(a, stuffing=1)),
-            ("padding off by one", True, lambda a: replace(a, lo=a.lo - 1, hi=a.hi + 1)),
+        changes: list[tuple[str, Callable[[FullConvolution, Window], FullConvolution]]] = [
+            ("filter not rotated", lambda a, w: replace(a, rotated=w.kernel == 1)),
+            ("dilation dropped", lambda a, w: replace(a, dilation=1)),
+            ("stride dropped", lambda a, w: replace(a, stuffing=1)),
+            ("padding off by one", lambda a, w: replace(a, lo=a.lo - 1, hi=a.hi + 1)),
+            ("remainder dropped", lambda a, w: replace(a, hi=a.hi - w.remainder)),
         ]
-        controls = [(name, input_claim(name, change)) for name, is_wrong, change in wrong if is_wrong]
-        if any(w.remainder for w in windows):
-            controls.append(("remainder dropped", remainder_claim()))
+        controls = [
+            (name, input_claim(name, change))
+            for name, change in changes
+            if any(change(a, w) != a for w in windows for a in [FullConvolution.of(w)])
+        ]
     return (
         "T2",
         Claim(statement, lambda at: (swapped(at, "x"), input_form(at))),
@@ -198,29 +189,21 @@ def _input(layer: ConvLayer) -> Decision:
     )
 
 
-def remainder_claim() -> Claim:
-    """Claim that ∂E/∂X needs no cells for what the stride leaves over."""
-
-    def sides(layer: ConvLayer) -> tuple[Graph, Graph]:
-        parts = roles(layer)
-        axes = [
-            replace(a, hi=a.hi - w.remainder)
-            for w in parts.windows
-            for a in [FullConvolution.of(w)]
-        ]
-        return Graph(input_form(layer).steps[:2]), full_convolution(parts, axes)
-
-    return Claim("remainder dropped", sides)
-
-
 def _rotation(layer: ConvLayer) -> Decision:
     return (
         "T3",
-        Claim("convolution is the correlation with the filter rotated by 180°",
-              lambda at: (_flipped(at), _rotate_first(at))),
-        [("filter not rotated",
-          Claim("filter not rotated", lambda at: (_flipped(at), replace(at, flip=False).graph)))]
-        if any(w.kernel > 1 for w in layer.windows) else [],
+        Claim(
+            "convolution is the correlation with the filter rotated by 180°",
+            lambda at: (_flipped(at), _rotate_first(at)),
+        ),
+        [
+            (
+                "filter not rotated",
+                Claim("filter not rotated", lambda at: (_flipped(at), replace(at, flip=False).graph)),
+            )
+        ]
+        if any(w.kernel > 1 for w in layer.windows)
+        else [],
     )
 
 
@@ -234,10 +217,7 @@ def _rotate_first(layer: ConvLayer) -> Graph:
     weight = plain.tensors["weight"]
     rotated = Tensor("Frot", weight.shape)
     names = ("o", "c", *TAPS[len(layer.windows)])
-    taps = [
-        -index(name) + (size - 1)
-        for name, size in zip(names[2:], weight.shape[2:], strict=True)
-    ]
+    taps = [-index(name) + (size - 1) for name, size in zip(names[2:], weight.shape[2:], strict=True)]
     rotate = Program(
         (
             Contraction(
@@ -256,9 +236,13 @@ def _reading(graph: Graph, tensor: Tensor, instead: Tensor) -> Program:
     assert isinstance(last, Program)  # a convolution's sum
     return Program(
         tuple(
-            replace(c, factors=tuple(
-                replace(f, tensor=instead) if isinstance(f, Access) and f.tensor == tensor else f
-                for f in c.factors))
+            replace(
+                c,
+                factors=tuple(
+                    replace(f, tensor=instead) if isinstance(f, Access) and f.tensor == tensor else f
+                    for f in c.factors
+                ),
+            )
             for c in last.contractions
         )
     )
@@ -341,14 +325,29 @@ def _transposed(error: int) -> Sides:
         if isinstance(layer, ConvTranspose):
             x = layer.tensors["x"]
             conv = Conv(
-                layer.output_shape, x.shape[1], layer.kernel_size, layer.stride, pads,
-                layer.dilation, layer.groups, bias=False, flip=layer.flip,
+                layer.output_shape,
+                x.shape[1],
+                layer.kernel_size,
+                layer.stride,
+                pads,
+                layer.dilation,
+                layer.groups,
+                bias=False,
+                flip=layer.flip,
             )
             return layer.graph, gradient(conv.graph, conv.tensors["x"], x)
         added = tuple(w.remainder for w in windows)
         back = ConvTranspose(
-            layer.output_shape, layer.input_shape[1], layer.kernel_size, layer.stride, pads,
-            added, layer.dilation, layer.groups, bias=False, flip=layer.flip,
+            layer.output_shape,
+            layer.input_shape[1],
+            layer.kernel_size,
+            layer.stride,
+            pads,
+            added,
+            layer.dilation,
+            layer.groups,
+            bias=False,
+            flip=layer.flip,
         )
         cotangent = Tensor("G", layer.output_shape)
         forward = Graph((_reading(back.graph, back.tensors["x"], cotangent),))

@@ -44,7 +44,7 @@ def proof_text(proof: Proof) -> str:
             lines += _indented(f"counterexample: {theorem.counterexample.text}", 4)
         for control in theorem.controls:
             found = control.counterexample
-            text = f"refuted: {found.text}" if found else "NOT REFUTED"
+            text = f"refuted: {found.text}" if found else "not refuted at these or smaller sizes"
             lines += _indented(f"false claim ({control.name}) {text}", 4)
     return "\n".join(lines) + "\n"
 

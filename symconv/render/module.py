@@ -11,10 +11,10 @@ from symconv.layers.spelling import shell_options
 from symconv.notation.graph import Graph
 from symconv.notation.text import program_text
 from symconv.plan.layer import Array, Function, Plan
-from symconv.render.algorithms import render_constants, render_stage
 from symconv.render.environment import fill
 from symconv.render.explain import choice_text
 from symconv.render.literal import literal
+from symconv.render.stages import render_constants, render_stage
 from symconv.render.syntax import shape
 
 WIDTH = 96
@@ -109,7 +109,10 @@ def _signature(name: str, parameters: list[str], returned: str) -> str:
     line = f"def {name}({', '.join(parameters)}) -> {returned}:"
     if len(line) <= WIDTH:
         return line
-    return f"def {name}(\n    {', '.join(parameters)}\n) -> {returned}:"
+    folded = ", ".join(parameters)
+    if len(folded) + 4 > WIDTH:
+        folded = ",\n    ".join(parameters) + ","
+    return f"def {name}(\n    {folded}\n) -> {returned}:"
 
 
 def _backward(plan: Plan) -> dict[str, object]:

@@ -86,7 +86,7 @@ def matrix(c: Correlation) -> str:
     result = (*group(c), c.filters, c.channels * taps)
     if not c.taps_transposed:
         return f"{view}.reshape{shape(result)}"
-    if c.channels == 1 or c.filters == 1 and taps == 1:
+    if c.channels == 1 or (c.filters == 1 and taps == 1):
         return f"{view}.reshape{shape(result)}"
     stored = (*group(c), c.channels, c.filters, taps)
     if taps == 1:

@@ -1,4 +1,4 @@
-"""Convolutions and their gradients in plain loops over raw arguments; nothing is imported from symconv."""
+"""Convolutions and their gradients in plain loops over raw arguments, independent of symconv."""
 
 from __future__ import annotations
 
@@ -81,7 +81,11 @@ def convolution_terms(
                     if None in cell:
                         continue
                     taps = tuple(m - 1 - t for m, t in zip(kernel, k, strict=True)) if flip else k
-                    x_cell = (n, block * (channels // groups) + c, *(i for i in cell if i is not None))
+                    x_cell = (
+                        n,
+                        block * (channels // groups) + c,
+                        *(i for i in cell if i is not None),
+                    )
                     yield x_cell, (o, c, *taps), (n, o, *p)
 
 
@@ -130,7 +134,11 @@ def transposed_terms(
                     )
                     if all(0 <= i < h for i, h in zip(cell, y_shape[2:], strict=True)):
                         taps = tuple(m - 1 - t for m, t in zip(kernel, k, strict=True))
-                        yield (n, c, *p), (c, o, *(taps if flip else k)), (n, block * filters + o, *cell)
+                        yield (
+                            (n, c, *p),
+                            (c, o, *(taps if flip else k)),
+                            (n, block * filters + o, *cell),
+                        )
 
 
 def _biased(y: Array, b: Array | None) -> Array:

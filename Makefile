@@ -1,0 +1,34 @@
+# Everything runs in an environment of its own; Python >= 3.11 and make are all it takes.
+PYTHON ?= python3
+VENV := .venv
+RUN := $(VENV)/bin/python
+
+.PHONY: demo test lint gallery clean
+
+demo: $(VENV)/installed
+	$(RUN) -m symconv demo
+
+test: $(VENV)/tests-installed
+	$(RUN) -m pytest
+
+lint: $(VENV)/tests-installed
+	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
+	$(RUN) -m mypy
+
+gallery: $(VENV)/installed
+	$(RUN) -m symconv generate --config generated/symconv.toml
+
+clean:
+	rm -rf $(VENV) symconv-demo
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/installed: pyproject.toml | $(VENV)/bin/python
+	$(RUN) -m pip install --quiet --editable .
+	touch $@
+
+$(VENV)/tests-installed: pyproject.toml | $(VENV)/bin/python
+	$(RUN) -m pip install --quiet --editable '.[test]'
+	touch $@ $(VENV)/installed

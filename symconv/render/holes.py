@@ -1,0 +1,116 @@
+"""What the templates of several algorithms have in common: sources, operands, what an index means."""
+
+from __future__ import annotations
+
+from math import prod
+
+from symconv.notation.contraction import index
+from symconv.notation.correlation import Axis, Correlation
+from symconv.notation.names import CELLS, POSITIONS
+from symconv.notation.text import subscript_text
+from symconv.render.syntax import (
+    block_slice,
+    ellipsis_slices,
+    group,
+    grouped,
+    matrix,
+    progression,
+    shape,
+    shifted,
+    tap_names,
+    taps_view,
+)
+
+RESULTS = {"gx": "∂E/∂X[n, c", "spread": "∂E/∂X[n, c", "y": "O[n, o"}
+SYMBOLS = {"x": "X", "extended": "X", "grad_output": "G"}
+
+
+def first_read(c: Correlation, axis: Axis) -> int:
+    """Return where tap 0 at position 0 reads the source: the cells themselves, or their padded copy."""
+    return axis.offset if all(a.inside for a in c.axes) else 0
+
+
+def window_source(
+    c: Correlation, images: int, function: str, block: str | None = None, planes: int = 0
+) -> dict[str, object]:
+    """Return the holes for what windows are read from: a block of the cells, or its padded copy."""
+    n = block_slice("n", c.batch, images)
+    cells = grouped(c.cells, images, c, (c.channels, *(a.cells for a in c.axes)), n)
+    outer: tuple[int, ...] = (images, *group(c), c.channels)
+    if block is not None:
+        cells, outer = c.cells + block, (images, planes)
+    slices = ", ".join(
+        [
+            "...",
+            *(shifted(k, a, first_read(c, a)) for k, a in zip(tap_names(c), c.axes, strict=True)),
+        ]
+    )
+    holes: dict[str, object] = {"tap": slices} if block is None else {"window": slices}
+    if all(a.inside for a in c.axes):
+        return holes | {
+            "setup": [],
+            "prepare": [f"cells = {cells}"],
+            "source": "cells",
+            "read": cell_text(c),
+        }
+    copies = [overlap(a.offset, a.offset + a.span, a.cells) for a in c.axes]
+    target = ellipsis_slices([t for t, _ in copies], len(outer)) or "[...]"
+    taken = cells + ellipsis_slices([s for _, s in copies], len(outer))
+    return holes | {
+        "setup": [f'padded = _zeros("{function} padded", {shape((*outer, *(a.span for a in c.axes)))})'],
+        "prepare": [f"padded{target} = {taken}"],
+        "source": "padded",
+        "read": cell_text(c) + ", zero outside",
+    }
+
+
+def overlap(start: int, stop: int, size: int) -> tuple[str, str]:
+    """Return the slices of a window start … stop, and of an axis, where the two overlap."""
+    low = min(max(start, 0), size)
+    high = max(min(stop, size), low)
+    return (
+        progression(max(low - start, 0), 1, high - low, stop - start),
+        progression(low, 1, high - low, size),
+    )
+
+
+def products(c: Correlation, images: int) -> dict[str, object]:
+    """Return the holes for a product's operands: taps and a block of positions as matrices."""
+    n = block_slice("n", c.batch, images)
+    positions = c.positions if n == ":" else f"{c.positions}[{n}]"
+    sizes = (images, *group(c), c.filters, prod(a.positions for a in c.axes))
+    return {
+        "taps": c.taps,
+        "taps_stored": taps_view(c, c.taps) if c.result == "taps" else "",
+        "taps_shape": shape((c.groups * c.filters, c.channels, *(a.taps for a in c.axes))),
+        "matrix": matrix(c),
+        "positions_block": f"{positions}.reshape{shape(sizes)}",
+    }
+
+
+def position_names(c: Correlation) -> tuple[str, ...]:
+    """Return the position indices: those of the input's cells where the result is ∂E/∂X."""
+    names = CELLS if c.positions in ("gx", "spread") else POSITIONS
+    return names[len(c.axes)]
+
+
+def cell_list(c: Correlation, first: str | None = None) -> str:
+    """Write which cell each axis reads; ``first`` names a row of cells in place of the first axis."""
+    subscripts = [
+        subscript_text(index(p) * a.stride + index(k) * a.dilation + a.offset)
+        for p, k, a in zip(position_names(c), tap_names(c), c.axes, strict=True)
+    ]
+    if first is not None:
+        subscripts[0] = subscript_text(index(first) + c.axes[0].offset)
+    return ", ".join(subscripts)
+
+
+def cell_text(c: Correlation, first: str | None = None) -> str:
+    """Write what is read, as in the formulas: ``X[n, c, y + i, x + j]``."""
+    channel = "o" if c.cells == "grad_output" else "c"
+    return f"{SYMBOLS[c.cells]}[n, {channel}, {cell_list(c, first)}]"
+
+
+def index_text(c: Correlation) -> str:
+    """Write the indices of taps and positions, as columns are subscripted."""
+    return ", ".join((*tap_names(c), *position_names(c)))

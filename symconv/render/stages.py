@@ -1,0 +1,112 @@
+"""Each stage of a plan as a block of code: its numbers become holes, its template becomes text."""
+
+from __future__ import annotations
+
+from symconv.plan.algorithms import (
+    AddBias,
+    Columns,
+    Extend,
+    FoldBack,
+    Intermediate,
+    Phases,
+    Pointwise,
+    Rows,
+    Scatter,
+    Shift,
+    Stage,
+    SumBias,
+    Table,
+)
+from symconv.render.environment import fill
+from symconv.render.syntax import progression, shape
+from symconv.render.windows import columns, pointwise, rows, shift, table, table_constants
+from symconv.render.writes import phase_constants, phases, scatter
+
+
+def render_stage(stage: Stage, function: str) -> str:
+    """Return the code of one stage of a function."""
+    match stage:
+        case Table():
+            return table(stage, function)
+        case Pointwise():
+            return pointwise(stage)
+        case Columns():
+            return columns(stage, function)
+        case Rows():
+            return rows(stage, function)
+        case Shift():
+            return shift(stage, function)
+        case Phases():
+            return phases(stage, function)
+        case Scatter():
+            return scatter(stage)
+        case Intermediate(name=name, shape=sizes):
+            return f'{name} = _scratch("{name}", {shape(sizes)})\n'
+        case Extend():
+            return _extend(stage)
+        case FoldBack():
+            return _fold_back(stage)
+        case AddBias():
+            news = ", ".join(["None"] * stage.axes)
+            return fill("numpy/add_bias.py.j2", stage=stage, news=news)
+        case SumBias():
+            axes = shape((0, *range(2, 2 + stage.axes)))
+            return fill("numpy/sum_bias.py.j2", stage=stage, axes=axes)
+
+
+def render_constants(stage: Stage) -> str:
+    """Return the constants that a stage reads: its table of cells, or of phases; most have none."""
+    match stage:
+        case Table():
+            return table_constants(stage)
+        case Phases():
+            return phase_constants(stage)
+        case _:
+            return ""
+
+
+def _extend(stage: Extend) -> str:
+    rank = len(stage.axes)
+    copies = []
+    for axis, (interior, *around) in enumerate(stage.axes):
+        for piece in around:
+            target, source = (
+                _around(axis, rank, piece.start, 1, piece.count),
+                _around(axis, rank, interior.start + piece.source, piece.step, piece.count),
+            )
+            copies.append((target, source))
+    return fill(
+        "numpy/extend.py.j2",
+        stage=stage,
+        shape=shape(stage.shape),
+        interior=_interior(stage),
+        copies=copies,
+    )
+
+
+def _fold_back(stage: FoldBack) -> str:
+    rank = len(stage.axes)
+    additions = []
+    for axis in reversed(range(rank)):
+        interior, *around = stage.axes[axis]
+        for piece in around:
+            source = f"{stage.source}[{_around(axis, rank, piece.start, 1, piece.count)}]"
+            if piece.step == 0:
+                source += f".sum(axis={axis}, keepdims=True)"
+            target = _around(axis, rank, interior.start + piece.source, piece.step, piece.count)
+            additions.append((target, source))
+    return fill("numpy/fold_back.py.j2", stage=stage, additions=additions, interior=_interior(stage))
+
+
+def _interior(stage: Extend | FoldBack) -> str:
+    slices = [
+        progression(axis[0].start, 1, axis[0].count, size)
+        for axis, size in zip(stage.axes, stage.shape, strict=True)
+    ]
+    return ", ".join(slices)
+
+
+def _around(axis: int, rank: int, start: int, step: int, count: int) -> str:
+    whole = [":"] * rank
+    whole[axis] = f"{start} : {start + 1}" if step == 0 else progression(start, step, count, -1)
+    return ", ".join(whole)

@@ -1,0 +1,193 @@
+"""The blocks of code that compute a plain correlation, from windows of its cells."""
+
+from __future__ import annotations
+
+from math import prod
+
+from symconv.notation.correlation import Correlation
+from symconv.plan.algorithms import Columns, Pointwise, Rows, Shift, Table
+from symconv.render.environment import fill
+from symconv.render.holes import (
+    SYMBOLS,
+    cell_list,
+    cell_text,
+    first_read,
+    index_text,
+    position_names,
+    products,
+    window_source,
+)
+from symconv.render.syntax import (
+    block_loop,
+    block_slice,
+    group,
+    shape,
+    shifted,
+    tap_loop,
+    tap_names,
+    taps_view,
+)
+
+
+def table(stage: Table, function: str) -> str:
+    """Return a look-up through a constant table."""
+    c = stage.correlation
+    image = c.groups * c.channels * prod(a.cells for a in c.axes)
+    taps, positions = prod(a.taps for a in c.axes), prod(a.positions for a in c.axes)
+    windows = (c.batch, *group(c), c.channels * taps, positions)
+    flat = f"{c.cells}.reshape{shape((c.batch, image))}"
+    return fill(
+        f"numpy/table_{c.result}.py.j2",
+        prepare=(
+            [
+                f'flat = _zeros("{function} flat", {shape((c.batch, image + 1))})',
+                f"flat[:, :{image}] = {flat}",
+            ]
+            if reads_outside(stage)
+            else [f"flat = {flat}"]
+        ),
+        table=table_name(c),
+        windows=shape(windows),
+        **products(c, c.batch),
+    )
+
+
+def reads_outside(stage: Table) -> bool:
+    """Whether a window reads a cell that does not exist."""
+    c = stage.correlation
+    image = c.groups * c.channels * prod(a.cells for a in c.axes)
+    return any(cell == image for row in stage.cells for cell in row)
+
+
+def table_name(c: Correlation) -> str:
+    """Return the table's name in the module."""
+    return f"_WINDOWS_OF_{SYMBOLS[c.cells]}"
+
+
+def pointwise(stage: Pointwise) -> str:
+    """Return a plain product."""
+    c = stage.correlation
+    n = block_slice("n", c.batch, stage.images)
+    cells = c.cells if n == ":" or c.result == "positions" else f"{c.cells}[{n}]"
+    images = c.batch if c.result == "positions" else stage.images
+    positions = prod(a.positions for a in c.axes)
+    return fill(
+        f"numpy/pointwise_{c.result}.py.j2",
+        blocks=block_loop("n", c.batch, stage.images),
+        cells=f"{cells}.reshape{shape((images, *group(c), c.channels, positions))}",
+        **products(c, images),
+    )
+
+
+def columns(stage: Columns, function: str) -> str:
+    """Return windows copied side by side, and a product."""
+    c, images = stage.correlation, stage.images
+    taps, positions = [a.taps for a in c.axes], [a.positions for a in c.axes]
+    outer = (images, *group(c), c.channels)
+    return fill(
+        f"numpy/columns_{c.result}.py.j2",
+        blocks=block_loop("n", c.batch, images),
+        columns=shape((*outer, *taps, *positions)),
+        column=", ".join([":"] * len(outer) + list(tap_names(c))),
+        tap_loop=tap_loop(c.axes, tap_names(c)),
+        columns_matrix=shape((*outer[:-1], c.channels * prod(taps), prod(positions))),
+        meaning=f"columns[n, c, {index_text(c)}]",
+        **window_source(c, images, function),
+        **products(c, images),
+    )
+
+
+def rows(stage: Rows, function: str) -> str:
+    """Return shifted copies, and a product for each row of the filter."""
+    c, images = stage.correlation, stage.images
+    first, *inner = c.axes
+    names = tap_names(c)
+    shifts = [a.taps for a in inner]
+    width = [a.positions for a in inner]
+    outer = (images, *group(c))
+    read = window_source(c, images, function)
+    top = first.offset if first.inside and read["source"] == "cells" else 0
+    span = f"{top}:{top + first.span}" if read["source"] == "cells" else ":"
+    slices = [shifted(n, a, first_read(c, a)) for n, a in zip(names[1:], inner, strict=True)]
+    leading = [":"] * len(outer)
+    low = len(group(c))
+    stored = ("channels", "filters") if c.taps_transposed else ("filters", "channels")
+    order = {name: low + at for at, name in enumerate(stored)}
+    taps_at = [low + 2 + k for k in range(len(c.axes))]
+    to_rows: tuple[int, ...] = (
+        taps_at[0],
+        *range(low),
+        order["filters"],
+        *taps_at[1:],
+        order["channels"],
+    )
+    sizes = {"channels": c.channels, "filters": c.filters}
+    stored_shape = (*group(c), sizes[stored[0]], sizes[stored[1]], *(a.taps for a in c.axes))
+    row_length = prod(shifts) * c.channels
+    return fill(
+        f"numpy/rows_{c.result}.py.j2",
+        blocks=block_loop("n", c.batch, images),
+        kernel=f"{taps_view(c, c.taps)}.reshape{shape(stored_shape)}",
+        to_rows=shape(to_rows),
+        from_rows=shape(sorted(range(len(to_rows)), key=to_rows.__getitem__)),
+        rows=shape((first.taps, *group(c), c.filters, row_length)),
+        rows_apart=shape((first.taps, *group(c), c.filters, *shifts, c.channels)),
+        count=first.taps,
+        shifted=shape((*outer, *shifts, c.channels, first.span, *width)),
+        column=", ".join([*leading, *names[1:]]),
+        shift_loop=tap_loop(inner, names[1:]),
+        shift=", ".join(["...", span, *slices]),
+        stacked=shape((*outer, row_length, first.span, prod(width))),
+        window=f"..., {shifted('i' if names[0] == 'i' else names[0], first, 0)}, :",
+        row=names[0],
+        row_matrix=shape((*outer, row_length, first.positions * prod(width))),
+        partial=shape((*outer, c.filters, first.positions * prod(width))),
+        meaning=f"shifted[n, {', '.join((*names[1:], 'c', 'row', *position_names(c)[1:]))}]",
+        **{k: v for k, v in read.items() if k not in ("read",)},
+        read=cell_text(c, first="row"),
+        **products(c, images),
+    )
+
+
+def shift(stage: Shift, function: str) -> str:
+    """Return a multiplication and addition of planes for each tap."""
+    c = stage.correlation
+    names = tap_names(c)
+    positions = [a.positions for a in c.axes]
+    n, g = (
+        block_slice("n", c.batch, stage.images),
+        block_slice("g", c.groups, stage.planes),
+    )
+    block = "" if n == g == ":" else f"[{n}]" if g == ":" else f"[{n}, {g}]"
+    planes = min(stage.planes, c.groups)
+    read = window_source(c, stage.images, function, block=block, planes=planes)
+    letters = "ng" + "zyx"[-len(c.axes) :]
+    return fill(
+        f"numpy/shift_{c.result}.py.j2",
+        blocks=block_loop("n", c.batch, stage.images),
+        plane_blocks=block_loop("g", c.groups, stage.planes),
+        positions_block=f"{c.positions}{block}",
+        taps_shape=shape((c.groups, *(a.taps for a in c.axes))),
+        whole_taps=taps_view(c, c.taps),
+        taps=c.taps,
+        tap=", ".join([g, *names]),
+        news=", ".join(["None"] * len(c.axes)),
+        term=shape((stage.images, planes, *positions)),
+        tap_loop=tap_loop(c.axes, names),
+        einsum=f"{letters},{letters}->g",
+        planes_read=f"{SYMBOLS[c.cells]}[n, g, {cell_list(c)}]",
+        **read,
+    )
+
+
+def table_constants(stage: Table) -> str:
+    """Return the table of flat cells that a look-up reads."""
+    c = stage.correlation
+    image = c.groups * c.channels * prod(a.cells for a in c.axes)
+    outside = f"; {image} is the zero behind it" if reads_outside(stage) else ""
+    return fill(
+        "numpy/table_constants.py.j2",
+        name=table_name(c),
+        cells=[", ".join(map(str, row)) for row in stage.cells],
+        meaning=cell_text(c) + outside,
+    )

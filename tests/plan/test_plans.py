@@ -1,0 +1,95 @@
+"""Every algorithm that applies computes the same; the gallery uses each of them where it should."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from symconv import Conv, ConvTranspose, generate
+from symconv.plan import layer as planning
+from symconv.plan.algorithms import Algorithm, Phases, Scatter
+from symconv.plan.layer import Plan, plan_layer
+from symconv.render.module import render_module
+from symconv.verbs import load_source
+from tests.bridge import close, expected
+from tests.strategies import layers
+
+
+def with_algorithm(plan: Plan, at: int) -> Plan:
+    """Return a plan in which each function uses the algorithm of a rank."""
+
+    def chosen(function: Any) -> Any:
+        if not function.candidates:
+            return function
+        best = function.candidates[0].algorithm
+        other = function.candidates[min(at, len(function.candidates) - 1)].algorithm
+        stages = tuple(other if stage is best else stage for stage in function.stages)
+        return replace(function, stages=stages)
+
+    return replace(plan, forward=chosen(plan.forward), gradients=tuple(map(chosen, plan.gradients)))
+
+
+@given(layers(), st.sampled_from([1, 50, 1 << 18]))
+def test_every_candidate_equals_the_oracle(layer: Conv | ConvTranspose, block: int) -> None:
+    """Whole batches, blocks of images and of planes; forward and every gradient; twice in a row."""
+    want = expected(layer)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(planning, "BLOCK", block)
+        plan = plan_layer(layer)
+    most = max(len(f.candidates) for f in (plan.forward, *plan.gradients))
+    for at in range(most):
+        module = load_source("m", render_module(with_algorithm(plan, at), "m", "0"))
+        for _ in range(2):
+            assert close(module.forward(*want.inputs), want.output)
+            received = module.backward(want.cotangent, *want.inputs)
+            assert all(close(a, b) for a, b in zip(received, want.gradients, strict=True))
+
+
+def first(layer: Conv | ConvTranspose, function: str) -> Algorithm:
+    plan = plan_layer(layer)
+    chosen = next(f for f in (plan.forward, *plan.gradients) if f.name == function)
+    return chosen.candidates[0].algorithm
+
+
+@pytest.mark.parametrize(
+    ("layer", "function", "algorithm"),
+    [
+        (Conv((1, 1, 3, 3), 1, 2), "forward", "Table"),
+        (Conv((1, 1, 3, 3), 1, 2), "input_gradient", "Table"),
+        (Conv((4, 256, 56, 56), 64, 1), "forward", "Pointwise"),
+        (Conv((4, 256, 56, 56), 64, 1), "weight_gradient", "Pointwise"),
+        (Conv((4, 64, 56, 56), 64, 3, padding=1), "forward", "Rows"),
+        (Conv((4, 128, 28, 28), 256, 3, stride=2, padding=1), "forward", "Columns"),
+        (Conv((1, 1, 512, 512), 1, 3, padding=1), "forward", "Shift"),
+        (Conv((4, 3, 224, 224), 64, 7, stride=2, padding=3), "input_gradient", "Scatter"),
+        (Conv((4, 128, 56, 56), 3, 3, stride=2, padding=1), "input_gradient", "Phases"),
+    ],
+)
+def test_the_choice(layer: Conv, function: str, algorithm: str) -> None:
+    assert type(first(layer, function)).__name__ == algorithm
+
+
+def test_a_strided_gradient_has_the_polyphase_form_to_choose() -> None:
+    plan = plan_layer(Conv((2, 8, 20, 20), 8, 3, stride=3, dilation=2, padding=1))
+    found = {type(c.algorithm) for c in plan.gradients[0].candidates}
+    assert found == {Phases, Scatter}
+
+
+def test_the_docstring_says_what_was_decided() -> None:
+    source = generate(Conv((4, 64, 56, 56), 64, 3, padding=1), "res56").source
+    assert "Algorithm: rows, one shifted copy per inner tap in 4 blocks of images" in source
+    assert "(columns " in source
+
+
+def test_a_planted_error_in_an_algorithm_is_seen() -> None:
+    """The comparison above can fail: a block that leaves out the last image does."""
+    layer = Conv((2, 1, 4, 4), 1, 2, dtype="float64")
+    want = expected(layer)
+    source = generate(layer, "m").source
+    broken = source.replace("y += bias[:, None, None]", "y[:1] += bias[:, None, None]")
+    assert broken != source
+    assert not close(load_source("m", broken).forward(*want.inputs), want.output)

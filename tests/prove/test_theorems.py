@@ -1,0 +1,169 @@
+"""Theorems hold where they should; false claims are refuted, each with its smallest numbers."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+
+from symconv import Conv, ConvTranspose, SymconvError, prove
+from symconv.derive import forms
+from symconv.derive.forms import input_form, swapped, weight_form
+from symconv.notation.graph import Graph
+from symconv.notation.monomials import equal
+from symconv.prove import theorems
+from symconv.prove.claims import Claim, compare, refute, same_channels
+from symconv.prove.pitfalls import PITFALLS
+from tests.strategies import layers
+
+
+@settings(max_examples=150)
+@given(layers())
+def test_all_theorems_hold(layer: Conv | ConvTranspose) -> None:
+    proof = prove(layer)
+    assert proof.holds is True
+    assert {theorem.name for theorem in proof.theorems} >= {"T1", "T2", "T3", "T4"}
+    for theorem in proof.theorems:
+        assert theorem.method == "elementwise"
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        Conv(
+            (2, 4, 9, 9),
+            4,
+            (3, 2),
+            stride=(2, 3),
+            dilation=(2, 1),
+            padding=((1, 2), (0, 1)),
+            groups=2,
+        ),
+        Conv((1, 1, 3, 3), 1, 2),
+        Conv((1, 2, 9, 8), 2, 3, stride=2, dilation=2, padding=2, padding_mode="reflect"),
+        ConvTranspose((1, 2, 4, 5), 2, 3, stride=2, dilation=3, padding=1, output_padding=2),
+    ],
+    ids=str,
+)
+def test_all_controls_are_refuted(layer: Conv | ConvTranspose) -> None:
+    proof = prove(layer)
+    controls = [(t.name, c.name, c.refuted) for t in proof.theorems for c in t.controls]
+    assert all(refuted for _, _, refuted in controls), controls
+    assert {"T1", "T2", "T3", "T4"} <= {name for name, _, _ in controls}
+    if any(w.stride > 1 for w in layer.windows) and isinstance(layer, Conv):
+        names = {name for _, name, _ in controls}
+        assert names >= {
+            "dilation dropped",
+            "stride dropped",
+            "remainder dropped",
+            "padding off by one",
+            "filter not rotated",
+            "natural size not cropped",
+        }
+
+
+@pytest.mark.parametrize("stride", range(1, 5))
+@pytest.mark.parametrize("dilation", range(1, 5))
+def test_brute_force_along_one_axis(stride: int, dilation: int) -> None:
+    """Every kernel to 4, padding from -2 to 3 on either side, and every remainder."""
+    count = 0
+    for kernel, lo, hi, size in itertools.product(
+        range(1, 5), range(-2, 4), range(-2, 4), (4, 7, 9, 12)
+    ):
+        try:
+            layer = Conv((1, 1, size), 1, kernel, stride, ((lo, hi),), dilation, bias=False)
+        except SymconvError:
+            continue
+        assert equal(swapped(layer, "weight"), weight_form(layer))
+        assert equal(swapped(layer, "x"), input_form(layer))
+        count += 1
+    assert count > 200
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        Conv((4, 64, 56, 56), 64, 3, padding=1),
+        Conv((4, 144, 56, 56), 144, 3, padding=1, groups=144),
+        Conv((4, 3, 224, 224), 64, 7, stride=2, padding=3),
+        Conv((2, 64, 80, 90), 64, 3, stride=2, padding=1, padding_mode="reflect", groups=4),
+        ConvTranspose(
+            (8, 64, 56, 56), 32, 4, stride=2, padding=1, groups=2, dilation=3, output_padding=2
+        ),
+    ],
+    ids=str,
+)
+def test_large_layers_are_proved_factor_by_factor(layer: Conv | ConvTranspose) -> None:
+    proof = prove(layer)
+    assert proof.holds is True
+    assert {theorem.method for theorem in proof.theorems} == {"factor by factor"}
+
+
+def test_both_methods_agree_on_a_false_claim() -> None:
+    """A claim with the channels of another block fails elementwise, and in the factors' channels."""
+    layer = Conv((2, 4, 5, 5), 4, 3, groups=2, bias=False)
+    wrong = next(p for p in PITFALLS if "wrong block" in p.name and p.sweep == "x").wrong(layer)
+    assert wrong is not None
+    assert not equal(swapped(layer, "x"), wrong)
+    assert not same_channels(swapped(layer, "x"), wrong)
+    assert same_channels(swapped(layer, "x"), input_form(layer))
+
+
+def test_a_sum_too_long_to_compare_is_not_proved() -> None:
+    layer = Conv((1, 1, 10**7), 1, 3)
+    proof = prove(layer)
+    assert proof.holds is None
+    assert any(theorem.holds is None for theorem in proof.theorems)
+
+
+def test_a_false_theorem_is_false_with_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A planted error: the form without the rotation."""
+    right = forms.input_form
+
+    def unrotated(layer: Conv | ConvTranspose) -> Graph:
+        return right(replace(layer, flip=not layer.flip))
+
+    monkeypatch.setattr(theorems, "input_form", unrotated)
+    proof = prove(Conv((1, 1, 6, 6), 1, 3, bias=False))
+    assert proof.holds is False
+    (false,) = [t for t in proof.theorems if t.holds is False]
+    assert false.name == "T2"
+    assert false.counterexample is not None
+    assert false.counterexample.layer.input_shape == (1, 1, 1, 2)
+    assert "∂E/∂X[0, 0, 0, 0] = 11, claimed 22" in false.counterexample.text
+
+
+@pytest.mark.parametrize("pitfall", PITFALLS, ids=lambda p: p.name)
+def test_each_pitfall_is_wrong_somewhere(pitfall: object) -> None:
+    """Every wrong rule differs from the truth for one of these layers."""
+    from symconv.prove.pitfalls import Pitfall
+
+    assert isinstance(pitfall, Pitfall)
+    tried: list[Conv | ConvTranspose] = [
+        Conv((1, 2, 6, 7), 2, (3, 2), stride=2, dilation=2, padding=2, groups=1, bias=False),
+        Conv((1, 4, 6), 4, 3, groups=2, stride=2, bias=False),
+        Conv((1, 1, 9), 1, 3, stride=3, bias=False),
+        Conv((1, 1, 10), 1, 3, padding="same", stride=3, bias=False),
+        Conv((1, 1, 6), 1, 2, padding="same", bias=False),
+        Conv((1, 1, 6), 1, 3, padding=2, padding_mode="reflect", bias=False),
+        ConvTranspose((1, 1, 3), 1, 3, stride=2, output_padding=1, bias=False),
+        Conv((1, 1, 8), 1, 1, stride=3, bias=False),
+    ]
+    differs = 0
+    for layer in tried:
+        wrong = pitfall.wrong(layer)
+        if wrong is None:
+            continue
+        truth = layer.graph if pitfall.sweep == "forward" else swapped(layer, pitfall.sweep)
+        assert truth.output.shape != wrong.output.shape or not equal(truth, wrong), layer
+        differs += 1
+    assert differs
+
+
+def test_refuting_a_true_claim_finds_nothing() -> None:
+    claim = Claim("the same", lambda layer: (layer.graph, layer.graph))
+    layer = Conv((1, 1, 4, 4), 1, 2, bias=False)
+    assert refute(claim, layer) is None
+    assert compare(claim, layer)[0] is True

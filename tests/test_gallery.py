@@ -1,0 +1,60 @@
+"""The gallery is what its configuration says, and a difference is found."""
+
+from __future__ import annotations
+
+import importlib
+import shutil
+import tomllib
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from symconv.layers.conv import Conv
+from symconv.verbs import check, read_config
+from tests.shell.test_cli import ROOT, run
+
+GALLERY = ROOT / "generated"
+LAYERS = read_config(GALLERY / "symconv.toml")
+
+
+def test_the_gallery_is_up_to_date() -> None:
+    assert run("generate", "--config", "generated/symconv.toml", "--check") == "no file differs\n"
+
+
+def test_a_file_that_differs_is_missing_or_stale_is_found(tmp_path: Path) -> None:
+    shutil.copytree(GALLERY, tmp_path / "g", ignore=shutil.ignore_patterns("__pycache__"))
+    words = ["generate", "--config", "g/symconv.toml", "--check"]
+    assert run(*words, cwd=tmp_path) == "no file differs\n"
+    article = tmp_path / "g" / "article.py"
+    text = article.read_text("utf-8")
+    article.write_text(text.replace("gx[...] = 0", "gx[...] = 1").replace("1, 4, 4", "1, 4, 5"), "utf-8")
+    (tmp_path / "g" / "res56.py").unlink()
+    shutil.copy(GALLERY / "pw56.py", tmp_path / "g" / "left_over.py")
+    (tmp_path / "g" / "own.py").write_text("mine = 1\n")
+    answer = run(*words, cwd=tmp_path, code=1)
+    assert "g/article.py: differs" in answer
+    assert "\n+" in answer
+    assert "\n-" in answer
+    assert "g/res56.py: missing" in answer
+    assert "g/left_over.py: stale" in answer
+    assert "own.py" not in answer
+
+
+def test_every_row_of_the_suite_is_there() -> None:
+    rows = tomllib.loads((ROOT / "benchmarks" / "suite.toml").read_text("utf-8"))
+    for name, arguments in rows.items():
+        assert LAYERS[name] == Conv(**{**arguments, "bias": False})
+
+
+@pytest.mark.parametrize("name", sorted(LAYERS))
+def test_modules_are_importable_and_right(name: str) -> None:
+    module = importlib.import_module(f"generated.{name}")
+    layer = LAYERS[name]
+    inputs = [np.ones(t.shape, layer.dtype) for t in layer.tensors.values()]
+    assert module.forward(*inputs).shape == layer.output_shape
+    assert check(GALLERY / f"{name}.py").passed
+
+
+def test_generated_files_are_marked() -> None:
+    assert "linguist-generated" in (ROOT / ".gitattributes").read_text()

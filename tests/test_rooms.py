@@ -1,0 +1,79 @@
+"""A room imports only rooms before it; the package speaks of itself only; imports are quick."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+ROOMS = [
+    "errors",
+    "version",
+    "notation",
+    "layers",
+    "derive",
+    "prove",
+    "plan",
+    "render",
+    "check",
+    "bench",
+    "verbs",
+    "cli",
+    "__main__",
+]
+FILES = sorted((ROOT / "symconv").rglob("*.py"))
+
+
+def room_of(module: str) -> str | None:
+    parts = module.split(".")
+    return parts[1] if parts[0] == "symconv" and len(parts) > 1 else None
+
+
+def imports(path: Path) -> list[str]:
+    found = []
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            found += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            found += [f"{node.module}.{alias.name}" for alias in node.names]
+    return found
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_a_room_imports_only_rooms_before_it(path: Path) -> None:
+    relative = path.relative_to(ROOT / "symconv")
+    if str(relative) == "__init__.py":
+        return
+    room = relative.parts[0].removesuffix(".py")
+    for module in imports(path):
+        other = room_of(module)
+        if other is not None:
+            assert ROOMS.index(other) <= ROOMS.index(room), f"{room} imports {module}"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_text_is_never_run(path: Path) -> None:
+    """No eval, exec or sympify: user-supplied text cannot reach them."""
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Call):
+            name = node.func.id if isinstance(node.func, ast.Name) else getattr(node.func, "attr", "")
+            assert name not in {"eval", "exec", "sympify", "parse_expr"}
+
+
+def test_oracles_import_nothing_from_symconv() -> None:
+    for path in (ROOT / "tests" / "oracles").glob("*.py"):
+        assert not any(module.startswith("symconv") for module in imports(path))
+
+
+def test_files_are_short() -> None:
+    for path in FILES:
+        assert len(path.read_text("utf-8").splitlines()) <= 480, path
+
+
+def test_importing_leaves_sympy_for_later() -> None:
+    program = "import sys, symconv; assert 'sympy' not in sys.modules; print(symconv.__version__)"
+    subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True, capture_output=True)
