@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from itertools import product
 
 import numpy as np
+from numpy.typing import NDArray
 
 from symconv.errors import SymconvError
 from symconv.layers.conv import ConvLayer, along_axes
@@ -161,7 +163,7 @@ def _shapes_text(left: Graph, right: Graph) -> str:
 
 
 def _values_text(left: Graph, right: Graph) -> str:
-    """Fill the tensors with 1, 2, 3, … and show the first cell in which the sides differ."""
+    """Fill the tensors with numbers and show the first cell in which the sides differ."""
     inputs = {}
     for graph in (left, right):
         computed = {step.target.name for step in graph.steps if isinstance(step, Program)}
@@ -170,13 +172,24 @@ def _values_text(left: Graph, right: Graph) -> str:
                 for read in contraction.reads:
                     if read.tensor.name not in computed:
                         inputs[read.tensor.name] = read.tensor.shape
-    values = {
-        name: (np.arange(math.prod(shape)) + 1 + 10 * number).reshape(shape).astype(object)
-        for number, (name, shape) in enumerate(sorted(inputs.items()))
+    for values in _fillings(sorted(inputs.items())):
+        a = evaluate(left, values)[left.output.name]
+        b = evaluate(right, values)[right.output.name]
+        cell = next((c for c in np.ndindex(a.shape) if a[c] != b[c]), None)
+        if cell is not None:
+            given = ", ".join(f"{name} = {numbers.tolist()}" for name, numbers in values.items())
+            at = ", ".join(map(str, cell))
+            return f"{left.output.name}[{at}] = {a[cell]}, claimed {b[cell]}, for {given}"
+    raise AssertionError("unequal polynomials differ somewhere")
+
+
+def _fillings(tensors: list[tuple[str, tuple[int, ...]]]) -> Iterator[dict[str, NDArray[np.object_]]]:
+    """Visit numbers for tensors: 1, 2, 3, … first, then random ones, until a difference shows."""
+    rng = np.random.default_rng(0)
+    counted = {
+        name: (np.arange(math.prod(shape)) + 1 + 10 * at).reshape(shape).astype(object)
+        for at, (name, shape) in enumerate(tensors)
     }
-    a = evaluate(left, values)[left.output.name]
-    b = evaluate(right, values)[right.output.name]
-    cell = next(c for c in np.ndindex(a.shape) if a[c] != b[c])
-    given = ", ".join(f"{name} = {numbers.tolist()}" for name, numbers in values.items())
-    at = ", ".join(map(str, cell))
-    return f"{left.output.name}[{at}] = {a[cell]}, claimed {b[cell]}, for {given}"
+    yield counted
+    for most in itertools.count(10):
+        yield {name: rng.integers(1, most, shape).astype(object) for name, shape in tensors}

@@ -123,13 +123,14 @@ def rows(stage: Rows, function: str) -> str:
     )
     sizes = {"channels": c.channels, "filters": c.filters}
     stored_shape = (*group(c), sizes[stored[0]], sizes[stored[1]], *(a.taps for a in c.axes))
+    from_rows: list[int] = sorted(range(len(to_rows)), key=lambda at: to_rows[at])
     row_length = prod(shifts) * c.channels
     return fill(
         f"numpy/rows_{c.result}.py.j2",
         blocks=block_loop("n", c.batch, images),
         kernel=f"{taps_view(c, c.taps)}.reshape{shape(stored_shape)}",
         to_rows=shape(to_rows),
-        from_rows=shape(sorted(range(len(to_rows)), key=to_rows.__getitem__)),
+        from_rows=shape(from_rows),
         rows=shape((first.taps, *group(c), c.filters, row_length)),
         rows_apart=shape((first.taps, *group(c), c.filters, *shifts, c.channels)),
         count=first.taps,

@@ -96,7 +96,7 @@ def test_planted_errors_are_caught_exactly(
     unit = generate(layer, "module")
     assert all(exact(unit, layer).values())
     start = (
-        unit.source.index("_PHASES_") if "slice(" in pattern else unit.source.index(f"def {function}(")
+        unit.source.index("_PHASES_") if "slice" in pattern else unit.source.index(f"def {function}(")
     )
     head, body = unit.source[:start], unit.source[start:]
     broken, count = re.subn(pattern, wrong, body, count=1)
