@@ -98,7 +98,8 @@ def _weight(layer: ConvLayer) -> Decision:
     statement = (
         f"∂E/∂F is the correlation of {cells} with {positions}: "
         f"stride d = {_numbers(layer, 'dilation')}, dilation s = {_numbers(layer, 'stride')}, "
-        f"the same padding, natural size K + ⌊r/d⌋ (r = {_numbers(layer, 'remainder')}) cropped to K = {_numbers(layer, 'kernel')}"
+        f"the same padding, natural size K + ⌊r/d⌋ (r = {_numbers(layer, 'remainder')}) "
+        f"cropped to K = {_numbers(layer, 'kernel')}"
     )
     changes: list[tuple[str, Callable[[FilterCorrelation, Window], FilterCorrelation]]] = [
         ("dilation dropped", lambda a, w: replace(a, stride=1)),

@@ -1,0 +1,63 @@
+"""What README shows is what happens: its Python runs, its commands print what it says."""
+
+from __future__ import annotations
+
+import contextlib
+import doctest
+import io
+import os
+import re
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text("utf-8")
+BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+MATCHES = doctest.OutputChecker().check_output
+
+
+def shown(wanted: str, got: str) -> bool:
+    """Whether an output is the one shown, where ``...`` stands for anything."""
+    return MATCHES(wanted, got, doctest.ELLIPSIS)
+
+
+def test_python_prints_what_is_shown(tmp_path: Path) -> None:
+    """The blocks share their names, as a reader would type them one after the other."""
+    names: dict[str, object] = {}
+    printed = ""
+    for language, text in BLOCKS:
+        if language == "python":
+            script = tmp_path / "block.py"
+            script.write_text(text, "utf-8")
+            output = io.StringIO()
+            with contextlib.redirect_stdout(output):
+                names |= runpy.run_path(str(script), names)
+            printed = output.getvalue()
+        elif language == "text":
+            assert shown(text, printed), printed
+
+
+@pytest.mark.parametrize("text", [t for language, t in BLOCKS if language == "console"])
+def test_commands_print_what_is_shown(text: str, tmp_path: Path) -> None:
+    for part in re.split(r"^\$ ", text, flags=re.MULTILINE)[1:]:
+        command, _, wanted = part.partition("\n")
+        program, *words = command.split()
+        assert program == "symconv"
+        done = subprocess.run(
+            [sys.executable, "-m", "symconv", *words],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=True,
+            env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "utf-8"},
+        )
+        assert shown(wanted, done.stdout), done.stdout
+
+
+def test_a_wrong_output_would_be_seen() -> None:
+    assert shown("a\n...\nb\n", "a\nx\ny\nb\n")
+    assert not shown("a\n...\nb\n", "a\nx\ny\nc\n")
