@@ -131,15 +131,17 @@ def _formula_text(formula: Formula) -> list[str]:
 
 def _step_latex(number: int, step: Step) -> str:
     mark = "checked" if step.check.passed else "check failed"
-    words = [
-        rf"&\textbf{{{number}. {prose_latex(step.name)}}}",
-        step.before.latex,
-        r"&\text{becomes}",
-        step.after.latex,
-        *(rf"&\text{{{prose_latex(line)}}}" for line in textwrap.wrap(f"because {step.reason}", 90)),
-        *(
-            rf"&\text{{{prose_latex(line)}}}"
-            for line in textwrap.wrap(f"{mark}: {step.check.compared}", 90)
-        ),
+    prose = textwrap.wrap(f"because {step.reason}", 90)
+    prose += textwrap.wrap(f"{mark}: {step.check.compared}", 90)
+    rows = [
+        rf"\textbf{{{number}. {prose_latex(step.name)}}}",
+        _aligned(step.before),
+        r"\text{becomes}",
+        _aligned(step.after),
+        *(rf"\text{{{prose_latex(line)}}}" for line in prose),
     ]
-    return "\\[\n\\begin{aligned}\n" + " \\\\\n".join(words) + "\n\\end{aligned}\n\\]"
+    return "\\[\n\\begin{array}{l}\n" + " \\\\\n".join(rows) + "\n\\end{array}\n\\]"
+
+
+def _aligned(formula: Formula) -> str:
+    return "\\begin{aligned}\n" + formula.latex + "\n\\end{aligned}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 
 from symconv.plan.algorithms import (
@@ -80,8 +79,3 @@ def explain(plan: Plan) -> str:
     return "\n".join(
         f"{function.name}\n    {choice_text(function)}" for function in (plan.forward, *plan.gradients)
     )
-
-
-def field_names(algorithm: Algorithm) -> tuple[str, ...]:
-    """Return the names of an algorithm's numbers."""
-    return tuple(field.name for field in dataclasses.fields(algorithm))
