@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import json
 import os
 import re
@@ -332,8 +333,8 @@ def _layer_options(kind: type[Layer]) -> list[click.Parameter]:
 
 def _parameter_help(kind: type[Layer], name: str) -> str:
     """Return what a class's docstring says of an argument, on one line."""
-    section = (kind.__doc__ or "").split("Parameters\n")[1].split("Raises\n")[0]
-    found = re.search(rf"^    (?:\w+, )*{name}(?:, \w+)*\n((?:        .*\n)+)", section, re.MULTILINE)
+    section = (inspect.getdoc(kind) or "").split("Parameters\n")[1].split("Raises\n")[0]
+    found = re.search(rf"^(?:\w+, )*{name}(?:, \w+)*\n((?:    .*\n)+)", section, re.MULTILINE)
     return " ".join(found[1].split()).replace("``", "") if found else ""
 
 
