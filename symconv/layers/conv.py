@@ -126,11 +126,6 @@ class Conv(Layer):
         return {"weight": weight} | ({"bias": (self.out_channels,)} if self.bias else {})
 
     @property
-    def tensors(self) -> dict[str, Tensor]:
-        """``X``, ``F`` and ``b`` of the formulas."""
-        return _tensors(self)
-
-    @property
     def graph(self) -> Graph:
         """The padding, unless it is zeros, and the correlation with its bias."""
         pads = [(w.lo, w.hi) for w in self.windows]
@@ -254,11 +249,6 @@ class ConvTranspose(Layer):
         return {"weight": weight} | ({"bias": (self.out_channels,)} if self.bias else {})
 
     @property
-    def tensors(self) -> dict[str, Tensor]:
-        """``X``, ``F`` and ``b`` of the formulas."""
-        return _tensors(self)
-
-    @property
     def graph(self) -> Graph:
         """The scattering sum and its bias."""
         n, o, c = _channels(self.groups, self.out_channels, self.input_shape[1])
@@ -355,12 +345,6 @@ def _pair(
         }[padding]
     entry = padding if isinstance(padding, int) else padding[axis]
     return (entry, entry) if isinstance(entry, int) else entry
-
-
-def _tensors(layer: Layer) -> dict[str, Tensor]:
-    symbols = {"weight": "F", "bias": "b"}
-    parameters = {name: Tensor(symbols[name], s) for name, s in layer.parameters.items()}
-    return {"x": Tensor("X", layer.input_shape)} | parameters
 
 
 def _channels(groups: int, out: int, channels: int) -> tuple[Polynomial, Polynomial, Polynomial]:

@@ -12,6 +12,7 @@ from symconv.notation.contraction import Tensor
 from symconv.notation.graph import Graph
 
 DTYPES = ("float32", "float64")
+SYMBOLS = {"x": "X", "weight": "F", "bias": "b"}  # what formulas call forward's inputs
 
 
 class Layer(ABC):
@@ -43,9 +44,10 @@ class Layer(ABC):
         """Names and shapes of the parameters, in ``forward``'s order."""
 
     @property
-    @abstractmethod
     def tensors(self) -> dict[str, Tensor]:
-        """The formulas' name for each of ``forward``'s inputs, in order (``x`` first)."""
+        """The formulas' tensor for each of ``forward``'s inputs, in order (``x`` first)."""
+        shapes = {"x": self.input_shape} | self.parameters
+        return {name: Tensor(SYMBOLS[name], shape) for name, shape in shapes.items()}
 
     @property
     @abstractmethod
