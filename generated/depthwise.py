@@ -2,8 +2,7 @@
 #     symconv generate conv --input-shape 2x16x32x32 --out-channels 16 --kernel-size 3 --stride 2 --padding 1 --groups 16 --name depthwise
 """depthwise: Conv from 2 × 16 × 32 × 32 to 2 × 16 × 16 × 16 (float32).
 
-O[n, g + o, y, x] = Σ_{c,i,j} X[n, g + c, 2·y + i - 1, 2·x + j - 1] · F[g + o, c, i, j] +
-        b[g + o]
+O[n, g + o, y, x] = Σ_{i,j} X[n, g, 2·y + i - 1, 2·x + j - 1] · F[g + o, 0, i, j] + b[g + o]
 """
 
 from __future__ import annotations
@@ -51,8 +50,7 @@ _PHASES_X = (  # (v + 1) mod 2
 def forward(x: Array, weight: Array, bias: Array, *, out: Array | None = None) -> Array:
     """Return O, the layer's output.
 
-    O[n, g + o, y, x] = Σ_{c,i,j} X[n, g + c, 2·y + i - 1, 2·x + j - 1] · F[g + o, c, i, j] +
-            b[g + o]
+    O[n, g + o, y, x] = Σ_{i,j} X[n, g, 2·y + i - 1, 2·x + j - 1] · F[g + o, 0, i, j] + b[g + o]
 
     Algorithm: columns, windows copied side by side (im2col), one product; expected 78 µs (shift
     110 µs).
@@ -76,13 +74,11 @@ def forward(x: Array, weight: Array, bias: Array, *, out: Array | None = None) -
 def input_gradient(grad_output: Array, weight: Array, *, out: Array | None = None) -> Array:
     """Return ∂E/∂X, the gradient by the input, where grad_output = ∂E/∂O = G.
 
-    ∂E/∂X[n, g + c, 2·q, 2·r] = Σ_{o,i,j} G[n, g + o, q + i, r + j] · F[g + o, c, i + 1, j + 1]
-    ∂E/∂X[n, g + c, 2·q, 2·r + 1] = Σ_{o,i,j} G[n, g + o, q + i, r + j] ·
-            F[g + o, c, i + 1, 2 - 2·j]
-    ∂E/∂X[n, g + c, 2·q + 1, 2·r] = Σ_{o,i,j} G[n, g + o, q + i, r + j] ·
-            F[g + o, c, 2 - 2·i, j + 1]
-    ∂E/∂X[n, g + c, 2·q + 1, 2·r + 1] = Σ_{o,i,j} G[n, g + o, q + i, r + j] ·
-            F[g + o, c, 2 - 2·i, 2 - 2·j]
+    ∂E/∂X[n, g + c, 2·q, 2·r] = G[n, g, q, r] · F[g, c, 1, 1]
+    ∂E/∂X[n, g + c, 2·q, 2·r + 1] = Σ_{j} G[n, g, q, r + j] · F[g, c, 1, 2 - 2·j]
+    ∂E/∂X[n, g + c, 2·q + 1, 2·r] = Σ_{i} G[n, g, q + i, r] · F[g, c, 2 - 2·i, 1]
+    ∂E/∂X[n, g + c, 2·q + 1, 2·r + 1] = Σ_{i,j} G[n, g, q + i, r + j] ·
+            F[g, c, 2 - 2·i, 2 - 2·j]
 
     Algorithm: polyphase products, 4 plain correlations, one per phase; expected 230 µs (scatter
     230 µs, polyphase shifts 250 µs).

@@ -2,7 +2,7 @@
 #     symconv generate conv --input-shape 4x144x56x56 --out-channels 144 --kernel-size 3 --padding 1 --groups 144 --no-bias --name dw56
 """dw56: Conv from 4 × 144 × 56 × 56 to 4 × 144 × 56 × 56 (float32).
 
-O[n, g + o, y, x] = Σ_{c,i,j} X[n, g + c, y + i - 1, x + j - 1] · F[g + o, c, i, j]
+O[n, g + o, y, x] = Σ_{i,j} X[n, g, y + i - 1, x + j - 1] · F[g + o, 0, i, j]
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _LOCAL = threading.local()
 def forward(x: Array, weight: Array, *, out: Array | None = None) -> Array:
     """Return O, the layer's output.
 
-    O[n, g + o, y, x] = Σ_{c,i,j} X[n, g + c, y + i - 1, x + j - 1] · F[g + o, c, i, j]
+    O[n, g + o, y, x] = Σ_{i,j} X[n, g, y + i - 1, x + j - 1] · F[g + o, 0, i, j]
 
     Algorithm: rows, one shifted copy per inner tap in 4 blocks of images, 3 products; expected
     12 ms (shift 13 ms, columns 22 ms).
@@ -71,8 +71,7 @@ def forward(x: Array, weight: Array, *, out: Array | None = None) -> Array:
 def input_gradient(grad_output: Array, weight: Array, *, out: Array | None = None) -> Array:
     """Return ∂E/∂X, the gradient by the input, where grad_output = ∂E/∂O = G.
 
-    ∂E/∂X[n, g + c, u, v] = Σ_{o,i,j} G[n, g + o, u + i - 1, v + j - 1] ·
-            F[g + o, c, 2 - i, 2 - j]
+    ∂E/∂X[n, g + c, u, v] = Σ_{i,j} G[n, g, u + i - 1, v + j - 1] · F[g, c, 2 - i, 2 - j]
 
     Algorithm: rows, one shifted copy per inner tap in 4 blocks of images, 3 products; expected
     12 ms (shift 13 ms, columns 22 ms, scatter 46 ms).

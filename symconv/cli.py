@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import io
 import json
 import os
 import re
@@ -27,7 +28,7 @@ from symconv.layers.conv import Conv, ConvLayer
 from symconv.layers.layer import Layer, rebuild
 from symconv.layers.spelling import command_name, option_name, parse
 from symconv.prove.theorems import Proof
-from symconv.render.document import latex_document, proof_text, text_document
+from symconv.render.document import latex_document, text_document
 from symconv.render.explain import choice_text, explain
 from symconv.version import __version__
 
@@ -37,6 +38,9 @@ _LAYER = "conv --input-shape 1x3x16x16 --out-channels 4 --kernel-size 3"
 
 def main(arguments: list[str] | None = None) -> None:
     """Run a command; bad input is one line on stderr and exit code 2."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(encoding="utf-8")  # formulas need it, whatever the locale
     try:
         code = symconv.main(arguments, prog_name="symconv", standalone_mode=False)
         sys.stdout.flush()
@@ -62,21 +66,22 @@ def symconv() -> None:
 
 
 @symconv.command(epilog="Example: symconv demo")
+@click.option("--force", is_flag=True, help="Overwrite files that symconv did not generate.")
 @click.option("--json", "as_json", is_flag=True, help="Print what was written, for programs.")
-def demo(as_json: bool) -> None:
+def demo(force: bool, as_json: bool) -> None:
     """Run all four verbs on a 2×2 filter and a 3×3 input; write the files to ./symconv-demo."""
     derivation = verbs.derive(ARTICLE)
     proof = verbs.prove(ARTICLE)
     unit = verbs.generate(ARTICLE, "article")
     report = verbs.check(unit)
     folder = Path("symconv-demo")
-    written = [unit.write(folder)]
+    written = [unit.write(folder, force)]
     for name, text in (
         ("derivation.txt", text_document("derive", ARTICLE, derivation.text(), __version__)),
         ("derivation.tex", latex_document(derivation, __version__)),
-        ("proof.txt", text_document("prove", ARTICLE, proof_text(proof), __version__)),
+        ("proof.txt", text_document("prove", ARTICLE, proof.text(), __version__)),
     ):
-        verbs.write_text(folder / name, text, force=False)
+        verbs.write_text(folder / name, text, force)
         written.append(folder / name)
     if as_json:
         _print_json({"written": list(map(str, written)), "passed": bool(proof.holds and report.passed)})
@@ -99,20 +104,20 @@ def demo(as_json: bool) -> None:
     sys.exit(0 if proof.holds and report.passed else 1)
 
 
-@symconv.group(epilog=f"Example: symconv derive {_LAYER}")
+@symconv.group(epilog=f"\b\nExample:\n  symconv derive {_LAYER}")
 def derive() -> None:
     """Derive a layer's gradients from the chain rule, step by step."""
 
 
-@symconv.group(epilog=f"Example: symconv prove {_LAYER}")
+@symconv.group(epilog=f"\b\nExample:\n  symconv prove {_LAYER}")
 def prove() -> None:
     """Prove what a layer's gradients are. Exit 0: all theorems hold, 1: one is false, 3: not proved."""
 
 
 @symconv.group(
     invoke_without_command=True,
-    epilog=f"Examples: symconv generate {_LAYER} --name layer1 -o .  |  "
-    "symconv generate --config generated/symconv.toml --check",
+    epilog=f"\b\nExamples:\n  symconv generate {_LAYER} --name layer1 -o .\n"
+    "  symconv generate --config generated/symconv.toml --check",
 )
 @click.option("--config", "config", metavar="FILE", help="Generate every module that FILE lists.")
 @click.option("--check", "only_check", is_flag=True, help="Write nothing: exit 1 if a file differs.")
@@ -155,8 +160,9 @@ def generate(
     else:
         screen = _screen()
         for d in found:
-            _write(screen, f"{d.path}: {d.kind}\n{d.diff}".rstrip("\n"))
-        summary = "no file differs" if only_check and not found else f"{len(written)} files written"
+            why = ", no module is listed under this name" if d.kind == "stale" else ""
+            _write(screen, f"{d.path}: {d.kind}{why}\n{d.diff}".rstrip("\n"))
+        summary = "no file differs" if only_check and not found else f"written: {len(written)}"
         if written or not found:
             _write(screen, summary)
     sys.exit(1 if found and only_check else 0)
@@ -167,6 +173,8 @@ def generate(
 @click.option("--json", "as_json", is_flag=True, help="Print the answer as JSON.")
 def check(files: tuple[str, ...], as_json: bool) -> None:
     """Check generated files, exactly and numerically (which runs them). Exit code 1: one fails."""
+    for file in files:
+        verbs.read_module(file)  # a file that cannot be checked is said before any is run
     reports = []
     with _progress("checking", len(files)) as advance:
         for file in files:
@@ -188,6 +196,8 @@ def _derive(
         derivation = verbs.derive(layer, view)
         text = latex_document(derivation, __version__) if form == "latex" else derivation.text()
     passed = all(step.check.passed for step in derivation.steps)
+    if output is not None and as_json:
+        raise click.UsageError("--json: prints its answer, and does not go with -o")
     if output is not None:
         document = text if form == "latex" else text_document("derive", layer, text, __version__)
         verbs.write_text(Path(output), document, force)
@@ -208,8 +218,10 @@ def _derive(
 def _prove(layer: ConvLayer, output: str | None, force: bool, as_json: bool) -> int:
     with _progress("proving"):
         proof = verbs.prove(layer)
+    if output is not None and as_json:
+        raise click.UsageError("--json: prints its answer, and does not go with -o")
     if output is not None:
-        text = text_document("prove", layer, proof_text(proof), __version__)
+        text = text_document("prove", layer, proof.text(), __version__)
         verbs.write_text(Path(output), text, force)
     if as_json:
         _print_json(
@@ -247,6 +259,8 @@ def _prove(layer: ConvLayer, output: str | None, force: bool, as_json: bool) -> 
 def _generate(
     layer: ConvLayer, name: str, output: str | None, explained: bool, force: bool, as_json: bool
 ) -> int:
+    if output is not None and output.endswith(".py"):
+        raise click.UsageError(f"--output {output}: must be a folder, the file is named by --name")
     with _progress("generating"):
         unit = verbs.generate(layer, name)
     path = unit.write(output, force) if output is not None else None
@@ -313,6 +327,18 @@ _VERBS: dict[str, tuple[click.Group, Callable[..., int], list[click.Parameter]]]
 }
 
 
+_METAVARS = {
+    "input_shape": "NxCxH[xW[xD]]",
+    "out_channels": "N",
+    "groups": "N",
+    "kernel_size": "N[xN...]",
+    "stride": "N[xN...]",
+    "dilation": "N[xN...]",
+    "output_padding": "N[xN...]",
+    "padding": "N[xN...]|LO:HI[xLO:HI...]|WORD",
+}
+
+
 def _layer_options(kind: type[Layer]) -> list[click.Parameter]:
     """Return an option for each argument of a layer, its help from the docstring."""
     options: list[click.Parameter] = []
@@ -322,11 +348,22 @@ def _layer_options(kind: type[Layer]) -> list[click.Parameter]:
         required = field.default is dataclasses.MISSING
         if isinstance(field.default, bool):
             both = f"{name}/--no-{field.name.replace('_', '-')}"
-            options.append(click.Option([both, field.name], default=None, help=text))
+            options.append(
+                click.Option(
+                    [both, field.name],
+                    default=None,
+                    help=f"{text} [default: {'yes' if field.default else 'no'}]",
+                )
+            )
         else:
             default = "" if required else f" [default: {field.default}]"
             options.append(
-                click.Option([name, field.name], required=required, help=text + default, metavar="TEXT")
+                click.Option(
+                    [name, field.name],
+                    required=required,
+                    help=text + default,
+                    metavar=_METAVARS.get(field.name, "TEXT"),
+                )
             )
     return options
 
@@ -335,7 +372,12 @@ def _parameter_help(kind: type[Layer], name: str) -> str:
     """Return what a class's docstring says of an argument, on one line."""
     section = (inspect.getdoc(kind) or "").split("Parameters\n")[1].split("Raises\n")[0]
     found = re.search(rf"^(?:\w+, )*{name}(?:, \w+)*\n((?:    .*\n)+)", section, re.MULTILINE)
-    return " ".join(found[1].split()).replace("``", "") if found else ""
+    return _plain(" ".join(found[1].split())) if found else ""
+
+
+def _plain(text: str) -> str:
+    """Drop a docstring's mark-up."""
+    return re.sub(r":class:`(\w+)`", r"\1", text).replace("``", "")
 
 
 def _command(verb: str, kind: type[Layer]) -> click.Command:
@@ -359,14 +401,14 @@ def _command(verb: str, kind: type[Layer]) -> click.Command:
     example = f"symconv {verb} {command} --input-shape 1x3x16x16 --out-channels 4 --kernel-size 3"
     if verb == "generate":
         example += " --name layer1 -o ."
-    summary = (kind.__doc__ or "").splitlines()[0]
+    summary = _plain((kind.__doc__ or "").splitlines()[0])
     return click.Command(
         command,
         params=[*_layer_options(kind), *options],
         callback=run,
         help=f"{verb.capitalize()}: {summary}",
         short_help=summary,
-        epilog=f"Example: {example}",
+        epilog=f"\b\nExample:\n  {example}",
     )
 
 
@@ -400,7 +442,7 @@ def _print_derivation(screen: Console, derivation: Derivation) -> None:
 
 
 def _print_proof(screen: Console, proof: Proof) -> None:
-    for line in proof_text(proof).splitlines():
+    for line in proof.text().splitlines():
         bad = " IS FALSE" in line or "is not proved" in line
         style = "red" if bad else "bold" if line.startswith("T") else ""
         screen.print(Text(line, style=style))
@@ -418,10 +460,7 @@ def _print_report(screen: Console, report: Report) -> None:
     if screen.is_terminal:
         screen.print(table)
         return
-    _write(screen, report.subject)
-    for result in report.results:
-        answer = "passed" if result.passed else "FAILED"
-        _write(screen, f"{answer}  {result.name}  ({result.method}: {result.detail})")
+    _write(screen, report.text().rstrip("\n"))
 
 
 def _print_json(value: object) -> None:

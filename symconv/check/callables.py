@@ -45,6 +45,7 @@ Call = Callable[[list[Array], Array], Sequence[Array]]
 
 def _check(layer: ConvLayer, name: str, call: Call) -> Result:
     """Run one function at growing sizes; report the first failure."""
+    others = 0
     for case in smaller_layers(layer, kernels=0):
         own = case.input_shape == layer.input_shape and case.out_channels == layer.out_channels
         values = _values(case)
@@ -57,13 +58,15 @@ def _check(layer: ConvLayer, name: str, call: Call) -> Result:
                 text = f"raises {type(error).__name__}: {error}"
                 return Result(name, "numeric", False, f"{text} at {_sizes(case)}")
             continue
+        others += not own
         if any(not np.array_equal(a, b) for a, b in zip(inputs, before, strict=True)):
             return Result(name, "numeric", False, f"writes to its inputs at {_sizes(case)}")
         sweeps = ["forward"] if name == "forward" else list(case.tensors)
         failure = _failure(case, sweeps, received, values)
         if failure:
             return Result(name, "numeric", False, f"{failure} Smallest failing case: {_sizes(case)}")
-    return Result(name, "numeric", True, "equals the layer's own sums at its sizes and smaller ones")
+    tried = f" and {others} smaller ones" if others else "; it refuses smaller ones"
+    return Result(name, "numeric", True, f"equals the layer's own sums at its sizes{tried}")
 
 
 def _failure(

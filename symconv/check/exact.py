@@ -57,7 +57,9 @@ def _on_polynomials(layer: ConvLayer, module: ModuleType) -> tuple[Result, ...]:
         name: _filled(tensor.shape, [gradients.get(v, Polynomial({})) for v in _names(tensor)])
         for name, tensor in layer.tensors.items()
     }
-    return _compare(layer, module, values, output, expected, "for all numbers: {} polynomials compared")
+    return _compare(
+        layer, module, values, output, expected, "for all numbers: polynomials of {} elements compared"
+    )
 
 
 def _on_integers(layer: ConvLayer, module: ModuleType) -> tuple[Result, ...]:
@@ -69,7 +71,7 @@ def _on_integers(layer: ConvLayer, module: ModuleType) -> tuple[Result, ...]:
     results: tuple[Result, ...] = ()
     chance = (2 / (2 * span + 1)) ** TRIALS
     detail = (
-        f"integers to ±{span}, sums exact in float64, {TRIALS} trials, {{}} numbers each: "
+        f"integers to ±{span}, sums exact in float64, {TRIALS} trials, {{}} elements each: "
         f"code of another polynomial passes with probability below {chance:.0e}"
     )
     for _ in range(TRIALS):
@@ -119,11 +121,14 @@ def _compare(
             received = getattr(module, function)(cotangent, *arguments)
             results.append(_result(function, received, gradients[name], detail))
     together = module.backward(cotangent, *inputs)
-    same = len(together) == len(gradients) and all(
-        _first_difference(a, b) is None for a, b in zip(together, gradients.values(), strict=True)
-    )
-    verdict = "returns the same gradients together" if same else "returns other gradients"
-    results.append(Result("backward", "exact", same, verdict))
+    verdict = "returns the same gradients together"
+    wrong = None
+    if len(together) != len(gradients):
+        wrong = f"returns {len(together)} arrays, expected {len(gradients)}"
+    for (name, wanted), received in zip(gradients.items(), together, strict=False):
+        difference = _first_difference(received, wanted)
+        wrong = wrong or (difference and f"gradient by {name} {difference}")
+    results.append(Result("backward", "exact", wrong is None, wrong or verdict))
     return tuple(results)
 
 
@@ -144,8 +149,9 @@ def _first_difference(received: Array, expected: Array) -> str | None:
         cell = next((c for c in np.ndindex(expected.shape) if received[c] != expected[c]), None)
     if cell is None:
         return None
-    shown = (_shortened(received[cell]), _shortened(expected[cell]))
-    return f"at {list(cell)}: {shown[0]}, expected {shown[1]}"
+    if isinstance(expected[cell], Polynomial):
+        return f"at {list(cell)}: has {_shortened(received[cell] - expected[cell])} too much"
+    return f"at {list(cell)}: {received[cell]}, expected {expected[cell]}"
 
 
 def _shortened(value: object) -> str:

@@ -26,8 +26,13 @@ def check_numerically(layer: ConvLayer, module: ModuleType) -> tuple[Result, ...
     def draw(shape: tuple[int, ...]) -> Array:
         return rng.standard_normal(shape).astype(layer.dtype)
 
+    dtype = str(np.dtype(module.DTYPE))
+    declared = Result("DTYPE", "numeric", dtype == layer.dtype, f"{dtype}, LAYER has {layer.dtype}")
+    if not declared.passed:
+        return (declared,)
     point = {name: draw(tensor.shape) for name, tensor in layer.tensors.items()}
     return (
+        declared,
         *_adjoint(layer, module, point, draw(layer.output_shape)),
         _taylor(
             layer,

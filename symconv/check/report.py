@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeAlias
+
+Method: TypeAlias = Literal["exact", "numeric"]
 
 
 @dataclass(frozen=True)
@@ -23,7 +25,7 @@ class Result:
     """
 
     name: str
-    method: Literal["exact", "numeric"]
+    method: Method
     passed: bool
     detail: str
 
@@ -39,3 +41,14 @@ class Report:
     def passed(self) -> bool:
         """Whether every result passed."""
         return all(result.passed for result in self.results)
+
+    def text(self) -> str:
+        """Return the report for a terminal: a line for each thing that was checked."""
+        lines = [
+            f"{'passed' if r.passed else 'FAILED'}  {r.name}  ({r.method}: {r.detail})"
+            for r in self.results
+        ]
+        return "\n".join([self.subject, *lines]) + "\n"
+
+    def __str__(self) -> str:
+        return self.text()

@@ -46,6 +46,9 @@ class Derivation:
         """Return the derivation in LaTeX: display formulas that need amsmath, or MathJax."""
         return "\n\n".join(_step_latex(n, step) for n, step in enumerate(self.steps, 1)) + "\n"
 
+    def __str__(self) -> str:
+        return self.text()
+
     def _repr_latex_(self) -> str:
         return self.latex()
 
@@ -76,6 +79,21 @@ class Derivation:
         from symconv.derive.elements import gradient_elements, shaped
 
         return shaped(gradient_elements(self.layer, "x"), self.layer.input_shape)
+
+    @cached_property
+    def bias_gradient(self) -> sympy.Matrix | sympy.Array:
+        """∂E/∂b in the symbols of G = ∂E/∂O: a row.
+
+        Raises
+        ------
+        SymconvError
+            If the layer has no bias.
+        """
+        from symconv.derive.elements import gradient_elements, shaped
+
+        if not self.layer.bias:
+            raise SymconvError("bias = False: must be True for a gradient by the bias")
+        return shaped(gradient_elements(self.layer, "bias"), self.layer.parameters["bias"])
 
     @cached_property
     def weight_gradient(self) -> sympy.Matrix | sympy.Array:

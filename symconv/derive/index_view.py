@@ -45,7 +45,7 @@ def index_steps(layer: ConvLayer) -> tuple[Step, ...]:
     """Return the derivation of every gradient of a layer."""
     steps = [_forward_step(layer), *_weight_steps(layer), *_input_steps(layer)]
     if layer.bias:
-        steps.append(bias_step(layer))
+        steps.append(_bias_step(layer))
     return tuple(steps)
 
 
@@ -68,9 +68,16 @@ def _forward_step(layer: ConvLayer) -> Step:
         "forward sum",
         sizes,
         _formula(layer.graph),
-        "reads outside a tensor are zero, writes outside the result are dropped",
+        "reads outside a tensor are zero, writes outside the result are dropped"
+        + (f"; {extended} is X with its padding" if (extended := _extended(layer)) else ""),
         Check(f"every window fits, and what is left over is too little for one ({remainders})", fits),
     )
+
+
+def _extended(layer: ConvLayer) -> str:
+    """Return what the padded input is called; nothing if zeros are read outside."""
+    steps = _programs(layer.graph)
+    return steps[-2].target.name if len(steps) > 1 else ""
 
 
 def _weight_steps(layer: ConvLayer) -> list[Step]:
@@ -97,11 +104,12 @@ def _weight_steps(layer: ConvLayer) -> list[Step]:
 def _weight_reason(layer: ConvLayer) -> str:
     cells, positions = ("X", "∂E/∂O") if isinstance(layer, Conv) else ("∂E/∂O", "X")
     natural = [w.kernel + max(w.remainder, 0) // w.dilation for w in layer.windows]
+    kernel = [w.kernel for w in layer.windows]
     return (
         f"a correlation of {cells} with {positions}, stride and dilation exchanged: stride "
         f"{_axes([w.dilation for w in layer.windows])}, dilation "
-        f"{_axes([w.stride for w in layer.windows])}; its natural size {_axes(natural)} is "
-        f"cropped to {_axes([w.kernel for w in layer.windows])}"
+        f"{_axes([w.stride for w in layer.windows])}; its natural size is {_axes(natural)}"
+        + (f", cropped to {_axes(kernel)}" if natural != kernel else "")
     )
 
 
@@ -192,9 +200,7 @@ def _read_windows(layer: ConvLayer) -> list[Window]:
     return list(roles(layer).windows)
 
 
-def bias_step(layer: ConvLayer) -> Step:
-    """Return the derivation of ∂E/∂b."""
-
+def _bias_step(layer: ConvLayer) -> Step:
     def agrees(at: ConvLayer) -> bool:
         at = replace(at, bias=True)
         table = monomials(swapped(at, "bias"))

@@ -21,7 +21,6 @@ from symconv.derive.forms import (
     swapped,
     weight_form,
 )
-from symconv.derive.index_view import bias_step
 from symconv.derive.steps import Check, Formula, Step
 from symconv.errors import SymconvError
 from symconv.layers.conv import Conv, ConvLayer, ConvTranspose
@@ -62,15 +61,15 @@ def matrix_steps(layer: ConvLayer) -> tuple[Step, ...]:
         _chain_rule(plane, "x"),
         _input_recognised(plane),
     ]
-    if layer.bias:
-        steps.append(bias_step(layer))
+    if plane.bias:
+        steps.append(_chain_rule(plane, "bias"))
     return tuple(steps)
 
 
 def _plane(layer: ConvLayer) -> ConvLayer:
     """Return the layer of one image and one channel in and out."""
     shape = (1, 1, *layer.input_shape[2:])
-    return replace(layer, input_shape=shape, out_channels=1, groups=1, bias=False)
+    return replace(layer, input_shape=shape, out_channels=1, groups=1)
 
 
 def _written_out(layer: ConvLayer, plane: ConvLayer) -> Step:
@@ -114,14 +113,15 @@ def _all_different(tensors: Sequence[Tensor]) -> bool:
 def _operation(plane: ConvLayer) -> Step:
     elements = output_elements(plane)
     named = symbols(Tensor("O", plane.output_shape))
-    verb = "O = X ⋆ F" if isinstance(plane, Conv) else "O = X ⋆ᵀ F"
+    star, star_latex = ("⋆", r"\star") if isinstance(plane, Conv) else ("⋆ᵀ", r"\star^{\top}")
+    bias = " + b" if plane.bias else ""
     return Step(
         "operation",
-        Formula(verb, r"O &= X \star F" if isinstance(plane, Conv) else r"O &= X \star^{\top} F"),
+        Formula(f"O = X {star} F{bias}", rf"O &= X {star_latex} F{bias}"),
         _equations([str(n) for n in named], [sympy.latex(n) for n in named], elements),
         _operation_reason(plane),
         Check(
-            "as many products as the windows have cells inside X, or O",
+            "O has a term for each cell that a window reads, and no other",
             sum(len(sympy.Add.make_args(e)) for e in elements if e != 0) == _terms(plane),
         ),
     )
@@ -189,13 +189,13 @@ def _chain_rule(plane: ConvLayer, name: str) -> Step:
         for at in checked
     )
     every = "every element" if len(checked) == len(by) else f"the first {len(checked)} elements"
-    letter = tensor.name
+    letter, index = tensor.name, "ij"[: max(1, len(tensor.shape) - 2)]
     return Step(
         f"chain rule for ∂E/∂{letter}",
         Formula(
-            f"∂E/∂{letter}_ij = Σ_p ∂E/∂O_p · ∂O_p/∂{letter}_ij",
-            rf"\frac{{\partial E}}{{\partial {letter}_{{ij}}}} &= \sum_p "
-            rf"\frac{{\partial E}}{{\partial O_p}} \frac{{\partial O_p}}{{\partial {letter}_{{ij}}}}",
+            f"∂E/∂{letter}_{index} = Σ_p ∂E/∂O_p · ∂O_p/∂{letter}_{index}",
+            rf"\frac{{\partial E}}{{\partial {letter}_{{{index}}}}} &= \sum_p "
+            rf"\frac{{\partial E}}{{\partial O_p}} \frac{{\partial O_p}}{{\partial {letter}_{{{index}}}}}",
         ),
         _equations(
             [f"∂E/∂{symbol}" for symbol in by],
@@ -227,7 +227,7 @@ def _weight_recognised(plane: ConvLayer) -> Step:
     rotated = ", and the result rotated by 180°" if plane.flip else ""
     return Step(
         "∂E/∂F as a correlation",
-        Formula("∂E/∂F_ij as above", r"\frac{\partial E}{\partial F_{ij}} &\text{ as above}"),
+        Formula("∂E/∂F as above", r"\frac{\partial E}{\partial F} &\text{ as above}"),
         Formula(
             _beside("∂E/∂F = ", _grid(cells), " ⋆ ", _grid(other)),
             rf"\frac{{\partial E}}{{\partial F}} &= {_matrix_latex(cells)} \star "
@@ -247,7 +247,7 @@ def _input_recognised(plane: ConvLayer) -> Step:
         "both are the same polynomials, element by element",
         equal(swapped(plane, "x"), input_form(plane)),
     )
-    before = Formula("∂E/∂X_ij as above", r"\frac{\partial E}{\partial X_{ij}} &\text{ as above}")
+    before = Formula("∂E/∂X as above", r"\frac{\partial E}{\partial X} &\text{ as above}")
     parts = roles(plane)
     filter_rows = _rows(symbols(parts.taps), parts.taps.shape)
     if plane.flip:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import operator
 from collections.abc import Sequence
 from typing import SupportsIndex, TypeAlias
+
+import numpy as np
 
 from symconv.errors import SymconvError
 
 PerAxis: TypeAlias = int | Sequence[int]
 Padding: TypeAlias = str | int | Sequence[int] | Sequence[tuple[int, int]]
 
+DTYPES = ("float32", "float64")
 LARGEST = 2**31  # elements of a tensor, and any single number: indices stay in 64 bits
 
 
@@ -43,6 +47,14 @@ def flag(argument: str, value: object) -> bool:
     return value
 
 
+def dtype(value: object) -> str:
+    """Return the name of a floating-point type: its name, or what NumPy takes for it."""
+    if not isinstance(value, str):
+        with contextlib.suppress(TypeError):
+            value = np.dtype(value).name  # type: ignore[call-overload]  # no dtype raises
+    return choice("dtype", value, DTYPES)
+
+
 def choice(argument: str, value: object, valid: Sequence[str]) -> str:
     """Return one of some words."""
     if not isinstance(value, str) or value not in valid:
@@ -69,6 +81,8 @@ def per_axis(argument: str, value: object, rank: int, at_least: int = 1) -> int 
     """Return an int for all axes, or one per axis."""
     kind = "positive" if at_least == 1 else "non-negative"
     valid = f"a {kind} int, or one per spatial axis ({rank} here)"
+    if argument == "padding":
+        valid += ", or pairs (lo, hi), where a negative number crops"
     sizes = _sequence(value)
     if sizes is None:
         return integer(argument, value, at_least, valid)
@@ -80,6 +94,8 @@ def per_axis(argument: str, value: object, rank: int, at_least: int = 1) -> int 
 def padding(value: object, rank: int, words: Sequence[str]) -> Padding:
     """Return padding as a word, an int, one per axis, or pairs (lo, hi) per axis."""
     if isinstance(value, str):
+        if not words:
+            raise refuse("padding", value, "an int, one per axis or pairs: it has no words here")
         return choice("padding", value, words)
     entries = _sequence(value)
     if entries is None or not any(_sequence(entry) for entry in entries):
@@ -103,4 +119,6 @@ def spread(value: PerAxis, rank: int) -> tuple[int, ...]:
 
 
 def _sequence(value: object) -> Sequence[object] | None:
+    if isinstance(value, np.ndarray):
+        value = value.tolist()
     return value if isinstance(value, tuple | list) else None

@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 from symconv.layers import arguments
 from symconv.layers.arguments import Padding, PerAxis, refuse
-from symconv.layers.layer import DTYPES, Layer
+from symconv.layers.layer import Layer
 from symconv.layers.padding import MODES, padding_steps
 from symconv.layers.window import Window, fitting, same_padding
 from symconv.notation.contraction import Access, Contraction, Program, Tensor, index
@@ -325,7 +325,7 @@ def _validate(layer: ConvLayer, words: tuple[str, ...], modes: tuple[str, ...]) 
         "bias": arguments.flag("bias", layer.bias),
         "padding_mode": arguments.choice("padding_mode", layer.padding_mode, modes),
         "flip": arguments.flag("flip", layer.flip),
-        "dtype": arguments.choice("dtype", layer.dtype, DTYPES),
+        "dtype": arguments.dtype(layer.dtype),
     }
     for name, value in normal.items():
         object.__setattr__(layer, name, value)

@@ -11,7 +11,6 @@ from symconv.errors import SymconvError
 from symconv.notation.contraction import Tensor
 from symconv.notation.graph import Graph
 
-DTYPES = ("float32", "float64")
 SYMBOLS = {"x": "X", "weight": "F", "bias": "b"}  # what formulas call forward's inputs
 
 

@@ -118,6 +118,8 @@ class Correlation:
         Whether the taps are stored as ``[g, c, m, tap]`` instead of ``[g, m, c, tap]``.
     axes
         The spatial axes.
+    solved
+        Whether it is the solution of an affine write, its positions the cells that were written.
     """
 
     cells: str
@@ -130,6 +132,7 @@ class Correlation:
     filters: int
     taps_transposed: bool
     axes: tuple[Axis, ...]
+    solved: bool = False
 
     @property
     def products(self) -> int:

@@ -122,5 +122,8 @@ class Polynomial:
         return int(self.constant)
 
     def __repr__(self) -> str:
-        terms = self.terms.items()
-        return " + ".join("*".join((str(factor), *monomial)) for monomial, factor in terms) or "0"
+        terms = [
+            "*".join((*([] if factor == 1 and monomial else [str(factor)]), *monomial))
+            for monomial, factor in self.terms.items()
+        ]
+        return " + ".join(terms) or "0"

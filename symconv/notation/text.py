@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from math import gcd
 
 from symconv.notation.contraction import (
@@ -39,6 +40,7 @@ def access_text(access: Access) -> str:
 
 def contraction_text(contraction: Contraction) -> str:
     """Write a contraction's right side as ``Σ_{c,i} X[…] · F[…]``, with its condition if it has one."""
+    contraction = _without_single(contraction)
     factors = [_factor_text(factor) for factor in contraction.factors if not _is_condition(factor)]
     if contraction.coefficient != 1:
         factors.insert(0, str(contraction.coefficient))
@@ -83,6 +85,7 @@ def access_latex(access: Access) -> str:
 
 
 def _contraction_latex(contraction: Contraction) -> str:
+    contraction = _without_single(contraction)
     names = _shown_sums(contraction)
     factors = [_factor_latex(f) for f in contraction.factors if not _is_condition(f)]
     conditions = [_factor_latex(f) for f in contraction.factors if _is_condition(f)]
@@ -93,6 +96,22 @@ def _contraction_latex(contraction: Contraction) -> str:
     stacked = r" \\ ".join(below)
     head = rf"{sign}_{{\substack{{{stacked}}}}} " if below else ""
     return head + r" \, ".join(factors or ["1"])
+
+
+def _without_single(contraction: Contraction) -> Contraction:
+    """Put 0 for each summed index that has one value: other values of it would read more."""
+    zero = {n: 0 for n, size in contraction.extents if size == 1 and n in contraction.summed}
+    return (
+        replace(
+            contraction,
+            factors=tuple(
+                f.substitute(zero) if isinstance(f, Access) else f for f in contraction.factors
+            ),
+            extents=tuple((n, size) for n, size in contraction.extents if n not in zero),
+        )
+        if not any(isinstance(f, Kronecker | Solved) for f in contraction.factors)
+        else contraction
+    )
 
 
 def _shown_sums(contraction: Contraction) -> list[str]:

@@ -191,6 +191,7 @@ def _by_phases(c: Correlation) -> Iterable[Algorithm]:
         channels=c.filters,
         filters=c.channels,
         taps_transposed=not c.taps_transposed,
+        solved=True,
         axes=tuple(phases[0] for phases in axes if phases),
     )
     positions = prod(a.positions for a in c.axes)
@@ -246,6 +247,9 @@ def _solve(contraction: Contraction) -> Program:
     if correlation.result != "cells":
         return Program((contraction,))
     if math.prod(map(phase_count, correlation.axes)) not in range(1, SHOWN_PHASES + 1):
+        return Program((contraction,))
+    axes = [(polyphase(axis), axis.cells) for axis in correlation.axes]
+    if any(sum(p.positions for p in phases) < cells for phases, cells in axes):
         return Program((contraction,))
     names = CELLS if all(a.stride == 1 for a in correlation.axes) else QUOTIENTS
     return gather(contraction, names[len(correlation.axes)])

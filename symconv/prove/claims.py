@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import math
 from collections.abc import Callable, Iterator
@@ -22,6 +23,7 @@ from symconv.notation.monomials import equal, term_count
 Sides = Callable[[ConvLayer], tuple[Graph, Graph]]
 
 ELEMENTWISE = 2_000_000  # points that an elementwise comparison may visit
+SHOWN = 24  # elements of a tensor that a counterexample writes out
 SMALL = 20_000  # points, and elements of a tensor, of a counterexample
 
 
@@ -153,9 +155,12 @@ def _small_sizes(w: Window, kernel: int, most: int) -> Iterator[int]:
 
 
 def _sizes_text(layer: ConvLayer) -> str:
-    shape = "×".join(map(str, layer.input_shape))
-    kernel = "×".join(str(w.kernel) for w in layer.windows)
-    return f"input {shape}, kernel {kernel}: "
+    words = [
+        f"{field.name} = {getattr(layer, field.name)}"
+        for field in dataclasses.fields(layer)
+        if field.name not in ("dtype", "bias") and getattr(layer, field.name) != field.default
+    ]
+    return f"{', '.join(words)}: "
 
 
 def _shapes_text(left: Graph, right: Graph) -> str:
@@ -177,10 +182,18 @@ def _values_text(left: Graph, right: Graph) -> str:
         b = evaluate(right, values)[right.output.name]
         cell = next((c for c in np.ndindex(a.shape) if a[c] != b[c]), None)
         if cell is not None:
-            given = ", ".join(f"{name} = {numbers.tolist()}" for name, numbers in values.items())
+            given = ", ".join(
+                f"{name} = {numbers.tolist() if numbers.size <= SHOWN else _range_text(numbers)}"
+                for name, numbers in values.items()
+            )
             at = ", ".join(map(str, cell))
             return f"{left.output.name}[{at}] = {a[cell]}, claimed {b[cell]}, for {given}"
     raise AssertionError("unequal polynomials differ somewhere")
+
+
+def _range_text(numbers: NDArray[np.object_]) -> str:
+    first, second, last = numbers.ravel()[[0, 1, -1]]
+    return f"{numbers.shape} of {first}, {second}, …, {last}"
 
 
 def _fillings(tensors: list[tuple[str, tuple[int, ...]]]) -> Iterator[dict[str, NDArray[np.object_]]]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+from symconv.derive.derivation import WIDTH
 from symconv.derive.forms import (
     FilterCorrelation,
     FullConvolution,
@@ -22,6 +24,8 @@ from symconv.notation.contraction import Access, Contraction, Program, Tensor, i
 from symconv.notation.graph import Graph, gradient
 from symconv.notation.names import TAPS
 from symconv.prove.claims import Claim, Counterexample, Sides, compare, refute
+
+ANSWERS = {True: "holds", False: "IS FALSE", None: "is not proved"}
 
 
 @dataclass(frozen=True)
@@ -65,6 +69,29 @@ class Proof:
         """True if every theorem holds, False if one is false, else None: one is not proved."""
         answers = [theorem.holds for theorem in self.theorems]
         return False if False in answers else None if None in answers else True
+
+    def text(self) -> str:
+        """Return the proof for a terminal: each theorem, what it rests on, its refuted controls."""
+        lines: list[str] = []
+        for theorem in self.theorems:
+            lines += _indented(f"{theorem.name} {ANSWERS[theorem.holds]}: {theorem.statement}", 0)
+            lines += _indented(f"{theorem.method}: {theorem.evidence}", 4)
+            if theorem.counterexample:
+                lines += _indented(f"counterexample: {theorem.counterexample.text}", 4)
+            for control in theorem.controls:
+                found = control.counterexample
+                text = f"refuted: {found.text}" if found else "not refuted at these or smaller sizes"
+                lines += _indented(f"false claim ({control.name}) {text}", 4)
+        return "\n".join(lines) + "\n"
+
+    def __str__(self) -> str:
+        return self.text()
+
+
+def _indented(text: str, columns: int) -> list[str]:
+    return textwrap.wrap(
+        text, WIDTH, initial_indent=" " * columns, subsequent_indent=" " * (columns + 4)
+    )
 
 
 def prove_layer(layer: ConvLayer) -> Proof:
@@ -254,7 +281,7 @@ def _adjointness(layer: ConvLayer) -> list[Decision]:
     return [
         (
             "T4",
-            Claim(f"⟨conv(X, F), G⟩ = ⟨{by}, ∂{by}⟩{extended}", _pairing(name, 0)),
+            Claim(f"⟨O, G⟩ = ⟨{by}, ∂E/∂{by}⟩{extended}, without bias", _pairing(name, 0)),
             [("padding off by one", Claim("padding off by one", _pairing(name, 1)))],
         )
         for by, name in (("X", "x"), ("F", "weight"))

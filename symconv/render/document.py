@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import textwrap
-
-from symconv.derive.derivation import WIDTH, Derivation
+from symconv.derive.derivation import Derivation
 from symconv.layers.conv import ConvLayer
 from symconv.layers.spelling import shell_options
 from symconv.notation.text import prose_latex
-from symconv.prove.theorems import Proof
 from symconv.render.environment import fill
-
-ANSWERS = {True: "holds", False: "IS FALSE", None: "is not proved"}
 
 
 def latex_document(derivation: Derivation, version: str) -> str:
@@ -32,24 +27,3 @@ def text_document(verb: str, layer: ConvLayer, text: str, version: str) -> str:
 
 def _command(verb: str, layer: ConvLayer) -> str:
     return " ".join(["symconv", verb, *shell_options(layer)])
-
-
-def proof_text(proof: Proof) -> str:
-    """Return a proof for a terminal: each theorem, what it rests on, and its refuted controls."""
-    lines: list[str] = []
-    for theorem in proof.theorems:
-        lines += _indented(f"{theorem.name} {ANSWERS[theorem.holds]}: {theorem.statement}", 0)
-        lines += _indented(f"{theorem.method}: {theorem.evidence}", 4)
-        if theorem.counterexample:
-            lines += _indented(f"counterexample: {theorem.counterexample.text}", 4)
-        for control in theorem.controls:
-            found = control.counterexample
-            text = f"refuted: {found.text}" if found else "not refuted at these or smaller sizes"
-            lines += _indented(f"false claim ({control.name}) {text}", 4)
-    return "\n".join(lines) + "\n"
-
-
-def _indented(text: str, columns: int) -> list[str]:
-    return textwrap.wrap(
-        text, WIDTH, initial_indent=" " * columns, subsequent_indent=" " * (columns + 4)
-    )

@@ -89,9 +89,8 @@ def products(c: Correlation, images: int) -> dict[str, object]:
 
 
 def position_names(c: Correlation) -> tuple[str, ...]:
-    """Return the position indices: those of the input's cells where the result is ∂E/∂X."""
-    names = CELLS if c.positions in ("gx", "spread") else POSITIONS
-    return names[len(c.axes)]
+    """Return the position indices: those of cells where a write was solved for them."""
+    return (CELLS if c.solved else POSITIONS)[len(c.axes)]
 
 
 def cell_list(c: Correlation, first: str | None = None) -> str:

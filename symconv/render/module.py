@@ -47,11 +47,16 @@ def render_module(plan: Plan, name: str, version: str) -> str:
         imports=_imports(code, helpers),
         dtype=f"np.{plan.layer.dtype}",
         layer=[(key, literal(value)) for key, value in plan.layer.as_dict().items()],
-        constants=[text for text in dict.fromkeys(constants) if text],
+        constants=list({_code(text): text for text in reversed(constants) if text}.values())[::-1],
         functions=rendered,
         backward=_backward(plan),
         helpers=helpers,
     )
+
+
+def _code(text: str) -> str:
+    """Return a constant without its comment: two sweeps may read the same table."""
+    return "\n".join(line for line in text.splitlines() if not line.startswith("#"))
 
 
 def _title(layer: Layer) -> str:
