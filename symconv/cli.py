@@ -129,8 +129,8 @@ def generate(
 ) -> None:
     """Generate a standalone NumPy module with forward and backward."""
     if context.invoked_subcommand is not None:
-        if config is not None:
-            raise click.UsageError("--config: names its own layers, and takes none beside it")
+        if config is not None or only_check or force or as_json:
+            raise click.UsageError("options before a layer go with --config: give them after it")
         return
     if config is None:
         raise click.UsageError("name a layer, or a configuration with --config FILE")
@@ -370,7 +370,7 @@ def _layer_options(kind: type[Layer]) -> list[click.Parameter]:
 
 def _parameter_help(kind: type[Layer], name: str) -> str:
     """Return what a class's docstring says of an argument, on one line."""
-    section = (inspect.getdoc(kind) or "").split("Parameters\n")[1].split("Raises\n")[0]
+    section = (inspect.getdoc(kind) or "").partition("Parameters\n")[2].partition("Raises\n")[0]
     found = re.search(rf"^(?:\w+, )*{name}(?:, \w+)*\n((?:    .*\n)+)", section, re.MULTILINE)
     return _plain(" ".join(found[1].split())) if found else ""
 
@@ -401,7 +401,7 @@ def _command(verb: str, kind: type[Layer]) -> click.Command:
     example = f"symconv {verb} {command} --input-shape 1x3x16x16 --out-channels 4 --kernel-size 3"
     if verb == "generate":
         example += " --name layer1 -o ."
-    summary = _plain((kind.__doc__ or "").splitlines()[0])
+    summary = _plain((kind.__doc__ or kind.__name__).splitlines()[0])
     return click.Command(
         command,
         params=[*_layer_options(kind), *options],

@@ -72,7 +72,7 @@ def _on_integers(layer: ConvLayer, module: ModuleType) -> tuple[Result, ...]:
     chance = (2 / (2 * span + 1)) ** TRIALS
     detail = (
         f"integers to ±{span}, sums exact in float64, {TRIALS} trials, {{}} elements each: "
-        f"code of another polynomial passes with probability below {chance:.0e}"
+        f"code of another polynomial of degree 2 passes with probability below {chance:.0e}"
     )
     for _ in range(TRIALS):
         tensors = {**layer.tensors, "grad_output": Tensor("G", layer.output_shape)}
@@ -90,15 +90,17 @@ def _on_integers(layer: ConvLayer, module: ModuleType) -> tuple[Result, ...]:
 
 def _longest_sums(layer: ConvLayer) -> list[int]:
     """Bound the number of products in any one sum of a layer or its gradients."""
-    bounds = []
+    bounds = []  # sums of sums: the lengths multiply
     for graph in (layer.graph, *(swapped(layer, name) for name in layer.tensors)):
+        bound = 1
         for step in graph.steps:
             assert isinstance(step, Program)  # the layers checked here are linear
             longest = 0
             for c in step.contractions:
                 single = {s.variables[0] for s in c.target.subscripts if len(s.variables) == 1}
                 longest += math.prod(size for name, size in c.extents if name not in single)
-            bounds.append(longest)
+            bound *= longest
+        bounds.append(bound)
     return bounds
 
 

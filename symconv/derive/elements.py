@@ -22,6 +22,8 @@ Elements = list[sympy.Expr]
 
 def symbols(tensor: Tensor) -> Elements:
     """Return a symbol for each element: ``X12`` in a plane, ``X_1_2_3_4`` in a larger tensor."""
+    if math.prod(tensor.shape) > MOST_TERMS:
+        raise _too_large(tensor.shape, math.prod(tensor.shape))
     shape = plane_shape(tensor.shape)
     short = len(shape) <= 2 and max(shape, default=0) <= 9
     names = (
@@ -54,10 +56,7 @@ def _sums(layer: ConvLayer, graph: Graph) -> Elements:
     """Return each element of what a graph computes: the sum of its terms."""
     terms = term_count(graph)
     if terms > MOST_TERMS:
-        raise SymconvError(
-            f"input_shape = {layer.input_shape!r}: must be smaller for SymPy objects: "
-            f"{terms} terms, at most {MOST_TERMS}"
-        )
+        raise _too_large(layer.input_shape, terms)
     tensors = [*layer.tensors.values(), Tensor("G", layer.output_shape)]
     known = {tensor.name: symbols(tensor) for tensor in tensors}
     sums: list[list[sympy.Expr]] = [[] for _ in range(math.prod(graph.output.shape))]
@@ -74,6 +73,13 @@ def _products(part: Columns, known: Mapping[str, Elements]) -> list[tuple[int, s
         (cell, sympy.Mul(*term))
         for cell, term in zip(part[""].tolist(), zip(*factors, strict=True), strict=True)
     ]
+
+
+def _too_large(shape: Sequence[int], terms: int) -> SymconvError:
+    return SymconvError(
+        f"input_shape = {tuple(shape)}: must be smaller for SymPy objects: {terms} terms or elements, "
+        f"at most {MOST_TERMS}"
+    )
 
 
 def shaped(elements: Elements, shape: Sequence[int]) -> sympy.Matrix | sympy.Array:

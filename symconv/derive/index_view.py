@@ -58,9 +58,12 @@ def _forward_step(layer: ConvLayer) -> Step:
         rf"F\in\mathbb{{R}}^{{{_times(layer.parameters['weight'])}}},\ "
         rf"O\in\mathbb{{R}}^{{{_times(layer.output_shape)}}}",
     )
-    fits = all(0 <= w.remainder < max(w.stride, w.dilation) for w in layer.windows)
-    if isinstance(layer, Conv):
-        fits = all(0 <= w.remainder < w.stride for w in layer.windows)
+    added = layer.output_padding if isinstance(layer, ConvTranspose) else 0
+    extra = (added,) * rank if isinstance(added, int) else added
+    fits = all(
+        _fits(w, None if isinstance(layer, Conv) else e)
+        for w, e in zip(layer.windows, extra, strict=True)
+    )
     remainders = ", ".join(
         f"r = {w.remainder} along {axis}" for w, axis in zip(layer.windows, POSITIONS[rank], strict=True)
     )
@@ -70,8 +73,19 @@ def _forward_step(layer: ConvLayer) -> Step:
         _formula(layer.graph),
         "reads outside a tensor are zero, writes outside the result are dropped"
         + (f"; {extended} is X with its padding" if (extended := _extended(layer)) else ""),
-        Check(f"every window fits, and what is left over is too little for one ({remainders})", fits),
+        Check(f"the outputs are the windows that fit ({remainders})", fits),
     )
+
+
+def _fits(w: Window, added: int | None) -> bool:
+    """Whether as many windows as there are outputs begin in the padded axis, and end in it.
+
+    A transposed convolution has ``added`` cells after the last window instead.
+    """
+    padded = w.size + w.lo + w.hi
+    if added is not None:
+        return padded == w.stride * (w.outputs - 1) + w.reach + 1 + added
+    return len(range(0, padded - w.reach, w.stride)) == w.outputs
 
 
 def _extended(layer: ConvLayer) -> str:

@@ -25,6 +25,7 @@ from symconv.derive.steps import Check, Formula, Step
 from symconv.errors import SymconvError
 from symconv.layers.conv import Conv, ConvLayer, ConvTranspose
 from symconv.notation.contraction import Tensor
+from symconv.notation.evaluate import evaluate
 from symconv.notation.graph import Graph
 from symconv.notation.monomials import columns, equal, monomials, term_count
 
@@ -95,13 +96,12 @@ def _written_out(layer: ConvLayer, plane: ConvLayer) -> Step:
         rf"&X\ {_by(plane.input_shape[2:], TIMES)},\quad "
         rf"F\ {_by(plane.parameters['weight'][2:], TIMES)},\quad O\ {_by(shape, TIMES)}",
     )
-    fits = all(len(symbols(t)) == int(np.prod(t.shape)) for t in tensors)
     return Step(
         "matrices",
         sizes,
         Formula("\n".join(texts), " \\\\\n".join(latex)),
         whole,
-        Check("every element has a symbol of its own", fits and _all_different(tensors)),
+        Check("every element has a symbol of its own", _all_different(tensors)),
     )
 
 
@@ -120,11 +120,21 @@ def _operation(plane: ConvLayer) -> Step:
         Formula(f"O = X {star} F{bias}", rf"O &= X {star_latex} F{bias}"),
         _equations([str(n) for n in named], [sympy.latex(n) for n in named], elements),
         _operation_reason(plane),
-        Check(
-            "O has a term for each cell that a window reads, and no other",
-            sum(len(sympy.Add.make_args(e)) for e in elements if e != 0) == _terms(plane),
-        ),
+        _evaluated(plane, elements),
     )
+
+
+def _evaluated(plane: ConvLayer, elements: Sequence[sympy.Expr]) -> Check:
+    """Compare the expressions of O with the sum's own loops, run on symbols."""
+    if _terms(plane) > SMALL:
+        terms = sum(len(sympy.Add.make_args(e)) for e in elements if e != 0)
+        return Check("O has a term for each cell that a window reads", terms == _terms(plane))
+    values = {
+        t.name: np.array(symbols(t), dtype=object).reshape(t.shape) for t in plane.tensors.values()
+    }
+    wanted = evaluate(plane.graph, values)["O"].ravel()
+    same = all(a == b for a, b in zip(elements, wanted, strict=True))
+    return Check("the sum's loops, run on symbols, give every element of O", same)
 
 
 def _operation_reason(plane: ConvLayer) -> str:
@@ -157,7 +167,9 @@ def _rotated_filter(plane: ConvLayer) -> Step:
     opposite = replace(plane, flip=not plane.flip)
     substitution = dict(zip(list(once), list(matrix), strict=True))
     here, there = output_elements(plane), output_elements(opposite)
-    same = all(a.xreplace(substitution) == b for a, b in list(zip(here, there, strict=True))[:SHOWN])
+    pairs = list(zip(here, there, strict=True))
+    pairs = pairs if _terms(plane) <= SMALL else pairs[:SHOWN]
+    same = all(a.xreplace(substitution) == b for a, b in pairs)
     return Step(
         "rotated filter",
         Formula(_beside("F = ", _grid(rows)), f"F &= {_matrix_latex(rows)}"),
@@ -166,7 +178,7 @@ def _rotated_filter(plane: ConvLayer) -> Step:
             rf"F^{{\mathrm{{rot}}}} &= {_matrix_latex(rotated)}",
         ),
         "rotated by 180°: convolution with a filter is correlation with the rotated filter",
-        Check("correlation with the rotated filter is the convolution, element by element", same),
+        Check(f"correlation with it is the convolution: {len(pairs)} elements of O compared", same),
     )
 
 
@@ -190,12 +202,13 @@ def _chain_rule(plane: ConvLayer, name: str) -> Step:
     )
     every = "every element" if len(checked) == len(by) else f"the first {len(checked)} elements"
     letter, index = tensor.name, "ij"[: max(1, len(tensor.shape) - 2)]
+    element = f"{letter}_{{{index}}}"
     return Step(
         f"chain rule for ∂E/∂{letter}",
         Formula(
             f"∂E/∂{letter}_{index} = Σ_p ∂E/∂O_p · ∂O_p/∂{letter}_{index}",
-            rf"\frac{{\partial E}}{{\partial {letter}_{{{index}}}}} &= \sum_p "
-            rf"\frac{{\partial E}}{{\partial O_p}} \frac{{\partial O_p}}{{\partial {letter}_{{{index}}}}}",
+            rf"\frac{{\partial E}}{{\partial {element}}} &= \sum_p "
+            rf"\frac{{\partial E}}{{\partial O_p}} \frac{{\partial O_p}}{{\partial {element}}}",
         ),
         _equations(
             [f"∂E/∂{symbol}" for symbol in by],
@@ -235,18 +248,19 @@ def _weight_recognised(plane: ConvLayer) -> Step:
         ),
         f"correlation of {what} with {parts.positions.name}: stride "
         f"{_by([a.stride for a in axes])}, dilation {_by([a.dilation for a in axes])}{crop}{rotated}",
-        Check(
-            "both are the same polynomials, element by element",
-            equal(swapped(plane, "weight"), weight_form(plane)),
+        _printed_check(
+            plane,
+            "weight",
+            weight_form(plane),
+            cells,
+            other,
+            [a.stride for a in axes],
+            [a.dilation for a in axes],
         ),
     )
 
 
 def _input_recognised(plane: ConvLayer) -> Step:
-    check = Check(
-        "both are the same polynomials, element by element",
-        equal(swapped(plane, "x"), input_form(plane)),
-    )
     before = Formula("∂E/∂X as above", r"\frac{\partial E}{\partial X} &\text{ as above}")
     parts = roles(plane)
     filter_rows = _rows(symbols(parts.taps), parts.taps.shape)
@@ -265,7 +279,15 @@ def _input_recognised(plane: ConvLayer) -> Step:
             "correlation of G with the filter: the layer's own stride "
             f"{_by([w.stride for w in parts.windows])} and dilation "
             f"{_by([w.dilation for w in parts.windows])}",
-            check,
+            _printed_check(
+                plane,
+                "x",
+                input_form(plane),
+                cells,
+                filter_rows,
+                [w.stride for w in parts.windows],
+                [w.dilation for w in parts.windows],
+            ),
         )
     axes = [FullConvolution.of(w) for w in parts.windows]
     cotangent = Tensor("G", plane.output_shape)
@@ -291,7 +313,41 @@ def _input_recognised(plane: ConvLayer) -> Step:
             rf"{latex_left} &= {_matrix_latex(padded)} \star {_matrix_latex(rotated)}",
         ),
         reason,
-        check,
+        _printed_check(
+            plane,
+            "x",
+            input_form(plane),
+            padded,
+            rotated,
+            [1] * len(axes),
+            [a.dilation for a in axes],
+        ),
+    )
+
+
+def _printed_check(
+    plane: ConvLayer,
+    name: str,
+    form: Graph,
+    cells: list[list[str]],
+    other: list[list[str]],
+    strides: list[int],
+    dilations: list[int],
+) -> Check:
+    """Compare the recognised form with the chain rule, and so the matrices that are printed."""
+    same = equal(swapped(plane, name), form)
+    if name == "x" and len(plane.graph.steps) > 1:
+        return Check("with the fold-back, both are the same polynomials, element by element", same)
+    if _terms(plane) > SMALL:
+        return Check("both are the same polynomials, element by element", same)
+    found = gradient_elements(plane, name)
+    if name == "weight" and plane.flip:
+        found = found[::-1]
+    sizes = plane.tensors[name].shape[2:]
+    printed = _correlated(cells, other, strides, dilations, sizes)
+    return Check(
+        "both are the same polynomials, element by element, and so are the printed matrices'",
+        same and printed == found,
     )
 
 
@@ -317,14 +373,40 @@ def _rows(elements: Sequence[sympy.Expr], shape: Sequence[int]) -> list[list[str
 
 def _padded(rows: list[list[str]], pads: Sequence[tuple[int, int]]) -> list[list[str]]:
     """Surround a matrix by zeros; negative padding crops. One axis is one row."""
-    *above, (left, right) = pads
-    top, bottom = above[0] if above else (0, 0)
-    rows = rows[max(-top, 0) : len(rows) - max(-bottom, 0)]
-    rows = [row[max(-left, 0) : len(row) - max(-right, 0)] for row in rows]
-    rows = [["0"] * max(left, 0) + row + ["0"] * max(right, 0) for row in rows]
-    width = len(rows[0]) if rows else 0
-    blank = ["0"] * width
-    return [blank] * max(top, 0) + rows + [blank] * max(bottom, 0)
+    *above, across = pads
+    down = above[0] if above else (0, 0)
+    return [
+        [
+            rows[i][j] if 0 <= i < len(rows) and 0 <= j < len(rows[0]) else "0"
+            for j in range(-across[0], len(rows[0]) + across[1])
+        ]
+        for i in range(-down[0], len(rows) + down[1])
+    ]
+
+
+def _correlated(
+    cells: list[list[str]],
+    other: list[list[str]],
+    strides: Sequence[int],
+    dilations: Sequence[int],
+    sizes: Sequence[int],
+) -> list[sympy.Expr]:
+    """Correlate two matrices as they are printed; the first elements, of which there are ``sizes``."""
+    (s, t), (d, e) = (([1, *pair][-2:]) for pair in (strides, dilations))
+    height, width = [1, *sizes][-2:]
+    left = [[sympy.Symbol(c) if c != "0" else sympy.Integer(0) for c in row] for row in cells]
+    right = [[sympy.Symbol(c) if c != "0" else sympy.Integer(0) for c in row] for row in other]
+    return [
+        sympy.Add(
+            *(
+                left[s * i + d * p][t * j + e * q] * right[p][q]
+                for p in range(len(right))
+                for q in range(len(right[0]))
+            )
+        )
+        for i in range(height)
+        for j in range(width)
+    ]
 
 
 def _stuffed(rows: list[list[str]], steps: Sequence[int]) -> list[list[str]]:

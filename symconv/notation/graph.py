@@ -69,12 +69,12 @@ def gradient(graph: Graph, by: Tensor, cotangent: Tensor) -> Graph:
         reads = dict.fromkeys(r.tensor for c in step.contractions for r in c.reads)
         if by in reads:
             steps.append(step.swap(by, gradient_of(by), cotangents[step.target]))
-            break
+            return Graph(tuple(steps))
         for tensor in reads:
             if any(written(other) == tensor for other in graph.steps):
                 steps.append(step.swap(tensor, gradient_of(tensor), cotangents[step.target]))
                 cotangents = {tensor: gradient_of(tensor)}
-    return Graph(tuple(steps))
+    raise ValueError(f"no step reads {by.name}")
 
 
 def gradient_of(tensor: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ from math import prod
 import numpy as np
 from numpy.typing import NDArray
 
-from symconv.notation.contraction import Access, Contraction, Kronecker, Program, Solved
+from symconv.notation.contraction import Access, Contraction, Kronecker, Program, Solved, Tensor
 from symconv.notation.graph import Graph
 from symconv.notation.polynomial import Polynomial
 
@@ -51,7 +51,18 @@ def columns(graph: Graph) -> list[Columns]:
 
 def equal(left: Graph, right: Graph) -> bool:
     """Whether two graphs compute the same polynomials, cell by cell."""
-    return left.output.shape == right.output.shape and np.array_equal(monomials(left), monomials(right))
+    return (
+        left.output.shape == right.output.shape
+        and _inputs(left) == _inputs(right)
+        and np.array_equal(monomials(left), monomials(right))
+    )
+
+
+def _inputs(graph: Graph) -> set[Tensor]:
+    """Return the tensors that a graph reads and does not compute."""
+    programs = _programs(graph)
+    reads = {read.tensor for p in programs for c in p.contractions for read in c.reads}
+    return reads - {p.target for p in programs}
 
 
 def _programs(graph: Graph) -> list[Program]:
@@ -81,7 +92,7 @@ def _terms(contraction: Contraction) -> Columns:
     if contraction.coefficient != 1:
         raise ValueError("a table of terms counts them: every coefficient must be 1")
     sizes = [size for _, size in contraction.extents]
-    grids = np.unravel_index(np.arange(prod(sizes)), sizes)
+    grids = np.unravel_index(np.arange(prod(sizes)), sizes) if sizes else ()
     points = dict(zip((name for name, _ in contraction.extents), grids, strict=True))
     count = prod(sizes)
     inside = np.ones(count, bool)
@@ -90,6 +101,8 @@ def _terms(contraction: Contraction) -> Columns:
             inside &= _values(factor.left - factor.right, points, count) == 0
         elif isinstance(factor, Solved):
             inside &= factor.divisor * points[factor.name] == _values(factor.numerator, points, count)
+    if len({read.tensor for read in contraction.reads}) < len(contraction.reads):
+        raise ValueError("a tensor is read twice: its columns would be one")
     found = {}
     for name, access in [
         ("", contraction.target),

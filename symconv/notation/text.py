@@ -88,6 +88,8 @@ def _contraction_latex(contraction: Contraction) -> str:
     contraction = _without_single(contraction)
     names = _shown_sums(contraction)
     factors = [_factor_latex(f) for f in contraction.factors if not _is_condition(f)]
+    if contraction.coefficient != 1:
+        factors.insert(0, str(contraction.coefficient))
     conditions = [_factor_latex(f) for f in contraction.factors if _is_condition(f)]
     below = [",".join(names)] if names else []
     if conditions:

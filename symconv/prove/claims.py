@@ -13,10 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from symconv.errors import SymconvError
-from symconv.layers.conv import ConvLayer, along_axes
+from symconv.layers.conv import ConvLayer
 from symconv.layers.window import Window
 from symconv.notation.contraction import Program
 from symconv.notation.evaluate import evaluate
+from symconv.notation.factors import parts
 from symconv.notation.graph import Graph
 from symconv.notation.monomials import equal, term_count
 
@@ -54,47 +55,18 @@ def compare(claim: Claim, layer: ConvLayer) -> tuple[bool | None, str, str]:
             "elementwise",
             f"{count} {polynomials} compared, {term_count(left)} terms in all",
         )
-    axes = along_axes(layer)
-    if max(term_count(side) for axis in axes for side in claim.sides(axis)) > ELEMENTWISE:
-        return None, "none", f"an axis has more than {ELEMENTWISE} terms: too many to compare"
-    holds = same_channels(left, right) and all(equal(*claim.sides(axis)) for axis in axes)
+    if left.output.shape != right.output.shape:
+        return False, "shapes", f"{left.output.shape} and {right.output.shape}"
+    pairs = parts(left, right)
+    if pairs is None:
+        return None, "none", "the sums mix their indices, and are too large to compare whole"
+    if max(term_count(side) for pair in pairs for side in (pair.left, pair.right)) > ELEMENTWISE:
+        return None, "none", f"a part has more than {ELEMENTWISE} terms: too many to compare"
     return (
-        holds,
+        all(equal(pair.left, pair.right) for pair in pairs),
         "factor by factor",
-        f"both sums are the product of their {len(axes)} axes (each compared elementwise) with the "
-        "same sum over images and channels",
+        f"both sums are products of {len(pairs)} independent parts, each compared elementwise",
     )
-
-
-def same_channels(left: Graph, right: Graph) -> bool:
-    """Whether two graphs sum over images and channels alike, whatever they call the indices."""
-    return _channel_indices(left) == _channel_indices(right)
-
-
-def _channel_indices(graph: Graph) -> list[tuple[int, list[tuple[str, int, int]]]]:
-    """Return each image's and channel's index: its extent, and where it stands with which factor.
-
-    A tensor that is only another one moved (padded, stuffed, rotated) counts as that one.
-    """
-    origin: dict[str, str] = {graph.output.name: "output"}
-    found: dict[str, tuple[int, list[tuple[str, int, int]]]] = {}
-    for step in graph.steps:
-        for contraction in step.contractions if isinstance(step, Program) else ():
-            accesses = (contraction.target, *contraction.reads)
-            if len(accesses) == 2:
-                target, source = (access.tensor.name for access in accesses)
-                origin.setdefault(target, origin.get(source, source))
-                continue
-            for name, extent in contraction.extents:
-                places = [
-                    (origin.get(a.tensor.name, a.tensor.name), dim, int(s.coefficient(name)))
-                    for a in accesses
-                    for dim, s in enumerate(a.subscripts[:2])
-                    if name in s.variables
-                ]
-                if places:
-                    found[name] = (extent, sorted(places))
-    return sorted(found.values())
 
 
 def refute(claim: Claim, like: ConvLayer) -> Counterexample | None:
@@ -146,6 +118,8 @@ def smaller_layers(like: ConvLayer, kernels: int = 3) -> Iterator[ConvLayer]:
 def _small_sizes(w: Window, kernel: int, most: int) -> Iterator[int]:
     """Visit the sizes of an axis at which one, two or three windows begin to fit, and the next few."""
     fits = max(1, w.dilation * (kernel - 1) + 1 - w.lo - w.hi)
+    beyond = max(w.lo, w.hi) + 1  # what reflect padding needs
+    yield from (size for size in range(beyond, beyond + 3) if size <= most)
     for windows in range(3):
         for extra in range(3):
             size = fits + windows * w.stride + extra

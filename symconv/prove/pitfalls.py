@@ -174,7 +174,7 @@ PITFALLS: tuple[Pitfall, ...] = (
     Pitfall(
         "the padding before the input is off by one",
         "x",
-        "numpy-ml Pool2D.backward",
+        "a slip of ours",
         _wrong_input(lambda a, w: replace(a, lo=a.lo - 1, hi=a.hi + 1)),
     ),
     Pitfall(
@@ -218,7 +218,7 @@ PITFALLS: tuple[Pitfall, ...] = (
     Pitfall(
         "the stride is forgotten in ∂E/∂F: it is the correlation's dilation",
         "weight",
-        "jax PR 567",
+        "a slip of ours",
         _wrong_weight(lambda a, w: replace(a, dilation=1, taps=w.kernel) if w.stride > 1 else a),
     ),
     Pitfall(
@@ -230,7 +230,7 @@ PITFALLS: tuple[Pitfall, ...] = (
     Pitfall(
         "the padding before the input is off by one",
         "weight",
-        "numpy-ml Pool2D.backward",
+        "a slip of ours",
         _wrong_weight(lambda a, w: replace(a, lo=a.lo + 1, taps=w.kernel)),
     ),
     Pitfall(

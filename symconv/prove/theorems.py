@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from symconv.derive.derivation import WIDTH
 from symconv.derive.forms import (
@@ -19,11 +20,11 @@ from symconv.derive.forms import (
     weight_form,
 )
 from symconv.layers.conv import Conv, ConvLayer, ConvTranspose
-from symconv.layers.window import Window
 from symconv.notation.contraction import Access, Contraction, Program, Tensor, index
 from symconv.notation.graph import Graph, gradient
 from symconv.notation.names import TAPS
 from symconv.prove.claims import Claim, Counterexample, Sides, compare, refute
+from symconv.prove.pitfalls import PITFALLS, Pitfall, Sweep
 
 ANSWERS = {True: "holds", False: "IS FALSE", None: "is not proved"}
 
@@ -108,11 +109,15 @@ def _decide(name: str, claim: Claim, controls: Sequence[tuple[str, Claim]], laye
     return Theorem(
         name,
         claim.statement,
-        True if holds else False if counterexample else None,
+        False if counterexample else holds if method == "elementwise" else holds or None,
         method,
         evidence,
         counterexample,
-        tuple(Control(wrong, refute(false, layer)) for wrong, false in controls),
+        tuple(
+            Control(wrong, refute(false, layer))
+            for wrong, false in controls
+            if compare(false, layer)[0] is False
+        ),
     )
 
 
@@ -120,7 +125,6 @@ Decision = tuple[str, Claim, list[tuple[str, Claim]]]
 
 
 def _weight(layer: ConvLayer) -> Decision:
-    windows = roles(layer).windows
     cells, positions = ("X", "∂E/∂O") if isinstance(layer, Conv) else ("∂E/∂O", "X")
     statement = (
         f"∂E/∂F is the correlation of {cells} with {positions}: "
@@ -128,49 +132,27 @@ def _weight(layer: ConvLayer) -> Decision:
         f"the same padding, natural size K + ⌊r/d⌋ (r = {_numbers(layer, 'remainder')}) "
         f"cropped to K = {_numbers(layer, 'kernel')}"
     )
-    changes: list[tuple[str, Callable[[FilterCorrelation, Window], FilterCorrelation]]] = [
-        ("dilation dropped", lambda a, w: replace(a, stride=1)),
-        ("stride dropped", lambda a, w: replace(a, dilation=1)),
-        ("padding off by one", lambda a, w: replace(a, lo=a.lo + 1)),
-        ("natural size not cropped", lambda a, w: replace(a, cropped=a.taps == w.kernel)),
-    ]
     return (
         "T1",
         Claim(statement, lambda at: (swapped(at, "weight"), weight_form(at))),
-        [
-            (name, weight_claim(name, change))
-            for name, change in changes
-            if any(change(a, w) != a for w in windows for a in [FilterCorrelation.of(w)])
-        ],
+        _pitfalls("weight"),
     )
+
+
+def _pitfalls(sweep: Sweep) -> list[tuple[str, Claim]]:
+    """Return the known wrong rules for a sweep, as claims."""
+    return [(p.name, Claim(p.name, partial(_against, p))) for p in PITFALLS if p.sweep == sweep]
+
+
+def _against(pitfall: Pitfall, layer: ConvLayer) -> tuple[Graph, Graph]:
+    """Return a gradient and what a wrong rule computes; where the rule is right, it twice."""
+    truth = swapped(layer, pitfall.sweep)
+    return truth, pitfall.wrong(layer) or truth
 
 
 def _numbers(layer: ConvLayer, name: str) -> str:
     """Write one of a layer's sizes along each axis."""
     return "×".join(str(getattr(w, name)) for w in layer.windows)
-
-
-def weight_claim(name: str, change: Callable[[FilterCorrelation, Window], FilterCorrelation]) -> Claim:
-    """Claim that ∂E/∂F is a correlation with changed parameters."""
-
-    def sides(layer: ConvLayer) -> tuple[Graph, Graph]:
-        parts = roles(layer)
-        axes = [change(FilterCorrelation.of(w), w) for w in parts.windows]
-        wrong = filter_correlation(parts, axes)
-        return swapped(layer, "weight"), Graph((*layer.graph.steps[:-1], wrong))
-
-    return Claim(name, sides)
-
-
-def input_claim(name: str, change: Callable[[FullConvolution, Window], FullConvolution]) -> Claim:
-    """Claim that ∂E/∂X, or what is extended to X, is a full convolution with changed parameters."""
-
-    def sides(layer: ConvLayer) -> tuple[Graph, Graph]:
-        parts = roles(layer)
-        axes = [change(FullConvolution.of(w), w) for w in parts.windows]
-        return Graph(input_form(layer).steps[:2]), full_convolution(parts, axes)
-
-    return Claim(name, sides)
 
 
 def _input(layer: ConvLayer) -> Decision:
@@ -181,13 +163,6 @@ def _input(layer: ConvLayer) -> Decision:
             f"P = {_numbers(layer, 'outputs')} outputs"
         )
 
-        def shifted(at: ConvLayer) -> tuple[Graph, Graph]:
-            parts = roles(at)
-            windows = tuple(replace(w, lo=w.lo + 1) for w in parts.windows)
-            wrong = strided_correlation(replace(parts, windows=windows))
-            return swapped(at, "x"), Graph((wrong,))
-
-        controls = [("padding off by one", Claim("padding off by one", shifted))]
     else:
         statement = (
             "∂E/∂X is the full convolution: ∂E/∂O stuffed to s(P-1)+1 cells "
@@ -197,23 +172,10 @@ def _input(layer: ConvLayer) -> Decision:
         )
         if layer.padding_mode != "zeros":
             statement += f"; then folded back, the adjoint of {layer.padding_mode} padding"
-        windows = roles(layer).windows
-        changes: list[tuple[str, Callable[[FullConvolution, Window], FullConvolution]]] = [
-            ("filter not rotated", lambda a, w: replace(a, rotated=w.kernel == 1)),
-            ("dilation dropped", lambda a, w: replace(a, dilation=1)),
-            ("stride dropped", lambda a, w: replace(a, stuffing=1)),
-            ("padding off by one", lambda a, w: replace(a, lo=a.lo - 1, hi=a.hi + 1)),
-            ("remainder dropped", lambda a, w: replace(a, hi=a.hi - w.remainder)),
-        ]
-        controls = [
-            (name, input_claim(name, change))
-            for name, change in changes
-            if any(change(a, w) != a for w in windows for a in [FullConvolution.of(w)])
-        ]
     return (
         "T2",
         Claim(statement, lambda at: (swapped(at, "x"), input_form(at))),
-        controls,
+        _pitfalls("x"),
     )
 
 
@@ -277,11 +239,10 @@ def _reading(graph: Graph, tensor: Tensor, instead: Tensor) -> Program:
 
 
 def _adjointness(layer: ConvLayer) -> list[Decision]:
-    extended = "" if len(layer.graph.steps) == 1 else ", X the extended input"
     return [
         (
             "T4",
-            Claim(f"⟨O, G⟩ = ⟨{by}, ∂E/∂{by}⟩{extended}, without bias", _pairing(name, 0)),
+            Claim(f"⟨O, G⟩ = ⟨{by}, ∂E/∂{by}⟩, without bias", _pairing(name, 0)),
             [("padding off by one", Claim("padding off by one", _pairing(name, 1)))],
         )
         for by, name in (("X", "x"), ("F", "weight"))
@@ -293,6 +254,10 @@ def _pairing(name: str, error: int) -> Sides:
 
     def sides(layer: ConvLayer) -> tuple[Graph, Graph]:
         parts = roles(layer)
+        if not error:
+            form = input_form(layer) if name == "x" else weight_form(layer)
+            cotangent = Tensor("G", layer.output_shape)
+            return _inner(layer.graph, cotangent), _inner(form, layer.tensors[name])
         windows = tuple(replace(w, lo=w.lo + error, hi=w.hi - error) for w in parts.windows)
         moved = replace(parts, windows=windows)
         truth = _inner(Graph(layer.graph.steps[-1:]), Tensor("G", layer.output_shape))

@@ -81,7 +81,7 @@ def test_prove_false(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixt
     assert stop.value.code == 1
     printed = capsys.readouterr().out
     assert "T1 IS FALSE" in printed
-    assert "counterexample: input " in printed
+    assert "counterexample: input_shape = " in printed
 
 
 def test_generate_and_check(tmp_path: Path) -> None:
