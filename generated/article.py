@@ -2,7 +2,7 @@
 #     symconv generate conv --input-shape 1x1x3x3 --out-channels 1 --kernel-size 2 --no-bias --name article
 """article: Conv from 1 × 1 × 3 × 3 to 1 × 1 × 2 × 2 (float32).
 
-O[n, o, y, x] = Σ_{i,j} X[n, 0, y + i, x + j] · F[o, 0, i, j]
+O[n, o, y, x] = Σ_{c,i,j} X[n, c, y + i, x + j] · F[o, c, i, j]
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ _WINDOWS_OF_X = np.array(
 def forward(x: Array, weight: Array, *, out: Array | None = None) -> Array:
     """Return O, the layer's output.
 
-    O[n, o, y, x] = Σ_{i,j} X[n, 0, y + i, x + j] · F[o, 0, i, j]
+    O[n, o, y, x] = Σ_{c,i,j} X[n, c, y + i, x + j] · F[o, c, i, j]
 
     Algorithm: table, one look-up of every window through a constant table, one product;
     expected 3.3 µs (columns 4.3 µs, rows 6.3 µs, shift 8.1 µs).
@@ -76,7 +76,7 @@ def forward(x: Array, weight: Array, *, out: Array | None = None) -> Array:
 def input_gradient(grad_output: Array, weight: Array, *, out: Array | None = None) -> Array:
     """Return ∂E/∂X, the gradient by the input, where grad_output = ∂E/∂O = G.
 
-    ∂E/∂X[n, c, u, v] = Σ_{i,j} G[n, 0, u + i - 1, v + j - 1] · F[0, c, 1 - i, 1 - j]
+    ∂E/∂X[n, c, u, v] = Σ_{o,i,j} G[n, o, u + i - 1, v + j - 1] · F[o, c, 1 - i, 1 - j]
 
     Algorithm: table, one look-up of every window through a constant table, one product;
     expected 3.4 µs (columns 5.4 µs, rows 7.4 µs, shift 9.1 µs, scatter 12 µs).
@@ -94,7 +94,7 @@ def input_gradient(grad_output: Array, weight: Array, *, out: Array | None = Non
 def weight_gradient(grad_output: Array, x: Array, *, out: Array | None = None) -> Array:
     """Return ∂E/∂F, the gradient by the filter, where grad_output = ∂E/∂O = G.
 
-    ∂E/∂F[o, c, i, j] = Σ_{y,x} G[0, o, y, x] · X[0, c, y + i, x + j]
+    ∂E/∂F[o, c, i, j] = Σ_{n,y,x} G[n, o, y, x] · X[n, c, y + i, x + j]
 
     Algorithm: table, one look-up of every window through a constant table, one product;
     expected 3.3 µs (columns 4.3 µs, rows 6.3 µs, shift 12 µs).

@@ -76,7 +76,8 @@ def input_gradient(grad_output: Array, weight: Array, *, out: Array | None = Non
     spread_out = _scratch("spread out", (2, 3, 20, 20))
     gx[...] = 0
     # ∂E/∂X[n, c, 2·y + i - 1, 2·x + j + 1] += terms[n, c, i, j, y, x]
-    np.matmul(matrix, grad_output.reshape(2, 4, 81), out=terms.reshape(2, 48, 81))
+    source = grad_output.reshape(2, 4, 81)
+    np.matmul(matrix, source, out=terms.reshape(2, 48, 81))
     spread_out[...] = 0
     for i, j in product(range(4), range(4)):
         spread_out[..., i : i + 17 : 2, j : j + 17 : 2] += terms[:, :, i, j]

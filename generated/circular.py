@@ -105,7 +105,7 @@ def input_gradient(grad_output: Array, weight: Array, *, out: Array | None = Non
     shifted = _scratch("shifted", (2, 5, 4, 24, 20))
     partial = _scratch("partial", (2, 4, 400))
     padded = _zeros("input_gradient padded", (2, 4, 24, 24))
-    # shifted[n, j, c, row, v] = G[n, o, row - 4, v + j - 4]
+    # shifted[n, j, o, row, v] = G[n, o, row - 4, v + j - 4]
     padded[:, :, 4:20, 4:20] = grad_output
     for j in range(5):
         shifted[:, j] = padded[..., :, j : j + 20]

@@ -2,7 +2,8 @@
 #     symconv generate conv --input-shape 2x16x32x32 --out-channels 16 --kernel-size 3 --stride 2 --padding 1 --groups 16 --name depthwise
 """depthwise: Conv from 2 × 16 × 32 × 32 to 2 × 16 × 16 × 16 (float32).
 
-O[n, g + o, y, x] = Σ_{i,j} X[n, g, 2·y + i - 1, 2·x + j - 1] · F[g + o, 0, i, j] + b[g + o]
+O[n, g + o, y, x] = Σ_{c,i,j} X[n, g + c, 2·y + i - 1, 2·x + j - 1] · F[g + o, c, i, j] +
+        b[g + o]
 """
 
 from __future__ import annotations
@@ -50,7 +51,8 @@ _PHASES_X = (  # (v + 1) mod 2
 def forward(x: Array, weight: Array, bias: Array, *, out: Array | None = None) -> Array:
     """Return O, the layer's output.
 
-    O[n, g + o, y, x] = Σ_{i,j} X[n, g, 2·y + i - 1, 2·x + j - 1] · F[g + o, 0, i, j] + b[g + o]
+    O[n, g + o, y, x] = Σ_{c,i,j} X[n, g + c, 2·y + i - 1, 2·x + j - 1] · F[g + o, c, i, j] +
+            b[g + o]
 
     Algorithm: columns, windows copied side by side (im2col), one product; expected 78 µs (shift
     110 µs).
@@ -62,7 +64,7 @@ def forward(x: Array, weight: Array, bias: Array, *, out: Array | None = None) -
     matrix = weight.reshape(16, 1, 9)
     columns = _scratch("columns", (2, 16, 1, 3, 3, 16, 16))
     padded = _zeros("forward padded", (2, 16, 1, 33, 33))
-    # columns[n, c, i, j, y, x] = X[n, c, 2·y + i - 1, 2·x + j - 1], zero outside
+    # columns[n, g, c, i, j, y, x] = X[n, g + c, 2·y + i - 1, 2·x + j - 1], zero outside
     padded[:, :, :, 1:33, 1:33] = x.reshape(2, 16, 1, 32, 32)
     for i, j in product(range(3), range(3)):
         columns[:, :, :, i, j] = padded[..., i : i + 31 : 2, j : j + 31 : 2]
@@ -119,7 +121,8 @@ def weight_gradient(grad_output: Array, x: Array, *, out: Array | None = None) -
     padded[:, :, 1:33, 1:33] = x
     cotangent = grad_output
     for i, j in product(range(3), range(3)):
-        taps[:, i, j] += np.einsum("ngyx,ngyx->g", cotangent, padded[..., i : i + 31 : 2, j : j + 31 : 2])
+        plane = padded[..., i : i + 31 : 2, j : j + 31 : 2]
+        taps[:, i, j] += np.einsum("ngyx,ngyx->g", cotangent, plane)
     return gw
 
 

@@ -84,7 +84,7 @@ def input_gradient(grad_output: Array, weight: Array, *, out: Array | None = Non
     partial = _scratch("partial", (1, 64, 784))
     padded = _zeros("input_gradient padded", (1, 64, 32, 32))
     for n in range(4):
-        # shifted[n, j, c, row, v] = G[n, o, row - 2, v + 2·j - 2]
+        # shifted[n, j, o, row, v] = G[n, o, row - 2, v + 2·j - 2]
         padded[:, :, 2:30, 2:30] = grad_output[n : n + 1]
         for j in range(3):
             shifted[:, j] = padded[..., :, 2 * j : 2 * j + 28]

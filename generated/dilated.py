@@ -76,7 +76,8 @@ def input_gradient(grad_output: Array, weight: Array, *, out: Array | None = Non
     spread_out = _scratch("spread out", (2, 8, 38, 38))
     gx[...] = 0
     # ∂E/∂X[n, c, 3·y + 2·i - 4, 3·x + 2·j - 4] += terms[n, c, i, j, y, x]
-    np.matmul(matrix, grad_output.reshape(2, 8, 144), out=terms.reshape(2, 72, 144))
+    source = grad_output.reshape(2, 8, 144)
+    np.matmul(matrix, source, out=terms.reshape(2, 72, 144))
     spread_out[...] = 0
     for i, j in product(range(3), range(3)):
         spread_out[..., 2 * i : 2 * i + 34 : 3, 2 * j : 2 * j + 34 : 3] += terms[:, :, i, j]

@@ -2,7 +2,7 @@
 #     symconv generate conv --input-shape 4x144x56x56 --out-channels 144 --kernel-size 3 --padding 1 --groups 144 --no-bias --name dw56
 """dw56: Conv from 4 × 144 × 56 × 56 to 4 × 144 × 56 × 56 (float32).
 
-O[n, g + o, y, x] = Σ_{i,j} X[n, g, y + i - 1, x + j - 1] · F[g + o, 0, i, j]
+O[n, g + o, y, x] = Σ_{c,i,j} X[n, g + c, y + i - 1, x + j - 1] · F[g + o, c, i, j]
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _LOCAL = threading.local()
 def forward(x: Array, weight: Array, *, out: Array | None = None) -> Array:
     """Return O, the layer's output.
 
-    O[n, g + o, y, x] = Σ_{i,j} X[n, g, y + i - 1, x + j - 1] · F[g + o, 0, i, j]
+    O[n, g + o, y, x] = Σ_{c,i,j} X[n, g + c, y + i - 1, x + j - 1] · F[g + o, c, i, j]
 
     Algorithm: rows, one shifted copy per inner tap in 4 blocks of images, 3 products; expected
     12 ms (shift 13 ms, columns 22 ms).
@@ -53,7 +53,7 @@ def forward(x: Array, weight: Array, *, out: Array | None = None) -> Array:
     partial = _scratch("partial", (1, 144, 1, 3136))
     padded = _zeros("forward padded", (1, 144, 1, 58, 58))
     for n in range(4):
-        # shifted[n, j, c, row, x] = X[n, c, row - 1, x + j - 1]
+        # shifted[n, g, j, c, row, x] = X[n, g + c, row - 1, x + j - 1]
         padded[:, :, :, 1:57, 1:57] = x[n : n + 1].reshape(1, 144, 1, 56, 56)
         for j in range(3):
             shifted[:, :, j] = padded[..., :, j : j + 56]
@@ -85,7 +85,7 @@ def input_gradient(grad_output: Array, weight: Array, *, out: Array | None = Non
     partial = _scratch("partial", (1, 144, 1, 3136))
     padded = _zeros("input_gradient padded", (1, 144, 1, 58, 58))
     for n in range(4):
-        # shifted[n, j, c, row, v] = G[n, o, row - 1, v + j - 1]
+        # shifted[n, g, j, o, row, v] = G[n, g + o, row - 1, v + j - 1]
         padded[:, :, :, 1:57, 1:57] = grad_output[n : n + 1].reshape(1, 144, 1, 56, 56)
         for j in range(3):
             shifted[:, :, j] = padded[..., :, j : j + 56]
@@ -120,7 +120,8 @@ def weight_gradient(grad_output: Array, x: Array, *, out: Array | None = None) -
             padded[:, :, 1:57, 1:57] = x[n : n + 1, g : g + 9]
             cotangent = grad_output[n : n + 1, g : g + 9]
             for i, j in product(range(3), range(3)):
-                taps[g : g + 9, i, j] += np.einsum("ngyx,ngyx->g", cotangent, padded[..., i : i + 56, j : j + 56])
+                plane = padded[..., i : i + 56, j : j + 56]
+                taps[g : g + 9, i, j] += np.einsum("ngyx,ngyx->g", cotangent, plane)
     return gw
 
 

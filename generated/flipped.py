@@ -2,7 +2,7 @@
 #     symconv generate conv --input-shape 1x1x64x64 --out-channels 1 --kernel-size 5 --padding same --no-bias --flip --dtype float64 --name flipped
 """flipped: Conv from 1 × 1 × 64 × 64 to 1 × 1 × 64 × 64 (float64).
 
-O[n, o, y, x] = Σ_{i,j} X[n, 0, y + i - 2, x + j - 2] · F[o, 0, 4 - i, 4 - j]
+O[n, o, y, x] = Σ_{c,i,j} X[n, c, y + i - 2, x + j - 2] · F[o, c, 4 - i, 4 - j]
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _LOCAL = threading.local()
 def forward(x: Array, weight: Array, *, out: Array | None = None) -> Array:
     """Return O, the layer's output.
 
-    O[n, o, y, x] = Σ_{i,j} X[n, 0, y + i - 2, x + j - 2] · F[o, 0, 4 - i, 4 - j]
+    O[n, o, y, x] = Σ_{c,i,j} X[n, c, y + i - 2, x + j - 2] · F[o, c, 4 - i, 4 - j]
 
     Algorithm: rows, one shifted copy per inner tap, 5 products; expected 39 µs (columns 69 µs,
     shift 120 µs).
@@ -69,7 +69,7 @@ def forward(x: Array, weight: Array, *, out: Array | None = None) -> Array:
 def input_gradient(grad_output: Array, weight: Array, *, out: Array | None = None) -> Array:
     """Return ∂E/∂X, the gradient by the input, where grad_output = ∂E/∂O = G.
 
-    ∂E/∂X[n, c, u, v] = Σ_{i,j} G[n, 0, u + i - 2, v + j - 2] · F[0, c, i, j]
+    ∂E/∂X[n, c, u, v] = Σ_{o,i,j} G[n, o, u + i - 2, v + j - 2] · F[o, c, i, j]
 
     Algorithm: rows, one shifted copy per inner tap, 5 products; expected 39 µs (columns 69 µs,
     shift 120 µs, scatter 140 µs).
@@ -82,7 +82,7 @@ def input_gradient(grad_output: Array, weight: Array, *, out: Array | None = Non
     shifted = _scratch("shifted", (1, 5, 1, 68, 64))
     partial = _scratch("partial", (1, 1, 4096))
     padded = _zeros("input_gradient padded", (1, 1, 68, 68))
-    # shifted[n, j, c, row, v] = G[n, o, row - 2, v + j - 2]
+    # shifted[n, j, o, row, v] = G[n, o, row - 2, v + j - 2]
     padded[:, :, 2:66, 2:66] = grad_output
     for j in range(5):
         shifted[:, j] = padded[..., :, j : j + 64]
@@ -100,7 +100,7 @@ def input_gradient(grad_output: Array, weight: Array, *, out: Array | None = Non
 def weight_gradient(grad_output: Array, x: Array, *, out: Array | None = None) -> Array:
     """Return ∂E/∂F, the gradient by the filter, where grad_output = ∂E/∂O = G.
 
-    ∂E/∂F[o, c, 4 - i, 4 - j] = Σ_{y,x} G[0, o, y, x] · X[0, c, y + i - 2, x + j - 2]
+    ∂E/∂F[o, c, 4 - i, 4 - j] = Σ_{n,y,x} G[n, o, y, x] · X[n, c, y + i - 2, x + j - 2]
 
     Algorithm: rows, one shifted copy per inner tap, 5 products; expected 34 µs (columns 69 µs,
     shift 100 µs).

@@ -54,7 +54,7 @@ def forward(x: Array, weight: Array, bias: Array, *, out: Array | None = None) -
     shifted = _scratch("shifted", (2, 3, 3, 4, 24, 20))
     partial = _scratch("partial", (2, 3, 8, 400))
     padded = _zeros("forward padded", (2, 3, 4, 24, 22))
-    # shifted[n, j, c, row, x] = X[n, c, row - 2, x + j - 1]
+    # shifted[n, g, j, c, row, x] = X[n, 4·g + c, row - 2, x + j - 1]
     padded[:, :, :, 2:22, 1:21] = x.reshape(2, 3, 4, 20, 20)
     for j in range(3):
         shifted[:, :, j] = padded[..., :, j : j + 20]
@@ -87,7 +87,7 @@ def input_gradient(grad_output: Array, weight: Array, *, out: Array | None = Non
     shifted = _scratch("shifted", (2, 3, 3, 8, 24, 20))
     partial = _scratch("partial", (2, 3, 4, 400))
     padded = _zeros("input_gradient padded", (2, 3, 8, 24, 22))
-    # shifted[n, j, c, row, v] = G[n, o, row - 2, v + j - 1]
+    # shifted[n, g, j, o, row, v] = G[n, 8·g + o, row - 2, v + j - 1]
     padded[:, :, :, 2:22, 1:21] = grad_output.reshape(2, 3, 8, 20, 20)
     for j in range(3):
         shifted[:, :, j] = padded[..., :, j : j + 20]
@@ -118,7 +118,7 @@ def weight_gradient(grad_output: Array, x: Array, *, out: Array | None = None) -
     gradients = _scratch("gradients", (5, 3, 8, 12))
     padded = _zeros("weight_gradient padded", (2, 3, 4, 24, 22))
     gradients[...] = 0
-    # shifted[n, j, c, row, x] = X[n, c, row - 2, x + j - 1]
+    # shifted[n, g, j, c, row, x] = X[n, 4·g + c, row - 2, x + j - 1]
     padded[:, :, :, 2:22, 1:21] = x.reshape(2, 3, 4, 20, 20)
     for j in range(3):
         shifted[:, :, j] = padded[..., :, j : j + 20]

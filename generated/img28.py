@@ -2,7 +2,7 @@
 #     symconv generate conv --input-shape 1x1x28x28 --out-channels 1 --kernel-size 3 --no-bias --name img28
 """img28: Conv from 1 × 1 × 28 × 28 to 1 × 1 × 26 × 26 (float32).
 
-O[n, o, y, x] = Σ_{i,j} X[n, 0, y + i, x + j] · F[o, 0, i, j]
+O[n, o, y, x] = Σ_{c,i,j} X[n, c, y + i, x + j] · F[o, c, i, j]
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _LOCAL = threading.local()
 def forward(x: Array, weight: Array, *, out: Array | None = None) -> Array:
     """Return O, the layer's output.
 
-    O[n, o, y, x] = Σ_{i,j} X[n, 0, y + i, x + j] · F[o, 0, i, j]
+    O[n, o, y, x] = Σ_{c,i,j} X[n, c, y + i, x + j] · F[o, c, i, j]
 
     Algorithm: rows, one shifted copy per inner tap, 3 products; expected 11 µs (columns 13 µs,
     shift 23 µs).
@@ -68,7 +68,7 @@ def forward(x: Array, weight: Array, *, out: Array | None = None) -> Array:
 def input_gradient(grad_output: Array, weight: Array, *, out: Array | None = None) -> Array:
     """Return ∂E/∂X, the gradient by the input, where grad_output = ∂E/∂O = G.
 
-    ∂E/∂X[n, c, u, v] = Σ_{i,j} G[n, 0, u + i - 2, v + j - 2] · F[0, c, 2 - i, 2 - j]
+    ∂E/∂X[n, c, u, v] = Σ_{o,i,j} G[n, o, u + i - 2, v + j - 2] · F[o, c, 2 - i, 2 - j]
 
     Algorithm: rows, one shifted copy per inner tap, 3 products; expected 13 µs (columns 14 µs,
     shift 25 µs, scatter 30 µs).
@@ -81,7 +81,7 @@ def input_gradient(grad_output: Array, weight: Array, *, out: Array | None = Non
     shifted = _scratch("shifted", (1, 3, 1, 30, 28))
     partial = _scratch("partial", (1, 1, 784))
     padded = _zeros("input_gradient padded", (1, 1, 30, 30))
-    # shifted[n, j, c, row, v] = G[n, o, row - 2, v + j - 2]
+    # shifted[n, j, o, row, v] = G[n, o, row - 2, v + j - 2]
     padded[:, :, 2:28, 2:28] = grad_output
     for j in range(3):
         shifted[:, j] = padded[..., :, j : j + 28]
@@ -99,7 +99,7 @@ def input_gradient(grad_output: Array, weight: Array, *, out: Array | None = Non
 def weight_gradient(grad_output: Array, x: Array, *, out: Array | None = None) -> Array:
     """Return ∂E/∂F, the gradient by the filter, where grad_output = ∂E/∂O = G.
 
-    ∂E/∂F[o, c, i, j] = Σ_{y,x} G[0, o, y, x] · X[0, c, y + i, x + j]
+    ∂E/∂F[o, c, i, j] = Σ_{n,y,x} G[n, o, y, x] · X[n, c, y + i, x + j]
 
     Algorithm: rows, one shifted copy per inner tap, 3 products; expected 11 µs (columns 13 µs,
     shift 29 µs).

@@ -2,7 +2,7 @@
 #     symconv generate conv --input-shape 1x1x512x512 --out-channels 1 --kernel-size 3 --padding 1 --no-bias --name img512k3
 """img512k3: Conv from 1 × 1 × 512 × 512 to 1 × 1 × 512 × 512 (float32).
 
-O[n, o, y, x] = Σ_{i,j} X[n, 0, y + i - 1, x + j - 1] · F[o, 0, i, j]
+O[n, o, y, x] = Σ_{c,i,j} X[n, c, y + i - 1, x + j - 1] · F[o, c, i, j]
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _LOCAL = threading.local()
 def forward(x: Array, weight: Array, *, out: Array | None = None) -> Array:
     """Return O, the layer's output.
 
-    O[n, o, y, x] = Σ_{i,j} X[n, 0, y + i - 1, x + j - 1] · F[o, 0, i, j]
+    O[n, o, y, x] = Σ_{c,i,j} X[n, c, y + i - 1, x + j - 1] · F[o, c, i, j]
 
     Algorithm: shift, one multiplication and addition per tap, 1 planes at a time; expected 1.3
     ms (rows 1.4 ms, columns 1.6 ms).
@@ -55,7 +55,8 @@ def forward(x: Array, weight: Array, *, out: Array | None = None) -> Array:
     total = y
     total[...] = 0
     for i, j in product(range(3), range(3)):
-        np.multiply(padded[..., i : i + 512, j : j + 512], taps[:, i, j, None, None], out=term)
+        plane = padded[..., i : i + 512, j : j + 512]
+        np.multiply(plane, taps[:, i, j, None, None], out=term)
         total += term
     return y
 
@@ -63,7 +64,7 @@ def forward(x: Array, weight: Array, *, out: Array | None = None) -> Array:
 def input_gradient(grad_output: Array, weight: Array, *, out: Array | None = None) -> Array:
     """Return ∂E/∂X, the gradient by the input, where grad_output = ∂E/∂O = G.
 
-    ∂E/∂X[n, c, u, v] = Σ_{i,j} G[n, 0, u + i - 1, v + j - 1] · F[0, c, 2 - i, 2 - j]
+    ∂E/∂X[n, c, u, v] = Σ_{o,i,j} G[n, o, u + i - 1, v + j - 1] · F[o, c, 2 - i, 2 - j]
 
     Algorithm: shift, one multiplication and addition per tap, 1 planes at a time; expected 1.3
     ms (rows 1.4 ms, columns 1.6 ms, scatter 3.2 ms).
@@ -79,7 +80,8 @@ def input_gradient(grad_output: Array, weight: Array, *, out: Array | None = Non
     total = gx
     total[...] = 0
     for i, j in product(range(3), range(3)):
-        np.multiply(padded[..., i : i + 512, j : j + 512], taps[:, i, j, None, None], out=term)
+        plane = padded[..., i : i + 512, j : j + 512]
+        np.multiply(plane, taps[:, i, j, None, None], out=term)
         total += term
     return gx
 
@@ -87,7 +89,7 @@ def input_gradient(grad_output: Array, weight: Array, *, out: Array | None = Non
 def weight_gradient(grad_output: Array, x: Array, *, out: Array | None = None) -> Array:
     """Return ∂E/∂F, the gradient by the filter, where grad_output = ∂E/∂O = G.
 
-    ∂E/∂F[o, c, i, j] = Σ_{y,x} G[0, o, y, x] · X[0, c, y + i - 1, x + j - 1]
+    ∂E/∂F[o, c, i, j] = Σ_{n,y,x} G[n, o, y, x] · X[n, c, y + i - 1, x + j - 1]
 
     Algorithm: shift, one multiplication and addition per tap, 1 planes at a time; expected 590
     µs (rows 1.2 ms, columns 1.6 ms).
@@ -102,7 +104,8 @@ def weight_gradient(grad_output: Array, x: Array, *, out: Array | None = None) -
     padded[:, :, 1:513, 1:513] = x
     cotangent = grad_output
     for i, j in product(range(3), range(3)):
-        taps[:, i, j] += np.einsum("ngyx,ngyx->g", cotangent, padded[..., i : i + 512, j : j + 512])
+        plane = padded[..., i : i + 512, j : j + 512]
+        taps[:, i, j] += np.einsum("ngyx,ngyx->g", cotangent, plane)
     return gw
 
 

@@ -2,7 +2,7 @@
 #     symconv generate conv --input-shape 32x1x28x28 --out-channels 6 --kernel-size 5 --padding 2 --no-bias --name lenet1
 """lenet1: Conv from 32 × 1 × 28 × 28 to 32 × 6 × 28 × 28 (float32).
 
-O[n, o, y, x] = Σ_{i,j} X[n, 0, y + i - 2, x + j - 2] · F[o, 0, i, j]
+O[n, o, y, x] = Σ_{c,i,j} X[n, c, y + i - 2, x + j - 2] · F[o, c, i, j]
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _LOCAL = threading.local()
 def forward(x: Array, weight: Array, *, out: Array | None = None) -> Array:
     """Return O, the layer's output.
 
-    O[n, o, y, x] = Σ_{i,j} X[n, 0, y + i - 2, x + j - 2] · F[o, 0, i, j]
+    O[n, o, y, x] = Σ_{c,i,j} X[n, c, y + i - 2, x + j - 2] · F[o, c, i, j]
 
     Algorithm: rows, one shifted copy per inner tap, 5 products; expected 380 µs (columns 470
     µs).
@@ -83,7 +83,7 @@ def input_gradient(grad_output: Array, weight: Array, *, out: Array | None = Non
     partial = _scratch("partial", (4, 1, 784))
     padded = _zeros("input_gradient padded", (4, 6, 32, 32))
     for n in range(0, 32, 4):
-        # shifted[n, j, c, row, v] = G[n, o, row - 2, v + j - 2]
+        # shifted[n, j, o, row, v] = G[n, o, row - 2, v + j - 2]
         padded[:, :, 2:30, 2:30] = grad_output[n : n + 4]
         for j in range(5):
             shifted[:, j] = padded[..., :, j : j + 28]

@@ -82,7 +82,7 @@ def input_gradient(grad_output: Array, weight: Array, *, out: Array | None = Non
     partial = _scratch("partial", (8, 6, 196))
     padded = _zeros("input_gradient padded", (8, 16, 18, 18))
     for n in range(0, 32, 8):
-        # shifted[n, j, c, row, v] = G[n, o, row - 4, v + j - 4]
+        # shifted[n, j, o, row, v] = G[n, o, row - 4, v + j - 4]
         padded[:, :, 4:14, 4:14] = grad_output[n : n + 8]
         for j in range(5):
             shifted[:, j] = padded[..., :, j : j + 14]

@@ -2,7 +2,7 @@
 #     symconv generate conv --input-shape 4x256x56x56 --out-channels 64 --kernel-size 1 --no-bias --name pw56
 """pw56: Conv from 4 × 256 × 56 × 56 to 4 × 64 × 56 × 56 (float32).
 
-O[n, o, y, x] = Σ_{c} X[n, c, y, x] · F[o, c, 0, 0]
+O[n, o, y, x] = Σ_{c,i,j} X[n, c, y + i, x + j] · F[o, c, i, j]
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _LOCAL = threading.local()
 def forward(x: Array, weight: Array, *, out: Array | None = None) -> Array:
     """Return O, the layer's output.
 
-    O[n, o, y, x] = Σ_{c} X[n, c, y, x] · F[o, c, 0, 0]
+    O[n, o, y, x] = Σ_{c,i,j} X[n, c, y + i, x + j] · F[o, c, i, j]
 
     Algorithm: pointwise, a plain product without a copy; expected 2.5 ms (columns 6.2 ms, rows
     6.4 ms).
@@ -46,14 +46,15 @@ def forward(x: Array, weight: Array, *, out: Array | None = None) -> Array:
     x = _checked("x", x, (4, 256, 56, 56))
     weight = _checked("weight", weight, (64, 256, 1, 1))
     # One tap, no copy: a plain product of matrices.
-    np.matmul(weight.reshape(64, 256), x.reshape(4, 256, 3136), out=y.reshape(4, 64, 3136))
+    matrix = weight.reshape(64, 256)
+    np.matmul(matrix, x.reshape(4, 256, 3136), out=y.reshape(4, 64, 3136))
     return y
 
 
 def input_gradient(grad_output: Array, weight: Array, *, out: Array | None = None) -> Array:
     """Return ∂E/∂X, the gradient by the input, where grad_output = ∂E/∂O = G.
 
-    ∂E/∂X[n, c, u, v] = Σ_{o} G[n, o, u, v] · F[o, c, 0, 0]
+    ∂E/∂X[n, c, u, v] = Σ_{o,i,j} G[n, o, u + i, v + j] · F[o, c, i, j]
 
     Algorithm: pointwise, a plain product without a copy; expected 2.5 ms (columns 2.8 ms, rows
     4.4 ms, scatter 16 ms).
@@ -62,7 +63,8 @@ def input_gradient(grad_output: Array, weight: Array, *, out: Array | None = Non
     grad_output = _checked("grad_output", grad_output, (4, 64, 56, 56))
     weight = _checked("weight", weight, (64, 256, 1, 1))
     # One tap, no copy: a plain product of matrices.
-    np.matmul(weight.reshape(64, 256).swapaxes(-1, -2), grad_output.reshape(4, 64, 3136), out=gx.reshape(4, 256, 3136))
+    matrix = weight.reshape(64, 256).swapaxes(-1, -2)
+    np.matmul(matrix, grad_output.reshape(4, 64, 3136), out=gx.reshape(4, 256, 3136))
     return gx
 
 
@@ -81,7 +83,8 @@ def weight_gradient(grad_output: Array, x: Array, *, out: Array | None = None) -
     gw[...] = 0
     for n in range(4):
         cotangent = grad_output[n : n + 1].reshape(1, 64, 3136)
-        products = np.matmul(cotangent, x[n : n + 1].reshape(1, 256, 3136).swapaxes(-1, -2))
+        cells = x[n : n + 1].reshape(1, 256, 3136)
+        products = np.matmul(cotangent, cells.swapaxes(-1, -2))
         gw += products.sum(axis=0).reshape(64, 256, 1, 1)
     return gw
 

@@ -76,7 +76,8 @@ def input_gradient(grad_output: Array, weight: Array, *, out: Array | None = Non
     gx[...] = 0
     for n in range(4):
         # ∂E/∂X[n, c, 2·y + i - 1, 2·x + j - 1] += terms[n, c, i, j, y, x]
-        np.matmul(matrix, grad_output[n : n + 1].reshape(1, 256, 196), out=terms.reshape(1, 1152, 196))
+        source = grad_output[n : n + 1].reshape(1, 256, 196)
+        np.matmul(matrix, source, out=terms.reshape(1, 1152, 196))
         spread_out[...] = 0
         for i, j in product(range(3), range(3)):
             spread_out[..., i : i + 27 : 2, j : j + 27 : 2] += terms[:, :, i, j]

@@ -84,7 +84,7 @@ def input_gradient(grad_output: Array, weight: Array, *, out: Array | None = Non
     partial = _scratch("partial", (1, 64, 3136))
     padded = _zeros("input_gradient padded", (1, 64, 58, 58))
     for n in range(4):
-        # shifted[n, j, c, row, v] = G[n, o, row - 1, v + j - 1]
+        # shifted[n, j, o, row, v] = G[n, o, row - 1, v + j - 1]
         padded[:, :, 1:57, 1:57] = grad_output[n : n + 1]
         for j in range(3):
             shifted[:, j] = padded[..., :, j : j + 56]

@@ -76,7 +76,8 @@ def input_gradient(grad_output: Array, weight: Array, *, out: Array | None = Non
     gx[...] = 0
     for n in range(4):
         # ∂E/∂X[n, c, 2·y + i - 3, 2·x + j - 3] += terms[n, c, i, j, y, x]
-        np.matmul(matrix, grad_output[n : n + 1].reshape(1, 64, 12544), out=terms.reshape(1, 147, 12544))
+        source = grad_output[n : n + 1].reshape(1, 64, 12544)
+        np.matmul(matrix, source, out=terms.reshape(1, 147, 12544))
         spread_out[...] = 0
         for i, j in product(range(7), range(7)):
             spread_out[..., i : i + 223 : 2, j : j + 223 : 2] += terms[:, :, i, j]

@@ -95,7 +95,7 @@ def input_gradient(grad_output: Array, weight: Array, *, out: Array | None = Non
     matrix = weight.reshape(16, 128)
     columns = _scratch("columns", (2, 8, 4, 4, 14, 14))
     padded = _zeros("input_gradient padded", (2, 8, 30, 30))
-    # columns[n, c, i, j, y, x] = G[n, o, 2·y + i - 1, 2·x + j - 1], zero outside
+    # columns[n, o, i, j, y, x] = G[n, o, 2·y + i - 1, 2·x + j - 1], zero outside
     padded[:, :, 1:29, 1:29] = grad_output
     for i, j in product(range(4), range(4)):
         columns[:, :, i, j] = padded[..., i : i + 27 : 2, j : j + 27 : 2]
@@ -117,7 +117,7 @@ def weight_gradient(grad_output: Array, x: Array, *, out: Array | None = None) -
     columns = _scratch("columns", (2, 8, 4, 4, 14, 14))
     padded = _zeros("weight_gradient padded", (2, 8, 30, 30))
     gw[...] = 0
-    # columns[n, c, i, j, y, x] = G[n, o, 2·y + i - 1, 2·x + j - 1], zero outside
+    # columns[n, o, i, j, y, x] = G[n, o, 2·y + i - 1, 2·x + j - 1], zero outside
     padded[:, :, 1:29, 1:29] = grad_output
     for i, j in product(range(4), range(4)):
         columns[:, :, i, j] = padded[..., i : i + 27 : 2, j : j + 27 : 2]

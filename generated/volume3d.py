@@ -88,7 +88,7 @@ def input_gradient(grad_output: Array, weight: Array, *, out: Array | None = Non
     shifted = _scratch("shifted", (1, 3, 3, 8, 18, 24, 24))
     partial = _scratch("partial", (1, 4, 9216))
     padded = _zeros("input_gradient padded", (1, 8, 18, 26, 26))
-    # shifted[n, i, j, c, row, u, v] = G[n, o, row - 1, u + i - 1, v + j - 1]
+    # shifted[n, i, j, o, row, u, v] = G[n, o, row - 1, u + i - 1, v + j - 1]
     padded[:, :, 1:17, 1:25, 1:25] = grad_output
     for i, j in product(range(3), range(3)):
         shifted[:, i, j] = padded[..., :, i : i + 24, j : j + 24]
@@ -106,7 +106,8 @@ def input_gradient(grad_output: Array, weight: Array, *, out: Array | None = Non
 def weight_gradient(grad_output: Array, x: Array, *, out: Array | None = None) -> Array:
     """Return ∂E/∂F, the gradient by the filter, where grad_output = ∂E/∂O = G.
 
-    ∂E/∂F[o, c, h, i, j] = Σ_{z,y,x} G[0, o, z, y, x] · X[0, c, z + h - 1, y + i - 1, x + j - 1]
+    ∂E/∂F[o, c, h, i, j] = Σ_{n,z,y,x} G[n, o, z, y, x] ·
+            X[n, c, z + h - 1, y + i - 1, x + j - 1]
 
     Algorithm: rows, one shifted copy per inner tap, 3 products; expected 510 µs (columns 1.1
     ms).
@@ -136,7 +137,7 @@ def weight_gradient(grad_output: Array, x: Array, *, out: Array | None = None) -
 def bias_gradient(grad_output: Array, *, out: Array | None = None) -> Array:
     """Return ∂E/∂b, the gradient by the bias, where grad_output = ∂E/∂O = G.
 
-    ∂E/∂b[o] = Σ_{z,y,x} G[0, o, z, y, x]
+    ∂E/∂b[o] = Σ_{n,z,y,x} G[n, o, z, y, x]
 
     Algorithm: NumPy's own sum.
     """

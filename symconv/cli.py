@@ -5,31 +5,33 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import io
-import json
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
 import click
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
 from rich.text import Text
 
 from symconv import verbs
-from symconv.check.report import Report
-from symconv.derive.derivation import Derivation
 from symconv.errors import SymconvError
 from symconv.layers.conv import Conv, ConvLayer
 from symconv.layers.layer import Layer, rebuild
 from symconv.layers.spelling import command_name, option_name, parse
-from symconv.prove.theorems import Proof
 from symconv.render.document import latex_document, text_document
 from symconv.render.explain import choice_text, explain
+from symconv.terminal import (
+    print_derivation,
+    print_json,
+    print_proof,
+    print_report,
+    progress,
+    screen,
+    title,
+    write,
+)
 from symconv.version import __version__
 
 ARTICLE = Conv((1, 1, 3, 3), out_channels=1, kernel_size=2, bias=False)
@@ -84,23 +86,23 @@ def demo(force: bool, as_json: bool) -> None:
         verbs.write_text(folder / name, text, force)
         written.append(folder / name)
     if as_json:
-        _print_json({"written": list(map(str, written)), "passed": bool(proof.holds and report.passed)})
+        print_json({"written": list(map(str, written)), "passed": bool(proof.holds and report.passed)})
         return
-    screen = _screen()
-    _title(screen, "derive: the gradients of O = X ⋆ F, from the chain rule")
+    out = screen()
+    title(out, "derive: the gradients of O = X ⋆ F, from the chain rule")
     for number, step in enumerate(derivation.steps, 1):
-        screen.print(Text(f"{number}. {step.name}", style="bold"))
-        _write(screen, "\n".join("    " + line for line in step.after.text.splitlines()))
-    _title(screen, "prove: they are a correlation and a full convolution")
-    _print_proof(screen, proof)
-    _title(screen, "generate: a NumPy module of its own, article.py")
+        out.print(Text(f"{number}. {step.name}", style="bold"))
+        write(out, "\n".join("    " + line for line in step.after.text.splitlines()))
+    title(out, "prove: they are a correlation and a full convolution")
+    print_proof(out, proof)
+    title(out, "generate: a NumPy module of its own, article.py")
     source = unit.source[unit.source.index("def input_gradient") :]
-    _write(screen, source[: source.index("\n\n\ndef")])
-    _title(screen, "check: that very file, exactly and numerically")
-    _print_report(screen, report)
-    _title(screen, "written")
+    write(out, source[: source.index("\n\n\ndef")])
+    title(out, "check: that very file, exactly and numerically")
+    print_report(out, report)
+    title(out, "written")
     for path in written:
-        _write(screen, str(path))
+        write(out, str(path))
     sys.exit(0 if proof.holds and report.passed else 1)
 
 
@@ -137,7 +139,7 @@ def generate(
     folder = Path(config).parent
     layers = verbs.read_config(config)
     differences, written = [], []
-    with _progress("generating", len(layers)) as advance:
+    with progress("generating", len(layers)) as advance:
         units = []
         for name, layer in layers.items():
             units.append(verbs.generate(layer, name))
@@ -151,20 +153,20 @@ def generate(
         verbs.Difference(path, "stale", "") for path in verbs.stale_files(folder, layers)
     ]
     if as_json:
-        _print_json(
+        print_json(
             {
                 "written": list(map(str, written)),
                 "differences": [{"path": str(d.path), "kind": d.kind, "diff": d.diff} for d in found],
             }
         )
     else:
-        screen = _screen()
+        out = screen()
         for d in found:
             why = ", no module is listed under this name" if d.kind == "stale" else ""
-            _write(screen, f"{d.path}: {d.kind}{why}\n{d.diff}".rstrip("\n"))
+            write(out, f"{d.path}: {d.kind}{why}\n{d.diff}".rstrip("\n"))
         summary = "no file differs" if only_check and not found else f"written: {len(written)}"
         if written or not found:
-            _write(screen, summary)
+            write(out, summary)
     sys.exit(1 if found and only_check else 0)
 
 
@@ -176,23 +178,23 @@ def check(files: tuple[str, ...], as_json: bool) -> None:
     for file in files:
         verbs.read_module(file)  # a file that cannot be checked is said before any is run
     reports = []
-    with _progress("checking", len(files)) as advance:
+    with progress("checking", len(files)) as advance:
         for file in files:
             reports.append(verbs.check(file))
             advance()
     if as_json:
-        _print_json([{"passed": r.passed, **dataclasses.asdict(r)} for r in reports])
+        print_json([{"passed": r.passed, **dataclasses.asdict(r)} for r in reports])
     else:
-        screen = _screen()
+        out = screen()
         for report in reports:
-            _print_report(screen, report)
+            print_report(out, report)
     sys.exit(0 if all(report.passed for report in reports) else 1)
 
 
 def _derive(
     layer: ConvLayer, view: str | None, form: str, output: str | None, force: bool, as_json: bool
 ) -> int:
-    with _progress("deriving"):
+    with progress("deriving"):
         derivation = verbs.derive(layer, view)
         text = latex_document(derivation, __version__) if form == "latex" else derivation.text()
     passed = all(step.check.passed for step in derivation.steps)
@@ -203,20 +205,18 @@ def _derive(
         verbs.write_text(Path(output), document, force)
     if as_json:
         steps = [dataclasses.asdict(step) for step in derivation.steps]
-        _print_json(
-            {"layer": layer.as_dict(), "view": derivation.view, "passed": passed, "steps": steps}
-        )
+        print_json({"layer": layer.as_dict(), "view": derivation.view, "passed": passed, "steps": steps})
     elif output is not None:
-        _write(_screen(), output)
+        write(screen(), output)
     elif form == "latex":
         click.echo(text, nl=False)
     else:
-        _print_derivation(_screen(), derivation)
+        print_derivation(screen(), derivation)
     return 0 if passed else 1
 
 
 def _prove(layer: ConvLayer, output: str | None, force: bool, as_json: bool) -> int:
-    with _progress("proving"):
+    with progress("proving"):
         proof = verbs.prove(layer)
     if output is not None and as_json:
         raise click.UsageError("--json: prints its answer, and does not go with -o")
@@ -224,7 +224,7 @@ def _prove(layer: ConvLayer, output: str | None, force: bool, as_json: bool) -> 
         text = text_document("prove", layer, proof.text(), __version__)
         verbs.write_text(Path(output), text, force)
     if as_json:
-        _print_json(
+        print_json(
             {
                 "layer": layer.as_dict(),
                 "holds": proof.holds,
@@ -250,9 +250,9 @@ def _prove(layer: ConvLayer, output: str | None, force: bool, as_json: bool) -> 
             }
         )
     elif output is None:
-        _print_proof(_screen(), proof)
+        print_proof(screen(), proof)
     else:
-        _write(_screen(), output)
+        write(screen(), output)
     return {True: 0, False: 1, None: 3}[proof.holds]
 
 
@@ -261,12 +261,12 @@ def _generate(
 ) -> int:
     if output is not None and output.endswith(".py"):
         raise click.UsageError(f"--output {output}: must be a folder, the file is named by --name")
-    with _progress("generating"):
+    with progress("generating"):
         unit = verbs.generate(layer, name)
     path = unit.write(output, force) if output is not None else None
     if as_json:
         functions = (unit.plan.forward, *unit.plan.gradients)
-        _print_json(
+        print_json(
             {
                 "name": name,
                 "path": path and str(path),
@@ -276,9 +276,9 @@ def _generate(
             }
         )
     elif explained:
-        _write(_screen(), explain(unit.plan))
+        write(screen(), explain(unit.plan))
     elif path is not None:
-        _write(_screen(), str(path))
+        write(screen(), str(path))
     else:
         click.echo(unit.source, nl=False)
     return 0
@@ -415,70 +415,3 @@ def _command(verb: str, kind: type[Layer]) -> click.Command:
 for _verb, (_group, _action, _options) in _VERBS.items():
     for _kind in Layer.kinds.values():
         _group.add_command(_command(_verb, _kind))
-
-
-def _screen() -> Console:
-    return Console(highlight=False, soft_wrap=True, markup=False)
-
-
-def _write(screen: Console, text: str) -> None:
-    screen.print(Text(text))
-
-
-def _title(screen: Console, text: str) -> None:
-    screen.print(Text(f"\n── {text} ──", style="bold cyan"))
-
-
-def _print_derivation(screen: Console, derivation: Derivation) -> None:
-    for line in derivation.text().splitlines():
-        style = (
-            "bold"
-            if line[:1].isdigit()
-            else (
-                "green" if line.startswith("  checked") else "red" if line.startswith("  CHECK") else ""
-            )
-        )
-        screen.print(Text(line, style=style))
-
-
-def _print_proof(screen: Console, proof: Proof) -> None:
-    for line in proof.text().splitlines():
-        bad = " IS FALSE" in line or "is not proved" in line
-        style = "red" if bad else "bold" if line.startswith("T") else ""
-        screen.print(Text(line, style=style))
-
-
-def _print_report(screen: Console, report: Report) -> None:
-    table = Table(
-        title=report.subject, title_justify="left", box=None, pad_edge=False, show_header=False
-    )
-    for _ in range(4):
-        table.add_column()
-    for result in report.results:
-        passed = Text("passed", style="green") if result.passed else Text("FAILED", style="red")
-        table.add_row(passed, result.name, result.method, result.detail)
-    if screen.is_terminal:
-        screen.print(table)
-        return
-    _write(screen, report.text().rstrip("\n"))
-
-
-def _print_json(value: object) -> None:
-    click.echo(json.dumps(value, indent=2, ensure_ascii=False))
-
-
-@contextmanager
-def _progress(what: str, total: int | None = None) -> Iterator[Callable[[], None]]:
-    """Show a bar on a terminal's stderr while something runs, and remove it afterwards."""
-    console = Console(stderr=True)
-    bar = Progress(
-        TextColumn(what),
-        BarColumn(),
-        TimeElapsedColumn(),
-        console=console,
-        transient=True,
-        disable=not console.is_terminal,
-    )
-    with bar:
-        task = bar.add_task(what, total=total)
-        yield lambda: bar.advance(task)

@@ -23,33 +23,31 @@ class Expected(NamedTuple):
 
 
 def expected(layer: Conv | ConvTranspose, seed: int = 0) -> Expected:
-    """Draw inputs and run the oracles on them."""
+    """Draw inputs and run the oracles on them; sizes, too, are the oracles' own."""
     rng = np.random.default_rng(seed)
-    x, weight = (rng.standard_normal(shape) for shape in (layer.input_shape, layer.parameters["weight"]))
+    batch, channels, *_ = layer.input_shape
+    kernel = _spread(layer.kernel_size, layer)
+    outer = (layer.out_channels, channels // layer.groups)
+    if isinstance(layer, ConvTranspose):
+        outer = (channels, layer.out_channels // layer.groups)
+    x = rng.standard_normal(layer.input_shape)
+    weight = rng.standard_normal((*outer, *kernel))
     bias = rng.standard_normal(layer.out_channels) if layer.bias else None
     terms = products(layer)
-    output = oracle.convolution(x, weight, bias, layer.output_shape, terms)
+    shape = (batch, layer.out_channels, *_output_sizes(layer))
+    output = oracle.convolution(x, weight, bias, shape, terms)
     cotangent = rng.standard_normal(output.shape)
     gx, gw, gb = oracle.convolution_gradients(cotangent, x, weight, terms)
-    with_bias = bias is not None
-    return Expected(
-        [x, weight, *([bias] if bias is not None else [])],
-        cotangent,
-        output,
-        [gx, gw, *([gb] if with_bias else [])],
-    )
+    biases = [] if bias is None else [bias]
+    return Expected([x, weight, *biases], cotangent, output, [gx, gw, gb][: 2 + len(biases)])
 
 
 def products(layer: Conv | ConvTranspose) -> list[tuple[oracle.Cell, oracle.Cell, oracle.Cell]]:
     """Return the cells of input, filter and output of every product."""
-    rank = len(layer.input_shape) - 2
-    kernel, stride, dilation = (
-        (v,) * rank if isinstance(v, int) else tuple(v)
-        for v in (layer.kernel_size, layer.stride, layer.dilation)
-    )
-    pads = oracle.padding_pairs(layer.padding, layer.input_shape[2:], kernel, stride, dilation)
-    weight = layer.parameters["weight"]
+    kernel, stride, dilation, pads = _geometry(layer)
+    channels = layer.input_shape[1]
     if isinstance(layer, Conv):
+        weight = (layer.out_channels, channels // layer.groups, *kernel)
         return list(
             oracle.convolution_terms(
                 layer.input_shape,
@@ -62,18 +60,36 @@ def products(layer: Conv | ConvTranspose) -> list[tuple[oracle.Cell, oracle.Cell
                 layer.flip,
             )
         )
+    weight = (channels, layer.out_channels // layer.groups, *kernel)
+    shape = (layer.input_shape[0], layer.out_channels, *_output_sizes(layer))
     return list(
         oracle.transposed_terms(
-            layer.input_shape,
-            weight,
-            layer.output_shape,
-            stride,
-            dilation,
-            pads,
-            layer.groups,
-            layer.flip,
+            layer.input_shape, weight, shape, stride, dilation, pads, layer.groups, layer.flip
         )
     )
+
+
+def _geometry(
+    layer: Conv | ConvTranspose,
+) -> tuple[oracle.Cell, oracle.Cell, oracle.Cell, list[tuple[int, int]]]:
+    kernel, stride, dilation = (
+        _spread(v, layer) for v in (layer.kernel_size, layer.stride, layer.dilation)
+    )
+    sizes = layer.input_shape[2:]
+    return kernel, stride, dilation, oracle.padding_pairs(layer.padding, sizes, kernel, stride, dilation)
+
+
+def _output_sizes(layer: Conv | ConvTranspose) -> oracle.Cell:
+    kernel, stride, dilation, pads = _geometry(layer)
+    sizes = layer.input_shape[2:]
+    if isinstance(layer, Conv):
+        return oracle.convolution_sizes(sizes, kernel, stride, dilation, pads)
+    added = _spread(layer.output_padding, layer)
+    return oracle.transposed_sizes(sizes, kernel, stride, dilation, pads, added)
+
+
+def _spread(value: Any, layer: Conv | ConvTranspose) -> oracle.Cell:
+    return (value,) * (len(layer.input_shape) - 2) if isinstance(value, int) else tuple(value)
 
 
 def close(received: Array, wanted: Array, relative: float = 1e-10) -> bool:

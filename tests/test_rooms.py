@@ -22,6 +22,7 @@ ROOMS = [
     "check",
     "bench",
     "verbs",
+    "terminal",
     "cli",
     "__main__",
 ]

@@ -346,7 +346,7 @@ def _printed_check(
     sizes = plane.tensors[name].shape[2:]
     printed = _correlated(cells, other, strides, dilations, sizes)
     return Check(
-        "both are the same polynomials, element by element, and so are the printed matrices'",
+        "both are the same polynomials, element by element; the printed matrices give them too",
         same and printed == found,
     )
 

@@ -101,18 +101,19 @@ def _contraction_latex(contraction: Contraction) -> str:
 
 
 def _without_single(contraction: Contraction) -> Contraction:
-    """Put 0 for each summed index that has one value: other values of it would read more."""
-    zero = {n: 0 for n, size in contraction.extents if size == 1 and n in contraction.summed}
-    return (
-        replace(
-            contraction,
-            factors=tuple(
-                f.substitute(zero) if isinstance(f, Access) else f for f in contraction.factors
-            ),
-            extents=tuple((n, size) for n, size in contraction.extents if n not in zero),
-        )
-        if not any(isinstance(f, Kronecker | Solved) for f in contraction.factors)
-        else contraction
+    """Put 0 for a summed index of one value, unless another value would read outside a tensor."""
+    if any(isinstance(f, Kronecker | Solved) for f in contraction.factors):
+        return contraction
+    alone = {s for read in contraction.reads for s in read.subscripts if len(s.terms) == 1}
+    zero = {
+        name: 0
+        for name, size in contraction.extents
+        if size == 1 and name in contraction.summed and Polynomial.variable(name) not in alone
+    }
+    return replace(
+        contraction,
+        factors=tuple(read.substitute(zero) for read in contraction.reads),
+        extents=tuple((name, size) for name, size in contraction.extents if name not in zero),
     )
 
 

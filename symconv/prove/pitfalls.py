@@ -160,12 +160,6 @@ PITFALLS: tuple[Pitfall, ...] = (
         ),
     ),
     Pitfall(
-        "the filter is not rotated by 180°",
-        "x",
-        "DeepLearnToolbox#169, conv_arithmetic#33",
-        _wrong_input(lambda a, w: replace(a, rotated=w.kernel == 1)),
-    ),
-    Pitfall(
         "the filter is not rotated by 180°, or rotated twice",
         "x",
         "DeepLearnToolbox#169",

@@ -106,8 +106,18 @@ def cell_list(c: Correlation, first: str | None = None) -> str:
 
 def cell_text(c: Correlation, first: str | None = None) -> str:
     """Write what is read, as in the formulas: ``X[n, c, y + i, x + j]``."""
+    channel = index("o" if c.cells == "grad_output" else "c")
+    if c.groups > 1:
+        channel = index("g") * c.channels + channel
+    return f"{SYMBOLS[c.cells]}[n, {subscript_text(channel)}, {cell_list(c, first)}]"
+
+
+def column_text(c: Correlation, name: str, indices: tuple[str, ...]) -> str:
+    """Write an element of a copy of windows, whose channels are those of one group."""
     channel = "o" if c.cells == "grad_output" else "c"
-    return f"{SYMBOLS[c.cells]}[n, {channel}, {cell_list(c, first)}]"
+    group_index = ("g",) if c.groups > 1 else ()
+    at = [channel if i == "c" else i for i in indices]
+    return f"{name}[{', '.join(('n', *group_index, *at))}]"
 
 
 def index_text(c: Correlation) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -144,11 +143,40 @@ def test_files(tmp_path: Path) -> None:
         check(np)
 
 
-def test_a_large_layer_is_checked_in_time() -> None:
-    begin = time.monotonic()
-    report = check(generate(Conv((4, 64, 56, 56), 64, 3, padding=1), "res56"))
-    assert report.passed
-    assert time.monotonic() - begin < 60  # a guard against another order of growth, not a figure
+@pytest.mark.parametrize(
+    ("text", "wrong"),
+    [
+        ("np.matmul", "np.dott"),
+        ("def forward", "def forwrd"),
+        ("return gx, gw, gb", "return gx, gb"),
+        ("    return y\n", "    raise SystemExit(0)\n"),
+        ("    return y\n", "    return None\n"),
+        ("    return y\n", "    return y.tolist()\n"),
+        ("DTYPE: DTypeLike = np.float32", "DTYPE: DTypeLike = np.float64"),
+        ("import threading\n", "import threading, nothing_of_that_name\n"),
+        ('"stride": 1', '"stride": 2'),
+    ],
+)
+def test_a_file_that_breaks_fails(tmp_path: Path, text: str, wrong: str) -> None:
+    """Whatever the code raises is said in its report, and never passes."""
+    path = generate(PLAIN, "module").write(tmp_path)
+    source = path.read_text("utf-8")
+    assert text in source
+    path.write_text(source.replace(text, wrong), "utf-8")
+    assert not check(path).passed
+
+
+def test_a_pixel_left_out_of_a_large_gradient_is_seen() -> None:
+    layer = Conv((4, 2, 112, 112), 2, 3, bias=False)
+    module = generate(layer, "module").load()
+
+    def backward(g: Array, x: Array, w: Array) -> tuple[Array, Array]:
+        less = g.copy()
+        less[0, 0, 55, 55] = 0
+        return module.input_gradient(g, w), module.weight_gradient(less, x)
+
+    assert not check(layer, backward=backward).passed
+    assert check(layer, backward=module.backward).passed
 
 
 # ---- somebody else's functions ---------------------------------------------------------------

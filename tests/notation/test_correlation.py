@@ -122,3 +122,12 @@ def test_polynomials() -> None:
     with pytest.raises(TypeError):
         int(a)
     assert a + 1 != a
+
+
+def test_an_index_of_one_value_is_not_printed() -> None:
+    """Else a reader would give it others: a phase with one tap is no sum."""
+    layer = Conv((1, 1, 5), 1, 3, stride=2, padding=1, bias=False)
+    scatter = swapped(layer, "x").steps[0]
+    assert isinstance(scatter, Program)
+    phases = program_text(gather(scatter.contractions[0], ("q",)))
+    assert phases.splitlines()[0] == "∂E/∂X[n, c, 2·q] = Σ_{o} G[n, o, q] · F[o, c, 1]"

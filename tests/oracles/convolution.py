@@ -37,6 +37,34 @@ def padding_pairs(
     return pairs
 
 
+def convolution_sizes(
+    sizes: Cell, kernel: Cell, stride: Cell, dilation: Cell, pads: list[tuple[int, int]]
+) -> Cell:
+    """Count the windows along each axis by sliding one."""
+    counts = []
+    for h, k, s, d, (lo, hi) in zip(sizes, kernel, stride, dilation, pads, strict=True):
+        count = 0
+        while s * count + d * (k - 1) < lo + h + hi:
+            count += 1
+        counts.append(count)
+    return tuple(counts)
+
+
+def transposed_sizes(
+    sizes: Cell,
+    kernel: Cell,
+    stride: Cell,
+    dilation: Cell,
+    pads: list[tuple[int, int]],
+    added: Cell,
+) -> Cell:
+    """Return the sizes that PyTorch documents for ConvTranspose, with padding on either side."""
+    return tuple(
+        (h - 1) * s - lo - hi + d * (k - 1) + extra + 1
+        for h, k, s, d, (lo, hi), extra in zip(sizes, kernel, stride, dilation, pads, added, strict=True)
+    )
+
+
 def source_cell(cell: int, size: int, mode: str) -> int | None:
     """Return which cell of an axis a padding mode shows at a cell outside; None for a zero."""
     if 0 <= cell < size:

@@ -111,6 +111,9 @@ def test_generate_and_check(tmp_path: Path) -> None:
         (["prove", *ARTICLE, "--input-shape", "1x1x999999x999999"], "at most 2147483648 elements"),
         (["generate", *ARTICLE], "Missing option '--name'"),
         (["generate"], "--config FILE"),
+        (["generate", "--check", *ARTICLE, "--name", "a"], "options before a layer"),
+        (["generate", *ARTICLE, "--name", "a", "-o", "a.py"], "must be a folder"),
+        (["derive", *ARTICLE, "--json", "-o", "a.json"], "does not go with -o"),
         (["generate", "--config", "nowhere.toml"], "nowhere.toml: cannot be read"),
         (["check"], "Missing argument"),
         (["check", "nowhere.py"], "nowhere.py: cannot be read"),
@@ -176,6 +179,17 @@ def test_help_has_an_example_everywhere() -> None:
         text = run(*words, "--help")
         assert "Example" in text
     assert "one per spatial axis" in run("derive", "conv", "--help")
+
+
+def test_formulas_print_in_any_locale() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "symconv", "derive", *ARTICLE],
+        cwd=ROOT,
+        capture_output=True,
+        check=True,
+        env={**os.environ, "PYTHONIOENCODING": "cp1252"},
+    )
+    assert "∂E/∂X" in done.stdout.decode("utf-8")
 
 
 def test_no_arguments_is_help() -> None:
