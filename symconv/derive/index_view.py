@@ -14,24 +14,29 @@ from functools import partial
 import numpy as np
 
 from symconv.derive.forms import input_form, roles, swapped, weight_form
+from symconv.derive.rewrites import (
+    channels_sifted,
+    free_names,
+    in_phases,
+    phases_disjoint,
+    programs,
+    substituted,
+    sum_of,
+    with_deltas,
+)
 from symconv.derive.steps import Check, Formula, Step
 from symconv.layers.conv import Conv, ConvLayer, ConvTranspose, along_axes
 from symconv.layers.window import Window
 from symconv.notation.contraction import (
     Access,
-    Contraction,
-    Factor,
-    Kronecker,
     Program,
-    Solved,
     Tensor,
     index,
 )
-from symconv.notation.correlation import gather, phase_count, polyphase, recognise
+from symconv.notation.correlation import phase_count, recognise
 from symconv.notation.graph import Graph, gradient_of
 from symconv.notation.monomials import Table, equal, monomials, term_count
-from symconv.notation.names import CELLS, POSITIONS, QUOTIENTS, TAPS
-from symconv.notation.polynomial import Polynomial
+from symconv.notation.names import POSITIONS
 from symconv.notation.text import access_latex, access_text, program_latex, program_text
 
 Rewrite = Callable[[ConvLayer], Graph]
@@ -90,7 +95,7 @@ def _fits(w: Window, added: int | None) -> bool:
 
 def _extended(layer: ConvLayer) -> str:
     """Return what the padded input is called; nothing if zeros are read outside."""
-    steps = _programs(layer.graph)
+    steps = programs(layer.graph)
     return steps[-2].target.name if len(steps) > 1 else ""
 
 
@@ -102,7 +107,7 @@ def _weight_steps(layer: ConvLayer) -> list[Step]:
         [
             (
                 "Kronecker delta",
-                lambda at: _with_deltas(at, "weight"),
+                lambda at: with_deltas(at, "weight"),
                 "the derivative of an element by an element is 1 where they are the same, else 0",
             ),
             (
@@ -131,7 +136,7 @@ def _input_steps(layer: ConvLayer) -> list[Step]:
     steps = [_chain_rule(layer, "x")]
     deltas: tuple[str, Rewrite, str] = (
         "Kronecker delta",
-        lambda at: _with_deltas(at, "x"),
+        lambda at: with_deltas(at, "x"),
         "the derivative of an element by an element is 1 where they are the same, else 0",
     )
     if isinstance(layer, ConvTranspose):
@@ -157,23 +162,23 @@ def _input_steps(layer: ConvLayer) -> list[Step]:
         deltas,
         (
             "sifting",
-            _channels_sifted,
+            channels_sifted,
             "the δ of image and channel each leave one term; those along the axes remain",
         ),
         (
             "substitution",
-            _substituted,
+            substituted,
             "along each axis the δ is solved for the position; it has one where the stride divides"
             if strided
             else "along each axis the δ is solved for the position",
         ),
     ]
-    phases = [phase_count(a) for a in recognise(_sum_of(swapped(layer, "x"))[0]).axes]
+    phases = [phase_count(a) for a in recognise(sum_of(swapped(layer, "x"))[0]).axes]
     if strided and math.prod(phases) <= MOST_PHASES:
         rewrites.append(
             (
                 "polyphase form",
-                _polyphase,
+                in_phases,
                 "the cells are split by their residue modulo the stride: in each phase the condition "
                 "holds for every s/g-th tap or for none (g = gcd(s, d)); phases are disjoint and cover",
             )
@@ -197,7 +202,7 @@ def _input_steps(layer: ConvLayer) -> list[Step]:
 def _fold_back_step(layer: ConvLayer, before: Formula) -> Step:
     """Return the step that adds the gradient of what padding copied to where it came from."""
     used = _checked_layers(layer)
-    folds = [p for p in _programs(input_form(layer)) if len(p.contractions[0].reads) == 1][1:]
+    folds = [p for p in programs(input_form(layer)) if len(p.contractions[0].reads) == 1][1:]
     return Step(
         "fold back",
         before,
@@ -271,8 +276,8 @@ def _rewritten(layer: ConvLayer, name: str, rewrites: list[tuple[str, Rewrite, s
     for title, rewrite, reason in rewrites:
         passed = all(equal(earlier(at), rewrite(at)) for at in used)
         compared = f"both sides are the same polynomials{_where(layer, used)}"
-        if rewrite is _polyphase:
-            passed = passed and all(map(_disjoint, used))
+        if rewrite is in_phases:
+            passed = passed and all(map(phases_disjoint, used))
             compared = f"the phases are disjoint and cover; {compared}"
         after = _formula(Graph(tuple(_shown(rewrite(layer)))))
         steps.append(Step(title, formula, after, reason, Check(compared, passed)))
@@ -283,112 +288,8 @@ def _rewritten(layer: ConvLayer, name: str, rewrites: list[tuple[str, Rewrite, s
 def _shown(graph: Graph) -> list[Program]:
     """Return a graph's sum of products and what only stuffs; padding and folding are steps apart."""
     return [
-        p for p in _programs(graph) if len(p.contractions[0].reads) == 2 or p.target.name.endswith("s")
+        p for p in programs(graph) if len(p.contractions[0].reads) == 2 or p.target.name.endswith("s")
     ]
-
-
-def _disjoint(layer: ConvLayer) -> bool:
-    """Whether the phases share no cell, and leave out only cells that no tap reaches."""
-    for axis in recognise(_sum_of(swapped(layer, "x"))[0]).axes:
-        cells = [
-            p.position_start + p.position_step * q for p in polyphase(axis) for q in range(p.positions)
-        ]
-        reached = {cell for cell, _, _ in axis.triples()}
-        if len(cells) != len(set(cells)) or not reached <= set(cells):
-            return False
-    return True
-
-
-def _programs(graph: Graph) -> list[Program]:
-    return [step for step in graph.steps if isinstance(step, Program)]
-
-
-def _sum_of(graph: Graph) -> tuple[Contraction, list[Program], list[Program]]:
-    """Return the sum of products, what comes before it and what comes after."""
-    programs = _programs(graph)
-    at = next(i for i, p in enumerate(programs) if len(p.contractions[0].reads) == 2)
-    return programs[at].contractions[0], programs[:at], programs[at + 1 :]
-
-
-def _with_deltas(layer: ConvLayer, name: str) -> Graph:
-    """Write the gradient at primed indices, a δ for each subscript of the element it is taken by."""
-    contraction, before, after = _sum_of(swapped(layer, name))
-    target = contraction.target
-    form = _delta_form(contraction, range(len(target.subscripts)), name)
-    return Graph((*before, Program((form,)), *after))
-
-
-def _channels_sifted(layer: ConvLayer) -> Graph:
-    """Leave the δ along the axes only."""
-    contraction, before, after = _sum_of(swapped(layer, "x"))
-    axes = range(2, len(contraction.target.subscripts))
-    return Graph((*before, Program((_delta_form(contraction, axes, "x"),)), *after))
-
-
-def _delta_form(contraction: Contraction, dims: range, name: str) -> Contraction:
-    """Write a contraction's target at free indices in some dimensions, tied to its subscripts by δ."""
-    target = contraction.target
-    free = _free_names(name, len(target.subscripts) - 2)
-    subscripts = list(target.subscripts)
-    deltas: list[Factor] = []
-    extents = list(contraction.extents)
-    for dim in dims:
-        deltas.append(Kronecker(target.subscripts[dim], index(free[dim])))
-        subscripts[dim] = index(free[dim])
-        extents.append((free[dim], target.tensor.shape[dim]))
-    return replace(
-        contraction,
-        target=Access(target.tensor, tuple(subscripts)),
-        factors=(*contraction.factors, *deltas),
-        extents=tuple(extents),
-    )
-
-
-def _free_names(name: str, rank: int) -> tuple[str, ...]:
-    """Return the indices of the element that a derivative is taken by."""
-    return {
-        "x": ("n'", "c'", *CELLS[rank]),
-        "weight": ("o'", "c'", *(f"{tap}'" for tap in TAPS[rank])),
-        "bias": ("o'",),
-    }[name]
-
-
-def _substituted(layer: ConvLayer) -> Graph:
-    """Solve the δ along each axis for the position."""
-    contraction, before, after = _sum_of(swapped(layer, "x"))
-    correlation = recognise(contraction)
-    rank = len(correlation.axes)
-    solved: list[Factor] = []
-    subscripts = list(contraction.target.subscripts)
-    extents = list(contraction.extents)
-    values: dict[str, Polynomial] = {}
-    for at, axis in enumerate(correlation.axes):
-        cell, position = index(CELLS[rank][at]), POSITIONS[rank][at]
-        tap = next(n for n in subscripts[2 + at].variables if n != position)
-        numerator = cell - index(tap) * axis.dilation - axis.offset
-        if axis.stride == 1:
-            values[position] = numerator
-            extents = [(n, size) for n, size in extents if n != position]
-        else:
-            solved.append(Solved(position, numerator, axis.stride))
-        subscripts[2 + at] = cell
-        extents.append((CELLS[rank][at], axis.cells))
-    factors = [f.substitute(values) if isinstance(f, Access) else f for f in contraction.factors]
-    gathered = replace(
-        contraction,
-        target=Access(contraction.target.tensor, tuple(subscripts)),
-        factors=(*factors, *solved),
-        extents=tuple(extents),
-    )
-    return Graph((*before, Program((gathered,)), *after))
-
-
-def _polyphase(layer: ConvLayer) -> Graph:
-    contraction, before, after = _sum_of(swapped(layer, "x"))
-    phases = gather(contraction, QUOTIENTS[len(layer.windows)])
-    if not phases.contractions:  # no tap reaches any cell
-        return Graph((*before, Program((contraction,)), *after))
-    return Graph((*before, phases, *after))
 
 
 def _checked_layers(layer: ConvLayer) -> tuple[ConvLayer, ...]:
@@ -434,7 +335,7 @@ def _shortened(axis: ConvLayer) -> ConvLayer:
 
 def _visits(layer: ConvLayer) -> int:
     """Return the number of points of the largest form, that with every δ."""
-    forms = [_with_deltas(layer, "x"), _with_deltas(layer, "weight"), input_form(layer)]
+    forms = [with_deltas(layer, "x"), with_deltas(layer, "weight"), input_form(layer)]
     return max(map(term_count, forms))
 
 
@@ -465,7 +366,7 @@ def _chain_formula(layer: ConvLayer, name: str) -> Formula:
     output = Tensor("O", layer.output_shape)
     rank = len(layer.windows)
     outer = [index(n) for n in ("n", "o", *POSITIONS[rank])]
-    inner = tuple(map(index, _free_names(name, rank)))
+    inner = tuple(map(index, free_names(name, rank)))
     left, read = Access(gradient_of(by), inner), Access(by, inner)
     written = Access(output, tuple(outer))
     cotangent = Access(Tensor("G", layer.output_shape), tuple(outer))

@@ -21,6 +21,7 @@ from symconv.derive.forms import (
     swapped,
     weight_form,
 )
+from symconv.derive.matrices import as_rows, beside, correlate, grid, matrix_latex, pad, stuff
 from symconv.derive.steps import Check, Formula, Step
 from symconv.errors import SymconvError
 from symconv.layers.conv import Conv, ConvLayer, ConvTranspose
@@ -30,7 +31,6 @@ from symconv.notation.graph import Graph
 from symconv.notation.monomials import columns, equal, monomials, term_count
 
 TIMES = r" \times "
-CORNER = 8  # rows and columns of a matrix that are shown
 SHOWN = 9  # elements of a list of equations that are shown
 TERMS = 6  # terms of a sum that are shown
 MOST_TERMS = 60_000  # terms of a plane that is written out
@@ -78,10 +78,10 @@ def _written_out(layer: ConvLayer, plane: ConvLayer) -> Step:
     texts, latex = [], []
     for tensor in tensors:
         name = "G = ∂E/∂O" if tensor.name == "G" else tensor.name
-        rows = _rows(symbols(tensor), tensor.shape)
-        texts.append(_beside(f"{name} = ", _grid(rows)))
+        rows = as_rows(symbols(tensor), tensor.shape)
+        texts.append(beside(f"{name} = ", grid(rows)))
         left = r"\frac{\partial E}{\partial O} = G" if tensor.name == "G" else tensor.name
-        latex.append(f"{left} &= {_matrix_latex(rows)}")
+        latex.append(f"{left} &= {matrix_latex(rows)}")
     whole = (
         "the layer is this plane"
         if layer.input_shape[:2] == (1, 1) == (layer.input_shape[0], layer.out_channels)
@@ -160,7 +160,7 @@ def _terms(plane: ConvLayer) -> int:
 
 def _rotated_filter(plane: ConvLayer) -> Step:
     weight = plane.tensors["weight"]
-    rows = _rows(symbols(weight), weight.shape)
+    rows = as_rows(symbols(weight), weight.shape)
     rotated = [row[::-1] for row in rows[::-1]]
     matrix = sympy.Matrix([[sympy.Symbol(c) for c in row] for row in rotated])
     once = sympy.Matrix([[sympy.Symbol(c) for c in row] for row in rows])
@@ -172,10 +172,10 @@ def _rotated_filter(plane: ConvLayer) -> Step:
     same = all(a.xreplace(substitution) == b for a, b in pairs)
     return Step(
         "rotated filter",
-        Formula(_beside("F = ", _grid(rows)), f"F &= {_matrix_latex(rows)}"),
+        Formula(beside("F = ", grid(rows)), f"F &= {matrix_latex(rows)}"),
         Formula(
-            _beside("F rotated = ", _grid(rotated)),
-            rf"F^{{\mathrm{{rot}}}} &= {_matrix_latex(rotated)}",
+            beside("F rotated = ", grid(rotated)),
+            rf"F^{{\mathrm{{rot}}}} &= {matrix_latex(rotated)}",
         ),
         "rotated by 180°: convolution with a filter is correlation with the rotated filter",
         Check(f"correlation with it is the convolution: {len(pairs)} elements of O compared", same),
@@ -223,9 +223,9 @@ def _chain_rule(plane: ConvLayer, name: str) -> Step:
 def _weight_recognised(plane: ConvLayer) -> Step:
     parts = roles(plane)
     axes = [FilterCorrelation.of(w) for w in parts.windows]
-    cells = _padded(_rows_of_cells(plane), [(w.lo, w.hi) for w in parts.windows])
+    cells = pad(_rows_of_cells(plane), [(w.lo, w.hi) for w in parts.windows])
     cotangent = Tensor(parts.positions.name, parts.positions.shape)
-    other = _rows(symbols(cotangent), cotangent.shape)
+    other = as_rows(symbols(cotangent), cotangent.shape)
     natural = [a.taps for a in axes]
     crop = (
         ""
@@ -242,9 +242,9 @@ def _weight_recognised(plane: ConvLayer) -> Step:
         "∂E/∂F as a correlation",
         Formula("∂E/∂F as above", r"\frac{\partial E}{\partial F} &\text{ as above}"),
         Formula(
-            _beside("∂E/∂F = ", _grid(cells), " ⋆ ", _grid(other)),
-            rf"\frac{{\partial E}}{{\partial F}} &= {_matrix_latex(cells)} \star "
-            f"{_matrix_latex(other)}",
+            beside("∂E/∂F = ", grid(cells), " ⋆ ", grid(other)),
+            rf"\frac{{\partial E}}{{\partial F}} &= {matrix_latex(cells)} \star "
+            f"{matrix_latex(other)}",
         ),
         f"correlation of {what} with {parts.positions.name}: stride "
         f"{_by([a.stride for a in axes])}, dilation {_by([a.dilation for a in axes])}{crop}{rotated}",
@@ -263,18 +263,18 @@ def _weight_recognised(plane: ConvLayer) -> Step:
 def _input_recognised(plane: ConvLayer) -> Step:
     before = Formula("∂E/∂X as above", r"\frac{\partial E}{\partial X} &\text{ as above}")
     parts = roles(plane)
-    filter_rows = _rows(symbols(parts.taps), parts.taps.shape)
+    filter_rows = as_rows(symbols(parts.taps), parts.taps.shape)
     if plane.flip:
         filter_rows = [row[::-1] for row in filter_rows[::-1]]
     if isinstance(plane, ConvTranspose):
-        cells = _padded(_rows_of_cells(plane), [(w.lo, w.hi) for w in parts.windows])
+        cells = pad(_rows_of_cells(plane), [(w.lo, w.hi) for w in parts.windows])
         return Step(
             "∂E/∂X as a correlation",
             before,
             Formula(
-                _beside("∂E/∂X = ", _grid(cells), " ⋆ ", _grid(filter_rows)),
-                rf"\frac{{\partial E}}{{\partial X}} &= {_matrix_latex(cells)} \star "
-                f"{_matrix_latex(filter_rows)}",
+                beside("∂E/∂X = ", grid(cells), " ⋆ ", grid(filter_rows)),
+                rf"\frac{{\partial E}}{{\partial X}} &= {matrix_latex(cells)} \star "
+                f"{matrix_latex(filter_rows)}",
             ),
             "correlation of G with the filter: the layer's own stride "
             f"{_by([w.stride for w in parts.windows])} and dilation "
@@ -291,8 +291,8 @@ def _input_recognised(plane: ConvLayer) -> Step:
         )
     axes = [FullConvolution.of(w) for w in parts.windows]
     cotangent = Tensor("G", plane.output_shape)
-    stuffed = _stuffed(_rows(symbols(cotangent), cotangent.shape), [a.stuffing for a in axes])
-    padded = _padded(stuffed, [(a.lo, a.hi) for a in axes])
+    stuffed = stuff(as_rows(symbols(cotangent), cotangent.shape), [a.stuffing for a in axes])
+    padded = pad(stuffed, [(a.lo, a.hi) for a in axes])
     rotated = [row[::-1] for row in filter_rows[::-1]]
     folded = len(plane.graph.steps) > 1
     left = "∂E/∂(X extended)" if folded else "∂E/∂X"
@@ -309,8 +309,8 @@ def _input_recognised(plane: ConvLayer) -> Step:
         "∂E/∂X as a full convolution",
         before,
         Formula(
-            _beside(f"{left} = ", _grid(padded), " ⋆ ", _grid(rotated)),
-            rf"{latex_left} &= {_matrix_latex(padded)} \star {_matrix_latex(rotated)}",
+            beside(f"{left} = ", grid(padded), " ⋆ ", grid(rotated)),
+            rf"{latex_left} &= {matrix_latex(padded)} \star {matrix_latex(rotated)}",
         ),
         reason,
         _printed_check(
@@ -344,7 +344,7 @@ def _printed_check(
     if name == "weight" and plane.flip:
         found = found[::-1]
     sizes = plane.tensors[name].shape[2:]
-    printed = _correlated(cells, other, strides, dilations, sizes)
+    printed = correlate(cells, other, strides, dilations, sizes)
     return Check(
         "both are the same polynomials, element by element; the printed matrices give them too",
         same and printed == found,
@@ -355,114 +355,14 @@ def _rows_of_cells(plane: ConvLayer) -> list[list[str]]:
     """Return what windows read: X (extended by a padding mode), or G of a transposed convolution."""
     if isinstance(plane, ConvTranspose):
         cotangent = Tensor("G", plane.output_shape)
-        return _rows(symbols(cotangent), cotangent.shape)
+        return as_rows(symbols(cotangent), cotangent.shape)
     x = plane.tensors["x"]
     if len(plane.graph.steps) == 1:
-        return _rows(symbols(x), x.shape)
+        return as_rows(symbols(x), x.shape)
     extended = roles(plane).cells
     named = symbols(x)
     sources = dict(monomials(Graph(plane.graph.steps[:-1])).tolist())
-    return _rows([named[sources[cell]] for cell in sorted(sources)], extended.shape)
-
-
-def _rows(elements: Sequence[sympy.Expr], shape: Sequence[int]) -> list[list[str]]:
-    width = shape[-1]
-    names = [str(e) for e in elements]
-    return [names[at : at + width] for at in range(0, len(names), width)]
-
-
-def _padded(rows: list[list[str]], pads: Sequence[tuple[int, int]]) -> list[list[str]]:
-    """Surround a matrix by zeros; negative padding crops. One axis is one row."""
-    *above, across = pads
-    down = above[0] if above else (0, 0)
-    return [
-        [
-            rows[i][j] if 0 <= i < len(rows) and 0 <= j < len(rows[0]) else "0"
-            for j in range(-across[0], len(rows[0]) + across[1])
-        ]
-        for i in range(-down[0], len(rows) + down[1])
-    ]
-
-
-def _correlated(
-    cells: list[list[str]],
-    other: list[list[str]],
-    strides: Sequence[int],
-    dilations: Sequence[int],
-    sizes: Sequence[int],
-) -> list[sympy.Expr]:
-    """Correlate two matrices as they are printed; the first elements, of which there are ``sizes``."""
-    (s, t), (d, e) = (([1, *pair][-2:]) for pair in (strides, dilations))
-    height, width = [1, *sizes][-2:]
-    left = [[sympy.Symbol(c) if c != "0" else sympy.Integer(0) for c in row] for row in cells]
-    right = [[sympy.Symbol(c) if c != "0" else sympy.Integer(0) for c in row] for row in other]
-    return [
-        sympy.Add(
-            *(
-                left[s * i + d * p][t * j + e * q] * right[p][q]
-                for p in range(len(right))
-                for q in range(len(right[0]))
-            )
-        )
-        for i in range(height)
-        for j in range(width)
-    ]
-
-
-def _stuffed(rows: list[list[str]], steps: Sequence[int]) -> list[list[str]]:
-    """Put zeros between the cells of a matrix."""
-    *first, across = steps
-    down = first[0] if first else 1
-    width, height = across * (len(rows[0]) - 1) + 1, down * (len(rows) - 1) + 1
-    result = [["0"] * width for _ in range(height)]
-    for i, row in enumerate(rows):
-        for j, cell in enumerate(row):
-            result[i * down][j * across] = cell
-    return result
-
-
-def _corner(rows: list[list[str]], dots: tuple[str, str, str]) -> list[list[str]]:
-    """Return a matrix's corner, the rest as ellipses (across, down, both)."""
-    across, down, both = dots
-    wide, high = bool(rows) and len(rows[0]) > CORNER, len(rows) > CORNER
-    shown = [[*row[: CORNER - 1], across] if wide else row for row in rows]
-    if high:
-        shown = [*shown[: CORNER - 1], [down] * (len(shown[0]) - wide) + [both] * wide]
-    return shown
-
-
-def _grid(rows: list[list[str]]) -> list[str]:
-    """Write a matrix's corner as lines."""
-    shown = _corner(rows, ("…", "⋮", "⋱"))
-    widths = [max(map(len, column)) for column in zip(*shown, strict=True)]
-    lines = [
-        " ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in shown
-    ]
-    return [f"[{line}]" for line in lines]
-
-
-def _beside(*blocks: str | list[str]) -> str:
-    """Write texts and matrices side by side, centred; below each other where that is too wide."""
-    columns_ = [block if isinstance(block, list) else [block] for block in blocks]
-    height = max(map(len, columns_))
-    lines = [""] * height
-    for block in columns_:
-        width = max(map(len, block))
-        top = (height - len(block)) // 2
-        for at in range(height):
-            cell = block[at - top] if 0 <= at - top < len(block) else ""
-            lines[at] += cell.ljust(width)
-    return "\n".join(line.rstrip() for line in lines)
-
-
-def _matrix_latex(rows: list[list[str]]) -> str:
-    shown = _corner(rows, (r"\cdots", r"\vdots", r"\ddots"))
-    body = r" \\ ".join(" & ".join(map(_cell_latex, row)) for row in shown)
-    return rf"\begin{{bmatrix}} {body} \end{{bmatrix}}"
-
-
-def _cell_latex(cell: str) -> str:
-    return cell if cell[:1] in "0\\" else sympy.latex(sympy.Symbol(cell))
+    return as_rows([named[sources[cell]] for cell in sorted(sources)], extended.shape)
 
 
 def _equations(names: list[str], latex: list[str], elements: Sequence[sympy.Expr]) -> Formula:

@@ -13,7 +13,7 @@ import sympy
 from hypothesis import given, settings
 
 from symconv import Conv, ConvTranspose, SymconvError, derive
-from symconv.derive import index_view
+from symconv.derive import index_view, rewrites
 from symconv.derive.forms import FullConvolution, input_form
 from symconv.notation import correlation
 from symconv.notation.graph import Graph
@@ -125,7 +125,7 @@ def test_an_error_planted_in_the_recognised_form_is_seen(monkeypatch: pytest.Mon
 
 def test_an_error_planted_in_the_phases_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     right = correlation.polyphase
-    monkeypatch.setattr(index_view, "polyphase", lambda axis: right(axis)[1:])
+    monkeypatch.setattr(rewrites, "polyphase", lambda axis: right(axis)[1:])
     steps = derive(Conv((1, 1, 9), 1, 3, stride=2), "index").steps
     assert not next(step for step in steps if step.name == "polyphase form").check.passed
 
