@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import itertools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import product
 
@@ -23,7 +24,9 @@ from symconv.notation.monomials import equal, term_count
 
 Sides = Callable[[ConvLayer], tuple[Graph, Graph]]
 
+FEW = 200_000  # points that are compared elementwise at once; of more, the parts are tried first
 ELEMENTWISE = 2_000_000  # points that an elementwise comparison may visit
+TRIED = 200  # sizes that are searched for a counterexample, smallest first
 SHOWN = 24  # elements of a tensor that a counterexample writes out
 SMALL = 20_000  # points, and elements of a tensor, of a counterexample
 
@@ -47,26 +50,38 @@ class Counterexample:
 def compare(claim: Claim, layer: ConvLayer) -> tuple[bool | None, str, str]:
     """Decide a claim for a layer: whether it holds (None: not decided), how, and what was compared."""
     left, right = claim.sides(layer)
-    if max(term_count(left), term_count(right)) <= ELEMENTWISE:
-        count = math.prod(left.output.shape)
-        polynomials = "polynomial" if count == 1 else "polynomials"
-        return (
-            equal(left, right),
-            "elementwise",
-            f"{count} {polynomials} compared, {term_count(left)} terms in all",
-        )
     if left.output.shape != right.output.shape:
         return False, "shapes", f"{left.output.shape} and {right.output.shape}"
-    pairs = parts(left, right)
-    if pairs is None:
-        return None, "none", "the sums mix their indices, and are too large to compare whole"
-    if max(term_count(side) for pair in pairs for side in (pair.left, pair.right)) > ELEMENTWISE:
-        return None, "none", f"a part has more than {ELEMENTWISE} terms: too many to compare"
-    return (
-        all(equal(pair.left, pair.right) for pair in pairs),
-        "factor by factor",
-        f"both sums are products of {len(pairs)} independent parts, each compared elementwise",
-    )
+    terms = max(term_count(left), term_count(right))
+    count = _equal_parts(left, right) if terms > FEW else 0
+    if count:
+        text = f"both sums are products of {count} independent parts, each compared elementwise"
+        return True, "factor by factor", text
+    if terms > ELEMENTWISE:
+        text = f"neither they nor their parts, of up to {ELEMENTWISE} terms, are seen to be equal"
+        return None, "none", text
+    count = math.prod(left.output.shape)
+    polynomials = "polynomial" if count == 1 else "polynomials"
+    text = f"{count} {polynomials} compared, {term_count(left)} terms in all"
+    return equal(left, right), "elementwise", text
+
+
+def agrees(claim: Claim, layer: ConvLayer) -> bool:
+    """Whether a claim is easily seen to hold for a layer: elementwise, or by its parts if large."""
+    left, right = claim.sides(layer)
+    if left.output.shape != right.output.shape:
+        return False
+    few = max(term_count(left), term_count(right)) <= FEW
+    return equal(left, right) if few else _equal_parts(left, right) > 0
+
+
+def _equal_parts(left: Graph, right: Graph) -> int:
+    """Return the number of independent parts if all are equal; 0 if one is not, or is too large."""
+    pairs = parts(left, right) or []
+    sides = [side for pair in pairs for side in (pair.left, pair.right)]
+    if not sides or max(map(term_count, sides)) > ELEMENTWISE:
+        return 0
+    return len(pairs) if all(equal(pair.left, pair.right) for pair in pairs) else 0
 
 
 def refute(claim: Claim, like: ConvLayer) -> Counterexample | None:
@@ -106,13 +121,23 @@ def smaller_layers(like: ConvLayer, kernels: int = 3) -> Iterator[ConvLayer]:
         (math.prod(k * size for k, size in sizes) * c * m, sizes, c, m)
         for sizes, c, m in product(product(*axes), channels, filters)
     ]
-    for _, sizes, c, m in sorted(choices):
-        kernel, spatial = zip(*sizes, strict=True)
-        try:
-            yield replace(like, input_shape=(1, c, *spatial), out_channels=m, kernel_size=kernel)
-        except SymconvError:
-            continue  # no window fits at these sizes
+    yield from itertools.islice(_fitting(like, sorted(choices)), TRIED)
     yield like
+
+
+def _fitting(
+    like: ConvLayer, choices: Iterable[tuple[int, tuple[tuple[int, int], ...], int, int]]
+) -> Iterator[ConvLayer]:
+    """Visit the layers of some (kernel, size) along each axis and channels, if a window fits."""
+    for _, axes, channels, filters in choices:
+        kernel, spatial = zip(*axes, strict=True)
+        with contextlib.suppress(SymconvError):
+            yield replace(
+                like,
+                input_shape=(1, channels, *spatial),
+                out_channels=filters,
+                kernel_size=kernel,
+            )
 
 
 def _small_sizes(w: Window, kernel: int, most: int) -> Iterator[int]:

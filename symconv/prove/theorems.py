@@ -23,7 +23,7 @@ from symconv.layers.conv import Conv, ConvLayer, ConvTranspose
 from symconv.notation.contraction import Access, Contraction, Program, Tensor, index
 from symconv.notation.graph import Graph, gradient
 from symconv.notation.names import TAPS
-from symconv.prove.claims import Claim, Counterexample, Sides, compare, refute
+from symconv.prove.claims import Claim, Counterexample, Sides, agrees, compare, refute
 from symconv.prove.pitfalls import PITFALLS, Pitfall, Sweep
 
 ANSWERS = {True: "holds", False: "IS FALSE", None: "is not proved"}
@@ -109,16 +109,19 @@ def _decide(name: str, claim: Claim, controls: Sequence[tuple[str, Claim]], laye
     return Theorem(
         name,
         claim.statement,
-        False if counterexample else holds if method == "elementwise" else holds or None,
+        False if counterexample else holds,
         method,
         evidence,
         counterexample,
-        tuple(
-            Control(wrong, refute(false, layer))
-            for wrong, false in controls
-            if compare(false, layer)[0] is False
-        ),
+        tuple(found for wrong, false in controls if (found := _control(wrong, false, layer))),
     )
+
+
+def _control(name: str, claim: Claim, layer: ConvLayer) -> Control | None:
+    """Refute a wrong rule; None where it is right, for these arguments."""
+    if agrees(claim, layer):
+        return None
+    return Control(name, refute(claim, layer))
 
 
 Decision = tuple[str, Claim, list[tuple[str, Claim]]]
