@@ -54,21 +54,24 @@ def forward(x: Array, weight: Array, bias: Array, *, out: Array | None = None) -
     O[n, g + o, y, x] = Σ_{c,i,j} X[n, g + c, 2·y + i - 1, 2·x + j - 1] · F[g + o, c, i, j] +
             b[g + o]
 
-    Algorithm: columns, windows copied side by side (im2col), one product; expected 78 µs (shift
-    110 µs).
+    Algorithm: shift, one multiplication and addition per tap, 16 planes at a time; expected 78
+    µs (columns 78 µs).
     """
     y = _result(out, (2, 16, 16, 16), x, weight, bias)
     x = _checked("x", x, (2, 16, 32, 32))
     weight = _checked("weight", weight, (16, 1, 3, 3))
     bias = _checked("bias", bias, (16,))
-    matrix = weight.reshape(16, 1, 9)
-    columns = _scratch("columns", (2, 16, 1, 3, 3, 16, 16))
-    padded = _zeros("forward padded", (2, 16, 1, 33, 33))
-    # columns[n, g, c, i, j, y, x] = X[n, g + c, 2·y + i - 1, 2·x + j - 1], zero outside
-    padded[:, :, :, 1:33, 1:33] = x.reshape(2, 16, 1, 32, 32)
+    taps = weight.reshape(16, 3, 3)
+    term = _scratch("term", (2, 16, 16, 16))
+    padded = _zeros("forward padded", (2, 16, 33, 33))
+    # each tap adds the plane X[n, g, 2·y + i - 1, 2·x + j - 1], times the tap
+    padded[:, :, 1:33, 1:33] = x
+    total = y
+    total[...] = 0
     for i, j in product(range(3), range(3)):
-        columns[:, :, :, i, j] = padded[..., i : i + 31 : 2, j : j + 31 : 2]
-    np.matmul(matrix, columns.reshape(2, 16, 9, 256), out=y.reshape(2, 16, 1, 256))
+        plane = padded[..., i : i + 31 : 2, j : j + 31 : 2]
+        np.multiply(plane, taps[:, i, j, None, None], out=term)
+        total += term
     y += bias[:, None, None]
     return y
 
@@ -82,24 +85,23 @@ def input_gradient(grad_output: Array, weight: Array, *, out: Array | None = Non
     ∂E/∂X[n, g + c, 2·q + 1, 2·r + 1] = Σ_{i,j} G[n, g, q + i, r + j] ·
             F[g, c, 2 - 2·i, 2 - 2·j]
 
-    Algorithm: polyphase products, 4 plain correlations, one per phase; expected 230 µs (scatter
-    230 µs, polyphase shifts 250 µs).
+    Algorithm: polyphase shifts, 4 plain correlations, one per phase; expected 170 µs (polyphase
+    products 230 µs, scatter 230 µs).
     """
     gx = _result(out, (2, 16, 32, 32), grad_output, weight)
     grad_output = _checked("grad_output", grad_output, (2, 16, 16, 16))
     weight = _checked("weight", weight, (16, 1, 3, 3))
-    padded = _zeros("input_gradient padded", (2, 16, 1, 17, 17))
-    padded[:, :, :, 0:16, 0:16] = grad_output.reshape(2, 16, 1, 16, 16)
+    padded = _zeros("input_gradient padded", (2, 16, 17, 17))
+    padded[:, :, 0:16, 0:16] = grad_output
     # one plain correlation of G for each phase (u + 1) mod 2 and (v + 1) mod 2
     for (y_cells, y_taps, y0, yn), (x_cells, x_taps, x0, xn) in product(_PHASES_Y, _PHASES_X):
         kernel = weight[:, :, y_taps, x_taps]
         taps_i, taps_j = kernel.shape[2:]
-        columns = _scratch("columns", (2, 16, 1, taps_i, taps_j, yn, xn))
+        total = _scratch("total", (2, 16, yn, xn))
+        total[...] = 0
         for i, j in np.ndindex(taps_i, taps_j):
-            columns[:, :, :, i, j] = padded[..., y0 + i : y0 + i + yn, x0 + j : x0 + j + xn]
-        matrix = kernel.reshape(16, 1, 1, -1).swapaxes(-2, -3).reshape(16, 1, -1)
-        phase = np.matmul(matrix, columns.reshape(2, 16, 1 * taps_i * taps_j, yn * xn))
-        gx[:, :, y_cells, x_cells] = phase.reshape(2, 16, yn, xn)
+            total += padded[..., y0 + i : y0 + i + yn, x0 + j : x0 + j + xn] * kernel[:, 0, i, j, None, None]
+        gx[:, :, y_cells, x_cells] = total
     return gx
 
 

@@ -41,30 +41,25 @@ def forward(x: Array, weight: Array, *, out: Array | None = None) -> Array:
 
     O[n, g + o, y, x] = Σ_{c,i,j} X[n, g + c, y + i - 1, x + j - 1] · F[g + o, c, i, j]
 
-    Algorithm: rows, one shifted copy per inner tap in 4 blocks of images, 3 products; expected
-    12 ms (shift 13 ms, columns 22 ms).
+    Algorithm: shift, one multiplication and addition per tap, 9 planes at a time in 4 blocks of
+    images; expected 8.6 ms (rows 12 ms, columns 22 ms).
     """
     y = _result(out, (4, 144, 56, 56), x, weight)
     x = _checked("x", x, (4, 144, 56, 56))
     weight = _checked("weight", weight, (144, 1, 3, 3))
-    kernel = weight.reshape(144, 1, 1, 3, 3)
-    matrices = kernel.transpose(3, 0, 1, 4, 2).reshape(3, 144, 1, 3)
-    shifted = _scratch("shifted", (1, 144, 3, 1, 58, 56))
-    partial = _scratch("partial", (1, 144, 1, 3136))
-    padded = _zeros("forward padded", (1, 144, 1, 58, 58))
+    taps = weight.reshape(144, 3, 3)
+    term = _scratch("term", (1, 9, 56, 56))
+    padded = _zeros("forward padded", (1, 9, 58, 58))
     for n in range(4):
-        # shifted[n, g, j, c, row, x] = X[n, g + c, row - 1, x + j - 1]
-        padded[:, :, :, 1:57, 1:57] = x[n : n + 1].reshape(1, 144, 1, 56, 56)
-        for j in range(3):
-            shifted[:, :, j] = padded[..., :, j : j + 56]
-        # one product for each filter row i, on the image's rows that it reads
-        stacked = shifted.reshape(1, 144, 3, 58, 56)
-        total = y[n : n + 1].reshape(1, 144, 1, 3136)
-        total[...] = 0
-        for i in range(3):
-            window = stacked[..., i : i + 56, :].reshape(1, 144, 3, 3136)
-            np.matmul(matrices[i], window, out=partial)
-            total += partial
+        for g in range(0, 144, 9):
+            # each tap adds the plane X[n, g, y + i - 1, x + j - 1], times the tap
+            padded[:, :, 1:57, 1:57] = x[n : n + 1, g : g + 9]
+            total = y[n : n + 1, g : g + 9]
+            total[...] = 0
+            for i, j in product(range(3), range(3)):
+                plane = padded[..., i : i + 56, j : j + 56]
+                np.multiply(plane, taps[g : g + 9, i, j, None, None], out=term)
+                total += term
     return y
 
 
@@ -73,30 +68,25 @@ def input_gradient(grad_output: Array, weight: Array, *, out: Array | None = Non
 
     ∂E/∂X[n, g + c, u, v] = Σ_{i,j} G[n, g, u + i - 1, v + j - 1] · F[g, c, 2 - i, 2 - j]
 
-    Algorithm: rows, one shifted copy per inner tap in 4 blocks of images, 3 products; expected
-    12 ms (shift 13 ms, columns 22 ms, scatter 46 ms).
+    Algorithm: shift, one multiplication and addition per tap, 9 planes at a time in 4 blocks of
+    images; expected 8.6 ms (rows 12 ms, columns 22 ms, scatter 46 ms).
     """
     gx = _result(out, (4, 144, 56, 56), grad_output, weight)
     grad_output = _checked("grad_output", grad_output, (4, 144, 56, 56))
     weight = _checked("weight", weight, (144, 1, 3, 3))
-    kernel = weight[:, :, ::-1, ::-1].reshape(144, 1, 1, 3, 3)
-    matrices = kernel.transpose(3, 0, 2, 4, 1).reshape(3, 144, 1, 3)
-    shifted = _scratch("shifted", (1, 144, 3, 1, 58, 56))
-    partial = _scratch("partial", (1, 144, 1, 3136))
-    padded = _zeros("input_gradient padded", (1, 144, 1, 58, 58))
+    taps = weight[:, :, ::-1, ::-1].reshape(144, 3, 3)
+    term = _scratch("term", (1, 9, 56, 56))
+    padded = _zeros("input_gradient padded", (1, 9, 58, 58))
     for n in range(4):
-        # shifted[n, g, j, o, row, v] = G[n, g + o, row - 1, v + j - 1]
-        padded[:, :, :, 1:57, 1:57] = grad_output[n : n + 1].reshape(1, 144, 1, 56, 56)
-        for j in range(3):
-            shifted[:, :, j] = padded[..., :, j : j + 56]
-        # one product for each filter row i, on the image's rows that it reads
-        stacked = shifted.reshape(1, 144, 3, 58, 56)
-        total = gx[n : n + 1].reshape(1, 144, 1, 3136)
-        total[...] = 0
-        for i in range(3):
-            window = stacked[..., i : i + 56, :].reshape(1, 144, 3, 3136)
-            np.matmul(matrices[i], window, out=partial)
-            total += partial
+        for g in range(0, 144, 9):
+            # each tap adds the plane G[n, g, u + i - 1, v + j - 1], times the tap
+            padded[:, :, 1:57, 1:57] = grad_output[n : n + 1, g : g + 9]
+            total = gx[n : n + 1, g : g + 9]
+            total[...] = 0
+            for i, j in product(range(3), range(3)):
+                plane = padded[..., i : i + 56, j : j + 56]
+                np.multiply(plane, taps[g : g + 9, i, j, None, None], out=term)
+                total += term
     return gx
 
 

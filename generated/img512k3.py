@@ -41,23 +41,24 @@ def forward(x: Array, weight: Array, *, out: Array | None = None) -> Array:
 
     O[n, o, y, x] = Σ_{c,i,j} X[n, c, y + i - 1, x + j - 1] · F[o, c, i, j]
 
-    Algorithm: shift, one multiplication and addition per tap, 1 planes at a time; expected 1.3
-    ms (rows 1.4 ms, columns 1.6 ms).
+    Algorithm: shift, one multiplication and addition per tap, 128 rows at a time; expected 880
+    µs (rows 1.4 ms, columns 1.6 ms).
     """
     y = _result(out, (1, 1, 512, 512), x, weight)
     x = _checked("x", x, (1, 1, 512, 512))
     weight = _checked("weight", weight, (1, 1, 3, 3))
     taps = weight.reshape(1, 3, 3)
-    term = _scratch("term", (1, 1, 512, 512))
+    term = _scratch("term", (1, 1, 128, 512))
     padded = _zeros("forward padded", (1, 1, 514, 514))
     # each tap adds the plane X[n, g, y + i - 1, x + j - 1], times the tap
     padded[:, :, 1:513, 1:513] = x
-    total = y
-    total[...] = 0
-    for i, j in product(range(3), range(3)):
-        plane = padded[..., i : i + 512, j : j + 512]
-        np.multiply(plane, taps[:, i, j, None, None], out=term)
-        total += term
+    for top in range(0, 512, 128):
+        total = y[:, :, top : top + 128]
+        total[...] = 0
+        for i, j in product(range(3), range(3)):
+            plane = padded[..., top + i : top + i + 128, j : j + 512]
+            np.multiply(plane, taps[:, i, j, None, None], out=term)
+            total += term
     return y
 
 
@@ -66,23 +67,24 @@ def input_gradient(grad_output: Array, weight: Array, *, out: Array | None = Non
 
     ∂E/∂X[n, c, u, v] = Σ_{o,i,j} G[n, o, u + i - 1, v + j - 1] · F[o, c, 2 - i, 2 - j]
 
-    Algorithm: shift, one multiplication and addition per tap, 1 planes at a time; expected 1.3
-    ms (rows 1.4 ms, columns 1.6 ms, scatter 3.2 ms).
+    Algorithm: shift, one multiplication and addition per tap, 128 rows at a time; expected 880
+    µs (rows 1.4 ms, columns 1.6 ms, scatter 3.2 ms).
     """
     gx = _result(out, (1, 1, 512, 512), grad_output, weight)
     grad_output = _checked("grad_output", grad_output, (1, 1, 512, 512))
     weight = _checked("weight", weight, (1, 1, 3, 3))
     taps = weight[:, :, ::-1, ::-1].reshape(1, 3, 3)
-    term = _scratch("term", (1, 1, 512, 512))
+    term = _scratch("term", (1, 1, 128, 512))
     padded = _zeros("input_gradient padded", (1, 1, 514, 514))
     # each tap adds the plane G[n, g, u + i - 1, v + j - 1], times the tap
     padded[:, :, 1:513, 1:513] = grad_output
-    total = gx
-    total[...] = 0
-    for i, j in product(range(3), range(3)):
-        plane = padded[..., i : i + 512, j : j + 512]
-        np.multiply(plane, taps[:, i, j, None, None], out=term)
-        total += term
+    for top in range(0, 512, 128):
+        total = gx[:, :, top : top + 128]
+        total[...] = 0
+        for i, j in product(range(3), range(3)):
+            plane = padded[..., top + i : top + i + 128, j : j + 512]
+            np.multiply(plane, taps[:, i, j, None, None], out=term)
+            total += term
     return gx
 
 
@@ -91,7 +93,7 @@ def weight_gradient(grad_output: Array, x: Array, *, out: Array | None = None) -
 
     ∂E/∂F[o, c, i, j] = Σ_{n,y,x} G[n, o, y, x] · X[n, c, y + i - 1, x + j - 1]
 
-    Algorithm: shift, one multiplication and addition per tap, 1 planes at a time; expected 590
+    Algorithm: shift, one multiplication and addition per tap, 128 rows at a time; expected 670
     µs (rows 1.2 ms, columns 1.6 ms).
     """
     gw = _result(out, (1, 1, 3, 3), grad_output, x)
@@ -102,10 +104,11 @@ def weight_gradient(grad_output: Array, x: Array, *, out: Array | None = None) -
     taps = gw.reshape(1, 3, 3)
     # each tap gathers the plane X[n, g, y + i - 1, x + j - 1], times G
     padded[:, :, 1:513, 1:513] = x
-    cotangent = grad_output
-    for i, j in product(range(3), range(3)):
-        plane = padded[..., i : i + 512, j : j + 512]
-        taps[:, i, j] += np.einsum("ngyx,ngyx->g", cotangent, plane)
+    for top in range(0, 512, 128):
+        cotangent = grad_output[:, :, top : top + 128]
+        for i, j in product(range(3), range(3)):
+            plane = padded[..., top + i : top + i + 128, j : j + 512]
+            taps[:, i, j] += np.einsum("ngyx,ngyx->g", cotangent, plane)
     return gw
 
 

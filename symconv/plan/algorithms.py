@@ -51,11 +51,15 @@ class Rows:
 
 @dataclass(frozen=True)
 class Shift:
-    """One channel in and out: multiply and add a shifted plane for each tap, in blocks of planes."""
+    """One channel in and out: multiply and add a shifted plane for each tap.
+
+    In blocks of images and planes, and of ``rows`` positions of the first axis where a plane is large.
+    """
 
     correlation: Correlation
     images: int
     planes: int
+    rows: int
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ The rates were measured with NumPy on a server core; only their ratios matter fo
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import prod
 
 from symconv.notation.correlation import Axis, Correlation
@@ -47,7 +48,11 @@ def microseconds(algorithm: Algorithm) -> float:
         case Shift():
             blocks = _blocks(c, algorithm.images) * -(-c.groups // algorithm.planes)
             planes = algorithm.images * algorithm.planes
-            return blocks * _shifts(c, planes, c.axes)
+            first, *inner = c.axes
+            bands = first.positions // algorithm.rows
+            band = (replace(first, positions=algorithm.rows), *inner)
+            padded = _pad(c, 1, c.axes) * planes / c.groups
+            return blocks * (padded + bands * _shifts(c, planes, band))
         case Phases():
             return _phases(algorithm)
         case Scatter():
@@ -105,10 +110,9 @@ def _shifts(c: Correlation, planes: int, axes: tuple[Axis, ...]) -> float:
     taps = prod(a.taps for a in axes)
     cells = planes * prod(a.positions for a in axes)
     runs = cells // axes[-1].positions
-    padded = _pad(c, 1, axes) * planes / c.groups
     if c.result == "taps":
-        return padded + taps * (3 * CALL + cells * DOT + runs * RUN)
-    return padded + 2 * taps * _pass(cells, runs)
+        return taps * (3 * CALL + cells * DOT + runs * RUN)
+    return taps * (CALL + 1.2 * _pass(cells, runs))
 
 
 def _phases(algorithm: Phases) -> float:

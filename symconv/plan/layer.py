@@ -166,7 +166,10 @@ def _applicable(c: Correlation) -> Iterable[Algorithm]:
     if c.channels == c.filters == 1:
         planes = _block(c.groups, (spans + positions) * 4)
         images = 1 if planes < c.groups else _images(c, c.groups * (spans + positions) * 4)
-        yield Shift(c, images, planes)
+        rows = c.axes[0].positions
+        if planes == images == 1:
+            rows = _block(rows, 4 * positions // rows)
+        yield Shift(c, images, planes, rows)
 
 
 def _solved_algorithms(c: Correlation) -> Iterable[Algorithm]:

@@ -49,11 +49,17 @@ def ellipsis_slices(slices: Sequence[str], leading: int) -> str:
     return f"[{', '.join([':'] * leading + list(slices))}]"
 
 
-def shifted(variable: str, axis: Axis, start: int) -> str:
-    """Write the slice that one tap reads at every position: ``2 * i : 2 * i + 55 : 2``."""
-    first = _sum(variable if axis.dilation == 1 else f"{axis.dilation} * {variable}", start)
-    length = axis.stride * (axis.positions - 1) + 1
-    last = _sum(variable if axis.dilation == 1 else f"{axis.dilation} * {variable}", start + length)
+def shifted(variable: str, axis: Axis, start: int, band: int = 0) -> str:
+    """Write the slice that one tap reads at every position: ``2 * i : 2 * i + 55 : 2``.
+
+    With a band, only at so many positions from ``top`` on.
+    """
+    tap = variable if axis.dilation == 1 else f"{axis.dilation} * {variable}"
+    if band:
+        tap = f"{'' if axis.stride == 1 else f'{axis.stride} * '}top + {tap}"
+    first = _sum(tap, start)
+    length = axis.stride * ((band or axis.positions) - 1) + 1
+    last = _sum(tap, start + length)
     return f"{first} : {last}" + (f" : {axis.stride}" if axis.stride > 1 else "")
 
 

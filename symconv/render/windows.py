@@ -160,6 +160,7 @@ def shift(stage: Shift, function: str) -> str:
         block_slice("g", c.groups, stage.planes),
     )
     block = "" if n == g == ":" else f"[{n}]" if g == ":" else f"[{n}, {g}]"
+    band = stage.rows if stage.rows < positions[0] else 0
     planes = min(stage.planes, c.groups)
     read = window_source(c, stage.images, function, block=block, planes=planes)
     letters = "ng" + "zyx"[-len(c.axes) :]
@@ -167,17 +168,29 @@ def shift(stage: Shift, function: str) -> str:
         f"numpy/shift_{c.result}.py.j2",
         blocks=block_loop("n", c.batch, stage.images),
         plane_blocks=block_loop("g", c.groups, stage.planes),
-        positions_block=f"{c.positions}{block}",
+        positions_block=f"{c.positions}[{n}, {g}, top : top + {band}]"
+        if band
+        else f"{c.positions}{block}",
+        row_blocks=block_loop("top", positions[0], stage.rows),
         taps_shape=shape((c.groups, *(a.taps for a in c.axes))),
         whole_taps=taps_view(c, c.taps),
         taps=c.taps,
         tap=", ".join([g, *names]),
         news=", ".join(["None"] * len(c.axes)),
-        term=shape((stage.images, planes, *positions)),
+        term=shape((stage.images, planes, stage.rows, *positions[1:])),
         tap_loop=tap_loop(c.axes, names),
         einsum=f"{letters},{letters}->g",
         planes_read=f"{SYMBOLS[c.cells]}[n, g, {cell_list(c)}]",
-        **read,
+        **read
+        | {
+            "window": ", ".join(
+                ["..."]
+                + [
+                    shifted(k, a, first_read(c, a), band if a is c.axes[0] else 0)
+                    for k, a in zip(names, c.axes, strict=True)
+                ]
+            )
+        },
     )
 
 
