@@ -18,6 +18,7 @@ from symconv.notation.contraction import Program, Tensor
 from symconv.notation.evaluate import evaluate
 from symconv.notation.monomials import term_count
 from symconv.notation.polynomial import Monomial, Number, Polynomial
+from symconv.plan.layer import FUNCTIONS, READS
 
 MOST_TERMS = 40_000  # products that are run on polynomials
 MOST_WORK = 12_000_000  # and their sums' lengths, summed: adding to a polynomial copies it
@@ -25,7 +26,6 @@ TRIALS = 2
 
 Array = NDArray[Any]
 Loader = Callable[[object], ModuleType]
-_GRADIENTS = {"x": "input_gradient", "weight": "weight_gradient", "bias": "bias_gradient"}
 
 
 def check_exactly(layer: ConvLayer, load: Loader) -> tuple[Result, ...]:
@@ -114,12 +114,11 @@ def _compare(
 ) -> tuple[Result, ...]:
     """Call every function of a module and compare what it returns."""
     inputs = [values[name] for name in layer.tensors]
-    others = {"x": ["weight"], "weight": ["x"], "bias": []}
     cotangent = values["grad_output"]
     results = [_result("forward", module.forward(*inputs), output, detail)]
-    for name, function in _GRADIENTS.items():
+    for name, function in FUNCTIONS.items():
         if name in layer.tensors:
-            arguments = [values[other] for other in others[name]]
+            arguments = [values[other] for other in READS[name]]
             received = getattr(module, function)(cotangent, *arguments)
             results.append(_result(function, received, gradients[name], detail))
     together = module.backward(cotangent, *inputs)

@@ -40,7 +40,7 @@ def access_text(access: Access) -> str:
 
 def contraction_text(contraction: Contraction) -> str:
     """Write a contraction's right side as ``Σ_{c,i} X[…] · F[…]``, with its condition if it has one."""
-    contraction = _without_single(contraction)
+    contraction = without_single(contraction)
     factors = [_factor_text(factor) for factor in contraction.factors if not _is_condition(factor)]
     if contraction.coefficient != 1:
         factors.insert(0, str(contraction.coefficient))
@@ -85,7 +85,7 @@ def access_latex(access: Access) -> str:
 
 
 def _contraction_latex(contraction: Contraction) -> str:
-    contraction = _without_single(contraction)
+    contraction = without_single(contraction)
     names = _shown_sums(contraction)
     factors = [_factor_latex(f) for f in contraction.factors if not _is_condition(f)]
     if contraction.coefficient != 1:
@@ -100,11 +100,16 @@ def _contraction_latex(contraction: Contraction) -> str:
     return head + r" \, ".join(factors or ["1"])
 
 
-def _without_single(contraction: Contraction) -> Contraction:
+def without_single(contraction: Contraction) -> Contraction:
     """Put 0 for a summed index of one value, unless another value would read outside a tensor."""
     if any(isinstance(f, Kronecker | Solved) for f in contraction.factors):
         return contraction
-    alone = {s for read in contraction.reads for s in read.subscripts if len(s.terms) == 1}
+    alone = {
+        subscript
+        for read in contraction.reads
+        for subscript, size in zip(read.subscripts, read.tensor.shape, strict=True)
+        if size == 1
+    }
     zero = {
         name: 0
         for name, size in contraction.extents

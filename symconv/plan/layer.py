@@ -47,7 +47,8 @@ BLOCK = 1 << 18  # numbers of scratch that a block of images or planes may need
 
 _NAMES = {"X": "x", "F": "weight", "b": "bias", "O": "y", "G": "grad_output"}
 _GRADIENTS = {"x": "gx", "weight": "gw", "bias": "gb"}
-_FUNCTIONS = {"x": "input_gradient", "weight": "weight_gradient", "bias": "bias_gradient"}
+READS: dict[str, list[str]] = {"x": ["weight"], "weight": ["x"], "bias": []}  # besides grad_output
+FUNCTIONS = {"x": "input_gradient", "weight": "weight_gradient", "bias": "bias_gradient"}
 
 
 @dataclass(frozen=True)
@@ -106,10 +107,9 @@ def plan_layer(layer: ConvLayer) -> Plan:
 def _gradient(layer: ConvLayer, name: str) -> Function:
     """Plan the gradient by one of forward's inputs."""
     inputs = [Array("grad_output", layer.output_shape)]
-    others = {"x": ["weight"], "weight": ["x"], "bias": []}[name]
-    inputs += [Array(other, layer.tensors[other].shape) for other in others]
+    inputs += [Array(other, layer.tensors[other].shape) for other in READS[name]]
     result = Array(_GRADIENTS[name], layer.tensors[name].shape)
-    return _function(_FUNCTIONS[name], inputs, result, swapped(layer, name))
+    return _function(FUNCTIONS[name], inputs, result, swapped(layer, name))
 
 
 def _function(name: str, inputs: list[Array], result: Array, graph: Graph) -> Function:

@@ -16,9 +16,9 @@ from symconv.notation.correlation import Axis, gather, phase_count, polyphase, r
 from symconv.notation.evaluate import evaluate
 from symconv.notation.graph import Graph
 from symconv.notation.monomials import equal, monomials
-from symconv.notation.names import QUOTIENTS
+from symconv.notation.names import QUOTIENTS, TAPS
 from symconv.notation.polynomial import Polynomial
-from symconv.notation.text import program_text
+from symconv.notation.text import program_text, without_single
 from tests.strategies import layers
 
 
@@ -131,3 +131,21 @@ def test_an_index_of_one_value_is_not_printed() -> None:
     assert isinstance(scatter, Program)
     phases = program_text(gather(scatter.contractions[0], ("q",)))
     assert phases.splitlines()[0] == "∂E/∂X[n, c, 2·q] = Σ_{o} G[n, o, q] · F[o, c, 1]"
+
+
+@given(layers())
+def test_formulas_are_true_without_the_ranges_of_their_taps(layer: Conv | ConvTranspose) -> None:
+    """A reader is told no ranges: taps beyond them must read outside, or not be printed."""
+    layer = replace(layer, bias=False)
+    graph = layer.graph if isinstance(layer, ConvTranspose) else swapped(layer, "x")
+    program = next(
+        s for s in graph.steps if isinstance(s, Program) and len(s.contractions[0].reads) == 2
+    )
+    phases = gather(program.contractions[0], QUOTIENTS[len(layer.windows)])
+    printed = [without_single(c) for c in phases.contractions]
+    taps = TAPS[len(layer.windows)]
+    wider = [
+        replace(c, extents=tuple((n, size + 3 * (n in taps)) for n, size in c.extents)) for c in printed
+    ]
+    if wider:
+        assert equal(Graph((Program(tuple(wider)),)), Graph((program,)))
