@@ -51,7 +51,7 @@ def test_every_row_of_the_suite_is_there() -> None:
 def test_modules_are_importable_and_right(name: str) -> None:
     module = importlib.import_module(f"generated.{name}")
     layer = LAYERS[name]
-    inputs = [np.ones(t.shape, layer.dtype) for t in layer.tensors.values()]
+    inputs = [np.ones(t.sizes, layer.dtype) for t in layer.tensors.values()]
     assert module.forward(*inputs).shape == layer.output_shape
     assert check(GALLERY / f"{name}.py").passed
 

@@ -99,7 +99,7 @@ def _pitfall(case: ConvLayer, sweep: str, received: Array, values: dict[str, Arr
     """Name the known wrong rule that gives exactly what was received."""
     for pitfall in PITFALLS:
         graph = pitfall.wrong(case) if pitfall.sweep == sweep else None
-        if graph is None or min(graph.output.shape) < 1:
+        if graph is None or min(graph.output.sizes) < 1:
             continue
         wrong = evaluate_arrays(graph, values)
         if wrong.shape == received.shape and _close(received, wrong, _limit(graph, values, case.dtype)):
@@ -123,7 +123,7 @@ def _values(case: ConvLayer) -> dict[str, Array]:
     rng = np.random.default_rng(0)
     tensors = [*case.tensors.values(), Tensor("G", case.output_shape)]
     return {
-        t.name: rng.integers(1, 8, t.shape, endpoint=True) * rng.choice([-1.0, 1.0], t.shape)
+        t.name: rng.integers(1, 8, t.sizes, endpoint=True) * rng.choice([-1.0, 1.0], t.sizes)
         for t in tensors
     }
 

@@ -40,7 +40,7 @@ def check_exactly(layer: ConvLayer, load: Loader) -> tuple[Result, ...]:
     """
     terms = term_count(layer.graph)
     factors = [layer.tensors["x"], layer.tensors["weight"]]
-    longest = max(terms // math.prod(tensor.shape) + 1 for tensor in factors)
+    longest = max(terms // math.prod(tensor.sizes) + 1 for tensor in factors)
     if terms <= MOST_TERMS and terms * longest <= MOST_WORK:
         return _on_polynomials(layer, load(object))
     return _on_integers(layer, load(np.float64))
@@ -54,7 +54,7 @@ def _on_polynomials(layer: ConvLayer, module: ModuleType) -> tuple[Result, ...]:
     output = evaluate(layer.graph, inputs)[layer.graph.output.name]
     gradients = _derivatives(output, values["grad_output"])
     expected = {
-        name: _filled(tensor.shape, [gradients.get(v, Polynomial({})) for v in _names(tensor)])
+        name: _filled(tensor.sizes, [gradients.get(v, Polynomial({})) for v in _names(tensor)])
         for name, tensor in layer.tensors.items()
     }
     return _compare(
@@ -77,7 +77,7 @@ def _on_integers(layer: ConvLayer, module: ModuleType) -> tuple[Result, ...]:
     for _ in range(TRIALS):
         tensors = {**layer.tensors, "grad_output": Tensor("G", layer.output_shape)}
         values: dict[str, Array] = {
-            name: rng.integers(-span, span, tensor.shape, endpoint=True).astype(np.float64)
+            name: rng.integers(-span, span, tensor.sizes, endpoint=True).astype(np.float64)
             for name, tensor in tensors.items()
         }
         arrays = {tensor.name: values[name] for name, tensor in tensors.items()}
@@ -98,7 +98,7 @@ def _longest_sums(layer: ConvLayer) -> list[int]:
             longest = 0
             for c in step.contractions:
                 single = {s.variables[0] for s in c.target.subscripts if len(s.variables) == 1}
-                longest += math.prod(size for name, size in c.extents if name not in single)
+                longest += math.prod(size for name, size in c.ranges.items() if name not in single)
             bound *= longest
         bounds.append(bound)
     return bounds
@@ -170,11 +170,11 @@ def _derivatives(output: Array, cotangent: Array) -> dict[str, Polynomial]:
 
 
 def _names(tensor: Tensor) -> list[str]:
-    return [f"{tensor.name}[{','.join(map(str, cell))}]" for cell in np.ndindex(tensor.shape)]
+    return [f"{tensor.name}[{','.join(map(str, cell))}]" for cell in np.ndindex(tensor.sizes)]
 
 
 def _variables(tensor: Tensor) -> Array:
-    return _filled(tensor.shape, [Polynomial.variable(name) for name in _names(tensor)])
+    return _filled(tensor.sizes, [Polynomial.variable(name) for name in _names(tensor)])
 
 
 def _filled(shape: tuple[int, ...], elements: list[Polynomial]) -> Array:

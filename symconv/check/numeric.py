@@ -30,7 +30,7 @@ def check_numerically(layer: ConvLayer, module: ModuleType) -> tuple[Result, ...
     declared = Result("DTYPE", "numeric", dtype == layer.dtype, f"{dtype}, LAYER has {layer.dtype}")
     if not declared.passed:
         return (declared,)
-    point = {name: draw(tensor.shape) for name, tensor in layer.tensors.items()}
+    point = {name: draw(tensor.sizes) for name, tensor in layer.tensors.items()}
     return (
         declared,
         *_adjoint(layer, module, point, draw(layer.output_shape)),
@@ -38,7 +38,7 @@ def check_numerically(layer: ConvLayer, module: ModuleType) -> tuple[Result, ...
             layer,
             module,
             point,
-            {name: draw(tensor.shape) for name, tensor in layer.tensors.items()},
+            {name: draw(tensor.sizes) for name, tensor in layer.tensors.items()},
         ),
     )
 

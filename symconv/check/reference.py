@@ -21,7 +21,7 @@ def evaluate_arrays(graph: Graph, tensors: Mapping[str, Values]) -> Values:
     known = dict(tensors)
     for step in graph.steps:
         assert isinstance(step, Program)  # the layers checked here are linear
-        result = np.zeros(step.target.shape)
+        result = np.zeros(step.target.sizes)
         for contraction in step.contractions:
             _add(contraction, known, result)
         known[step.target.name] = result
@@ -31,10 +31,10 @@ def evaluate_arrays(graph: Graph, tensors: Mapping[str, Values]) -> Values:
 def _add(contraction: Contraction, tensors: Mapping[str, Values], result: Values) -> None:
     """Fix indices until each subscript has one left, a slice; multiply the slices with einsum."""
     accesses = (contraction.target, *contraction.reads)
-    extents = dict(contraction.extents)
+    extents = contraction.ranges
     fixed = _fixed(accesses, extents)
     letters = {name: chr(ord("a") + at) for at, name in enumerate(extents)}
-    for point in points([(name, extents[name]) for name in fixed]):
+    for point in points({name: extents[name] for name in fixed}):
         ranges = _ranges(accesses, extents, point)
         if ranges is None:
             continue
@@ -70,7 +70,7 @@ def _ranges(
     """Return the values of each other index for which every access lies inside; None if none do."""
     ranges = {name: (0, size) for name, size in extents.items() if name not in point}
     for access in accesses:
-        for subscript, size in zip(access.subscripts, access.tensor.shape, strict=True):
+        for subscript, size in zip(access.subscripts, access.tensor.sizes, strict=True):
             start, step = _progression(subscript, point)
             name = _free(subscript, point)
             if name is None:

@@ -22,9 +22,9 @@ Elements = list[sympy.Expr]
 
 def symbols(tensor: Tensor) -> Elements:
     """Return a symbol for each element: ``X12`` in a plane, ``X_1_2_3_4`` in a larger tensor."""
-    if math.prod(tensor.shape) > MOST_TERMS:
-        raise _too_large(tensor.shape, math.prod(tensor.shape))
-    shape = plane_shape(tensor.shape)
+    if math.prod(tensor.sizes) > MOST_TERMS:
+        raise _too_large(tensor.sizes, math.prod(tensor.sizes))
+    shape = plane_shape(tensor.sizes)
     short = len(shape) <= 2 and max(shape, default=0) <= 9
     names = (
         "".join(map(str, cell)) if short else "_" + "_".join(map(str, cell)) for cell in _cells(shape)
@@ -59,7 +59,7 @@ def _sums(layer: ConvLayer, graph: Graph) -> Elements:
         raise _too_large(layer.input_shape, terms)
     tensors = [*layer.tensors.values(), Tensor("G", layer.output_shape)]
     known = {tensor.name: symbols(tensor) for tensor in tensors}
-    sums: list[list[sympy.Expr]] = [[] for _ in range(math.prod(graph.output.shape))]
+    sums: list[list[sympy.Expr]] = [[] for _ in range(math.prod(graph.output.sizes))]
     for part in columns(graph):
         for cell, term in _products(part, known):
             sums[cell].append(term)

@@ -15,95 +15,64 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Generic, cast
 
 from symconv.layers.conv import ConvLayer, ConvTranspose
-from symconv.layers.window import Window
-from symconv.notation.contraction import Access, Contraction, Program, Tensor, index
+from symconv.layers.roles import Roles
+from symconv.layers.window import S, Window
+from symconv.notation.contraction import Access, Contraction, Program, Size, Tensor, index
 from symconv.notation.graph import Graph, gradient, gradient_of
 from symconv.notation.names import CELLS, POSITIONS, TAPS
-from symconv.notation.polynomial import Polynomial
 
 
 @dataclass(frozen=True)
-class FilterCorrelation:
+class FilterCorrelation(Generic[S]):
     """∂E/∂F along one axis: ``cell = stride·k + dilation·p - lo`` for k < taps, cropped."""
 
-    stride: int
-    dilation: int
-    lo: int
-    taps: int
+    stride: S
+    dilation: S
+    lo: S
+    taps: S
     cropped: bool = True
 
     @staticmethod
-    def of(window: Window) -> FilterCorrelation:
+    def of(window: Window[int]) -> FilterCorrelation[int]:
         """Return the right parameters."""
         natural = window.kernel + max(window.remainder, 0) // window.dilation
         return FilterCorrelation(window.dilation, window.stride, window.lo, natural)
 
 
 @dataclass(frozen=True)
-class FullConvolution:
+class FullConvolution(Generic[S]):
     """∂E/∂X along one axis: a stride-1 correlation of the stuffed cotangent with the rotated filter."""
 
-    stuffing: int
-    dilation: int
-    lo: int
-    hi: int
+    stuffing: S
+    dilation: S
+    lo: S
+    hi: S
     rotated: bool = True
 
     @staticmethod
-    def of(window: Window) -> FullConvolution:
+    def of(window: Window[S]) -> FullConvolution[S]:
         """Return the right parameters."""
+        reach: Size = window.reach
         return FullConvolution(
             window.stride,
             window.dilation,
-            window.reach - window.lo,
-            window.reach - window.hi + window.remainder,
+            cast(S, reach - window.lo),
+            cast(S, reach - window.hi + window.remainder),
         )
 
 
-@dataclass(frozen=True)
-class Roles:
-    """The tensors of a layer's gradients, by the part they play in its sums.
-
-    ``cells`` is what windows read (X, or ∂E/∂O of a transposed convolution), ``positions`` what has a
-    number for each window; ``interleaved`` takes channels of the wrong block, which is a pitfall.
-    """
-
-    cells: Tensor
-    taps: Tensor
-    positions: Tensor
-    windows: tuple[Window, ...]
-    groups: int
-    flip: bool
-    interleaved: bool = False
-
-    @property
-    def letters(self) -> tuple[str, str]:
-        """The channel indices of positions and cells: ``c`` is X's, ``o`` the output's."""
-        return ("c", "o") if self.positions.name == "X" else ("o", "c")
+def roles(layer: ConvLayer) -> Roles[int]:
+    """Return a layer's roles in its gradients: the cotangent G stands for the output."""
+    return layer.roles.reading(Tensor("G", layer.output_shape))
 
 
-def roles(layer: ConvLayer) -> Roles:
-    """Return the roles; where a padding mode extends X, the cells are the extended ones."""
-    x, cotangent = layer.tensors["x"], Tensor("G", layer.output_shape)
-    windows = layer.windows
-    if isinstance(layer, ConvTranspose):
-        cells, positions = cotangent, x
-    else:
-        cells, positions = x, cotangent
-        if len(layer.graph.steps) > 1:
-            step = layer.graph.steps[-2]
-            assert isinstance(step, Program)  # padding is a program
-            cells = step.target
-            windows = tuple(replace(w, size=w.size + w.lo + w.hi, lo=0, hi=0) for w in windows)
-    return Roles(cells, layer.tensors["weight"], positions, windows, layer.groups, layer.flip)
-
-
-def filter_correlation(layer: Roles, axes: Sequence[FilterCorrelation]) -> Program:
+def filter_correlation(layer: Roles[Size], axes: Sequence[FilterCorrelation[Size]]) -> Program:
     """Return ∂E/∂F as a correlation."""
     rank = len(axes)
-    n, m, c = _channels(layer)
+    n, m, c = layer.channel_subscripts()
     taps = [index(name) for name in TAPS[rank]]
     positions = [index(name) for name in POSITIONS[rank]]
     cells = [k * a.stride + p * a.dilation - a.lo for k, p, a in zip(taps, positions, axes, strict=True)]
@@ -112,13 +81,12 @@ def filter_correlation(layer: Roles, axes: Sequence[FilterCorrelation]) -> Progr
     return Program(
         (
             Contraction(
-                target=Access(target, (m, index(layer.letters[1]), *_rotated(layer, taps))),
+                target=replace(layer.tap(taps), tensor=target),
                 factors=(
                     Access(layer.positions, (n, m, *positions)),
                     Access(layer.cells, (n, c, *cells)),
                 ),
-                extents=_extents(
-                    layer,
+                extents=layer.extents(
                     TAPS[rank],
                     [a.taps for a in axes],
                     POSITIONS[rank],
@@ -129,10 +97,10 @@ def filter_correlation(layer: Roles, axes: Sequence[FilterCorrelation]) -> Progr
     )
 
 
-def full_convolution(layer: Roles, axes: Sequence[FullConvolution]) -> Graph:
+def full_convolution(layer: Roles[Size], axes: Sequence[FullConvolution[Size]]) -> Graph:
     """Return ∂E/∂(cells): the cotangent stuffed with zeros, then a full convolution."""
     rank = len(axes)
-    n, m, c = _channels(layer)
+    n, m, c = layer.channel_subscripts()
     sizes = layer.positions.shape[2:]
     stuffed_sizes = [a.stuffing * (p - 1) + 1 for a, p in zip(axes, sizes, strict=True)]
     stuffed = Tensor(f"{layer.positions.name}s", (*layer.positions.shape[:2], *stuffed_sizes))
@@ -169,17 +137,17 @@ def full_convolution(layer: Roles, axes: Sequence[FullConvolution]) -> Graph:
                     *(u + k * a.dilation - a.lo for u, k, a in zip(cells, taps, axes, strict=True)),
                 ),
             ),
-            Access(layer.taps, (m, index(layer.letters[1]), *_rotated(layer, counted))),
+            layer.tap(counted),
         ),
-        extents=_extents(layer, CELLS[rank], natural, TAPS[rank], [w.kernel for w in layer.windows]),
+        extents=layer.extents(CELLS[rank], natural, TAPS[rank], [w.kernel for w in layer.windows]),
     )
     return Graph((Program((stuff,)), Program((correlate,))))
 
 
-def strided_correlation(layer: Roles) -> Program:
+def strided_correlation(layer: Roles[Size]) -> Program:
     """Return ∂E/∂(positions), the gradient of a transposed convolution: its first P outputs."""
     rank = len(layer.windows)
-    n, m, c = _channels(layer)
+    n, m, c = layer.channel_subscripts()
     taps = [index(name) for name in TAPS[rank]]
     positions = [index(name) for name in POSITIONS[rank]]
     cells = [
@@ -192,10 +160,9 @@ def strided_correlation(layer: Roles) -> Program:
                 target=Access(gradient_of(layer.positions), (n, m, *positions)),
                 factors=(
                     Access(layer.cells, (n, c, *cells)),
-                    Access(layer.taps, (m, index(layer.letters[1]), *_rotated(layer, taps))),
+                    layer.tap(taps),
                 ),
-                extents=_extents(
-                    layer,
+                extents=layer.extents(
                     POSITIONS[rank],
                     layer.positions.shape[2:],
                     TAPS[rank],
@@ -228,38 +195,3 @@ def input_form(layer: ConvLayer) -> Graph:
     full = full_convolution(parts, [FullConvolution.of(w) for w in parts.windows])
     backward = gradient(layer.graph, layer.tensors["x"], Tensor("G", layer.output_shape))
     return Graph((*full.steps, *backward.steps[1:]))
-
-
-def _channels(layer: Roles) -> tuple[Polynomial, Polynomial, Polynomial]:
-    """Return the subscripts of image, position channel and cell channel."""
-    n, m, c = map(index, ("n", *layer.letters))
-    if layer.groups == 1:
-        return n, m, c
-    filters = layer.taps.shape[0] // layer.groups
-    channels = layer.taps.shape[1]
-    if layer.interleaved:
-        return n, index("g") * filters + m, c * layer.groups + index("g")
-    return n, index("g") * filters + m, index("g") * channels + c
-
-
-def _rotated(layer: Roles, taps: Sequence[Polynomial]) -> tuple[Polynomial, ...]:
-    """Return the stored taps: a flipped layer stores them last to first."""
-    if not layer.flip:
-        return tuple(taps)
-    return tuple(-k + (w.kernel - 1) for k, w in zip(taps, layer.windows, strict=True))
-
-
-def _extents(
-    layer: Roles,
-    outer: Sequence[str],
-    outer_sizes: Sequence[int],
-    inner: Sequence[str],
-    inner_sizes: Sequence[int],
-) -> tuple[tuple[str, int], ...]:
-    extents = {"n": layer.cells.shape[0]}
-    if layer.groups > 1:
-        extents["g"] = layer.groups
-    sizes = (layer.taps.shape[0] // layer.groups, layer.taps.shape[1])
-    extents |= dict(zip(layer.letters, sizes, strict=True))
-    extents |= dict(zip(outer, outer_sizes, strict=True))
-    return tuple((extents | dict(zip(inner, inner_sizes, strict=True))).items())

@@ -82,7 +82,7 @@ def _forward_step(layer: ConvLayer) -> Step:
     )
 
 
-def _fits(w: Window, added: int | None) -> bool:
+def _fits(w: Window[int], added: int | None) -> bool:
     """Whether as many windows as there are outputs begin in the padded axis, and end in it.
 
     A transposed convolution has ``added`` cells after the last window instead.
@@ -215,7 +215,7 @@ def _fold_back_step(layer: ConvLayer, before: Formula) -> Step:
     )
 
 
-def _read_windows(layer: ConvLayer) -> list[Window]:
+def _read_windows(layer: ConvLayer) -> list[Window[int]]:
     return list(roles(layer).windows)
 
 

@@ -78,7 +78,7 @@ def _written_out(layer: ConvLayer, plane: ConvLayer) -> Step:
     texts, latex = [], []
     for tensor in tensors:
         name = "G = ∂E/∂O" if tensor.name == "G" else tensor.name
-        rows = as_rows(symbols(tensor), tensor.shape)
+        rows = as_rows(symbols(tensor), tensor.sizes)
         texts.append(beside(f"{name} = ", grid(rows)))
         left = r"\frac{\partial E}{\partial O} = G" if tensor.name == "G" else tensor.name
         latex.append(f"{left} &= {matrix_latex(rows)}")
@@ -130,7 +130,7 @@ def _evaluated(plane: ConvLayer, elements: Sequence[sympy.Expr]) -> Check:
         terms = sum(len(sympy.Add.make_args(e)) for e in elements if e != 0)
         return Check("O has a term for each cell that a window reads", terms == _terms(plane))
     values = {
-        t.name: np.array(symbols(t), dtype=object).reshape(t.shape) for t in plane.tensors.values()
+        t.name: np.array(symbols(t), dtype=object).reshape(t.sizes) for t in plane.tensors.values()
     }
     wanted = evaluate(plane.graph, values)["O"].ravel()
     same = all(a == b for a, b in zip(elements, wanted, strict=True))
@@ -160,7 +160,7 @@ def _terms(plane: ConvLayer) -> int:
 
 def _rotated_filter(plane: ConvLayer) -> Step:
     weight = plane.tensors["weight"]
-    rows = as_rows(symbols(weight), weight.shape)
+    rows = as_rows(symbols(weight), weight.sizes)
     rotated = [row[::-1] for row in rows[::-1]]
     matrix = sympy.Matrix([[sympy.Symbol(c) for c in row] for row in rotated])
     once = sympy.Matrix([[sympy.Symbol(c) for c in row] for row in rows])
@@ -225,7 +225,7 @@ def _weight_recognised(plane: ConvLayer) -> Step:
     axes = [FilterCorrelation.of(w) for w in parts.windows]
     cells = pad(_rows_of_cells(plane), [(w.lo, w.hi) for w in parts.windows])
     cotangent = Tensor(parts.positions.name, parts.positions.shape)
-    other = as_rows(symbols(cotangent), cotangent.shape)
+    other = as_rows(symbols(cotangent), cotangent.sizes)
     natural = [a.taps for a in axes]
     crop = (
         ""
@@ -263,7 +263,7 @@ def _weight_recognised(plane: ConvLayer) -> Step:
 def _input_recognised(plane: ConvLayer) -> Step:
     before = Formula("∂E/∂X as above", r"\frac{\partial E}{\partial X} &\text{ as above}")
     parts = roles(plane)
-    filter_rows = as_rows(symbols(parts.taps), parts.taps.shape)
+    filter_rows = as_rows(symbols(parts.taps), parts.taps.sizes)
     if plane.flip:
         filter_rows = [row[::-1] for row in filter_rows[::-1]]
     if isinstance(plane, ConvTranspose):
@@ -291,7 +291,7 @@ def _input_recognised(plane: ConvLayer) -> Step:
         )
     axes = [FullConvolution.of(w) for w in parts.windows]
     cotangent = Tensor("G", plane.output_shape)
-    stuffed = stuff(as_rows(symbols(cotangent), cotangent.shape), [a.stuffing for a in axes])
+    stuffed = stuff(as_rows(symbols(cotangent), cotangent.sizes), [a.stuffing for a in axes])
     padded = pad(stuffed, [(a.lo, a.hi) for a in axes])
     rotated = [row[::-1] for row in filter_rows[::-1]]
     folded = len(plane.graph.steps) > 1
@@ -343,7 +343,7 @@ def _printed_check(
     found = gradient_elements(plane, name)
     if name == "weight" and plane.flip:
         found = found[::-1]
-    sizes = plane.tensors[name].shape[2:]
+    sizes = plane.tensors[name].sizes[2:]
     printed = correlate(cells, other, strides, dilations, sizes)
     return Check(
         "both are the same polynomials, element by element; the printed matrices give them too",
@@ -355,14 +355,14 @@ def _rows_of_cells(plane: ConvLayer) -> list[list[str]]:
     """Return what windows read: X (extended by a padding mode), or G of a transposed convolution."""
     if isinstance(plane, ConvTranspose):
         cotangent = Tensor("G", plane.output_shape)
-        return as_rows(symbols(cotangent), cotangent.shape)
+        return as_rows(symbols(cotangent), cotangent.sizes)
     x = plane.tensors["x"]
     if len(plane.graph.steps) == 1:
-        return as_rows(symbols(x), x.shape)
+        return as_rows(symbols(x), x.sizes)
     extended = roles(plane).cells
     named = symbols(x)
     sources = dict(monomials(Graph(plane.graph.steps[:-1])).tolist())
-    return as_rows([named[sources[cell]] for cell in sorted(sources)], extended.shape)
+    return as_rows([named[sources[cell]] for cell in sorted(sources)], extended.sizes)
 
 
 def _equations(names: list[str], latex: list[str], elements: Sequence[sympy.Expr]) -> Formula:

@@ -89,9 +89,9 @@ def substituted(layer: ConvLayer) -> Graph:
         cell, position = index(CELLS[rank][at]), POSITIONS[rank][at]
         tap = next(n for n in subscripts[2 + at].variables if n != position)
         numerator = cell - index(tap) * axis.dilation - axis.offset
+        extents = [(n, size) for n, size in extents if n != position]
         if axis.stride == 1:
             values[position] = numerator
-            extents = [(n, size) for n, size in extents if n != position]
         else:
             solved.append(Solved(position, numerator, axis.stride))
         subscripts[2 + at] = cell

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from symconv.layers import arguments
 from symconv.layers.arguments import Padding, PerAxis, refuse
 from symconv.layers.layer import Layer
 from symconv.layers.padding import MODES, padding_steps
+from symconv.layers.roles import Roles, correlation, with_bias
 from symconv.layers.window import Window, fitting, same_padding
-from symconv.notation.contraction import Access, Contraction, Program, Tensor, index
+from symconv.notation.contraction import Program, Tensor
 from symconv.notation.graph import Graph
-from symconv.notation.names import POSITIONS, TAPS
-from symconv.notation.polynomial import Polynomial
 
 WORDS = ("valid", "full", "same", "same_lower")
 _INPUT = "batch, channels, then 1, 2 or 3 spatial sizes, all positive ints"
@@ -93,7 +92,7 @@ class Conv(Layer):
         arguments.bounded("padded input", self._padded_shape)
 
     @property
-    def windows(self) -> tuple[Window, ...]:
+    def windows(self) -> tuple[Window[int], ...]:
         """The sizes along each spatial axis."""
         rank = len(self.input_shape) - 2
         sizes = zip(
@@ -130,20 +129,26 @@ class Conv(Layer):
         """The padding, unless it is zeros, and the correlation with its bias."""
         pads = [(w.lo, w.hi) for w in self.windows]
         steps = padding_steps(self.tensors["x"], self.padding_mode, pads)
-        read = steps[-1].target if steps else self.tensors["x"]
-        offsets = [0 if steps else -w.lo for w in self.windows]
-        n, o, c = _channels(self.groups, self.out_channels, self.input_shape[1])
-        cells, taps, positions = _along_axes(self.windows, offsets, self.flip)
-        output = Tensor("O", self.output_shape)
-        correlation = Contraction(
-            target=Access(output, (n, o, *positions)),
-            factors=(
-                Access(read, (n, c, *cells)),
-                Access(self.tensors["weight"], (o, index("c"), *taps)),
-            ),
-            extents=_extents(self.windows, self.groups, self.input_shape, self.out_channels),
+        return Graph((*steps, _sum(self)))
+
+    @property
+    def roles(self) -> Roles[int]:
+        """The tensors by the part they play; the cells are X with its padding if a mode extends it."""
+        pads = [(w.lo, w.hi) for w in self.windows]
+        steps = padding_steps(self.tensors["x"], self.padding_mode, pads)
+        windows = self.windows
+        if steps:
+            windows = tuple(replace(w, size=w.size + w.lo + w.hi, lo=0, hi=0) for w in windows)
+        return Roles(
+            steps[-1].target if steps else self.tensors["x"],
+            self.tensors["weight"],
+            Tensor("O", self.output_shape),
+            windows,
+            self.groups,
+            self.out_channels // self.groups,
+            self.input_shape[1] // self.groups,
+            self.flip,
         )
-        return Graph((*steps, _with_bias(correlation, self)))
 
 
 @dataclass(frozen=True)
@@ -218,7 +223,7 @@ class ConvTranspose(Layer):
         arguments.bounded("weight", self.parameters["weight"])
 
     @property
-    def windows(self) -> tuple[Window, ...]:
+    def windows(self) -> tuple[Window[int], ...]:
         """The sizes along each spatial axis, of the convolution that this is ∂E/∂X of."""
         rank = len(self.input_shape) - 2
         sizes = zip(
@@ -251,18 +256,23 @@ class ConvTranspose(Layer):
     @property
     def graph(self) -> Graph:
         """The scattering sum and its bias."""
-        n, o, c = _channels(self.groups, self.out_channels, self.input_shape[1])
-        cells, taps, positions = _along_axes(self.windows, [-w.lo for w in self.windows], self.flip)
+        return Graph((_sum(self),))
+
+    @property
+    def roles(self) -> Roles[int]:
+        """The tensors by the part they play: the output is the cells."""
         output = Tensor("O", self.output_shape)
-        scatter = Contraction(
-            target=Access(output, (n, o, *cells)),
-            factors=(
-                Access(self.tensors["x"], (n, c, *positions)),
-                Access(self.tensors["weight"], (c, index("o"), *taps)),
-            ),
-            extents=_extents(self.windows, self.groups, self.input_shape, self.out_channels),
+        return Roles(
+            output,
+            self.tensors["weight"],
+            self.tensors["x"],
+            self.windows,
+            self.groups,
+            self.input_shape[1] // self.groups,
+            self.out_channels // self.groups,
+            self.flip,
+            transposed=True,
         )
-        return Graph((_with_bias(scatter, self),))
 
 
 ConvLayer: TypeAlias = Conv | ConvTranspose
@@ -347,53 +357,9 @@ def _pair(
     return (entry, entry) if isinstance(entry, int) else entry
 
 
-def _channels(groups: int, out: int, channels: int) -> tuple[Polynomial, Polynomial, Polynomial]:
-    """Return the subscripts for image, output channel and input channel."""
-    n, o, c = index("n"), index("o"), index("c")
-    if groups > 1:
-        o = index("g") * (out // groups) + o
-        c = index("g") * (channels // groups) + c
-    return n, o, c
-
-
-def _along_axes(
-    windows: tuple[Window, ...], offsets: list[int], flip: bool
-) -> tuple[list[Polynomial], list[Polynomial], list[Polynomial]]:
-    """Return the subscripts of cells, taps and positions."""
-    taps = [index(name) for name in TAPS[len(windows)]]
-    positions = [index(name) for name in POSITIONS[len(windows)]]
-    cells = [
-        position * w.stride + tap * w.dilation + offset
-        for w, tap, position, offset in zip(windows, taps, positions, offsets, strict=True)
-    ]
-    if flip:
-        taps = [-tap + (w.kernel - 1) for w, tap in zip(windows, taps, strict=True)]
-    return cells, taps, positions
-
-
-def _extents(
-    windows: tuple[Window, ...], groups: int, input_shape: tuple[int, ...], out: int
-) -> tuple[tuple[str, int], ...]:
-    rank = len(windows)
-    outer = {"n": input_shape[0]} | ({"g": groups} if groups > 1 else {})
-    outer |= {"o": out // groups}
-    positions = {name: w.outputs for name, w in zip(POSITIONS[rank], windows, strict=True)}
-    taps = {name: w.kernel for name, w in zip(TAPS[rank], windows, strict=True)}
-    return tuple((outer | positions | {"c": input_shape[1] // groups} | taps).items())
-
-
-def _with_bias(contraction: Contraction, layer: Layer) -> Program:
-    """Add ``b[o]`` to every cell of an output channel."""
-    if "bias" not in layer.parameters:
-        return Program((contraction,))
-    output = contraction.target.tensor
-    positions = POSITIONS[len(output.shape) - 2]
-    n, o, *_ = (s for s in contraction.target.subscripts)
-    shown = [*n.variables, *o.variables]
-    sizes = dict(contraction.extents) | dict(zip(positions, output.shape[2:], strict=True))
-    bias = Contraction(
-        target=Access(output, (n, o, *map(index, positions))),
-        factors=(Access(layer.tensors["bias"], (o,)),),
-        extents=tuple((name, sizes[name]) for name in (*shown, *positions)),
-    )
-    return Program((contraction, bias))
+def _sum(layer: ConvLayer) -> Program:
+    """Return the layer's sum, with its bias if it has one."""
+    contraction = correlation(layer.roles)
+    if layer.bias:
+        return with_bias(contraction, layer.tensors["bias"])
+    return Program((contraction,))

@@ -3,61 +3,65 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Generic
 
-from symconv.notation.contraction import Access, Contraction, Program, Tensor, index
+from symconv.layers.window import S
+from symconv.notation.contraction import Access, Contraction, Program, Size, Tensor, index
 from symconv.notation.names import CELLS, POSITIONS
 
 MODES = ("zeros", "reflect", "replicate", "circular")
 
 
 @dataclass(frozen=True)
-class Piece:
+class Piece(Generic[S]):
     """Cells ``start + k`` of the padded axis are cells ``source + step·k`` of the axis, k < count."""
 
-    start: int
-    count: int
-    source: int
+    start: S
+    count: S
+    source: S
     step: int
 
 
-def pieces(mode: str, size: int, lo: int, hi: int) -> tuple[Piece, ...]:
+def pieces(mode: str, size: Size, lo: Size, hi: Size) -> tuple[Piece[Size], ...]:
     """Return what fills a padded axis: the axis itself, then what stands before and after it."""
     before, after = {
-        "reflect": (Piece(0, lo, lo, -1), Piece(lo + size, hi, size - 2, -1)),
-        "replicate": (Piece(0, lo, 0, 0), Piece(lo + size, hi, size - 1, 0)),
-        "circular": (Piece(0, lo, size - lo, 1), Piece(lo + size, hi, 0, 1)),
+        "reflect": (Piece[Size](0, lo, lo, -1), Piece[Size](lo + size, hi, size - 2, -1)),
+        "replicate": (Piece[Size](0, lo, 0, 0), Piece[Size](lo + size, hi, size - 1, 0)),
+        "circular": (Piece[Size](0, lo, size - lo, 1), Piece[Size](lo + size, hi, 0, 1)),
     }[mode]
-    return tuple(piece for piece in (Piece(lo, size, 0, 1), before, after) if piece.count)
+    return tuple(piece for piece in (Piece[Size](lo, size, 0, 1), before, after) if piece.count)
 
 
 def padding_steps(x: Tensor, mode: str, pads: list[tuple[int, int]]) -> tuple[Program, ...]:
     """Return the programs that pad a tensor, an axis at a time; none for zeros."""
-    if mode == "zeros":
-        return ()
     steps: list[Program] = []
-    rank = len(pads)
     for axis, (lo, hi) in enumerate(pads):
-        if lo == hi == 0:
-            continue
-        size = x.shape[2 + axis]
-        shape = (*x.shape[: 2 + axis], lo + size + hi, *x.shape[3 + axis :])
-        padded = Tensor(x.name + POSITIONS[rank][axis], shape)
-        names = ("n", "c", *CELLS[rank])
-        contractions = []
-        for piece in pieces(mode, size, lo, hi):
-            cell = index(names[2 + axis])
-            target = [index(name) for name in names]
-            source = list(target)
-            target[2 + axis] = cell + piece.start
-            source[2 + axis] = cell * piece.step + piece.source
-            extents = dict(zip(names, x.shape, strict=True)) | {names[2 + axis]: piece.count}
-            contractions.append(
-                Contraction(
-                    target=Access(padded, tuple(target)),
-                    factors=(Access(x, tuple(source)),),
-                    extents=tuple(extents.items()),
-                )
-            )
-        steps.append(Program(tuple(contractions)))
-        x = padded
+        if mode != "zeros" and (lo or hi):
+            steps.append(padding_step(x, mode, axis, lo, hi))
+            x = steps[-1].target
     return tuple(steps)
+
+
+def padding_step(x: Tensor, mode: str, axis: int, lo: Size, hi: Size) -> Program:
+    """Return the program that pads one spatial axis of a tensor; it adds the axis to its name."""
+    rank = len(x.shape) - 2
+    size = x.shape[2 + axis]
+    shape = (*x.shape[: 2 + axis], lo + size + hi, *x.shape[3 + axis :])
+    padded = Tensor(x.name + POSITIONS[rank][axis], shape)
+    names = ("n", "c", *CELLS[rank])
+    contractions = []
+    for piece in pieces(mode, size, lo, hi):
+        cell = index(names[2 + axis])
+        target = [index(name) for name in names]
+        source = list(target)
+        target[2 + axis] = cell + piece.start
+        source[2 + axis] = cell * piece.step + piece.source
+        extents = dict(zip(names, x.shape, strict=True)) | {names[2 + axis]: piece.count}
+        contractions.append(
+            Contraction(
+                target=Access(padded, tuple(target)),
+                factors=(Access(x, tuple(source)),),
+                extents=tuple(extents.items()),
+            )
+        )
+    return Program(tuple(contractions))

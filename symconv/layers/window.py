@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Generic, TypeVar, cast
+
+from symconv.notation.contraction import Size
+
+S = TypeVar("S", bound=Size, covariant=True)  # a number, or letters that stand for any
 
 
 @dataclass(frozen=True)
-class Window:
+class Window(Generic[S]):
     """A window of ``kernel`` taps, ``dilation`` cells apart, moved by ``stride`` along a padded axis.
 
     Parameters
@@ -21,24 +26,25 @@ class Window:
         Positions. A convolution has all that fit.
     """
 
-    size: int
-    kernel: int
-    stride: int
-    dilation: int
-    lo: int
-    hi: int
-    outputs: int
+    size: S
+    kernel: S
+    stride: S
+    dilation: S
+    lo: S
+    hi: S
+    outputs: S
 
     @property
-    def reach(self) -> int:
+    def reach(self) -> S:
         """Cells from a window's first tap to its last: d(K - 1)."""
-        return self.dilation * (self.kernel - 1)
+        return cast(S, self.dilation * (self.kernel - 1))
 
     @property
-    def remainder(self) -> int:
+    def remainder(self) -> S:
         """Cells of the padded axis after the last window: what the stride leaves over."""
-        padded = self.size + self.lo + self.hi
-        return padded - self.reach - 1 - self.stride * (self.outputs - 1)
+        lo: Size = self.lo
+        padded = lo + self.size + self.hi
+        return cast(S, padded - self.reach - 1 - self.stride * (self.outputs - 1))
 
 
 def fitting(size: int, kernel: int, stride: int, dilation: int, lo: int, hi: int) -> int:

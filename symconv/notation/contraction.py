@@ -3,15 +3,30 @@
 A contraction is ``target[w(t)] += coefficient · Π factor[r(t)]`` for every point ``t`` of a box of
 integer indices, each subscript an affine function of them. Reads outside a tensor are zero; writes
 outside the target are dropped. A program is a sum of contractions into one target.
+
+Sizes are integers, or polynomials in letters where a statement is about every size.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
 from symconv.notation.polynomial import Number, Polynomial
+
+Size: TypeAlias = int | Polynomial
+
+
+def integers(sizes: Iterable[Size]) -> tuple[int, ...]:
+    """Return sizes that must be numbers.
+
+    Raises
+    ------
+    TypeError
+        If one has letters in it.
+    """
+    return tuple(map(int, sizes))
 
 
 def index(name: str) -> Polynomial:
@@ -24,7 +39,12 @@ class Tensor:
     """A name and a shape."""
 
     name: str
-    shape: tuple[int, ...]
+    shape: tuple[Size, ...]
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """The shape, in numbers."""
+        return integers(self.shape)
 
     def __getitem__(self, subscripts: Polynomial | Number | tuple[Polynomial | Number, ...]) -> Access:
         """Read or write the tensor at these subscripts."""
@@ -55,11 +75,14 @@ class Kronecker:
 
 @dataclass(frozen=True)
 class Solved:
-    """A factor that is 1 where ``divisor · name = numerator``, else 0: a write solved for an index."""
+    """A factor that is 1 where an integer ``name = numerator / divisor`` exists, else 0.
+
+    A write solved for an index: the index has this value, and no extent of its own.
+    """
 
     name: str
     numerator: Polynomial
-    divisor: int
+    divisor: Size
 
 
 Factor: TypeAlias = Access | Kronecker | Solved
@@ -76,7 +99,7 @@ class Contraction:
     factors
         What is multiplied.
     extents
-        Each index and its number of values, counted from 0, outermost first.
+        Each index that is not solved and its number of values, counted from 0, outermost first.
     coefficient
         A number that multiplies every term.
     reduce
@@ -85,7 +108,7 @@ class Contraction:
 
     target: Access
     factors: tuple[Factor, ...]
-    extents: tuple[tuple[str, int], ...]
+    extents: tuple[tuple[str, Size], ...]
     coefficient: Number = 1
     reduce: Literal["sum", "max"] = "sum"
 
@@ -93,6 +116,16 @@ class Contraction:
     def reads(self) -> tuple[Access, ...]:
         """The factors that are tensors."""
         return tuple(factor for factor in self.factors if isinstance(factor, Access))
+
+    @property
+    def solved(self) -> tuple[Solved, ...]:
+        """The factors that give an index its value."""
+        return tuple(factor for factor in self.factors if isinstance(factor, Solved))
+
+    @property
+    def ranges(self) -> dict[str, int]:
+        """The extents, in numbers."""
+        return {name: int(size) for name, size in self.extents}
 
     @property
     def free(self) -> tuple[str, ...]:

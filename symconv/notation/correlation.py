@@ -150,7 +150,7 @@ def recognise(contraction: Contraction) -> Correlation:
         If it is not one.
     """
     cells, taps, positions = roles = _roles(contraction)
-    extents = dict(contraction.extents)
+    extents = contraction.ranges
     batch = cells.subscripts[0].variables[0]
     along = {name for s in _spatial(cells, taps, positions) for name in s.variables}
     plain = [name for name in extents if name not in along]
@@ -171,7 +171,7 @@ def recognise(contraction: Contraction) -> Correlation:
         taps_transposed=[n for n in in_taps if n in channels + filters] == channels + filters,
         axes=tuple(
             _axis(subscript, size, taps, positions, extents)
-            for subscript, size in zip(cells.subscripts, cells.tensor.shape, strict=True)
+            for subscript, size in zip(cells.subscripts, cells.tensor.sizes, strict=True)
             if subscript in _spatial(cells, taps, positions)
         ),
     )

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from symconv.notation.contraction import Access, Factor, Kronecker, Program
+from symconv.notation.contraction import Access, Contraction, Kronecker, Program, Solved
 from symconv.notation.graph import Elementwise, Graph
 from symconv.notation.polynomial import Number, Polynomial
 
@@ -30,11 +30,14 @@ def evaluate(graph: Graph, tensors: Mapping[str, Values]) -> dict[str, Values]:
 
 def _evaluate_program(program: Program, tensors: Mapping[str, Values]) -> Values:
     start = 0 if program.contractions[0].reduce == "sum" else -np.inf
-    result = np.full(program.target.shape, start, dtype=object)
+    result = np.full(program.target.sizes, start, dtype=object)
     for contraction in program.contractions:
-        for point in points(contraction.extents):
+        for point in points(contraction.ranges):
+            if not _solve(contraction, point):
+                continue
             cell = cell_at(contraction.target, point)
-            values = [_factor_at(factor, point, tensors) for factor in contraction.factors]
+            factors = [f for f in contraction.factors if not isinstance(f, Solved)]
+            values = [_factor_at(factor, point, tensors) for factor in factors]
             if cell is None:
                 continue
             if contraction.reduce == "max":
@@ -48,8 +51,8 @@ def _evaluate_elementwise(step: Elementwise, tensors: Mapping[str, Values]) -> V
     import sympy
 
     function = sympy.lambdify([name for name, _ in step.arguments], step.expression, "math")
-    result = np.full(step.target.tensor.shape, 0, dtype=object)
-    for point in points(step.extents):
+    result = np.full(step.target.tensor.sizes, 0, dtype=object)
+    for point in points({name: int(size) for name, size in step.extents}):
         cell = cell_at(step.target, point)
         arguments = [
             _factor_at(a, point, tensors) if isinstance(a, Access) else value_at(a, point)
@@ -60,11 +63,19 @@ def _evaluate_elementwise(step: Elementwise, tensors: Mapping[str, Values]) -> V
     return result
 
 
-def points(extents: Sequence[tuple[str, int]]) -> Iterator[Point]:
+def points(ranges: Mapping[str, int]) -> Iterator[Point]:
     """Visit a box of indices in row-major order."""
-    names = [name for name, _ in extents]
-    for values in itertools.product(*(range(size) for _, size in extents)):
-        yield dict(zip(names, values, strict=True))
+    for values in itertools.product(*map(range, ranges.values())):
+        yield dict(zip(ranges, values, strict=True))
+
+
+def _solve(contraction: Contraction, point: Point) -> bool:
+    """Enter the solved indices into a point; False where one is no integer."""
+    for solved in contraction.solved:
+        point[solved.name], rest = divmod(value_at(solved.numerator, point), int(solved.divisor))
+        if rest:
+            return False
+    return True
 
 
 def value_at(subscript: Polynomial, point: Point) -> int:
@@ -80,17 +91,15 @@ def value_at(subscript: Polynomial, point: Point) -> int:
 def cell_at(access: Access, point: Point) -> tuple[int, ...] | None:
     """Return the cell of a tensor that an access means at a point, or None outside the tensor."""
     cell = tuple(value_at(s, point) for s in access.subscripts)
-    inside = all(0 <= c < size for c, size in zip(cell, access.tensor.shape, strict=True))
+    inside = all(0 <= c < size for c, size in zip(cell, access.tensor.sizes, strict=True))
     return cell if inside else None
 
 
-def _factor_at(factor: Factor, point: Point, tensors: Mapping[str, Values]) -> Any:
+def _factor_at(factor: Access | Kronecker, point: Point, tensors: Mapping[str, Values]) -> Any:
     if isinstance(factor, Access):
         cell = cell_at(factor, point)
         return None if cell is None else tensors[factor.tensor.name][cell]
-    if isinstance(factor, Kronecker):
-        return 1 if value_at(factor.left, point) == value_at(factor.right, point) else None
-    return 1 if factor.divisor * point[factor.name] == value_at(factor.numerator, point) else None
+    return 1 if value_at(factor.left, point) == value_at(factor.right, point) else None
 
 
 def _product(values: Sequence[Any]) -> Any:

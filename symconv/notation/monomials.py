@@ -7,7 +7,7 @@ from math import prod
 import numpy as np
 from numpy.typing import NDArray
 
-from symconv.notation.contraction import Access, Contraction, Kronecker, Program, Solved, Tensor
+from symconv.notation.contraction import Access, Contraction, Kronecker, Program, Tensor
 from symconv.notation.graph import Graph
 from symconv.notation.polynomial import Polynomial
 
@@ -17,9 +17,7 @@ Columns = dict[str, NDArray[np.int64]]  # the same by the tensor's name; "" is t
 
 def term_count(graph: Graph) -> int:
     """Return the number of points that a graph's largest step visits."""
-    return max(
-        sum(prod(size for _, size in c.extents) for c in step.contractions) for step in _programs(graph)
-    )
+    return max(sum(prod(c.ranges.values()) for c in step.contractions) for step in _programs(graph))
 
 
 def monomials(graph: Graph) -> Table:
@@ -91,16 +89,19 @@ def _joined(terms: Columns, known: dict[str, Columns]) -> Columns:
 def _terms(contraction: Contraction) -> Columns:
     if contraction.coefficient != 1:
         raise ValueError("a table of terms counts them: every coefficient must be 1")
-    sizes = [size for _, size in contraction.extents]
+    sizes = list(contraction.ranges.values())
     grids = np.unravel_index(np.arange(prod(sizes)), sizes) if sizes else ()
     points = dict(zip((name for name, _ in contraction.extents), grids, strict=True))
     count = prod(sizes)
     inside = np.ones(count, bool)
+    for solved in contraction.solved:
+        divisor = int(solved.divisor)
+        numerator = _values(solved.numerator, points, count)
+        points[solved.name] = numerator // divisor
+        inside &= numerator % divisor == 0
     for factor in contraction.factors:
         if isinstance(factor, Kronecker):
             inside &= _values(factor.left - factor.right, points, count) == 0
-        elif isinstance(factor, Solved):
-            inside &= factor.divisor * points[factor.name] == _values(factor.numerator, points, count)
     if len({read.tensor for read in contraction.reads}) < len(contraction.reads):
         raise ValueError("a tensor is read twice: its columns would be one")
     found = {}
@@ -119,7 +120,7 @@ def _cells(
     """Return the flat cell of an access at every point, and whether it lies inside the tensor."""
     flat = np.zeros(count, np.int64)
     inside = np.ones(count, bool)
-    for subscript, size in zip(access.subscripts, access.tensor.shape, strict=True):
+    for subscript, size in zip(access.subscripts, access.tensor.sizes, strict=True):
         values = _values(subscript, points, count)
         inside &= (values >= 0) & (values < size)
         flat = flat * size + values

@@ -138,7 +138,7 @@ def _assignments(program: Program) -> dict[Access, str]:
     for at, contraction in enumerate(program.contractions):
         if contraction.target not in signs:
             again = any(_overlap(contraction, other) for other in program.contractions[:at])
-            extents = dict(contraction.extents)
+            extents = contraction.ranges
             scatters = any(_collides(s, extents) for s in contraction.target.subscripts)
             signs[contraction.target] = "+=" if again or scatters else "="
     return signs
@@ -179,7 +179,7 @@ def _cells(subscript: Polynomial, contraction: Contraction) -> range | None:
         return range(start, start + 1)
     (name,) = subscript.variables
     step = int(subscript.coefficient(name))
-    return range(start, start + step * dict(contraction.extents)[name], step)
+    return range(start, start + step * contraction.ranges[name], step)
 
 
 def _factor_text(factor: Factor) -> str:

@@ -95,7 +95,7 @@ class Extend:
     source: str
     target: str
     shape: tuple[int, ...]
-    axes: tuple[tuple[Piece, ...], ...]
+    axes: tuple[tuple[Piece[int], ...], ...]
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ class FoldBack:
     source: str
     target: str
     shape: tuple[int, ...]
-    axes: tuple[tuple[Piece, ...], ...]
+    axes: tuple[tuple[Piece[int], ...], ...]
 
 
 @dataclass(frozen=True)

@@ -95,7 +95,7 @@ class Plan:
 
 def plan_layer(layer: ConvLayer) -> Plan:
     """Choose how each function of a layer's module is computed."""
-    inputs = [Array(name, tensor.shape) for name, tensor in layer.tensors.items()]
+    inputs = [Array(name, tensor.sizes) for name, tensor in layer.tensors.items()]
     output = Array("y", layer.output_shape)
     return Plan(
         layer,
@@ -107,8 +107,8 @@ def plan_layer(layer: ConvLayer) -> Plan:
 def _gradient(layer: ConvLayer, name: str) -> Function:
     """Plan the gradient by one of forward's inputs."""
     inputs = [Array("grad_output", layer.output_shape)]
-    inputs += [Array(other, layer.tensors[other].shape) for other in READS[name]]
-    result = Array(_GRADIENTS[name], layer.tensors[name].shape)
+    inputs += [Array(other, layer.tensors[other].sizes) for other in READS[name]]
+    result = Array(_GRADIENTS[name], layer.tensors[name].sizes)
     return _function(FUNCTIONS[name], inputs, result, swapped(layer, name))
 
 
@@ -125,7 +125,7 @@ def _function(name: str, inputs: list[Array], result: Array, graph: Graph) -> Fu
             continue
         for program in programs:
             if program.target != graph.output:
-                stages.append(Intermediate(names[program.target.name], program.target.shape))
+                stages.append(Intermediate(names[program.target.name], program.target.sizes))
             solved = []
             for contraction in program.contractions:
                 if len(contraction.reads) == 1:
@@ -262,7 +262,7 @@ def _kind(step: object) -> str:
     """Tell a step that pads, one that folds back, and one that sums."""
     if not isinstance(step, Program) or any(len(c.reads) != 1 for c in step.contractions):
         return "sum"
-    target, source = step.target.shape, step.contractions[0].reads[0].tensor.shape
+    target, source = step.target.sizes, step.contractions[0].reads[0].tensor.sizes
     if len(target) != len(source):
         return "sum"
     return "extend" if prod(target) > prod(source) else "fold"
@@ -277,7 +277,7 @@ def _padding_stage(kind: str, steps: list[Program], names: dict[str, str]) -> St
         if kind == "extend"
         else (steps[0].target, steps[-1].contractions[0].reads[0].tensor)
     )
-    axes: list[tuple[Piece, ...]] = [(Piece(0, size, 0, 1),) for size in small.shape]
+    axes: list[tuple[Piece[int], ...]] = [(Piece(0, size, 0, 1),) for size in small.sizes]
     for step in steps:
         axis = next(
             a
@@ -288,18 +288,18 @@ def _padding_stage(kind: str, steps: list[Program], names: dict[str, str]) -> St
         )
         axes[axis] = tuple(_piece(c, axis, kind) for c in step.contractions)
     if kind == "extend":
-        return Extend(names[small.name], names[large.name], large.shape, tuple(axes))
-    return FoldBack(names[large.name], names[small.name], large.shape, tuple(axes))
+        return Extend(names[small.name], names[large.name], large.sizes, tuple(axes))
+    return FoldBack(names[large.name], names[small.name], large.sizes, tuple(axes))
 
 
-def _piece(contraction: Contraction, axis: int, kind: str) -> Piece:
+def _piece(contraction: Contraction, axis: int, kind: str) -> Piece[int]:
     padded, plain = contraction.target, contraction.reads[0]
     if kind == "fold":
         padded, plain = plain, padded
     name = padded.subscripts[axis].variables[0]
     return Piece(
         start=int(padded.subscripts[axis].constant),
-        count=dict(contraction.extents)[name],
+        count=contraction.ranges[name],
         source=int(plain.subscripts[axis].constant),
         step=int(plain.subscripts[axis].coefficient(name)),
     )

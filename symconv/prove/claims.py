@@ -60,7 +60,7 @@ def compare(claim: Claim, layer: ConvLayer) -> tuple[bool | None, str, str]:
     if terms > ELEMENTWISE:
         text = f"neither they nor their parts, of up to {ELEMENTWISE} terms, are seen to be equal"
         return None, "none", text
-    count = math.prod(left.output.shape)
+    count = math.prod(left.output.sizes)
     polynomials = "polynomial" if count == 1 else "polynomials"
     text = f"{count} {polynomials} compared, {term_count(left)} terms in all"
     return equal(left, right), "elementwise", text
@@ -94,7 +94,7 @@ def refute(claim: Claim, like: ConvLayer) -> Counterexample | None:
         left, right = claim.sides(layer)
         if left.output.shape != right.output.shape:
             return Counterexample(layer, _sizes_text(layer) + _shapes_text(left, right))
-        size = max(map(math.prod, (layer.input_shape, layer.output_shape, left.output.shape)))
+        size = max(map(math.prod, (layer.input_shape, layer.output_shape, left.output.sizes)))
         if max(size, term_count(left), term_count(right)) > SMALL:
             continue  # numbers that nobody could follow, if there are none smaller
         if not equal(left, right):
@@ -140,7 +140,7 @@ def _fitting(
             )
 
 
-def _small_sizes(w: Window, kernel: int, most: int) -> Iterator[int]:
+def _small_sizes(w: Window[int], kernel: int, most: int) -> Iterator[int]:
     """Visit the sizes of an axis at which one, two or three windows begin to fit, and the next few."""
     fits = max(1, w.dilation * (kernel - 1) + 1 - w.lo - w.hi)
     beyond = max(w.lo, w.hi) + 1  # what reflect padding needs
@@ -175,7 +175,7 @@ def _values_text(left: Graph, right: Graph) -> str:
             for contraction in step.contractions if isinstance(step, Program) else ():
                 for read in contraction.reads:
                     if read.tensor.name not in computed:
-                        inputs[read.tensor.name] = read.tensor.shape
+                        inputs[read.tensor.name] = read.tensor.sizes
     for values in _fillings(sorted(inputs.items())):
         a = evaluate(left, values)[left.output.name]
         b = evaluate(right, values)[right.output.name]

@@ -38,7 +38,7 @@ class Pitfall:
 
 
 def _wrong_weight(
-    change: Callable[[FilterCorrelation, Window], FilterCorrelation],
+    change: Callable[[FilterCorrelation[int], Window[int]], FilterCorrelation[int]],
 ) -> Callable[[ConvLayer], Graph | None]:
     def wrong(layer: ConvLayer) -> Graph | None:
         parts = roles(layer)
@@ -52,7 +52,7 @@ def _wrong_weight(
 
 
 def _wrong_input(
-    change: Callable[[FullConvolution, Window], FullConvolution],
+    change: Callable[[FullConvolution[int], Window[int]], FullConvolution[int]],
 ) -> Callable[[ConvLayer], Graph | None]:
     def wrong(layer: ConvLayer) -> Graph | None:
         if isinstance(layer, ConvTranspose) or len(layer.graph.steps) > 1:

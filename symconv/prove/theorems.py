@@ -322,7 +322,7 @@ def _transposed(error: int) -> Sides:
             x = layer.tensors["x"]
             conv = Conv(
                 layer.output_shape,
-                x.shape[1],
+                x.sizes[1],
                 layer.kernel_size,
                 layer.stride,
                 pads,

@@ -75,8 +75,8 @@ def test_a_table_has_the_terms_of_the_evaluator() -> None:
     x, weight = layer.tensors["x"], layer.tensors["weight"]
     values = {
         t.name: np.array(
-            [Polynomial.variable(f"{t.name}{at:02}") for at in range(np.prod(t.shape))]
-        ).reshape(t.shape)
+            [Polynomial.variable(f"{t.name}{at:02}") for at in range(np.prod(t.sizes))]
+        ).reshape(t.sizes)
         for t in (x, weight)
     }
     outputs = evaluate(layer.graph, values)["O"].ravel()

@@ -123,7 +123,7 @@ def test_average_pooling_with_a_varying_divisor(
             program(output[n, x], sums[n, x], inverse[x], n=2, x=out),
         ],
         X=values,
-        one=np.ones(ones.shape),
+        one=np.ones(ones.sizes),
     )
     for row, position in np.ndindex(2, out):
         cells = [stride * position + dilation * t - pad for t in range(kernel)]
