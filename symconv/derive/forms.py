@@ -23,6 +23,7 @@ from symconv.layers.window import S, Window
 from symconv.notation.contraction import Access, Contraction, Program, Size, Tensor, index
 from symconv.notation.graph import Graph, gradient, gradient_of
 from symconv.notation.names import CELLS, POSITIONS, TAPS
+from symconv.notation.substitution import Substitution
 
 
 @dataclass(frozen=True)
@@ -142,6 +143,23 @@ def full_convolution(layer: Roles[Size], axes: Sequence[FullConvolution[Size]]) 
         extents=layer.extents(CELLS[rank], natural, TAPS[rank], [w.kernel for w in layer.windows]),
     )
     return Graph((Program((stuff,)), Program((correlate,))))
+
+
+def full_convolution_substitutions(layer: Roles[Size]) -> tuple[Substitution, Substitution]:
+    """Return how the swapped sum's terms are those of the full convolution, there and back.
+
+    A term at position p and tap k is found at cell s·p + d·k - lo, where the rotated filter has the tap
+    K - 1 - k and the stuffed cotangent, at s·p, the element p. (Primed indices are those of stuffing.)
+    """
+    rank = layer.rank
+    n, m, _ = layer.channel_subscripts()
+    there = {"n'": n, f"{layer.letters[0]}'": m}
+    back = {}
+    for u, k, p, w in zip(CELLS[rank], TAPS[rank], POSITIONS[rank], layer.windows, strict=True):
+        there |= {u: index(p) * w.stride + index(k) * w.dilation - w.lo, f"{p}'": index(p)}
+        there[k] = back[k] = -index(k) + (w.kernel - 1)
+        back[p] = index(f"{p}'")
+    return Substitution(there), Substitution(back)
 
 
 def strided_correlation(layer: Roles[Size]) -> Program:

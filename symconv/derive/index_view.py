@@ -19,7 +19,6 @@ from symconv.derive.rewrites import (
     free_names,
     in_phases,
     phases_disjoint,
-    programs,
     substituted,
     sum_of,
     with_deltas,
@@ -95,7 +94,7 @@ def _fits(w: Window[int], added: int | None) -> bool:
 
 def _extended(layer: ConvLayer) -> str:
     """Return what the padded input is called; nothing if zeros are read outside."""
-    steps = programs(layer.graph)
+    steps = layer.graph.programs
     return steps[-2].target.name if len(steps) > 1 else ""
 
 
@@ -202,7 +201,7 @@ def _input_steps(layer: ConvLayer) -> list[Step]:
 def _fold_back_step(layer: ConvLayer, before: Formula) -> Step:
     """Return the step that adds the gradient of what padding copied to where it came from."""
     used = _checked_layers(layer)
-    folds = [p for p in programs(input_form(layer)) if len(p.contractions[0].reads) == 1][1:]
+    folds = [p for p in input_form(layer).programs if len(p.contractions[0].reads) == 1][1:]
     return Step(
         "fold back",
         before,
@@ -288,7 +287,7 @@ def _rewritten(layer: ConvLayer, name: str, rewrites: list[tuple[str, Rewrite, s
 def _shown(graph: Graph) -> list[Program]:
     """Return a graph's sum of products and what only stuffs; padding and folding are steps apart."""
     return [
-        p for p in programs(graph) if len(p.contractions[0].reads) == 2 or p.target.name.endswith("s")
+        p for p in graph.programs if len(p.contractions[0].reads) == 2 or p.target.name.endswith("s")
     ]
 
 

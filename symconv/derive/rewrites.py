@@ -21,14 +21,9 @@ from symconv.notation.names import CELLS, POSITIONS, QUOTIENTS, TAPS
 from symconv.notation.polynomial import Polynomial
 
 
-def programs(graph: Graph) -> list[Program]:
-    """Return a linear graph's steps."""
-    return [step for step in graph.steps if isinstance(step, Program)]
-
-
 def sum_of(graph: Graph) -> tuple[Contraction, list[Program], list[Program]]:
     """Return the sum of products, what comes before it and what comes after."""
-    steps = programs(graph)
+    steps = list(graph.programs)
     at = next(i for i, p in enumerate(steps) if len(p.contractions[0].reads) == 2)
     return steps[at].contractions[0], steps[:at], steps[at + 1 :]
 

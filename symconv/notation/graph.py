@@ -54,6 +54,20 @@ class Graph:
         """The tensor that the last step computes."""
         return written(self.steps[-1])
 
+    @property
+    def programs(self) -> tuple[Program, ...]:
+        """The steps of a linear graph.
+
+        Raises
+        ------
+        TypeError
+            If a step is elementwise.
+        """
+        found = tuple(step for step in self.steps if isinstance(step, Program))
+        if len(found) < len(self.steps):
+            raise TypeError("an elementwise step is no program")
+        return found
+
 
 def gradient(graph: Graph, by: Tensor, cotangent: Tensor) -> Graph:
     """Return the graph that computes ∂E/∂(by) from ∂E/∂output: each step's swap, in reverse.

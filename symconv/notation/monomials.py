@@ -7,7 +7,7 @@ from math import prod
 import numpy as np
 from numpy.typing import NDArray
 
-from symconv.notation.contraction import Access, Contraction, Kronecker, Program, Tensor
+from symconv.notation.contraction import Access, Contraction, Kronecker, Tensor
 from symconv.notation.graph import Graph
 from symconv.notation.polynomial import Polynomial
 
@@ -17,7 +17,7 @@ Columns = dict[str, NDArray[np.int64]]  # the same by the tensor's name; "" is t
 
 def term_count(graph: Graph) -> int:
     """Return the number of points that a graph's largest step visits."""
-    return max(sum(prod(c.ranges.values()) for c in step.contractions) for step in _programs(graph))
+    return max(sum(prod(c.ranges.values()) for c in step.contractions) for step in graph.programs)
 
 
 def monomials(graph: Graph) -> Table:
@@ -38,7 +38,7 @@ def columns(graph: Graph) -> list[Columns]:
     """Return the terms of a graph's output by tensor, a table for each of its last contractions."""
     known: dict[str, Columns] = {}
     parts: list[Columns] = []
-    for step in _programs(graph):
+    for step in graph.programs:
         parts = [_joined(_terms(c), known) for c in step.contractions]
         if set(parts[0]) == set(parts[-1]):  # else a bias is added, which only the last step does
             known[step.target.name] = {
@@ -58,16 +58,9 @@ def equal(left: Graph, right: Graph) -> bool:
 
 def _inputs(graph: Graph) -> set[Tensor]:
     """Return the tensors that a graph reads and does not compute."""
-    programs = _programs(graph)
+    programs = graph.programs
     reads = {read.tensor for p in programs for c in p.contractions for read in c.reads}
     return reads - {p.target for p in programs}
-
-
-def _programs(graph: Graph) -> list[Program]:
-    programs = [step for step in graph.steps if isinstance(step, Program)]
-    if len(programs) != len(graph.steps):
-        raise TypeError("an elementwise step has no table of terms")
-    return programs
 
 
 def _joined(terms: Columns, known: dict[str, Columns]) -> Columns:

@@ -1,0 +1,177 @@
+"""Computing a convolution in parts, for every size, T5: in tiles with a halo, in shards of the batch."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from symconv.layers.roles import Roles
+from symconv.notation.contraction import Access, Contraction, Program, Tensor, index
+from symconv.notation.graph import Graph, gradient
+from symconv.notation.names import POSITIONS, TAPS
+from symconv.notation.polynomial import Polynomial
+from symconv.notation.substitution import Division, Substitution
+from symconv.prove import letters
+from symconv.prove.certificate import Equation, Pairing
+from symconv.prove.gradients import forward
+
+
+def tiles(rank: int, flip: bool = False) -> Equation:
+    """T5: B tiles of T positions each, from cells that overlap in a halo, make the convolution."""
+    context = letters.context(
+        rank,
+        lambda n: {"T": 2, "B": -(-n["P"] // 2)},
+        least=lambda a: (a["T"] - 1, a["T"] * a["B"] - a["P"]),
+    )
+    roles = letters.roles(rank, flip)
+    along = letters.axes(rank, ("T",))
+    suffixes = letters.suffixes(rank)
+    n, m, c = roles.channel_subscripts()
+    there = {"n'": n, "n''": n, "o": m, "o'": index("o"), "g'": index("g"), "c'": index("c"), "c''": c}
+    back = {name: index(f"{name}'") for name in ("n", "g", "o", "c", *TAPS[rank])}
+    for p, k, suffix, w, a in zip(
+        POSITIONS[rank], TAPS[rank], suffixes, roles.windows, along, strict=True
+    ):
+        tile, place = index(f"b{suffix}"), index(f"q{suffix}")
+        there |= {f"b{suffix}'": tile, f"b{suffix}''": tile, f"q{suffix}'": place, f"{k}'": index(k)}
+        there[f"j{suffix}''"] = place * w.stride + index(k) * w.dilation
+        back[p] = tile * a["T"] + place
+    divisions = tuple(
+        Division(f"b{suffix}", f"q{suffix}", index(p), a["T"])
+        for p, suffix, a in zip(POSITIONS[rank], suffixes, along, strict=True)
+    )
+    return Equation(
+        "T5",
+        "the convolution is that of tiles of T positions, whose cells overlap by a halo of "
+        "d(K - 1) + 1 - s",
+        context,
+        forward(roles),
+        tiled(roles),
+        (Pairing(0, 0, Substitution(there, divisions), Substitution(back)),),
+    )
+
+
+def tiled(roles: Roles[Polynomial]) -> Graph:
+    """Cut the cells into overlapping tiles, correlate each, and put the results together."""
+    rank = roles.rank
+    along = letters.axes(rank, ("T", "B"))
+    suffixes = letters.suffixes(rank)
+    batch, channels, *_ = roles.cells.shape
+    _, filters, *_ = roles.positions.shape
+    n, m, c = roles.channel_subscripts()
+    counts = [a["B"] for a in along]
+    halos = [w.stride * (a["T"] - 1) + w.reach + 1 for w, a in zip(roles.windows, along, strict=True)]
+    sizes = [a["T"] for a in along]
+    cut = Tensor("Xt", (batch, channels, *counts, *halos))
+    done = Tensor("Ot", (batch, filters, *counts, *sizes))
+    b, j, q = ([f"{letter}{suffix}" for suffix in suffixes] for letter in "bjq")
+    tile = tuple(map(index, b))
+    taken = [
+        index(tile) * (w.stride * a["T"]) + index(cell) - w.lo
+        for tile, cell, w, a in zip(b, j, roles.windows, along, strict=True)
+    ]
+    read = [
+        index(place) * w.stride + index(k) * w.dilation
+        for place, k, w in zip(q, TAPS[rank], roles.windows, strict=True)
+    ]
+    put = [index(tile) * a["T"] + index(place) for tile, place, a in zip(b, q, along, strict=True)]
+    x = roles.cells
+    return Graph(
+        (
+            Program(
+                (
+                    Contraction(
+                        target=cut[(index("n"), index("c"), *tile, *map(index, j))],
+                        factors=(Access(x, (index("n"), index("c"), *taken)),),
+                        extents=(
+                            ("n", batch),
+                            ("c", channels),
+                            *zip(b, counts, strict=True),
+                            *zip(j, halos, strict=True),
+                        ),
+                    ),
+                )
+            ),
+            Program(
+                (
+                    Contraction(
+                        target=done[(n, m, *tile, *map(index, q))],
+                        factors=(
+                            cut[(n, c, *tile, *read)],
+                            roles.tap([index(k) for k in TAPS[rank]]),
+                        ),
+                        extents=roles.extents(
+                            b + q,
+                            counts + sizes,
+                            TAPS[rank],
+                            [w.kernel for w in roles.windows],
+                        ),
+                    ),
+                )
+            ),
+            Program(
+                (
+                    Contraction(
+                        target=Access(
+                            Tensor("O", roles.positions.shape), (index("n"), index("o"), *put)
+                        ),
+                        factors=(done[(index("n"), index("o"), *tile, *map(index, q))],),
+                        extents=(
+                            ("n", batch),
+                            ("o", filters),
+                            *zip(b, counts, strict=True),
+                            *zip(q, sizes, strict=True),
+                        ),
+                    ),
+                )
+            ),
+        )
+    )
+
+
+def shards(rank: int, flip: bool = False) -> Equation:
+    """T5: ∂E/∂F is the sum over B shards of S images each, the last one perhaps smaller."""
+    roles = letters.roles(rank, flip)
+    whole = letters.context(rank)
+    shard, count, images = map(index, ("S", "B", "N"))
+    context = replace(
+        whole,
+        symbols=(*whole.symbols, "S", "B"),
+        least=(*whole.least, shard - 1, shard * count - images),
+        examples=tuple({**example, "S": 2, "B": 2} for example in whole.examples),
+    )
+    left = gradient(forward(roles), roles.taps, roles.output)
+    (swapped,) = left.programs[0].contractions
+    total = swapped.target.tensor
+    parts = Tensor("parts", (count, *total.shape))
+    place = {"n": shard * index("b") + index("e")}
+    names = (*roles.letters, *TAPS[rank])
+    each = Contraction(
+        target=Access(parts, (index("b"), *swapped.target.subscripts)),
+        factors=tuple(read.substitute(place) for read in swapped.reads),
+        extents=(("b", count), ("e", shard), *swapped.extents[1:]),
+    )
+    add = Contraction(
+        target=Access(total, tuple(map(index, names))),
+        factors=(parts[(index("b"), *map(index, names))],),
+        extents=(("b", count), *zip(names, total.shape, strict=True)),
+    )
+    inside = [name for name, _ in swapped.extents[1:]]
+    there = {"b'": index("b"), "e'": index("e")} | {f"{name}'": index(name) for name in inside}
+    there |= dict(zip(names, swapped.target.subscripts, strict=True))
+    back = {name: index(f"{name}'") for name in [*inside, "e"]}
+    back["n"] = shard * index("b'") + index("e'")
+    return Equation(
+        "T5′",
+        "∂E/∂F is the sum of those of shards of the batch, S images each",
+        context,
+        left,
+        Graph((Program((each,)), Program((add,)))),
+        (
+            Pairing(
+                0,
+                0,
+                Substitution(there, (Division("b", "e", index("n"), shard),)),
+                Substitution(back),
+            ),
+        ),
+    )
