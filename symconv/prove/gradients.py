@@ -23,6 +23,7 @@ from symconv.prove import letters
 from symconv.prove.certificate import Context, Equation, Pairing
 
 SAME = Substitution()
+GCD = ("γ", "σ", "δ", "α", "β")  # gcd(s, d), s/γ and d/γ, and α·δ - β·σ = 1
 
 
 def forward(roles: Roles[Size]) -> Graph:
@@ -74,8 +75,8 @@ def weight_gradient(rank: int, flip: bool = False, transposed: bool = False) -> 
     ]
     return Equation(
         "T1",
-        "∂E/∂F is a correlation of the input with the cotangent: stride d, dilation s, the same padding; "
-        "its natural size, K + f with r = d·f + ρ, is cropped to K",
+        "∂E/∂F is the correlation of X with ∂E/∂O: stride d, dilation s, the same padding; its natural "
+        "size, K + f with f = ⌊r/d⌋, is cropped to K",
         natural_size(rank),
         gradient(forward(roles), roles.taps, roles.output),
         weight_form(roles),
@@ -111,8 +112,8 @@ def transposition(rank: int, flip: bool = False) -> Equation:
     cells = replace(roles, cells=replace(roles.cells, name="Y"))
     return Equation(
         "T4′",
-        "the transposed convolution is ∂E/∂Y of the convolution of Y with equal arguments (of its first P "
-        "outputs, if r ≥ s): the full convolution of X stuffed with zeros",
+        "the transposed convolution is ∂E/∂Y of the convolution of Y with equal arguments (of its first "
+        "P outputs, if r ≥ s): a full convolution of X, stuffed",
         letters.context(rank),
         forward(roles),
         stuffed_form(cells),
@@ -170,11 +171,12 @@ def _phases(roles: Roles[Polynomial]) -> Contraction:
     named = zip(
         CELLS[roles.rank],
         letters.suffixes(roles.rank),
-        letters.axes(roles.rank, "Hsdlγσδα"),
+        letters.axes(roles.rank, GCD),
         roles.windows,
+        strict=True,
     )
     for u, suffix, a, w in named:
-        phase, first, count, q, v, e = (index(name + suffix) for name in "ρκτqve")
+        phase, first, count, e = (index(name + suffix) for name in "ρκτe")
         cell = index(u) + w.lo
         solved += [
             Solved(f"q{suffix}", cell - a["γ"] * phase, w.stride),
@@ -210,7 +212,7 @@ def _phase_substitutions(roles: Roles[Polynomial]) -> tuple[Substitution, Substi
         POSITIONS[rank],
         letters.suffixes(rank),
         roles.windows,
-        letters.axes(rank, "γσδαβ"),
+        letters.axes(rank, GCD),
         strict=True,
     ):
         phase, first, count, shift, v, e = (index(name + suffix) for name in "ρκτεve")

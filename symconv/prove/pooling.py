@@ -91,7 +91,7 @@ def average(rank: int) -> Equation:
 
 
 def selected(rank: int) -> Equation:
-    """T7′: with S = 1 at the tap each window selects, max pooling's gradient is the selection's adjoint."""
+    """T7′: with S = 1 where a window selects its tap, max pooling is linear in X, and S its adjoint."""
     pool = _pool(rank)
     selection = Tensor("S", (*pool.output.shape, *pool.kernel))
     place = ("n", "c", *pool.positions)

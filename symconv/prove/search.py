@@ -43,9 +43,9 @@ class Rules:
                 self._rules.append((lead, rest * sign, why))
 
     @staticmethod
-    def _leads(zero: Polynomial) -> list[Monomial]:
+    def _leads(zero: Polynomial) -> Sequence[Monomial]:
         """Return the monomials that an equation can be solved for."""
-        units: list[Monomial] = [m for m, factor in zero.terms.items() if m and abs(factor) == 1]
+        units = [m for m, factor in zero.terms.items() if m and abs(factor) == 1]
         alone = [m for m in units if len(m) == 1 and not any(m[0] in o for o in zero.terms if o != m)]
         found = alone or [m for m in units if not any(set(m) < set(o) for o in zero.terms)]
         if not found:
