@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from symconv.layers.padding import padding_step
-from symconv.layers.roles import Roles, correlation, with_bias
+from symconv.layers.roles import Roles, correlation
 from symconv.notation.contraction import Access, Contraction, Program, Size, Tensor, index
 from symconv.notation.graph import Graph, gradient, gradient_of
 from symconv.notation.names import CELLS, INDICES, POSITIONS, TAPS
@@ -26,7 +26,7 @@ from symconv.prove.gradients import (
 TOTAL = Tensor("E", ())
 
 
-def rotation(rank: int) -> Equation:
+def rotation(rank: int, bias: bool = False) -> Equation:
     """T3: convolution is the correlation with the filter rotated by 180°."""
     roles = letters.roles(rank)
     tap = roles.tap([index(name) for name in TAPS[rank]])
@@ -35,13 +35,16 @@ def rotation(rank: int) -> Equation:
         "T3",
         "convolution is the correlation with the filter rotated by 180°",
         letters.context(rank),
-        forward(replace(roles, flip=True)),
-        rotated_first(roles),
-        (Pairing(0, 0, Substitution({f"{name}'": value for name, value in inner}), SAME),),
+        forward(replace(roles, flip=True), bias),
+        rotated_first(roles, bias),
+        (
+            Pairing(0, 0, Substitution({f"{name}'": value for name, value in inner}), SAME),
+            *([Pairing(1, 1, SAME, SAME)] if bias else []),
+        ),
     )
 
 
-def rotated_first(roles: Roles[Size]) -> Graph:
+def rotated_first(roles: Roles[Size], bias: bool = False) -> Graph:
     """Rotate the filter, then correlate with it."""
     turned = Tensor("Frot", roles.taps.shape)
     names = (*roles.letters, *TAPS[roles.rank])
@@ -51,7 +54,7 @@ def rotated_first(roles: Roles[Size]) -> Graph:
         factors=(Access(roles.taps, (*map(index, roles.letters), *taps)),),
         extents=tuple(zip(names, turned.shape, strict=True)),
     )
-    return Graph((Program((rotate,)), *forward(replace(roles, taps=turned)).steps))
+    return Graph((Program((rotate,)), *forward(replace(roles, taps=turned), bias).steps))
 
 
 def inner(graph: Graph, *pairs: tuple[Tensor, Tensor, Sequence[str]]) -> Graph:
@@ -104,10 +107,9 @@ def adjoint(
         )
     ]
     pairs = [(tensor, gradient_of(tensor), _names(roles, tensor))]
-    left = forward(roles)
+    left = forward(roles, bias)
     if bias:
-        b = Tensor("b", (output.shape[1],))
-        left = Graph((with_bias(left.programs[0].contractions[0], b),))
+        b = Tensor("b", output.shape[1:2])
         form = Graph((*form.steps, *gradient(left, b, roles.output).steps))
         pairs.append((b, gradient_of(b), ("o",)))
         o = written[outer[1]]

@@ -13,7 +13,7 @@ from symconv.derive.forms import (
     full_convolution_substitutions,
     strided_correlation,
 )
-from symconv.layers.roles import Roles, correlation
+from symconv.layers.roles import Roles, correlation, with_bias
 from symconv.notation.contraction import Access, Contraction, Program, Size, Solved, Tensor, index
 from symconv.notation.graph import Graph, gradient, gradient_of
 from symconv.notation.names import CELLS, POSITIONS, TAPS
@@ -26,10 +26,13 @@ SAME = Substitution()
 GCD = ("γ", "σ", "δ", "α", "β")  # gcd(s, d), s/γ and d/γ, and α·δ - β·σ = 1
 
 
-def forward(roles: Roles[Size]) -> Graph:
+def forward(roles: Roles[Size], bias: bool = False) -> Graph:
     """Return the layer's own sum, into O."""
     output = Tensor("O", roles.output.shape)
-    return Graph((Program((correlation(roles.reading(output)),)),))
+    contraction = correlation(roles.reading(output))
+    if bias:
+        return Graph((with_bias(contraction, Tensor("b", output.shape[1:2])),))
+    return Graph((Program((contraction,)),))
 
 
 def natural_size(rank: int) -> Context:
@@ -126,7 +129,7 @@ def substitutions(roles: Roles[Polynomial]) -> tuple[Substitution, Substitution]
     return (SAME, SAME) if roles.transposed else full_convolution_substitutions(roles)
 
 
-def polyphase(rank: int, flip: bool = False) -> Equation:
+def polyphase(rank: int, flip: bool = False, transposed: bool = False) -> Equation:
     """T2′: the swapped sum, cell by cell, without the zeros: the form that is computed.
 
     With γ = gcd(s, d), s = γ·σ and d = γ·δ, a cell i has the phase (i + lo) mod s = γ·ρ (of another
@@ -142,15 +145,16 @@ def polyphase(rank: int, flip: bool = False) -> Equation:
             a["α"] * a["δ"] - a["β"] * a["σ"] - 1,
         ),
     )
-    roles = letters.roles(rank, flip)
+    roles = letters.roles(rank, flip, transposed)
+    swapped = forward(roles) if transposed else gradient(forward(roles), roles.x, roles.output)
     there, back = _phase_substitutions(roles)
     return Equation(
         "T2′",
-        "∂E/∂X in phases: where (i + lo) mod s is no multiple of γ = gcd(s, d) it is zero; where it is "
+        f"{'O' if transposed else '∂E/∂X'} in phases: where (i + lo) mod s is no multiple of γ = gcd(s, d) it is zero; where it is "
         "γ·ρ the taps are k = κ + (s/γ)·τ, the positions p = (i + lo - d·κ)/s - (d/γ)·τ",
         context,
-        gradient(forward(roles), roles.x, roles.output),
-        Graph((Program((_phases(roles),)),)),
+        swapped,
+        Graph((Program((_phases(roles, swapped.output),)),)),
         (Pairing(0, 0, there, back),),
     )
 
@@ -163,7 +167,7 @@ def _gcd(numbers: letters.Numbers) -> letters.Numbers:
     return {"γ": common, "σ": sigma, "δ": delta, "α": alpha, "β": (alpha * delta - 1) // sigma}
 
 
-def _phases(roles: Roles[Polynomial]) -> Contraction:
+def _phases(roles: Roles[Polynomial], target: Tensor) -> Contraction:
     """Return the sum for each cell: of its phase, over every σ-th tap from the first one."""
     n, m, c = roles.channel_subscripts()
     solved, cells, positions, taps = [], [], [], []
@@ -191,7 +195,7 @@ def _phases(roles: Roles[Polynomial]) -> Contraction:
         (name, size) for name, size in correlation(roles).extents if name in ("n", "g", *roles.letters)
     ]
     return Contraction(
-        target=Access(gradient_of(roles.cells), (n, c, *cells)),
+        target=Access(target, (n, c, *cells)),
         factors=(Access(roles.positions, (n, m, *positions)), roles.tap(taps), *solved),
         extents=(*outer, *sizes),
     )

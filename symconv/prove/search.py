@@ -46,7 +46,7 @@ class Rules:
     def _leads(zero: Polynomial) -> Sequence[Monomial]:
         """Return the monomials that an equation can be solved for."""
         units = [m for m, factor in zero.terms.items() if m and abs(factor) == 1]
-        alone = [m for m in units if len(m) == 1 and not any(m[0] in o for o in zero.terms if o != m)]
+        alone = [m for m in units if not m[1:] and not any(m[0] in o for o in zero.terms if o != m)]
         found = alone or [m for m in units if not any(set(m) < set(o) for o in zero.terms)]
         if not found:
             raise SearchError(f"{zero} = 0 cannot be solved for anything")
@@ -58,7 +58,10 @@ class Rules:
         changed = True
         while changed:
             changed = False
+            names = {name for monomial in polynomial.terms for name in monomial}
             for lead, rule, why in self._rules:
+                if not names.issuperset(lead):
+                    continue
                 quotient = Polynomial(
                     {
                         rest: factor
@@ -69,6 +72,7 @@ class Rules:
                 if quotient:
                     changed = True
                     polynomial = polynomial - rule * quotient
+                    names.update(rule.variables)
                     for zero, multiplier in why.items():
                         used[zero] = used.get(zero, Polynomial({})) + multiplier * quotient
         return polynomial, {zero: m for zero, m in used.items() if m}
