@@ -102,12 +102,16 @@ def substituted(layer: ConvLayer) -> Graph:
 
 
 def in_phases(layer: ConvLayer) -> Graph:
-    """Solve the affine write: a plain correlation for each phase of the cells."""
-    contraction, before, after = sum_of(swapped(layer, "x"))
-    phases = gather(contraction, QUOTIENTS[len(layer.windows)])
-    if not phases.contractions:  # no tap reaches any cell
-        return Graph((*before, Program((contraction,)), *after))
-    return Graph((*before, phases, *after))
+    """Solve the affine write of ∂E/∂X: a plain correlation for each phase of the cells."""
+    return phase_forms(swapped(layer, "x"))
+
+
+def phase_forms(graph: Graph) -> Graph:
+    """Solve the affine write of a graph's sum of products, if a tap reaches any cell."""
+    contraction, before, after = sum_of(graph)
+    correlation = recognise(contraction)
+    phases = gather(contraction, QUOTIENTS[len(correlation.axes)])
+    return Graph((*before, phases if phases.contractions else Program((contraction,)), *after))
 
 
 def phases_disjoint(layer: ConvLayer) -> bool:

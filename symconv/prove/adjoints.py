@@ -26,9 +26,9 @@ from symconv.prove.gradients import (
 TOTAL = Tensor("E", ())
 
 
-def rotation(rank: int, bias: bool = False) -> Equation:
+def rotation(rank: int, bias: bool = False, transposed: bool = False) -> Equation:
     """T3: convolution is the correlation with the filter rotated by 180°."""
-    roles = letters.roles(rank)
+    roles = letters.roles(rank, transposed=transposed)
     tap = roles.tap([index(name) for name in TAPS[rank]])
     inner = zip((*roles.letters, *TAPS[rank]), tap.subscripts, strict=True)
     return Equation(
@@ -70,13 +70,13 @@ def inner(graph: Graph, *pairs: tuple[Tensor, Tensor, Sequence[str]]) -> Graph:
     return Graph((*graph.steps, Program(tuple(sums))))
 
 
-def _names(roles: Roles[Size], tensor: Tensor) -> tuple[str, ...]:
+def names_of(roles: Roles[Size], tensor: Tensor) -> tuple[str, ...]:
     """Return what the indices of a whole tensor are called."""
     if tensor == roles.taps:
         return (*roles.letters, *TAPS[roles.rank])
-    if tensor.shape == roles.cells.shape:
-        return ("n", roles.letters[1], *CELLS[roles.rank])
-    return ("n", roles.letters[0], *POSITIONS[roles.rank])
+    if tensor == roles.positions:
+        return ("n", roles.letters[0], *POSITIONS[roles.rank])
+    return ("n", roles.letters[1], *CELLS[roles.rank])
 
 
 def adjoint(
@@ -91,12 +91,11 @@ def adjoint(
     tensor = roles.x if by == "X" else roles.taps
     form = input_form(roles) if by == "X" else weight_form(roles)
     there, back = substitutions(roles) if by == "X" else (SAME, SAME)
-    output = Tensor("O", roles.output.shape)
     read = correlation(roles)
-    outer = _names(roles, roles.output)
+    outer = names_of(roles, roles.output)
     written = dict(zip(outer, read.target.subscripts, strict=True))
     element = next(r for r in read.reads if r.tensor == tensor)
-    taken = dict(zip(_names(roles, tensor), element.subscripts, strict=True))
+    taken = dict(zip(names_of(roles, tensor), element.subscripts, strict=True))
     inside = {name: value.substitute(back.values) for name, value in written.items()}
     pairings = [
         Pairing(
@@ -106,12 +105,7 @@ def adjoint(
             Substitution(_primed(inside) | _primed(back.values, "'")),
         )
     ]
-    pairs = [(tensor, gradient_of(tensor), _names(roles, tensor))]
-    left = forward(roles, bias)
     if bias:
-        b = Tensor("b", output.shape[1:2])
-        form = Graph((*form.steps, *gradient(left, b, roles.output).steps))
-        pairs.append((b, gradient_of(b), ("o",)))
         o = written[outer[1]]
         cell = dict(zip(outer, (index("n"), o, *map(index, POSITIONS[rank])), strict=True))
         pairings.append(Pairing(1, 1, Substitution(_primed({"o": o})), Substitution(_primed(cell))))
@@ -119,10 +113,22 @@ def adjoint(
         "T4",
         f"⟨O, G⟩ = ⟨{by}, ∂E/∂{by}⟩" + (" + ⟨b, ∂E/∂b⟩" if bias else ""),
         letters.context(rank) if by == "X" else natural_size(rank),
-        inner(left, (output, roles.output, outer)),
-        inner(form, *pairs),
+        *paired(roles, forward(roles, bias), form, tensor, bias),
         tuple(pairings),
     )
+
+
+def paired(
+    roles: Roles[Size], graph: Graph, form: Graph, tensor: Tensor, bias: bool
+) -> tuple[Graph, Graph]:
+    """Return ⟨O, G⟩, of what a graph computes, and ⟨T, ∂E/∂T⟩, of what a form computes."""
+    pairs = [(tensor, gradient_of(tensor), names_of(roles, tensor))]
+    if bias:
+        b = Tensor("b", graph.output.shape[1:2])
+        form = Graph((*form.steps, *gradient(graph, b, roles.output).steps))
+        pairs.append((b, gradient_of(b), ("o",)))
+    left = inner(graph, (graph.output, roles.output, names_of(roles, roles.output)))
+    return left, inner(form, *pairs)
 
 
 def _primed(values: Mapping[str, Polynomial], more: str = "") -> dict[str, Polynomial]:

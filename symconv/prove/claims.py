@@ -18,14 +18,12 @@ from symconv.layers.conv import ConvLayer
 from symconv.layers.window import Window
 from symconv.notation.contraction import Program
 from symconv.notation.evaluate import evaluate
-from symconv.notation.factors import parts
 from symconv.notation.graph import Graph
 from symconv.notation.monomials import equal, term_count
 
 Sides = Callable[[ConvLayer], tuple[Graph, Graph]]
 
-FEW = 200_000  # points that are compared elementwise at once; of more, the parts are tried first
-ELEMENTWISE = 2_000_000  # points that an elementwise comparison may visit
+FEW = 200_000  # terms that are compared
 TRIED = 200  # sizes that are searched for a counterexample, smallest first
 SHOWN = 24  # elements of a tensor that a counterexample writes out
 SMALL = 20_000  # points, and elements of a tensor, of a counterexample
@@ -47,41 +45,16 @@ class Counterexample:
     text: str
 
 
-def compare(claim: Claim, layer: ConvLayer) -> tuple[bool | None, str, str]:
-    """Decide a claim for a layer: whether it holds (None: not decided), how, and what was compared."""
+def compare(claim: Claim, layer: ConvLayer) -> tuple[bool | None, str]:
+    """Compare a claim's sides term by term, if they are few: whether they are equal, what was seen."""
     left, right = claim.sides(layer)
     if left.output.shape != right.output.shape:
-        return False, "shapes", f"{left.output.shape} and {right.output.shape}"
-    terms = max(term_count(left), term_count(right))
-    count = _equal_parts(left, right) if terms > FEW else 0
-    if count:
-        text = f"both sums are products of {count} independent parts, each compared elementwise"
-        return True, "factor by factor", text
-    if terms > ELEMENTWISE:
-        text = f"neither they nor their parts, of up to {ELEMENTWISE} terms, are seen to be equal"
-        return None, "none", text
+        return False, f"the shapes differ, {left.output.shape} and {right.output.shape}"
+    if max(term_count(left), term_count(right)) > FEW:
+        return None, ""
     count = math.prod(left.output.sizes)
-    polynomials = "polynomial" if count == 1 else "polynomials"
-    text = f"{count} {polynomials} compared, {term_count(left)} terms in all"
-    return equal(left, right), "elementwise", text
-
-
-def agrees(claim: Claim, layer: ConvLayer) -> bool:
-    """Whether a claim is easily seen to hold for a layer: elementwise, or by its parts if large."""
-    left, right = claim.sides(layer)
-    if left.output.shape != right.output.shape:
-        return False
-    few = max(term_count(left), term_count(right)) <= FEW
-    return equal(left, right) if few else _equal_parts(left, right) > 0
-
-
-def _equal_parts(left: Graph, right: Graph) -> int:
-    """Return the number of independent parts if all are equal; 0 if one is not, or is too large."""
-    pairs = parts(left, right) or []
-    sides = [side for pair in pairs for side in (pair.left, pair.right)]
-    if not sides or max(map(term_count, sides)) > ELEMENTWISE:
-        return 0
-    return len(pairs) if all(equal(pair.left, pair.right) for pair in pairs) else 0
+    what = f"{count} {'polynomial' if count == 1 else 'polynomials'} compared"
+    return equal(left, right), f"{what}, {term_count(left)} terms in all"
 
 
 def refute(claim: Claim, like: ConvLayer) -> Counterexample | None:

@@ -15,7 +15,7 @@ from symconv.derive.forms import (
 )
 from symconv.layers.roles import Roles, correlation, with_bias
 from symconv.notation.contraction import Access, Contraction, Program, Size, Solved, Tensor, index
-from symconv.notation.graph import Graph, gradient, gradient_of
+from symconv.notation.graph import Graph, gradient
 from symconv.notation.names import CELLS, POSITIONS, TAPS
 from symconv.notation.polynomial import Polynomial
 from symconv.notation.substitution import Division, Substitution
@@ -35,11 +35,16 @@ def forward(roles: Roles[Size], bias: bool = False) -> Graph:
     return Graph((Program((contraction,)),))
 
 
+def natural_numbers(numbers: letters.Numbers) -> letters.Numbers:
+    """Return the number of taps that fit beyond the filter's, and what remains."""
+    return {"f": numbers["r"] // numbers["d"], "ρ": numbers["r"] % numbers["d"]}
+
+
 def natural_size(rank: int) -> Context:
     """Return what is assumed for T1: f = ⌊r/d⌋ and its remainder ρ, besides the windows."""
     return letters.context(
         rank,
-        lambda n: {"f": n["r"] // n["d"], "ρ": n["r"] % n["d"]},
+        natural_numbers,
         least=lambda a: (a["f"], a["ρ"], a["d"] - 1 - a["ρ"]),
         zeros=lambda a: (a["r"] - a["d"] * a["f"] - a["ρ"],),
     )
@@ -137,7 +142,7 @@ def polyphase(rank: int, flip: bool = False, transposed: bool = False) -> Equati
     """
     context = letters.context(
         rank,
-        _gcd,
+        gcd_numbers,
         least=lambda a: (a["γ"] - 1, a["σ"] - 1, a["δ"] - 1),
         zeros=lambda a: (
             a["s"] - a["γ"] * a["σ"],
@@ -150,7 +155,8 @@ def polyphase(rank: int, flip: bool = False, transposed: bool = False) -> Equati
     there, back = _phase_substitutions(roles)
     return Equation(
         "T2′",
-        f"{'O' if transposed else '∂E/∂X'} in phases: where (i + lo) mod s is no multiple of γ = gcd(s, d) it is zero; where it is "
+        f"{'O' if transposed else '∂E/∂X'} in phases: where (i + lo) mod s is no multiple of "
+        "γ = gcd(s, d) it is zero; where it is "
         "γ·ρ the taps are k = κ + (s/γ)·τ, the positions p = (i + lo - d·κ)/s - (d/γ)·τ",
         context,
         swapped,
@@ -159,7 +165,7 @@ def polyphase(rank: int, flip: bool = False, transposed: bool = False) -> Equati
     )
 
 
-def _gcd(numbers: letters.Numbers) -> letters.Numbers:
+def gcd_numbers(numbers: letters.Numbers) -> letters.Numbers:
     """Return gcd(s, d), what it divides them into, and Bézout's witnesses."""
     common = gcd(numbers["s"], numbers["d"])
     sigma, delta = numbers["s"] // common, numbers["d"] // common

@@ -1,4 +1,4 @@
-"""From every size to given ones: an equation with numbers for its letters, compared with a layer's sums."""
+"""From every size to given ones: an equation with numbers for letters, and a layer's own sums."""
 
 from __future__ import annotations
 
@@ -115,8 +115,9 @@ def _without_units(contraction: Contraction, names: Mapping[str, str]) -> Contra
 
     def renamed(access: Access) -> Access:
         name = access.tensor.name
-        for old, new in names.items():
-            name = new if name == old else f"∂E/∂{new}" if name == f"∂E/∂{old}" else name
+        of = name.removeprefix("∂E/∂")
+        if name in names or of in names:
+            name = names.get(name) or f"∂E/∂{names[of]}"
         return Access(replace(access.tensor, name=name), access.substitute(zero).subscripts)
 
     return replace(
@@ -139,11 +140,12 @@ def phases_agree(axis: Axis, numbers: Numbers, suffix: str) -> bool:
             position = (cell + n["lo"] - n["d"] * first) // n["s"] - n["δ"] * (taps - 1)
             last = first + n["σ"] * (taps - 1)
             expected.append((cell, last, taps, position))
-    found = [(p.position_start, p.tap_start, p.taps, p.offset) for p in polyphase(axis)]
+    phases = polyphase(replace(axis, tap_start=0, tap_step=1))  # wherever the taps are stored
+    found = [(p.position_start, p.tap_start, p.taps, p.offset) for p in phases]
     steps = all(
         (p.position_step, p.stride, p.dilation) == (n["s"], 1, n["δ"])
         and p.tap_step == (-n["σ"] if p.taps > 1 else 1)
         and p.positions == len(range(p.position_start, n["H"], n["s"]))
-        for p in polyphase(axis)
+        for p in phases
     )
     return sorted(found) == sorted(expected) and steps

@@ -7,7 +7,7 @@ cells that the stride leaves over. With more than one axis, the axis stands behi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from symconv.layers.roles import Roles
 from symconv.layers.window import Window
@@ -77,6 +77,19 @@ def context(
         tuple(p for a in along for p in (window(a).remainder - a["r"], *zeros(a))),
         tuple(examples),
     )
+
+
+def with_further(
+    numbers: Mapping[str, int], rank: int, further: Callable[[Numbers], Numbers]
+) -> Numbers:
+    """Add the numbers of further letters along each axis."""
+    added = dict(numbers)
+    for suffix in suffixes(rank):
+        added |= {
+            letter + suffix: number
+            for letter, number in further({name: numbers[name + suffix] for name in WINDOWS[0]}).items()
+        }
+    return added
 
 
 def window(axis: Axis) -> Window[Polynomial]:

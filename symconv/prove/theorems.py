@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from symconv.derive.derivation import WIDTH
@@ -19,11 +19,14 @@ from symconv.derive.forms import (
     swapped,
     weight_form,
 )
+from symconv.derive.rewrites import phase_forms
 from symconv.layers.conv import Conv, ConvLayer, ConvTranspose
-from symconv.notation.contraction import Access, Contraction, Program, Tensor, index
+from symconv.notation.contraction import Program, Tensor
 from symconv.notation.graph import Graph, gradient
-from symconv.notation.names import TAPS
-from symconv.prove.claims import Claim, Counterexample, Sides, agrees, compare, refute
+from symconv.prove import adjoints, covers
+from symconv.prove.claims import Claim, Counterexample, Sides, compare, refute
+from symconv.prove.covers import Cover, numbers_text
+from symconv.prove.instances import numbers_of
 from symconv.prove.pitfalls import PITFALLS, Pitfall, Sweep
 
 ANSWERS = {True: "holds", False: "IS FALSE", None: "is not proved"}
@@ -47,15 +50,26 @@ class Theorem:
     """A statement about the layer and what it rests on.
 
     ``holds`` is True, False (then ``counterexample`` has the numbers), or None: not proved.
+    ``grounds`` are pairs of a method and its evidence: a theorem for every size whose certificate is
+    accepted, with the layer's numbers; and for few enough terms all of them, compared.
     """
 
     name: str
     statement: str
     holds: bool | None
-    method: str
-    evidence: str
+    grounds: tuple[tuple[str, str], ...]
     counterexample: Counterexample | None
     controls: tuple[Control, ...]
+
+    @property
+    def method(self) -> str:
+        """How it was decided."""
+        return ", ".join(dict.fromkeys(method for method, _ in self.grounds)) or "none"
+
+    @property
+    def evidence(self) -> str:
+        """What was found."""
+        return "; ".join(text for _, text in self.grounds)
 
 
 @dataclass(frozen=True)
@@ -66,6 +80,11 @@ class Proof:
     theorems: tuple[Theorem, ...]
 
     @property
+    def numbers(self) -> dict[str, int]:
+        """What the theorems' letters are here; the cells are those behind padding that a mode adds."""
+        return numbers_of(roles(self.layer))
+
+    @property
     def holds(self) -> bool | None:
         """True if every theorem holds, False if one is false, else None: one is not proved."""
         answers = [theorem.holds for theorem in self.theorems]
@@ -73,10 +92,11 @@ class Proof:
 
     def text(self) -> str:
         """Return the proof for a terminal: each theorem, what it rests on, its refuted controls."""
-        lines: list[str] = []
+        lines = _indented(f"Here {numbers_text(self.numbers)}.", 0)
         for theorem in self.theorems:
             lines += _indented(f"{theorem.name} {ANSWERS[theorem.holds]}: {theorem.statement}", 0)
-            lines += _indented(f"{theorem.method}: {theorem.evidence}", 4)
+            for method, evidence in theorem.grounds:
+                lines += _indented(f"{method}: {evidence}", 4)
             if theorem.counterexample:
                 lines += _indented(f"counterexample: {theorem.counterexample.text}", 4)
             for control in theorem.controls:
@@ -95,36 +115,56 @@ def _indented(text: str, columns: int) -> list[str]:
     )
 
 
+@dataclass(frozen=True)
+class Decision:
+    """What is to be decided about a layer: a claim, what covers it for every size, false claims."""
+
+    name: str
+    claim: Claim
+    covers: Iterable[Cover]
+    controls: Sequence[tuple[str, Claim]] = field(default=())
+
+
 def prove_layer(layer: ConvLayer) -> Proof:
     """Decide the theorems about a layer, and show that their controls are refuted."""
-    plain = replace(layer, bias=False)  # a bias adds the same to both sides
-    decisions = [_weight(plain), _input(plain), _rotation(plain)]
-    decisions += _adjointness(plain) + _transposition(plain)
-    return Proof(layer, tuple(_decide(*decision, plain) for decision in decisions))
+    decisions = [_weight(layer), _input(layer)]
+    if any(w.stride > 1 for w in layer.windows):
+        decisions.append(_phases(layer))
+    decisions += [_rotation(layer), _adjoint(layer, "X"), _adjoint(layer, "F")]
+    if len(layer.graph.steps) > 1:
+        decisions.append(_padding(layer))
+    else:
+        decisions.append(_transposition(layer))
+    return Proof(layer, tuple(_decide(decision, layer) for decision in decisions))
 
 
-def _decide(name: str, claim: Claim, controls: Sequence[tuple[str, Claim]], layer: ConvLayer) -> Theorem:
-    holds, method, evidence = compare(claim, layer)
-    counterexample = None if holds else refute(claim, layer)
+def _decide(decision: Decision, layer: ConvLayer) -> Theorem:
+    """Decide one claim: for every size, and elementwise where that is cheap; they must not disagree."""
+    found = list(decision.covers)
+    common = numbers_of(roles(layer))
+    grounds = [("for every size", cover.text(common)) for cover in found]
+    covered = bool(found) and all(cover.holds for cover in found)
+    same, text = compare(decision.claim, layer)
+    if text:
+        grounds.append(("elementwise", text))
+    counterexample = None if same or (covered and same is None) else refute(decision.claim, layer)
+    if counterexample and covered:
+        grounds.append(("DISAGREEMENT", "a certificate is accepted for what numbers refute"))
     return Theorem(
-        name,
-        claim.statement,
-        False if counterexample else holds,
-        method,
-        evidence,
+        decision.name,
+        decision.claim.statement,
+        False if counterexample or same is False else True if covered or same else None,
+        tuple(grounds),
         counterexample,
-        tuple(found for wrong, false in controls if (found := _control(wrong, false, layer))),
+        tuple(c for wrong, false in decision.controls if (c := _control(wrong, false, layer))),
     )
 
 
 def _control(name: str, claim: Claim, layer: ConvLayer) -> Control | None:
     """Refute a wrong rule; None where it is right, for these arguments."""
-    if agrees(claim, layer):
+    if compare(claim, layer)[0]:
         return None
     return Control(name, refute(claim, layer))
-
-
-Decision = tuple[str, Claim, list[tuple[str, Claim]]]
 
 
 def _weight(layer: ConvLayer) -> Decision:
@@ -135,11 +175,8 @@ def _weight(layer: ConvLayer) -> Decision:
         f"the same padding, natural size K + ⌊r/d⌋ (r = {_numbers(layer, 'remainder')}) "
         f"cropped to K = {_numbers(layer, 'kernel')}"
     )
-    return (
-        "T1",
-        Claim(statement, lambda at: (swapped(at, "weight"), weight_form(at))),
-        _pitfalls("weight"),
-    )
+    claim = Claim(statement, lambda at: (swapped(at, "weight"), weight_form(at)))
+    return Decision("T1", claim, covers.weight_cover(layer), _pitfalls("weight"))
 
 
 def _pitfalls(sweep: Sweep) -> list[tuple[str, Claim]]:
@@ -165,7 +202,6 @@ def _input(layer: ConvLayer) -> Decision:
             f"dilation d = {_numbers(layer, 'dilation')}, the same padding, its first "
             f"P = {_numbers(layer, 'outputs')} outputs"
         )
-
     else:
         statement = (
             "∂E/∂X is the full convolution: ∂E/∂O stuffed to s(P-1)+1 cells "
@@ -175,151 +211,116 @@ def _input(layer: ConvLayer) -> Decision:
         )
         if layer.padding_mode != "zeros":
             statement += f"; then folded back, the adjoint of {layer.padding_mode} padding"
-    return (
-        "T2",
-        Claim(statement, lambda at: (swapped(at, "x"), input_form(at))),
-        _pitfalls("x"),
+    claim = Claim(statement, lambda at: (swapped(at, "x"), input_form(at)))
+    return Decision("T2", claim, covers.input_cover(layer), _pitfalls("x"))
+
+
+def _phases(layer: ConvLayer) -> Decision:
+    result = "O" if isinstance(layer, ConvTranspose) else "∂E/∂X"
+    claim = Claim(
+        f"{result} in phases of s = {_numbers(layer, 'stride')} cells, a plain correlation each: it is "
+        "zero where gcd(s, d) does not divide (i + lo) mod s; else its taps are k = κ + (s/γ)·τ, its "
+        "positions p = (i + lo - d·κ)/s - (d/γ)·τ, with γ = gcd(s, d)",
+        lambda at: (covers.written_with_stride(at), phase_forms(covers.written_with_stride(at))),
     )
+    return Decision("T2′", claim, covers.phases_cover(layer))
 
 
 def _rotation(layer: ConvLayer) -> Decision:
-    return (
-        "T3",
-        Claim(
-            "convolution is the correlation with the filter rotated by 180°",
-            lambda at: (_flipped(at), _rotate_first(at)),
-        ),
-        [
-            (
-                "filter not rotated",
-                Claim("filter not rotated", lambda at: (_flipped(at), replace(at, flip=False).graph)),
-            )
-        ]
-        if any(w.kernel > 1 for w in layer.windows)
-        else [],
+    def turned(at: ConvLayer, flip: bool) -> Graph:
+        return replace(at, flip=flip, bias=False).graph
+
+    def rotated(at: ConvLayer) -> Graph:
+        plain = turned(at, False)
+        core = replace(at, flip=False).roles
+        return Graph((*plain.steps[:-1], *adjoints.rotated_first(core).steps))
+
+    wrong = Claim("filter not rotated", lambda at: (turned(at, True), turned(at, False)))
+    claim = Claim(
+        "convolution is the correlation with the filter rotated by 180°",
+        lambda at: (turned(at, True), rotated(at)),
+    )
+    controls = [(wrong.statement, wrong)] if any(w.kernel > 1 for w in layer.windows) else []
+    return Decision("T3", claim, covers.rotation_cover(layer), controls)
+
+
+def _adjoint(layer: ConvLayer, by: str) -> Decision:
+    statement = f"⟨O, G⟩ = ⟨{by}, ∂E/∂{by}⟩" + (" + ⟨b, ∂E/∂b⟩" if layer.bias else "")
+    return Decision(
+        "T4",
+        Claim(statement, _pairing(by, 0)),
+        covers.adjoint_cover(layer, by),
+        [("padding off by one", Claim("padding off by one", _pairing(by, 1)))],
     )
 
 
-def _flipped(layer: ConvLayer) -> Graph:
-    return replace(layer, flip=True).graph
-
-
-def _rotate_first(layer: ConvLayer) -> Graph:
-    """Rotate the filter, then correlate with it."""
-    plain = replace(layer, flip=False)
-    weight = plain.tensors["weight"]
-    rotated = Tensor("Frot", weight.shape)
-    names = ("o", "c", *TAPS[len(layer.windows)])
-    taps = [-index(name) + (size - 1) for name, size in zip(names[2:], weight.shape[2:], strict=True)]
-    rotate = Program(
-        (
-            Contraction(
-                target=Access(rotated, tuple(map(index, names))),
-                factors=(Access(weight, (index("o"), index("c"), *taps)),),
-                extents=tuple(zip(names, weight.shape, strict=True)),
-            ),
-        )
-    )
-    return Graph((*plain.graph.steps[:-1], rotate, _reading(plain.graph, weight, rotated)))
-
-
-def _reading(graph: Graph, tensor: Tensor, instead: Tensor) -> Program:
-    """Return a graph's last program, one tensor it reads exchanged for another."""
-    last = graph.steps[-1]
-    assert isinstance(last, Program)  # a convolution's sum
-    return Program(
-        tuple(
-            replace(
-                c,
-                factors=tuple(
-                    replace(f, tensor=instead) if isinstance(f, Access) and f.tensor == tensor else f
-                    for f in c.factors
-                ),
-            )
-            for c in last.contractions
-        )
-    )
-
-
-def _adjointness(layer: ConvLayer) -> list[Decision]:
-    return [
-        (
-            "T4",
-            Claim(f"⟨O, G⟩ = ⟨{by}, ∂E/∂{by}⟩, without bias", _pairing(name, 0)),
-            [("padding off by one", Claim("padding off by one", _pairing(name, 1)))],
-        )
-        for by, name in (("X", "x"), ("F", "weight"))
-    ]
-
-
-def _pairing(name: str, error: int) -> Sides:
-    """Return the sides ⟨O, G⟩ and ⟨T, ∂E/∂T⟩, the latter's padding moved by an error."""
+def _pairing(by: str, error: int) -> Sides:
+    """Return the sides ⟨O, G⟩ and ⟨T, ∂E/∂T⟩ without bias, the latter's padding moved by an error."""
 
     def sides(layer: ConvLayer) -> tuple[Graph, Graph]:
-        parts = roles(layer)
+        layer = replace(layer, bias=False)
+        core = roles(layer)
         if not error:
-            form = input_form(layer) if name == "x" else weight_form(layer)
-            cotangent = Tensor("G", layer.output_shape)
-            return _inner(layer.graph, cotangent), _inner(form, layer.tensors[name])
-        windows = tuple(replace(w, lo=w.lo + error, hi=w.hi - error) for w in parts.windows)
-        moved = replace(parts, windows=windows)
-        truth = _inner(Graph(layer.graph.steps[-1:]), Tensor("G", layer.output_shape))
-        if name == "weight":
-            axes = [FilterCorrelation.of(w) for w in windows]
-            return truth, _inner(Graph((filter_correlation(moved, axes),)), parts.taps)
-        if isinstance(layer, ConvTranspose):
-            return truth, _inner(Graph((strided_correlation(moved),)), parts.positions)
-        full = full_convolution(moved, [FullConvolution.of(w) for w in windows])
-        return truth, _inner(full, parts.cells)
+            tensor = layer.tensors["x" if by == "X" else "weight"]
+            form = input_form(layer) if by == "X" else weight_form(layer)
+            whole = replace(core, cells=tensor) if by == "X" and not core.transposed else core
+            return adjoints.paired(whole, layer.graph, form, tensor, False)
+        moved = replace(
+            core,
+            windows=tuple(replace(w, lo=w.lo + error, hi=w.hi - error) for w in core.windows),
+        )
+        if by == "F":
+            axes = [FilterCorrelation.of(w) for w in moved.windows]
+            form = Graph((filter_correlation(moved, axes),))
+        elif core.transposed:
+            form = Graph((strided_correlation(moved),))
+        else:
+            form = full_convolution(moved, [FullConvolution.of(w) for w in moved.windows])
+        tensor = core.taps if by == "F" else core.x
+        return adjoints.paired(core, Graph(layer.graph.steps[-1:]), form, tensor, False)
 
     return sides
 
 
-def _inner(graph: Graph, other: Tensor) -> Graph:
-    """Return the inner product of what a graph computes with another tensor, as one number."""
-    last = graph.steps[-1]
-    assert isinstance(last, Program)  # the sums of a convolution
-    total = Tensor("E", (1,))
-    return Graph(
-        (
-            *graph.steps[:-1],
-            Program(
-                tuple(
-                    replace(
-                        c,
-                        target=total[0],
-                        factors=(*c.factors, Access(other, c.target.subscripts)),
-                    )
-                    for c in last.contractions
-                )
-            ),
-        )
+def _padding(layer: ConvLayer) -> Decision:
+    """Return T6: of the steps that pad, one axis after the other."""
+
+    def sides(at: ConvLayer) -> tuple[Graph, Graph]:
+        pad = Graph(at.graph.steps[:-1])
+        x, cotangent = at.tensors["x"], Tensor("Y", pad.output.shape)
+        names = adjoints.names_of(roles(at), x)
+        left = adjoints.inner(pad, (pad.output, cotangent, names))
+        fold = gradient(pad, x, cotangent)
+        return left, adjoints.inner(fold, (x, fold.output, names))
+
+    claim = Claim(
+        f"{layer.padding_mode} padding copies a cell of X to each cell of the padded X, once; its "
+        "adjoint is the fold-back, each copy's gradient added to its source",
+        sides,
     )
+    return Decision("T6", claim, list(covers.padding_cover(layer)))
 
 
-def _transposition(layer: ConvLayer) -> list[Decision]:
-    if len(layer.graph.steps) > 1:
-        return []  # frameworks define transposed convolutions for zeros only
+def _transposition(layer: ConvLayer) -> Decision:
     statement = "the transposed convolution is ∂E/∂X of the convolution with equal arguments"
     if isinstance(layer, ConvTranspose):
         statement += ", restricted to its first P outputs"
-    return [
-        (
-            "T4'",
-            Claim(statement, _transposed(0)),
-            [("padding off by one", Claim("padding off by one", _transposed(1)))],
-        )
-    ]
+    return Decision(
+        "T4′",
+        Claim(statement, _transposed(0)),
+        covers.transposition_cover(layer),
+        [("padding off by one", Claim("padding off by one", _transposed(1)))],
+    )
 
 
 def _transposed(error: int) -> Sides:
     """Return the sides ∂E/∂X of a convolution and its transposed one, whose padding is moved."""
 
     def sides(layer: ConvLayer) -> tuple[Graph, Graph]:
-        windows = layer.windows
-        pads = tuple((w.lo + error, w.hi - error) for w in windows)
+        layer = replace(layer, bias=False)
         if isinstance(layer, ConvTranspose):
             x = layer.tensors["x"]
+            pads = tuple((w.lo + error, w.hi - error) for w in layer.windows)
             conv = Conv(
                 layer.output_shape,
                 x.sizes[1],
@@ -332,21 +333,13 @@ def _transposed(error: int) -> Sides:
                 flip=layer.flip,
             )
             return layer.graph, gradient(conv.graph, conv.tensors["x"], x)
-        added = tuple(w.remainder for w in windows)
-        back = ConvTranspose(
-            layer.output_shape,
-            layer.input_shape[1],
-            layer.kernel_size,
-            layer.stride,
-            pads,
-            added,
-            layer.dilation,
-            layer.groups,
-            bias=False,
-            flip=layer.flip,
-        )
+        back = covers.transposed_of(layer, error)
         cotangent = Tensor("G", layer.output_shape)
-        forward = Graph((_reading(back.graph, back.tensors["x"], cotangent),))
+        (scatter,) = back.graph.programs[0].contractions
+        reads = tuple(
+            replace(r, tensor=cotangent) if r.tensor == back.tensors["x"] else r for r in scatter.reads
+        )
+        forward = Graph((Program((replace(scatter, factors=reads),)),))
         return swapped(layer, "x"), forward
 
     return sides

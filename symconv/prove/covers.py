@@ -1,0 +1,212 @@
+"""Which theorems for every size cover a layer: its own programs are theirs, with its numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+from symconv.derive.forms import (
+    FullConvolution,
+    full_convolution,
+    input_form,
+    roles,
+    swapped,
+    weight_form,
+)
+from symconv.layers.conv import Conv, ConvLayer, ConvTranspose
+from symconv.layers.roles import Roles
+from symconv.notation.correlation import recognise
+from symconv.notation.graph import Graph
+from symconv.notation.names import POSITIONS
+from symconv.prove import adjoints, gradients, letters
+from symconv.prove.certificate import Equation
+from symconv.prove.instances import (
+    Proved,
+    is_instance,
+    numbers_of,
+    phases_agree,
+    proved,
+    satisfied,
+)
+
+
+@dataclass(frozen=True)
+class Cover:
+    """A theorem for every size, and the numbers with which it is about a layer.
+
+    ``fits`` says whether the numbers satisfy what it assumes, and its programs with these numbers are
+    the layer's own.
+    """
+
+    theorem: Proved
+    numbers: dict[str, int]
+    fits: bool
+
+    @property
+    def holds(self) -> bool:
+        """Whether the theorem is proved and about the layer."""
+        return self.theorem.certificate is not None and self.fits
+
+    def text(self, common: dict[str, int]) -> str:
+        """Return what covers the layer, with numbers that are not common; or why it does not."""
+        equation = self.theorem.equation
+        if self.theorem.certificate is None:
+            return f"{equation.name} has no certificate: {self.theorem.reason}"
+        if not self.fits:
+            return f"{equation.name} is about other programs than the layer's"
+        own = {name: n for name, n in self.numbers.items() if common.get(name) != n}
+        where = f", with {numbers_text(own)}" if own else ""
+        return f"the certificate of {equation.name} is accepted, and its programs are these{where}"
+
+
+def numbers_text(numbers: dict[str, int]) -> str:
+    """Write ``N = 1, …, H = 3×3, …``: the letters of all axes together."""
+    together: dict[str, list[int]] = {}
+    for name, number in numbers.items():
+        together.setdefault(name.partition("_")[0], []).append(number)
+    return ", ".join(f"{letter} = {'×'.join(map(str, n))}" for letter, n in together.items())
+
+
+def _cover(
+    make: Callable[..., Equation],
+    arguments: tuple[object, ...],
+    numbers: dict[str, int],
+    own: tuple[Graph, Graph],
+    names: dict[str, str],
+) -> Cover:
+    theorem = proved(make, *arguments)
+    fits = satisfied(theorem.equation, numbers) and all(
+        is_instance(general, numbers, side, names)
+        for general, side in zip((theorem.equation.left, theorem.equation.right), own, strict=True)
+    )
+    return Cover(theorem, numbers, fits)
+
+
+def _core(layer: ConvLayer) -> tuple[Roles[int], dict[str, str]]:
+    """Return a layer's roles behind its padding, and what its tensors are called there."""
+    core = roles(layer)
+    return core, {} if isinstance(layer, ConvTranspose) else {core.cells.name: "X"}
+
+
+def weight_cover(layer: ConvLayer) -> list[Cover]:
+    """T1, of the sums behind the padding."""
+    core, names = _core(layer)
+    numbers = letters.with_further(numbers_of(core), core.rank, gradients.natural_numbers)
+    own = Graph(swapped(layer, "weight").steps[-1:]), Graph(weight_form(layer).steps[-1:])
+    arguments = (core.rank, core.flip, core.transposed)
+    return [_cover(gradients.weight_gradient, arguments, numbers, own, names)]
+
+
+def input_cover(layer: ConvLayer) -> list[Cover]:
+    """T2, of the sums behind the padding; what folds back is the same on both sides."""
+    core, names = _core(layer)
+    form = input_form(layer).steps[: 1 if core.transposed else 2]
+    own = Graph(swapped(layer, "x").steps[:1]), Graph(form)
+    arguments = (core.rank, core.flip, core.transposed)
+    return [_cover(gradients.input_gradient, arguments, numbers_of(core), own, names)]
+
+
+def padding_cover(layer: ConvLayer) -> Iterator[Cover]:
+    """T6 and T6′ for each axis that a mode pads: the programs that pad it and that fold it back."""
+    pads = layer.graph.programs[:-1]
+    folds = swapped(layer, "x").programs[1:]
+    rank = len(layer.windows)
+    for pad, fold in zip(pads, reversed(folds), strict=True):
+        x = pad.contractions[0].reads[0].tensor
+        name = pad.target.name.removeprefix(x.name)
+        axis = POSITIONS[rank].index(name)
+        window = layer.windows[axis]
+        suffixes = letters.suffixes(rank)
+        numbers = {f"H{suffix}": size for suffix, size in zip(suffixes, x.sizes[2:], strict=True)}
+        numbers |= {"N": x.sizes[0], "C": x.sizes[1]}
+        numbers |= {f"lo{suffixes[axis]}": window.lo, f"hi{suffixes[axis]}": window.hi}
+        names = {x.name: "X", pad.target.name: f"X{name}", f"∂E/∂{pad.target.name}": "Y"}
+        for make in (adjoints.padding, adjoints.padding_covers):
+            theorem = proved(make, rank, axis, layer.padding_mode)
+            equation = theorem.equation
+            sides = [(equation.left.steps[0], pad), (equation.right.steps[0], fold)]
+            if make is adjoints.padding_covers:
+                sides = [(equation.right.steps[1], pad)]
+            fits = satisfied(equation, numbers) and all(
+                is_instance(Graph((general,)), numbers, Graph((own,)), names) for general, own in sides
+            )
+            yield Cover(theorem, numbers, fits)
+
+
+def phases_cover(layer: ConvLayer) -> list[Cover]:
+    """T2′: the write that a stride scatters, in phases."""
+    core, names = _core(layer)
+    theorem = proved(gradients.polyphase, core.rank, core.flip, core.transposed)
+    numbers = letters.with_further(numbers_of(core), core.rank, gradients.gcd_numbers)
+    scatter = written_with_stride(layer)
+    axes = recognise(scatter.programs[0].contractions[0]).axes
+    fits = (
+        satisfied(theorem.equation, numbers)
+        and is_instance(theorem.equation.left, numbers, scatter, names)
+        and all(
+            phases_agree(axis, numbers, suffix)
+            for axis, suffix in zip(axes, letters.suffixes(core.rank), strict=True)
+        )
+    )
+    return [Cover(theorem, numbers, fits)]
+
+
+def written_with_stride(layer: ConvLayer) -> Graph:
+    """Return the sum that is written along the stride: ∂E/∂X, or a transposed convolution's own."""
+    if isinstance(layer, ConvTranspose):
+        return Graph(replace(layer, bias=False).graph.steps[-1:])
+    return Graph(swapped(layer, "x").steps[:1])
+
+
+def rotation_cover(layer: ConvLayer) -> list[Cover]:
+    """T3, of the sums behind the padding."""
+    flipped, plain = replace(layer, flip=True), replace(layer, flip=False)
+    core, names = _core(plain)
+    own = Graph(flipped.graph.steps[-1:]), adjoints.rotated_first(plain.roles, layer.bias)
+    arguments = (core.rank, layer.bias, core.transposed)
+    return [_cover(adjoints.rotation, arguments, numbers_of(core), own, names)]
+
+
+def adjoint_cover(layer: ConvLayer, by: str) -> list[Cover]:
+    """T4, of the sums behind the padding, and T6 for each axis that a mode pads."""
+    core, names = _core(layer)
+    tensor = core.x if by == "X" else core.taps
+    numbers = numbers_of(core)
+    form = Graph(weight_form(layer).steps[-1:])
+    if by == "X":
+        form = Graph(input_form(layer).steps[: 1 if core.transposed else 2])
+    else:
+        numbers = letters.with_further(numbers, core.rank, gradients.natural_numbers)
+    own = adjoints.paired(core, Graph(layer.graph.steps[-1:]), form, tensor, layer.bias)
+    arguments = (core.rank, by, core.flip, core.transposed, layer.bias)
+    cover = _cover(adjoints.adjoint, arguments, numbers, own, names)
+    return [cover, *(padding_cover(layer) if by == "X" else ())]
+
+
+def transposition_cover(layer: ConvLayer) -> list[Cover]:
+    """T4′."""
+    back = transposed_of(layer)
+    core = back.roles
+    cells = replace(core, cells=replace(core.cells, name="Y"))
+    own = back.graph, full_convolution(cells, [FullConvolution.of(w) for w in core.windows])
+    arguments = (core.rank, core.flip)
+    return [_cover(gradients.transposition, arguments, numbers_of(core), own, {})]
+
+
+def transposed_of(layer: ConvLayer, error: int = 0) -> ConvTranspose:
+    """Return the transposed convolution with a layer's arguments, its padding moved by an error."""
+    if isinstance(layer, ConvTranspose):
+        return replace(layer, bias=False)
+    assert isinstance(layer, Conv)  # there are no other kinds
+    return ConvTranspose(
+        layer.output_shape,
+        layer.input_shape[1],
+        layer.kernel_size,
+        layer.stride,
+        tuple((w.lo + error, w.hi - error) for w in layer.windows),
+        tuple(w.remainder for w in layer.windows),
+        layer.dilation,
+        layer.groups,
+        bias=False,
+        flip=layer.flip,
+    )
