@@ -20,6 +20,7 @@ from symconv.errors import SymconvError
 from symconv.layers.conv import Conv, ConvLayer
 from symconv.layers.layer import Layer, rebuild
 from symconv.layers.spelling import command_name, option_name, parse
+from symconv.prove.claims import Counterexample
 from symconv.render.document import latex_document, text_document
 from symconv.render.explain import choice_text, explain
 from symconv.terminal import (
@@ -215,6 +216,10 @@ def _derive(
     return 0 if passed else 1
 
 
+def _refutation_text(found: Counterexample | None) -> str | None:
+    return f"{found.sizes}: {found.text}" if found else None
+
+
 def _prove(layer: ConvLayer, output: str | None, force: bool, as_json: bool) -> int:
     with progress("proving"):
         proof = verbs.prove(layer)
@@ -235,12 +240,12 @@ def _prove(layer: ConvLayer, output: str | None, force: bool, as_json: bool) -> 
                         "holds": t.holds,
                         "method": t.method,
                         "evidence": t.evidence,
-                        "counterexample": t.counterexample.text if t.counterexample else None,
+                        "counterexample": _refutation_text(t.counterexample),
                         "controls": [
                             {
                                 "name": c.name,
                                 "refuted": c.refuted,
-                                "counterexample": c.counterexample.text if c.counterexample else None,
+                                "counterexample": _refutation_text(c.counterexample),
                             }
                             for c in t.controls
                         ],

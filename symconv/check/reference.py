@@ -8,8 +8,8 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from symconv.notation.contraction import Access, Contraction, Program
-from symconv.notation.evaluate import Point, points
+from symconv.notation.contraction import Access, Contraction
+from symconv.notation.evaluate import Point, evaluate, points
 from symconv.notation.graph import Graph
 from symconv.notation.polynomial import Polynomial
 
@@ -19,8 +19,11 @@ Values = NDArray[np.float64]
 def evaluate_arrays(graph: Graph, tensors: Mapping[str, Values]) -> Values:
     """Run a graph on float64 arrays: exact for integers whose sums stay below 2⁵³."""
     known = dict(tensors)
-    for step in graph.steps:
-        assert isinstance(step, Program)  # the layers checked here are linear
+    for step in graph.programs:
+        if any(contraction.solved for contraction in step.contractions):  # has no slices
+            plain = evaluate(Graph((step,)), known)
+            known[step.target.name] = plain[step.target.name].astype(float)
+            continue
         result = np.zeros(step.target.sizes)
         for contraction in step.contractions:
             _add(contraction, known, result)

@@ -11,13 +11,11 @@ from dataclasses import dataclass, replace
 from itertools import product
 
 import numpy as np
-from numpy.typing import NDArray
 
 from symconv.errors import SymconvError
 from symconv.layers.conv import ConvLayer
 from symconv.layers.window import Window
-from symconv.notation.contraction import Program
-from symconv.notation.evaluate import evaluate
+from symconv.notation.evaluate import Values, evaluate
 from symconv.notation.graph import Graph
 from symconv.notation.monomials import equal, term_count
 
@@ -25,6 +23,7 @@ Sides = Callable[[ConvLayer], tuple[Graph, Graph]]
 
 FEW = 200_000  # terms that are compared
 TRIED = 200  # sizes that are searched for a counterexample, smallest first
+EMPTY = np.zeros(0, object)
 SHOWN = 24  # elements of a tensor that a counterexample writes out
 SMALL = 20_000  # points, and elements of a tensor, of a counterexample
 
@@ -39,10 +38,12 @@ class Claim:
 
 @dataclass(frozen=True)
 class Counterexample:
-    """The smallest layer for which a claim is false, and numbers that show it."""
+    """The smallest sizes for which a claim is false, numbers that show it, and both sides' results."""
 
-    layer: ConvLayer
+    sizes: str
     text: str
+    right: Values
+    wrong: Values
 
 
 def compare(claim: Claim, layer: ConvLayer) -> tuple[bool | None, str]:
@@ -65,13 +66,15 @@ def refute(claim: Claim, like: ConvLayer) -> Counterexample | None:
     """
     for layer in smaller_layers(replace(like, bias=False)):
         left, right = claim.sides(layer)
-        if left.output.shape != right.output.shape:
-            return Counterexample(layer, _sizes_text(layer) + _shapes_text(left, right))
-        size = max(map(math.prod, (layer.input_shape, layer.output_shape, left.output.sizes)))
-        if max(size, term_count(left), term_count(right)) > SMALL:
-            continue  # numbers that nobody could follow, if there are none smaller
-        if not equal(left, right):
-            return Counterexample(layer, _sizes_text(layer) + _values_text(left, right))
+        same_shape = left.output.shape == right.output.shape
+        largest = max(map(math.prod, (layer.input_shape, layer.output_shape, left.output.sizes)))
+        impossible = min((0, *left.output.sizes, *right.output.sizes)) < 0
+        if impossible or max(largest, term_count(left), term_count(right)) > SMALL:
+            if same_shape:
+                continue  # numbers that nobody could follow, if there are none smaller
+            return Counterexample(_sizes_text(layer), _shapes_text(left, right), EMPTY, EMPTY)
+        if not (same_shape and equal(left, right)):
+            return _with_numbers(_sizes_text(layer), left, right)
     return None
 
 
@@ -132,43 +135,46 @@ def _sizes_text(layer: ConvLayer) -> str:
         for field in dataclasses.fields(layer)
         if field.name not in ("dtype", "bias") and getattr(layer, field.name) != field.default
     ]
-    return f"{', '.join(words)}: "
+    return ", ".join(words)
 
 
 def _shapes_text(left: Graph, right: Graph) -> str:
     return f"shape {left.output.shape}, claimed {right.output.shape}"
 
 
-def _values_text(left: Graph, right: Graph) -> str:
-    """Fill the tensors with numbers and show the first cell in which the sides differ."""
+def _with_numbers(sizes: str, left: Graph, right: Graph) -> Counterexample:
+    """Fill the tensors with numbers, and show the shapes or the first cell in which the sides differ."""
     inputs = {}
     for graph in (left, right):
-        computed = {step.target.name for step in graph.steps if isinstance(step, Program)}
-        for step in graph.steps:
-            for contraction in step.contractions if isinstance(step, Program) else ():
-                for read in contraction.reads:
-                    if read.tensor.name not in computed:
-                        inputs[read.tensor.name] = read.tensor.sizes
+        computed = {program.target.name for program in graph.programs}
+        for contraction in (c for program in graph.programs for c in program.contractions):
+            for read in contraction.reads:
+                if read.tensor.name not in computed:
+                    inputs[read.tensor.name] = read.tensor.sizes
     for values in _fillings(sorted(inputs.items())):
         a = evaluate(left, values)[left.output.name]
         b = evaluate(right, values)[right.output.name]
+        if a.shape != b.shape:
+            return Counterexample(sizes, _shapes_text(left, right), a, b)
         cell = next((c for c in np.ndindex(a.shape) if a[c] != b[c]), None)
         if cell is not None:
-            given = ", ".join(
-                f"{name} = {numbers.tolist() if numbers.size <= SHOWN else _range_text(numbers)}"
-                for name, numbers in values.items()
-            )
+            given = ", ".join(f"{name} = {_numbers_text(numbers)}" for name, numbers in values.items())
             at = ", ".join(map(str, cell))
-            return f"{left.output.name}[{at}] = {a[cell]}, claimed {b[cell]}, for {given}"
+            text = f"{left.output.name}[{at}] = {a[cell]}, claimed {b[cell]}, for {given}"
+            return Counterexample(sizes, text, a, b)
     raise AssertionError("unequal polynomials differ somewhere")
 
 
-def _range_text(numbers: NDArray[np.object_]) -> str:
+def _numbers_text(numbers: Values) -> str:
+    return str(numbers.tolist()) if numbers.size <= SHOWN else _range_text(numbers)
+
+
+def _range_text(numbers: Values) -> str:
     first, second, last = numbers.ravel()[[0, 1, -1]]
     return f"{numbers.shape} of {first}, {second}, …, {last}"
 
 
-def _fillings(tensors: list[tuple[str, tuple[int, ...]]]) -> Iterator[dict[str, NDArray[np.object_]]]:
+def _fillings(tensors: list[tuple[str, tuple[int, ...]]]) -> Iterator[dict[str, Values]]:
     """Visit numbers for tensors: 1, 2, 3, … first, then random ones, until a difference shows."""
     rng = np.random.default_rng(0)
     counted = {

@@ -19,9 +19,10 @@ from symconv.derive.forms import (
     roles,
     swapped,
 )
+from symconv.derive.rewrites import substituted, sum_of
 from symconv.layers.conv import Conv, ConvLayer, ConvTranspose
 from symconv.layers.window import Window
-from symconv.notation.contraction import Program, Tensor
+from symconv.notation.contraction import Factor, Program, Solved, Tensor, index
 from symconv.notation.graph import Graph, gradient
 
 Sweep = Literal["forward", "x", "weight"]
@@ -86,6 +87,19 @@ def _cropped(layer: ConvLayer) -> Graph | None:
         return None
     crops = tuple(Program(step.contractions[:1]) for step in steps[1:] if isinstance(step, Program))
     return Graph((steps[0], *crops))
+
+
+def _undivided(layer: ConvLayer) -> Graph | None:
+    """Solve s·p + d·k - lo = i for p = (i + lo - d·k)/s, rounded down where s does not divide."""
+    if isinstance(layer, ConvTranspose) or all(w.stride == 1 for w in layer.windows):
+        return None
+    (gather,) = sum_of(substituted(layer))[:1]
+    factors: list[Factor] = [f for f in gather.factors if not isinstance(f, Solved)]
+    rests = [(f"ρ{solved.name}", solved.divisor) for solved in gather.solved]
+    for solved, (rest, _) in zip(gather.solved, rests, strict=True):
+        factors.append(replace(solved, numerator=solved.numerator - index(rest)))
+    wrong = replace(gather, factors=tuple(factors), extents=(*gather.extents, *rests))
+    return Graph((Program((wrong,)), *swapped(layer, "x").steps[1:]))
 
 
 def _like(change: Callable[[ConvLayer], ConvLayer | None]) -> Callable[[ConvLayer], Graph | None]:
@@ -158,6 +172,12 @@ PITFALLS: tuple[Pitfall, ...] = (
                 a, dilation=1, lo=w.kernel - 1 - w.lo, hi=w.kernel - 1 - w.hi + w.remainder
             )
         ),
+    ),
+    Pitfall(
+        "a stride is solved for without the condition that it divides: p = ⌊(i + lo - d·k)/s⌋",
+        "x",
+        "sympy#27359, deltasummation",
+        _undivided,
     ),
     Pitfall(
         "the filter is not rotated by 180°, or rotated twice",

@@ -98,10 +98,16 @@ class Proof:
             for method, evidence in theorem.grounds:
                 lines += _indented(f"{method}: {evidence}", 4)
             if theorem.counterexample:
-                lines += _indented(f"counterexample: {theorem.counterexample.text}", 4)
+                lines += _indented(
+                    f"counterexample: {theorem.counterexample.sizes}: {theorem.counterexample.text}", 4
+                )
             for control in theorem.controls:
                 found = control.counterexample
-                text = f"refuted: {found.text}" if found else "not refuted at these or smaller sizes"
+                text = (
+                    f"refuted: {found.sizes}: {found.text}"
+                    if found
+                    else "not refuted at these or smaller sizes"
+                )
                 lines += _indented(f"false claim ({control.name}) {text}", 4)
         return "\n".join(lines) + "\n"
 

@@ -156,7 +156,7 @@ def test_a_false_theorem_is_false_with_numbers(monkeypatch: pytest.MonkeyPatch) 
     false, adjointness = [t for t in proof.theorems if t.holds is False]
     assert (false.name, adjointness.name) == ("T2", "T4")
     assert false.counterexample is not None
-    assert false.counterexample.layer.input_shape == (1, 1, 1, 2)
+    assert "input_shape = (1, 1, 1, 2)" in false.counterexample.sizes
     assert "∂E/∂X[0, 0, 0, 0] = 11, claimed 22" in false.counterexample.text
 
 

@@ -1,0 +1,195 @@
+"""Every known wrong rule about a gradient, refuted by its smallest counterexample."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import product
+
+import numpy as np
+
+from symconv.derive.forms import swapped
+from symconv.layers.conv import Conv, ConvLayer, ConvTranspose
+from symconv.layers.window import fitting
+from symconv.notation.contraction import Tensor
+from symconv.notation.evaluate import Values, evaluate
+from symconv.notation.graph import Graph, gradient
+from symconv.prove import pooling
+from symconv.prove.claims import Claim, Counterexample, refute
+from symconv.prove.instances import put
+from symconv.prove.pitfalls import PITFALLS, Pitfall
+
+LAYERS: tuple[ConvLayer, ...] = (  # a wrong rule about convolutions is wrong for one of these
+    Conv((1, 1, 5, 5), 1, 2, bias=False),
+    Conv((1, 1, 6, 6), 1, 2, stride=2, bias=False),
+    Conv((1, 1, 6, 6), 1, 2, dilation=2, bias=False),
+    Conv((1, 1, 7, 7), 1, 2, stride=3, bias=False),
+    Conv((1, 4, 3, 3), 4, 2, groups=2, bias=False),
+    Conv((1, 1, 4, 4), 1, 2, padding="same", bias=False),
+    Conv((1, 1, 4, 4), 1, 2, padding=1, padding_mode="reflect", bias=False),
+    ConvTranspose((1, 1, 3, 3), 1, 2, stride=2, output_padding=1, bias=False),
+)
+
+
+@dataclass(frozen=True)
+class Refutation:
+    """A wrong rule, where it was seen, and what refutes it; None if nothing was found."""
+
+    name: str
+    seen: str
+    counterexample: Counterexample | None
+
+    def text(self) -> str:
+        """Return a line, and below it the numbers and the two matrices that differ."""
+        found = self.counterexample
+        lines = [f"{'refuted' if found else 'NOT REFUTED'}  {self.name}  ({self.seen})"]
+        if found:
+            lines += [f"    {found.sizes}: {found.text}"]
+            right, wrong = _rows(found.right), _rows(found.wrong)
+            width = max(map(len, [*right, "right"])) + 4
+            height = max(len(right), len(wrong))
+            right, wrong = (["", *rows, *[""] * (height - len(rows))] for rows in (right, wrong))
+            right[0], wrong[0] = "right", "wrong"
+            lines += [f"    {a:<{width}}{b}".rstrip() for a, b in zip(right, wrong, strict=True)]
+        return "\n".join(lines)
+
+
+def _rows(values: Values) -> list[str]:
+    """Write an array as a matrix: its last axis across, all others down."""
+    rows = values.reshape(-1, values.shape[-1]).tolist()
+    texts = [[str(number) for number in row] for row in rows]
+    width = max((len(text) for row in texts for text in row), default=0)
+    return [f"[{' '.join(f'{text:>{width}}' for text in row)}]" for row in texts]
+
+
+def refutations() -> Iterator[Refutation]:
+    """Refute the wrong rules about gradients, those of convolutions and those of pooling."""
+    for pitfall in PITFALLS:
+        if pitfall.sweep != "forward":
+            yield Refutation(_named(pitfall), pitfall.seen, _refuted(pitfall))
+    for name, seen, weights in SELECTIONS:
+        yield Refutation(name, seen, next(_maxima(weights), None))
+    for name, seen, lo, counted in WINDOWS:
+        yield Refutation(name, seen, next(_averages(lo, counted), None))
+
+
+def _named(pitfall: Pitfall) -> str:
+    by = "∂E/∂X" if pitfall.sweep == "x" else "∂E/∂F"
+    return pitfall.name if by in pitfall.name else f"{by}: {pitfall.name}"
+
+
+def _refuted(pitfall: Pitfall) -> Counterexample | None:
+    for layer in LAYERS:
+        wrong = pitfall.wrong(layer)
+        if wrong is None:
+            continue
+        claim = Claim(
+            pitfall.name,
+            lambda at: (
+                swapped(at, pitfall.sweep),
+                pitfall.wrong(at) or swapped(at, pitfall.sweep),
+            ),
+        )
+        found = refute(claim, layer)
+        if found:
+            return found
+    return None
+
+
+Weights = Callable[[list[int]], list[Fraction]]  # of a window's values, what each is credited with
+
+
+def _first(window: list[int]) -> list[Fraction]:
+    return [Fraction(at == window.index(max(window))) for at in range(len(window))]
+
+
+def _last(window: list[int]) -> list[Fraction]:
+    return _first(window[::-1])[::-1]
+
+
+def _every(window: list[int]) -> list[Fraction]:
+    return [Fraction(value == max(window)) for value in window]
+
+
+def _split(window: list[int]) -> list[Fraction]:
+    return [share / window.count(max(window)) for share in _every(window)]
+
+
+SELECTIONS: tuple[tuple[str, str, Weights], ...] = (
+    ("max pooling: every maximum of a tie is credited in full", "Theano#5404", _every),
+    ("max pooling: a tie is split among its maxima", "tinygrad PR 229", _split),
+    ("max pooling: a tie goes to the last maximum", "tensorflow#4886", _last),
+)
+WINDOWS = (  # what the backward pass takes for the padding before, and whether padding counts
+    ("pooling: backward reads the input where forward read the padded input", "numpy-ml", 0, True),
+    ("average pooling: count_include_pad is ignored", "onnx#4958, NNlib#229", None, False),
+)
+
+
+def _sizes() -> Iterator[dict[str, int]]:
+    """Visit the sizes of small pools over one axis, smallest first."""
+    for size, kernel, stride, lo in product(range(1, 5), range(1, 3), range(1, 3), range(2)):
+        outputs = fitting(size, kernel, stride, 1, lo, lo)
+        if outputs > 0 and lo < kernel:
+            sizes = {"H": size, "K": kernel, "P": outputs, "s": stride, "d": 1, "lo": lo, "hi": lo}
+            yield {"N": 1, "C": 1, "r": 0, **sizes}
+
+
+def _maxima(weights: Weights) -> Iterator[Counterexample]:
+    """Visit inputs for which a selection's adjoint is another gradient than the first maximum's."""
+    graph = Graph(pooling.selected(1).right.steps[:1])
+    for sizes in _sizes():
+        for x in product((1, 2), repeat=sizes["H"]):
+            right, wrong = (
+                _pooled(graph, sizes, {"S": _selection(x, sizes, credit)})
+                for credit in (_first, weights)
+            )
+            if (right != wrong).any():
+                yield _counterexample(sizes, f"X = {list(x)}, ", right, wrong)
+
+
+def _selection(x: tuple[int, ...], sizes: dict[str, int], credit: Weights) -> Values:
+    """Return what each tap of each window is credited with; padding never wins."""
+    selection = np.zeros((1, 1, sizes["P"], sizes["K"]), object)
+    for p in range(sizes["P"]):
+        start = sizes["s"] * p - sizes["lo"]
+        taps = [k for k in range(sizes["K"]) if 0 <= start + k < sizes["H"]]
+        selection[0, 0, p, taps] = credit([x[start + k] for k in taps])
+    return selection
+
+
+def _averages(lo: int | None, counted: bool) -> Iterator[Counterexample]:
+    """Visit sizes for which an average's gradient is another with a wrong padding or divisor."""
+    forward = pooling.average(1).left
+    x = forward.programs[0].contractions[0].reads[0].tensor
+    graph = gradient(forward, x, Tensor("G", forward.output.shape))
+    for sizes in _sizes():
+        moved = sizes if lo is None else sizes | {"lo": lo}
+        right = _pooled(graph, sizes, {"1/D": _divisors(sizes, True)})
+        wrong = _pooled(graph, moved, {"1/D": _divisors(sizes, counted)})
+        if (right != wrong).any():
+            yield _counterexample(sizes, "average of X, ", right, wrong)
+
+
+def _divisors(sizes: dict[str, int], counted: bool) -> Values:
+    """Return 1/D for each position: D taps, those in the padding counted or not."""
+    taps = [
+        sum(counted or 0 <= sizes["s"] * p + k - sizes["lo"] < sizes["H"] for k in range(sizes["K"]))
+        for p in range(sizes["P"])
+    ]
+    return np.array([Fraction(1, max(count, 1)) for count in taps], object)
+
+
+def _pooled(graph: Graph, sizes: dict[str, int], tensors: dict[str, Values]) -> Values:
+    concrete = put(graph, sizes)
+    cotangent = np.arange(1, sizes["P"] + 1).reshape(1, 1, -1).astype(object)
+    return evaluate(concrete, {"G": cotangent, **tensors})[concrete.output.name]
+
+
+def _counterexample(sizes: dict[str, int], given: str, right: Values, wrong: Values) -> Counterexample:
+    shown = f"size {sizes['H']}, kernel {sizes['K']}, stride {sizes['s']}, padding {sizes['lo']}"
+    cotangent = list(range(1, sizes["P"] + 1))
+    at = next(i for i in range(sizes["H"]) if right[0, 0, i] != wrong[0, 0, i])
+    text = f"∂E/∂X[{at}] = {right[0, 0, at]}, claimed {wrong[0, 0, at]}, for {given}G = {cotangent}"
+    return Counterexample(shown, text, right, wrong)
