@@ -1,0 +1,254 @@
+"""Second opinions on the theorems, from islpy and z3, if the extra ``verify`` is installed.
+
+Both start from an equation's programs, not from its certificate. isl is given numbers for strides,
+dilations and what else is multiplied, and finds by itself that both sides have the same terms. z3 is
+given letters only and the substitutions, and looks for numbers that contradict what must hold of them.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import product
+from typing import Any
+
+from symconv.notation.contraction import Access, Contraction, Kronecker, Size, index
+from symconv.notation.graph import Graph
+from symconv.notation.polynomial import Polynomial
+from symconv.notation.substitution import Division, Substitution
+from symconv.prove.certificate import Context, Equation
+from symconv.prove.gradients import gcd_numbers
+
+STRIDES, DILATIONS = range(1, 5), range(1, 4)
+FEWER = ((1, 1), (2, 3), (3, 2), (4, 2))  # with more axes than one, whose terms are a product
+MULTIPLIED = {"M": 2, "C": 2, "T": 3, "S": 2}  # numbers for the other letters that indices multiply
+PATIENCE = 5_000  # milliseconds that z3 may think about one obligation
+
+
+@dataclass(frozen=True)
+class Terms:
+    """A program's terms, its steps inlined: points that satisfy conditions, and the cells of each.
+
+    ``least`` and ``zeros`` are at least 0 and 0; ``cells`` are the target's subscripts, then those of
+    each tensor that is read, in the order of their names.
+    """
+
+    names: tuple[str, ...]
+    least: tuple[Polynomial, ...]
+    zeros: tuple[Polynomial, ...]
+    cells: tuple[tuple[str, tuple[Polynomial, ...]], ...]
+
+    def given(self, least: Sequence[Polynomial]) -> Terms:
+        """Return the terms for which more is at least 0."""
+        return replace(self, least=(*self.least, *least))
+
+
+def terms(graph: Graph) -> list[Terms]:
+    """Inline a graph's steps into its last one."""
+    computed: dict[str, list[Terms]] = {}
+    for program in graph.programs:
+        found = [t for contraction in program.contractions for t in _terms(contraction, computed)]
+        computed[program.target.name] = found
+    return [
+        replace(t, cells=(t.cells[0], *sorted(t.cells[1:], key=lambda cell: cell[0])))
+        for t in computed[graph.output.name]
+    ]
+
+
+def _terms(contraction: Contraction, computed: Mapping[str, list[Terms]]) -> list[Terms]:
+    least = [b for name, size in contraction.extents for b in _bounds(index(name), size)]
+    zeros = [index(s.name) * s.divisor - s.numerator for s in contraction.solved]
+    zeros += [f.left - f.right for f in contraction.factors if isinstance(f, Kronecker)]
+    names = [name for name, _ in contraction.extents] + [s.name for s in contraction.solved]
+    target = contraction.target
+    found = [Terms(tuple(names), (*least, *_inside(target)), tuple(zeros), (("", target.subscripts),))]
+    for read in contraction.reads:
+        name, cell = read.tensor.name, read.subscripts
+        if name in computed:
+            found = [_joined(one, read, inner) for one in found for inner in computed[name]]
+        else:
+            found = [
+                replace(one.given(_inside(read)), cells=(*one.cells, (name, cell))) for one in found
+            ]
+    return found
+
+
+def _bounds(value: Polynomial, size: Size) -> tuple[Polynomial, Polynomial]:
+    return value, Polynomial.lift(size) - 1 - value
+
+
+def _inside(access: Access) -> list[Polynomial]:
+    pairs = zip(access.subscripts, access.tensor.shape, strict=True)
+    return [bound for value, size in pairs for bound in _bounds(value, size)]
+
+
+def _joined(outer: Terms, read: Access, inner: Terms) -> Terms:
+    """Replace a read by the terms that compute it, their indices primed once more than any other."""
+    primes = "'" * (1 + max(name.count("'") for name in ("", *outer.names)))
+    new = {name: index(name + primes) for name in inner.names}
+    (_, target), *reads = inner.cells
+    equal = [a - b.substitute(new) for a, b in zip(read.subscripts, target, strict=True)]
+    return Terms(
+        outer.names + tuple(name + primes for name in inner.names),
+        outer.least + tuple(p.substitute(new) for p in inner.least),
+        (*outer.zeros, *(p.substitute(new) for p in inner.zeros), *equal),
+        (
+            *outer.cells,
+            *((tensor, tuple(p.substitute(new) for p in cell)) for tensor, cell in reads),
+        ),
+    )
+
+
+def by_isl(equation: Equation) -> bool:
+    """Whether both sides have the same terms, by isl: for strides 1 … 4 and dilations 1 … 3.
+
+    With more axes than one, whose terms are the product of those along each, for four of these pairs.
+    """
+    return all(_equal_by_isl(equation, numbers) for numbers in _numbers(equation.context))
+
+
+def _numbers(context: Context) -> Iterator[dict[str, int]]:
+    """Visit numbers for the letters that are multiplied, those along all axes alike."""
+    bases = {symbol.partition("_")[0] for symbol in context.symbols}
+    choices = list(product(STRIDES, DILATIONS)) if bases == set(context.symbols) else list(FEWER)
+    if "s" not in bases:
+        choices = choices[:1]
+    for stride, dilation in choices:
+        known = {"s": stride, "d": dilation} | MULTIPLIED | gcd_numbers({"s": stride, "d": dilation})
+        yield {
+            symbol: known[base]
+            for symbol in context.symbols
+            if (base := symbol.partition("_")[0]) in known
+        }
+
+
+def _equal_by_isl(equation: Equation, numbers: Mapping[str, int]) -> bool:
+    isl = importlib.import_module("islpy")
+    parameters = [symbol for symbol in equation.context.symbols if symbol not in numbers]
+    spelling = {symbol: f"p{at}" for at, symbol in enumerate(parameters)}
+    tensors: dict[str, int] = {}
+    context = [*_isl_bounds(equation.context.least, equation.context.zeros, numbers, spelling)]
+    sides = []
+    for graph in (equation.left, equation.right):
+        side = isl.UnionMap("{ }")
+        for at, one in enumerate(terms(graph)):
+            names = {name: f"i{number}" for number, name in enumerate(one.names)} | spelling
+            cells = ", ".join(_isl_text(p, numbers, names) for _, cell in one.cells for p in cell)
+            conditions = " and ".join([*context, *_isl_bounds(one.least, one.zeros, numbers, names)])
+            points = f"part{at}[{', '.join(names[name] for name in one.names)}]"
+            product_ = "_".join(f"t{tensors.setdefault(name, len(tensors))}" for name, _ in one.cells)
+            text = f"{{ {points} -> {product_}[{cells}] : {conditions} }}"
+            side = side.union(isl.UnionMap(f"[{', '.join(spelling.values())}] -> {text}"))
+        sides.append(side)
+    left, right = sides
+    return bool(left.is_injective() and right.is_injective() and left.range().is_equal(right.range()))
+
+
+def _isl_bounds(
+    least: Sequence[Polynomial],
+    zeros: Sequence[Polynomial],
+    numbers: Mapping[str, int],
+    names: Mapping[str, str],
+) -> list[str]:
+    bounds = [f"{_isl_text(p, numbers, names)} >= 0" for p in least]
+    return list(dict.fromkeys(bounds + [f"{_isl_text(p, numbers, names)} = 0" for p in zeros]))
+
+
+def _isl_text(value: Polynomial, numbers: Mapping[str, int], names: Mapping[str, str]) -> str:
+    linear = value.substitute(numbers)
+    return (
+        " + ".join(
+            f"{factor}*{names[monomial[0]]}" if monomial else str(factor)
+            for monomial, factor in linear.terms.items()
+        )
+        or "0"
+    )
+
+
+def by_z3(equation: Equation) -> bool | None:
+    """Whether what the substitutions must satisfy has no counterexample, by z3; None: no answer."""
+    context = equation.context
+    sizes = zip(equation.left.output.shape, equation.right.output.shape, strict=True)
+    shapes = [Polynomial.lift(ours) - theirs for ours, theirs in sizes]
+    answers = list(_refuted(context.least, context.zeros, equation.then, shapes))
+    left = _split(terms(equation.left), equation.left_cases)
+    right = _split(terms(equation.right), equation.right_cases)
+    for pairing in equation.pairings:
+        source, target = left[pairing.left], right[pairing.right]
+        answers += _mapped(context, source, target, pairing.there, pairing.back)
+        answers += _mapped(context, target, source, pairing.back, pairing.there)
+    return False if False in answers else None if None in answers else True
+
+
+def _split(parts: list[Terms], cases: Sequence[tuple[int, Polynomial]]) -> list[Terms]:
+    for number, side in cases:
+        parts.append(parts[number].given([-side - 1]))
+        parts[number] = parts[number].given([side])
+    return parts
+
+
+def _mapped(
+    context: Context, source: Terms, target: Terms, there: Substitution, back: Substitution
+) -> Iterator[bool | None]:
+    """Ask for each thing that must hold of a source term's image."""
+    remainders = [p for d in there.divisions for p in _remainder(d)]
+    image = {name: there.value(name) for name in target.names}
+    image |= {name: there.value(name) for d in back.divisions for name in (d.quotient, d.remainder)}
+    least = [p.substitute(image) for p in target.least]
+    zeros = [p.substitute(image) for p in target.zeros]
+    for (ours, cell), (theirs, other) in zip(source.cells, target.cells, strict=True):
+        if ours != theirs:
+            yield False
+        zeros += [a - b.substitute(image) for a, b in zip(cell, other, strict=True)]
+    for d in back.divisions:
+        zeros.append(_whole(d).substitute(image))
+        least += [p.substitute(image) for p in _remainder(d)]
+    zeros += [back.value(name).substitute(image) - index(name) for name in source.names]
+    yield from _refuted(
+        (*context.least, *source.least, *remainders),
+        (*context.zeros, *source.zeros, *map(_whole, there.divisions)),
+        least,
+        zeros,
+    )
+
+
+def _refuted(
+    known_least: Sequence[Polynomial],
+    known_zeros: Sequence[Polynomial],
+    least: Sequence[Polynomial],
+    zeros: Sequence[Polynomial],
+) -> Iterator[bool | None]:
+    """Ask whether numbers satisfy what is known and not what follows: False if there are some."""
+    z3 = importlib.import_module("z3")
+    solver = z3.Solver()
+    solver.set("timeout", PATIENCE)
+
+    def value(p: Polynomial) -> Any:
+        terms = [z3.Product(int(n), *map(z3.Int, names)) for names, n in p.terms.items()]
+        return z3.Sum(terms) if terms else z3.IntVal(0)
+
+    solver.add(*(value(p) >= 0 for p in known_least), *(value(p) == 0 for p in known_zeros))
+    questions = [value(p) < 0 for p in least if p and p not in known_least]
+    for question in questions + [value(p) != 0 for p in zeros if p]:
+        solver.push()
+        solver.add(question)
+        answer = solver.check()
+        solver.pop()
+        yield True if answer == z3.unsat else False if answer == z3.sat else None
+
+
+def _whole(division: Division) -> Polynomial:
+    quotient, remainder = map(index, (division.quotient, division.remainder))
+    return division.of - division.by * quotient - remainder
+
+
+def _remainder(division: Division) -> tuple[Polynomial, Polynomial]:
+    remainder = index(division.remainder)
+    return remainder, division.by - 1 - remainder
+
+
+ENGINES: dict[str, tuple[str, Callable[[Equation], bool | None]]] = {
+    "isl": ("islpy", by_isl),
+    "z3": ("z3", by_z3),
+}

@@ -1,0 +1,123 @@
+"""What is proven, as tables: theorem × generality × evidence, and theorem × engine × time."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib.util import find_spec
+
+from symconv.prove import checker
+from symconv.prove.catalogue import CATALOGUE, RANKS, Entry
+from symconv.prove.certificate import Data
+from symconv.prove.engines import ENGINES
+from symconv.prove.instances import proved
+
+# what is proven at given sizes only, or tested: what, for which sizes, how
+AT_GIVEN_SIZES = (
+    (
+        "a derivation's steps (`derive`)",
+        "the layer's sizes; a large one's axes, shortened",
+        "every term compared",
+    ),
+    ("a small layer's generated code (`check`)", "the module's sizes", "run on polynomials"),
+    ("a large layer's generated code", "the module's sizes", "tested on integers, with a probability"),
+)
+
+
+@dataclass(frozen=True)
+class Row:
+    """A theorem for every size: what it says, for what, and its certificates for 1, 2 and 3 axes."""
+
+    name: str
+    says: str
+    scope: str
+    certificates: tuple[Data, ...]
+    failures: tuple[str, ...]
+
+
+def survey(advance: Callable[[], None] = lambda: None) -> list[Row]:
+    """Prove every theorem of the catalogue, all variants, for one, two and three axes."""
+    rows = []
+    for entry in CATALOGUE:
+        found = [proved(make, *arguments) for rank in RANKS for make, arguments in entry.variants(rank)]
+        certificates = tuple(p.certificate for p in found if p.certificate is not None)
+        failures = tuple(p.reason for p in found if p.certificate is None)
+        rows.append(Row(entry.name, entry.says, entry.scope, certificates, failures))
+        advance()
+    return rows
+
+
+def table(rows: list[Row]) -> str:
+    """Return theorem × generality × evidence as a table in Markdown."""
+    lines = ["| what | for all sizes, and | evidence |", "|---|---|---|"]
+    for row in rows:
+        count = len(row.certificates)
+        evidence = f"{count} certificates accepted (1, 2 and 3 axes)"
+        if row.failures:
+            evidence += f"; NOT PROVED: {len(row.failures)}, {row.failures[0]}"
+        lines.append(f"| {row.name}: {row.says} | {row.scope} | {evidence} |")
+    lines += ["| **what** | **only for** | **evidence** |"]
+    lines += [f"| {what} | {sizes} | {how} |" for what, sizes, how in AT_GIVEN_SIZES]
+    return "\n".join(lines)
+
+
+@dataclass(frozen=True)
+class Opinion:
+    """What an engine says of a theorem for a number of axes, and how long it took.
+
+    ``holds`` is True, False, or None: no answer; ``engine`` is ``"checker"``, ``"isl"`` or ``"z3"``.
+    """
+
+    theorem: str
+    axes: int
+    engine: str
+    holds: bool | None
+    seconds: float
+
+
+def missing_engines() -> list[str]:
+    """Return the packages of engines that are not installed."""
+    return [package for package, _ in ENGINES.values() if find_spec(package) is None]
+
+
+def opinions(entry: Entry) -> Iterator[Opinion]:
+    """Ask the checker and every engine that is installed about a theorem's first variant."""
+    for rank in RANKS:
+        make, arguments = entry.variants(rank)[0]
+        found = proved(make, *arguments)
+        start = time.perf_counter()
+        if found.certificate is not None:
+            checker.check(found.certificate)
+        seconds = time.perf_counter() - start
+        yield Opinion(entry.name, rank, "checker", found.certificate is not None or None, seconds)
+        for engine, (package, ask) in ENGINES.items():
+            if find_spec(package) is not None:
+                start = time.perf_counter()
+                holds = ask(found.equation)
+                yield Opinion(entry.name, rank, engine, holds, time.perf_counter() - start)
+
+
+def engines_table(given: list[Opinion]) -> str:
+    """Return theorem × engine × time as a table; a disagreement is a line of its own."""
+    engines = list(dict.fromkeys(opinion.engine for opinion in given))
+    lines = ["theorem  axes" + "".join(f"{engine:>18}" for engine in engines)]
+    words = {True: "holds", False: "FALSE", None: "no answer"}
+    for theorem, axes in dict.fromkeys((opinion.theorem, opinion.axes) for opinion in given):
+        cells = [
+            f"{words[o.holds]} {o.seconds:8.3f} s"
+            for o in given
+            if (o.theorem, o.axes) == (theorem, axes)
+        ]
+        lines.append(f"{theorem:<8} {axes:>4}" + "".join(f"{cell:>18}" for cell in cells))
+    totals = [sum(o.seconds for o in given if o.engine == engine) for engine in engines]
+    lines.append("together     " + "".join(f"{total:>16.3f} s" for total in totals))
+    loud = [
+        f"DISAGREEMENT: {o.engine} refutes {o.theorem} for {o.axes} axes" for o in disagreements(given)
+    ]
+    return "\n".join([*lines, *loud])
+
+
+def disagreements(given: list[Opinion]) -> list[Opinion]:
+    """Return what an engine calls false."""
+    return [opinion for opinion in given if opinion.holds is False]
