@@ -20,8 +20,23 @@ from symconv.errors import SymconvError
 from symconv.layers.conv import Conv, ConvLayer
 from symconv.layers.layer import Layer, rebuild
 from symconv.layers.spelling import command_name, option_name, parse
-from symconv.prove.claims import Counterexample
-from symconv.render.document import latex_document, text_document
+from symconv.prove.catalogue import CATALOGUE
+from symconv.prove.refutations import refutations
+from symconv.prove.survey import (
+    Opinion,
+    disagreements,
+    engines_table,
+    missing_engines,
+    opinions,
+    survey,
+    table,
+)
+from symconv.render.document import (
+    certificates_document,
+    latex_document,
+    proof_document,
+    text_document,
+)
 from symconv.render.explain import choice_text, explain
 from symconv.terminal import (
     print_derivation,
@@ -112,9 +127,87 @@ def derive() -> None:
     """Derive a layer's gradients from the chain rule, step by step."""
 
 
-@symconv.group(epilog=f"\b\nExample:\n  symconv prove {_LAYER}")
-def prove() -> None:
-    """Prove what a layer's gradients are. Exit 0: all theorems hold, 1: one is false, 3: not proved."""
+@symconv.group(
+    invoke_without_command=True,
+    epilog=f"\b\nExamples:\n  symconv prove {_LAYER}\n  symconv prove --theorems --certificate all.json\n"
+    "  symconv prove --pitfalls",
+)
+@click.option("--theorems", "what", flag_value="theorems", help="Prove all theorems, for every size.")
+@click.option("--engines", "what", flag_value="engines", help="Ask isl and z3 about them, too.")
+@click.option("--pitfalls", "what", flag_value="pitfalls", help="Refute the known wrong rules.")
+@click.option("--certificate", metavar="FILE", help="With --theorems: write their certificates to FILE.")
+@click.option("--force", is_flag=True, help="Overwrite a file symconv did not generate.")
+@click.option("--json", "as_json", is_flag=True, help="Print the answer as JSON.")
+@click.pass_context
+def prove(
+    context: click.Context, what: str | None, certificate: str | None, force: bool, as_json: bool
+) -> None:
+    """Prove what a layer's gradients are. Exit 0: all theorems hold, 1: one is false, 3: not proved.
+
+    Certificates are checked by symconv/prove/checker.py, one short file that needs nothing else.
+    """
+    if context.invoked_subcommand is not None:
+        if what or certificate or force or as_json:
+            raise click.UsageError("options before a layer go with --theorems: give them after it")
+        return
+    if certificate is not None and what != "theorems":
+        raise click.UsageError("--certificate: goes with --theorems, or behind a layer")
+    if what == "theorems":
+        sys.exit(_theorems(certificate, force, as_json))
+    if what == "engines":
+        sys.exit(_engines(as_json))
+    if what == "pitfalls":
+        sys.exit(_pitfalls(as_json))
+    raise click.UsageError("name a layer, or one of --theorems, --engines, --pitfalls")
+
+
+def _theorems(certificate: str | None, force: bool, as_json: bool) -> int:
+    with progress("proving", len(CATALOGUE)) as advance:
+        rows = survey(advance)
+    if certificate is not None:
+        every = [found for row in rows for found in row.certificates]
+        verbs.write_text(Path(certificate), certificates_document(every, __version__), force)
+    if as_json:
+        print_json(
+            [
+                {
+                    "theorem": row.name,
+                    "says": row.says,
+                    "scope": row.scope,
+                    "certificates": len(row.certificates),
+                    "failures": row.failures,
+                }
+                for row in rows
+            ]
+        )
+    else:
+        write(screen(), certificate if certificate is not None else table(rows))
+    return 3 if any(row.failures for row in rows) else 0
+
+
+def _engines(as_json: bool) -> int:
+    given: list[Opinion] = []
+    with progress("asking", len(CATALOGUE)) as advance:
+        for entry in CATALOGUE:
+            given += opinions(entry)
+            advance()
+    if as_json:
+        print_json([dataclasses.asdict(opinion) for opinion in given])
+    else:
+        write(screen(), engines_table(given))
+        for package in missing_engines():
+            write(screen(), f"{package} is not installed: pip install 'symconv[verify]'")
+    return 1 if disagreements(given) else 3 if any(o.holds is None for o in given) else 0
+
+
+def _pitfalls(as_json: bool) -> int:
+    found = list(refutations())
+    if as_json:
+        print_json([refutation.as_dict() for refutation in found])
+    else:
+        for refutation in found:
+            write(screen(), refutation.text())
+    return 0 if all(refutation.counterexample for refutation in found) else 3
 
 
 @symconv.group(
@@ -216,48 +309,34 @@ def _derive(
     return 0 if passed else 1
 
 
-def _refutation_text(found: Counterexample | None) -> str | None:
-    return f"{found.sizes}: {found.text}" if found else None
-
-
-def _prove(layer: ConvLayer, output: str | None, force: bool, as_json: bool) -> int:
-    with progress("proving"):
-        proof = verbs.prove(layer)
+def _prove(
+    layer: ConvLayer,
+    form: str,
+    output: str | None,
+    certificate: str | None,
+    force: bool,
+    as_json: bool,
+) -> int:
     if output is not None and as_json:
         raise click.UsageError("--json: prints its answer, and does not go with -o")
+    with progress("proving"):
+        proof = verbs.prove(layer)
+    text = proof_document(proof, __version__) if form == "latex" else proof.text()
+    if certificate is not None:
+        written = certificates_document(proof.certificates, __version__)
+        verbs.write_text(Path(certificate), written, force)
     if output is not None:
-        text = text_document("prove", layer, proof.text(), __version__)
-        verbs.write_text(Path(output), text, force)
+        document = text if form == "latex" else text_document("prove", layer, text, __version__)
+        verbs.write_text(Path(output), document, force)
     if as_json:
-        print_json(
-            {
-                "layer": layer.as_dict(),
-                "holds": proof.holds,
-                "theorems": [
-                    {
-                        "name": t.name,
-                        "statement": t.statement,
-                        "holds": t.holds,
-                        "method": t.method,
-                        "evidence": t.evidence,
-                        "counterexample": _refutation_text(t.counterexample),
-                        "controls": [
-                            {
-                                "name": c.name,
-                                "refuted": c.refuted,
-                                "counterexample": _refutation_text(c.counterexample),
-                            }
-                            for c in t.controls
-                        ],
-                    }
-                    for t in proof.theorems
-                ],
-            }
-        )
-    elif output is None:
+        print_json({"layer": layer.as_dict(), **proof.as_dict()})
+    elif form == "latex" and output is None:
+        click.echo(text, nl=False)
+    elif output is None and certificate is None:
         print_proof(screen(), proof)
     else:
-        write(screen(), output)
+        for path in filter(None, (output, certificate)):
+            write(screen(), path)
     return {True: 0, False: 1, None: 3}[proof.holds]
 
 
@@ -289,6 +368,12 @@ def _generate(
     return 0
 
 
+_FORMAT = click.Option(
+    ["--format", "form"],
+    type=click.Choice(["text", "latex"]),
+    default="text",
+    help="latex: a document for pdflatex.",
+)
 _OUTPUT = click.Option(["-o", "--output"], metavar="FILE", help="Write to FILE instead of the screen.")
 _JSON = click.Option(["--json", "as_json"], is_flag=True, help="Print the answer as JSON.")
 _FORCE = click.Option(["--force"], is_flag=True, help="Overwrite a file symconv did not generate.")
@@ -302,18 +387,23 @@ _VERBS: dict[str, tuple[click.Group, Callable[..., int], list[click.Parameter]]]
                 type=click.Choice(["matrix", "index"]),
                 help="matrix: one plane written out; index: sums, for any layer.",
             ),
-            click.Option(
-                ["--format", "form"],
-                type=click.Choice(["text", "latex"]),
-                default="text",
-                help="latex: a document for pdflatex.",
-            ),
+            _FORMAT,
             _OUTPUT,
             _FORCE,
             _JSON,
         ],
     ),
-    "prove": (prove, _prove, [_OUTPUT, _FORCE, _JSON]),
+    "prove": (
+        prove,
+        _prove,
+        [
+            _FORMAT,
+            _OUTPUT,
+            click.Option(["--certificate"], metavar="FILE", help="Write the certificates to FILE."),
+            _FORCE,
+            _JSON,
+        ],
+    ),
     "generate": (
         generate,
         _generate,

@@ -75,13 +75,43 @@ def program_latex(program: Program) -> str:
     )
 
 
+_LETTERS = {
+    "α": r"\alpha",
+    "β": r"\beta",
+    "γ": r"\gamma",
+    "δ": r"\delta",
+    "ε": r"\varepsilon",
+    "κ": r"\kappa",
+    "ρ": r"\rho",
+    "σ": r"\sigma",
+    "τ": r"\tau",
+}
+
+
+def name_latex(name: str) -> str:
+    """Write an index, a letter for a size or a tensor's name in LaTeX: ``s_y`` as ``s_{y}``."""
+    stem, _, axis = name.partition("_")
+    primes = stem[len(stem.rstrip("'")) :]
+    stem = stem.removesuffix(primes)
+    written = _LETTERS.get(stem) or (stem if len(stem) == 1 else rf"\mathit{{{stem}}}")
+    axis, more = axis.rstrip("'"), axis[len(axis.rstrip("'")) :]
+    return written + (f"_{{{axis}}}" if axis else "") + primes + more
+
+
+def subscript_latex(subscript: Polynomial) -> str:
+    """Write a subscript in LaTeX."""
+    names = {tuple(map(name_latex, monomial)): factor for monomial, factor in subscript.terms.items()}
+    return subscript_text(Polynomial(names), " ")
+
+
 def access_latex(access: Access) -> str:
     """Write an access in LaTeX; a gradient's subscripts go to the tensor it is taken by."""
-    cells = ",\\,".join(subscript_text(s, "") for s in access.subscripts)
+    cells = ",\\,".join(map(subscript_latex, access.subscripts))
     name = access.tensor.name
     if name.startswith("∂E/∂"):
-        return rf"\frac{{\partial E}}{{\partial {name.removeprefix('∂E/∂')}_{{{cells}}}}}"
-    return f"{name}_{{{cells}}}"
+        of = name_latex(name.removeprefix("∂E/∂"))
+        return rf"\frac{{\partial E}}{{\partial {of}_{{{cells}}}}}"
+    return f"{name_latex(name)}_{{{cells}}}" if cells else name_latex(name)
 
 
 def _contraction_latex(contraction: Contraction) -> str:
@@ -91,7 +121,7 @@ def _contraction_latex(contraction: Contraction) -> str:
     if contraction.coefficient != 1:
         factors.insert(0, str(contraction.coefficient))
     conditions = [_factor_latex(f) for f in contraction.factors if _is_condition(f)]
-    below = [",".join(names)] if names else []
+    below = [",".join(map(name_latex, names))] if names else []
     if conditions:
         below += conditions
     sign = r"\max" if contraction.reduce == "max" else r"\sum"
@@ -135,12 +165,15 @@ def _is_condition(factor: Factor) -> bool:
 def _assignments(program: Program) -> dict[Access, str]:
     """Return ``=`` for each target that is written once a cell, ``+=`` for the others."""
     signs: dict[Access, str] = {}
+    if any(isinstance(size, Polynomial) for c in program.contractions for _, size in c.extents):
+        return {contraction.target: "+=" for contraction in program.contractions}  # letters: who knows
     for at, contraction in enumerate(program.contractions):
         if contraction.target not in signs:
             again = any(_overlap(contraction, other) for other in program.contractions[:at])
-            extents = contraction.ranges
-            scatters = any(_collides(s, extents) for s in contraction.target.subscripts)
-            signs[contraction.target] = "+=" if again or scatters else "="
+            scatters = again or any(
+                _collides(s, contraction.ranges) for s in contraction.target.subscripts
+            )
+            signs[contraction.target] = "+=" if scatters else "="
     return signs
 
 
@@ -190,22 +223,29 @@ def _factor_text(factor: Factor) -> str:
     numerator = subscript_text(factor.numerator)
     if factor.divisor == 1:
         return f"{factor.name} = {numerator}"
-    return f"{factor.name} = ({numerator})/{factor.divisor} and {factor.divisor} divides {numerator}"
+    divisor = subscript_text(Polynomial.lift(factor.divisor))
+    return f"{factor.name} = ({numerator})/{divisor} and {divisor} divides {numerator}"
 
 
 def _factor_latex(factor: Factor) -> str:
     if isinstance(factor, Access):
         return access_latex(factor)
     if isinstance(factor, Kronecker):
-        left, right = subscript_text(factor.left, ""), subscript_text(factor.right, "")
+        left, right = subscript_latex(factor.left), subscript_latex(factor.right)
         return rf"\delta_{{{left},\,{right}}}"
-    numerator = subscript_text(factor.numerator, "")
+    name, numerator = name_latex(factor.name), subscript_latex(factor.numerator)
     if factor.divisor == 1:
-        return f"{factor.name} = {numerator}"
-    return rf"{factor.name} = ({numerator})/{factor.divisor},\; {factor.divisor} \mid {numerator}"
+        return f"{name} = {numerator}"
+    divisor = subscript_latex(Polynomial.lift(factor.divisor))
+    return rf"{name} = ({numerator})/{divisor},\; {divisor} \mid {numerator}"
 
 
 _IN_PROSE = {
+    "′": r"' ",
+    "≥": r"\ge ",
+    "γ": r"\gamma ",
+    "κ": r"\kappa ",
+    "τ": r"\tau ",
     "∂E/∂": r"\partial E/\partial ",
     "·": r"\cdot ",
     "×": r"\times ",
@@ -213,7 +253,6 @@ _IN_PROSE = {
     "δ": r"\delta ",
     "ρ": r"\rho ",
     "≤": r"\le ",
-    "≥": r"\ge ",
     "⌊": r"\lfloor ",
     "⌋": r"\rfloor ",
     "°": r"^\circ ",

@@ -45,6 +45,10 @@ class Counterexample:
     right: Values
     wrong: Values
 
+    def as_text(self) -> str:
+        """Return it in a line."""
+        return f"{self.sizes}: {self.text}"
+
 
 def compare(claim: Claim, layer: ConvLayer) -> tuple[bool | None, str]:
     """Compare a claim's sides term by term, if they are few: whether they are equal, what was seen."""

@@ -40,12 +40,24 @@ class Refutation:
     seen: str
     counterexample: Counterexample | None
 
+    def as_dict(self) -> dict[str, object]:
+        """Return it as plain data."""
+        found = self.counterexample
+        return {
+            "name": self.name,
+            "seen": self.seen,
+            "refuted": found is not None,
+            "counterexample": found.as_text() if found else None,
+            "right": found.right.astype(str).tolist() if found else None,
+            "wrong": found.wrong.astype(str).tolist() if found else None,
+        }
+
     def text(self) -> str:
         """Return a line, and below it the numbers and the two matrices that differ."""
         found = self.counterexample
         lines = [f"{'refuted' if found else 'NOT REFUTED'}  {self.name}  ({self.seen})"]
         if found:
-            lines += [f"    {found.sizes}: {found.text}"]
+            lines += [f"    {found.as_text()}"]
             right, wrong = _rows(found.right), _rows(found.wrong)
             width = max(map(len, [*right, "right"])) + 4
             height = max(len(right), len(wrong))

@@ -24,9 +24,10 @@ from symconv.layers.conv import Conv, ConvLayer, ConvTranspose
 from symconv.notation.contraction import Program, Tensor
 from symconv.notation.graph import Graph, gradient
 from symconv.prove import adjoints, covers
+from symconv.prove.certificate import Data
 from symconv.prove.claims import Claim, Counterexample, Sides, compare, refute
 from symconv.prove.covers import Cover, numbers_text
-from symconv.prove.instances import numbers_of
+from symconv.prove.instances import Proved, numbers_of
 from symconv.prove.pitfalls import PITFALLS, Pitfall, Sweep
 
 ANSWERS = {True: "holds", False: "IS FALSE", None: "is not proved"}
@@ -50,6 +51,7 @@ class Theorem:
     """A statement about the layer and what it rests on.
 
     ``holds`` is True, False (then ``counterexample`` has the numbers), or None: not proved.
+    ``rests_on`` are the theorems for every size that it is an instance of.
     ``grounds`` are pairs of a method and its evidence: a theorem for every size whose certificate is
     accepted, with the layer's numbers; and for few enough terms all of them, compared.
     """
@@ -60,6 +62,28 @@ class Theorem:
     grounds: tuple[tuple[str, str], ...]
     counterexample: Counterexample | None
     controls: tuple[Control, ...]
+    rests_on: tuple[Proved, ...] = ()
+
+    def as_dict(self) -> dict[str, object]:
+        """Return the theorem as plain data."""
+        return {
+            "name": self.name,
+            "statement": self.statement,
+            "holds": self.holds,
+            "method": self.method,
+            "evidence": self.evidence,
+            "counterexample": self.counterexample.as_text() if self.counterexample else None,
+            "controls": [
+                {
+                    "name": control.name,
+                    "refuted": control.refuted,
+                    "counterexample": control.counterexample.as_text()
+                    if control.counterexample
+                    else None,
+                }
+                for control in self.controls
+            ],
+        }
 
     @property
     def method(self) -> str:
@@ -90,6 +114,20 @@ class Proof:
         answers = [theorem.holds for theorem in self.theorems]
         return False if False in answers else None if None in answers else True
 
+    @property
+    def certificates(self) -> tuple[Data, ...]:
+        """The certificates that the theorems rest on, each once."""
+        every = [p.certificate for theorem in self.theorems for p in theorem.rests_on]
+        return tuple({found["sha256"]: found for found in every if found}.values())
+
+    def as_dict(self) -> dict[str, object]:
+        """Return the proof as plain data."""
+        return {
+            "holds": self.holds,
+            "numbers": self.numbers,
+            "theorems": [theorem.as_dict() for theorem in self.theorems],
+        }
+
     def text(self) -> str:
         """Return the proof for a terminal: each theorem, what it rests on, its refuted controls."""
         lines = _indented(f"Here {numbers_text(self.numbers)}.", 0)
@@ -98,15 +136,11 @@ class Proof:
             for method, evidence in theorem.grounds:
                 lines += _indented(f"{method}: {evidence}", 4)
             if theorem.counterexample:
-                lines += _indented(
-                    f"counterexample: {theorem.counterexample.sizes}: {theorem.counterexample.text}", 4
-                )
+                lines += _indented(f"counterexample: {theorem.counterexample.as_text()}", 4)
             for control in theorem.controls:
                 found = control.counterexample
                 text = (
-                    f"refuted: {found.sizes}: {found.text}"
-                    if found
-                    else "not refuted at these or smaller sizes"
+                    f"refuted: {found.as_text()}" if found else "not refuted at these or smaller sizes"
                 )
                 lines += _indented(f"false claim ({control.name}) {text}", 4)
         return "\n".join(lines) + "\n"
@@ -163,6 +197,7 @@ def _decide(decision: Decision, layer: ConvLayer) -> Theorem:
         tuple(grounds),
         counterexample,
         tuple(c for wrong, false in decision.controls if (c := _control(wrong, false, layer))),
+        tuple(cover.theorem for cover in found),
     )
 
 
