@@ -3,6 +3,8 @@
 """article: Conv from 1 × 1 × 3 × 3 to 1 × 1 × 2 × 2 (float32).
 
 O[n, o, y, x] = Σ_{c,i,j} X[n, c, y + i, x + j] · F[o, c, i, j]
+
+Theorems for every size that it rests on, as `symconv prove` shows: ∂E/∂X on T2, ∂E/∂F on T1.
 """
 
 from __future__ import annotations

@@ -9,6 +9,9 @@ Xyx[n, c, u, v + 2] = Xy[n, c, u, v]
 Xyx[n, c, u, v] = Xy[n, c, u, v + 14]
 Xyx[n, c, u, v + 18] = Xy[n, c, u, v]
 O[n, o, y, x] = Σ_{c,i,j} Xyx[n, c, y + i, x + j] · F[o, c, i, j] + b[o]
+
+Theorems for every size that it rests on, as `symconv prove` shows: ∂E/∂X on T2 and T6, ∂E/∂F on
+T1, ∂E/∂b on T4.
 """
 
 from __future__ import annotations

@@ -4,6 +4,9 @@
 
 O[n, g + o, y, x] = Σ_{c,i,j} X[n, g + c, 2·y + i - 1, 2·x + j - 1] · F[g + o, c, i, j] +
         b[g + o]
+
+Theorems for every size that it rests on, as `symconv prove` shows: ∂E/∂X on T2 and T2′, ∂E/∂F
+on T1, ∂E/∂b on T4.
 """
 
 from __future__ import annotations

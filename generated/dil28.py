@@ -3,6 +3,8 @@
 """dil28: Conv from 4 × 64 × 28 × 28 to 4 × 64 × 28 × 28 (float32).
 
 O[n, o, y, x] = Σ_{c,i,j} X[n, c, y + 2·i - 2, x + 2·j - 2] · F[o, c, i, j]
+
+Theorems for every size that it rests on, as `symconv prove` shows: ∂E/∂X on T2, ∂E/∂F on T1.
 """
 
 from __future__ import annotations

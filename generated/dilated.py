@@ -3,6 +3,9 @@
 """dilated: Conv from 2 × 8 × 30 × 30 to 2 × 8 × 12 × 12 (float32).
 
 O[n, o, y, x] = Σ_{c,i,j} X[n, c, 3·y + 2·i - 4, 3·x + 2·j - 4] · F[o, c, i, j] + b[o]
+
+Theorems for every size that it rests on, as `symconv prove` shows: ∂E/∂X on T2 and T2′, ∂E/∂F
+on T1, ∂E/∂b on T4.
 """
 
 from __future__ import annotations

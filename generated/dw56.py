@@ -3,6 +3,8 @@
 """dw56: Conv from 4 × 144 × 56 × 56 to 4 × 144 × 56 × 56 (float32).
 
 O[n, g + o, y, x] = Σ_{c,i,j} X[n, g + c, y + i - 1, x + j - 1] · F[g + o, c, i, j]
+
+Theorems for every size that it rests on, as `symconv prove` shows: ∂E/∂X on T2, ∂E/∂F on T1.
 """
 
 from __future__ import annotations

@@ -3,6 +3,9 @@
 """flipped: Conv from 1 × 1 × 64 × 64 to 1 × 1 × 64 × 64 (float64).
 
 O[n, o, y, x] = Σ_{c,i,j} X[n, c, y + i - 2, x + j - 2] · F[o, c, 4 - i, 4 - j]
+
+Theorems for every size that it rests on, as `symconv prove` shows: O on T3, ∂E/∂X on T2, ∂E/∂F
+on T1.
 """
 
 from __future__ import annotations

@@ -4,6 +4,9 @@
 
 O[n, 8·g + o, y, x] = Σ_{c,i,j} X[n, 4·g + c, y + i - 2, x + j - 1] · F[8·g + o, c, i, j] +
         b[8·g + o]
+
+Theorems for every size that it rests on, as `symconv prove` shows: ∂E/∂X on T2, ∂E/∂F on T1,
+∂E/∂b on T4.
 """
 
 from __future__ import annotations

@@ -3,6 +3,8 @@
 """img512k7: Conv from 1 × 1 × 512 × 512 to 1 × 1 × 512 × 512 (float32).
 
 O[n, o, y, x] = Σ_{c,i,j} X[n, c, y + i - 3, x + j - 3] · F[o, c, i, j]
+
+Theorems for every size that it rests on, as `symconv prove` shows: ∂E/∂X on T2, ∂E/∂F on T1.
 """
 
 from __future__ import annotations

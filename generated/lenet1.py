@@ -3,6 +3,8 @@
 """lenet1: Conv from 32 × 1 × 28 × 28 to 32 × 6 × 28 × 28 (float32).
 
 O[n, o, y, x] = Σ_{c,i,j} X[n, c, y + i - 2, x + j - 2] · F[o, c, i, j]
+
+Theorems for every size that it rests on, as `symconv prove` shows: ∂E/∂X on T2, ∂E/∂F on T1.
 """
 
 from __future__ import annotations

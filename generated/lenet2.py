@@ -3,6 +3,8 @@
 """lenet2: Conv from 32 × 6 × 14 × 14 to 32 × 16 × 10 × 10 (float32).
 
 O[n, o, y, x] = Σ_{c,i,j} X[n, c, y + i, x + j] · F[o, c, i, j]
+
+Theorems for every size that it rests on, as `symconv prove` shows: ∂E/∂X on T2, ∂E/∂F on T1.
 """
 
 from __future__ import annotations

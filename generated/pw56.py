@@ -3,6 +3,8 @@
 """pw56: Conv from 4 × 256 × 56 × 56 to 4 × 64 × 56 × 56 (float32).
 
 O[n, o, y, x] = Σ_{c,i,j} X[n, c, y + i, x + j] · F[o, c, i, j]
+
+Theorems for every size that it rests on, as `symconv prove` shows: ∂E/∂X on T2, ∂E/∂F on T1.
 """
 
 from __future__ import annotations

@@ -3,6 +3,9 @@
 """res28s2: Conv from 4 × 128 × 28 × 28 to 4 × 256 × 14 × 14 (float32).
 
 O[n, o, y, x] = Σ_{c,i,j} X[n, c, 2·y + i - 1, 2·x + j - 1] · F[o, c, i, j]
+
+Theorems for every size that it rests on, as `symconv prove` shows: ∂E/∂X on T2 and T2′, ∂E/∂F
+on T1.
 """
 
 from __future__ import annotations

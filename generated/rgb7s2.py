@@ -3,6 +3,9 @@
 """rgb7s2: Conv from 4 × 3 × 224 × 224 to 4 × 64 × 112 × 112 (float32).
 
 O[n, o, y, x] = Σ_{c,i,j} X[n, c, 2·y + i - 3, 2·x + j - 3] · F[o, c, i, j]
+
+Theorems for every size that it rests on, as `symconv prove` shows: ∂E/∂X on T2 and T2′, ∂E/∂F
+on T1.
 """
 
 from __future__ import annotations

@@ -3,6 +3,9 @@
 """signal1d: Conv from 8 × 4 × 1000 to 8 × 8 × 500 (float32).
 
 O[n, o, x] = Σ_{c,i} X[n, c, 2·x + i - 4] · F[o, c, i] + b[o]
+
+Theorems for every size that it rests on, as `symconv prove` shows: ∂E/∂X on T2 and T2′, ∂E/∂F
+on T1, ∂E/∂b on T4.
 """
 
 from __future__ import annotations

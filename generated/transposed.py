@@ -4,6 +4,9 @@
 
 O[n, o, 2·y + i - 1, 2·x + j - 1] += Σ_{c} X[n, c, y, x] · F[c, o, i, j]
 O[n, o, y, x] += b[o]
+
+Theorems for every size that it rests on, as `symconv prove` shows: O on T4′ and T2′, ∂E/∂X on
+T2, ∂E/∂F on T1, ∂E/∂b on T4.
 """
 
 from __future__ import annotations

@@ -4,6 +4,9 @@
 
 O[n, o, z, y, x] = Σ_{c,h,i,j} X[n, c, z + h - 1, y + i - 1, x + j - 1] · F[o, c, h, i, j] +
         b[o]
+
+Theorems for every size that it rests on, as `symconv prove` shows: ∂E/∂X on T2, ∂E/∂F on T1,
+∂E/∂b on T4.
 """
 
 from __future__ import annotations

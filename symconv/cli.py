@@ -15,31 +15,16 @@ from typing import Any, cast
 import click
 from rich.text import Text
 
-from symconv import verbs
+from symconv import actions, verbs
 from symconv.errors import SymconvError
-from symconv.layers.conv import Conv, ConvLayer
+from symconv.layers.conv import Conv
 from symconv.layers.layer import Layer, rebuild
 from symconv.layers.spelling import command_name, option_name, parse
-from symconv.prove.catalogue import CATALOGUE
-from symconv.prove.refutations import refutations
-from symconv.prove.survey import (
-    Opinion,
-    disagreements,
-    engines_table,
-    missing_engines,
-    opinions,
-    survey,
-    table,
-)
 from symconv.render.document import (
-    certificates_document,
     latex_document,
-    proof_document,
     text_document,
 )
-from symconv.render.explain import choice_text, explain
 from symconv.terminal import (
-    print_derivation,
     print_json,
     print_proof,
     print_report,
@@ -129,10 +114,10 @@ def derive() -> None:
 
 @symconv.group(
     invoke_without_command=True,
-    epilog=f"\b\nExamples:\n  symconv prove {_LAYER}\n  symconv prove --theorems --certificate all.json\n"
-    "  symconv prove --pitfalls",
+    epilog=f"\b\nExamples:\n  symconv prove {_LAYER}\n"
+    "  symconv prove --theorems --certificate all.json\n  symconv prove --pitfalls",
 )
-@click.option("--theorems", "what", flag_value="theorems", help="Prove all theorems, for every size.")
+@click.option("--theorems", "what", flag_value="theorems", help="Prove all, for every size.")
 @click.option("--engines", "what", flag_value="engines", help="Ask isl and z3 about them, too.")
 @click.option("--pitfalls", "what", flag_value="pitfalls", help="Refute the known wrong rules.")
 @click.option("--certificate", metavar="FILE", help="With --theorems: write their certificates to FILE.")
@@ -153,61 +138,12 @@ def prove(
     if certificate is not None and what != "theorems":
         raise click.UsageError("--certificate: goes with --theorems, or behind a layer")
     if what == "theorems":
-        sys.exit(_theorems(certificate, force, as_json))
+        sys.exit(actions.theorems(certificate, force, as_json))
     if what == "engines":
-        sys.exit(_engines(as_json))
+        sys.exit(actions.engines(as_json))
     if what == "pitfalls":
-        sys.exit(_pitfalls(as_json))
+        sys.exit(actions.pitfalls(as_json))
     raise click.UsageError("name a layer, or one of --theorems, --engines, --pitfalls")
-
-
-def _theorems(certificate: str | None, force: bool, as_json: bool) -> int:
-    with progress("proving", len(CATALOGUE)) as advance:
-        rows = survey(advance)
-    if certificate is not None:
-        every = [found for row in rows for found in row.certificates]
-        verbs.write_text(Path(certificate), certificates_document(every, __version__), force)
-    if as_json:
-        print_json(
-            [
-                {
-                    "theorem": row.name,
-                    "says": row.says,
-                    "scope": row.scope,
-                    "certificates": len(row.certificates),
-                    "failures": row.failures,
-                }
-                for row in rows
-            ]
-        )
-    else:
-        write(screen(), certificate if certificate is not None else table(rows))
-    return 3 if any(row.failures for row in rows) else 0
-
-
-def _engines(as_json: bool) -> int:
-    given: list[Opinion] = []
-    with progress("asking", len(CATALOGUE)) as advance:
-        for entry in CATALOGUE:
-            given += opinions(entry)
-            advance()
-    if as_json:
-        print_json([dataclasses.asdict(opinion) for opinion in given])
-    else:
-        write(screen(), engines_table(given))
-        for package in missing_engines():
-            write(screen(), f"{package} is not installed: pip install 'symconv[verify]'")
-    return 1 if disagreements(given) else 3 if any(o.holds is None for o in given) else 0
-
-
-def _pitfalls(as_json: bool) -> int:
-    found = list(refutations())
-    if as_json:
-        print_json([refutation.as_dict() for refutation in found])
-    else:
-        for refutation in found:
-            write(screen(), refutation.text())
-    return 0 if all(refutation.counterexample for refutation in found) else 3
 
 
 @symconv.group(
@@ -285,89 +221,6 @@ def check(files: tuple[str, ...], as_json: bool) -> None:
     sys.exit(0 if all(report.passed for report in reports) else 1)
 
 
-def _derive(
-    layer: ConvLayer, view: str | None, form: str, output: str | None, force: bool, as_json: bool
-) -> int:
-    with progress("deriving"):
-        derivation = verbs.derive(layer, view)
-        text = latex_document(derivation, __version__) if form == "latex" else derivation.text()
-    passed = all(step.check.passed for step in derivation.steps)
-    if output is not None and as_json:
-        raise click.UsageError("--json: prints its answer, and does not go with -o")
-    if output is not None:
-        document = text if form == "latex" else text_document("derive", layer, text, __version__)
-        verbs.write_text(Path(output), document, force)
-    if as_json:
-        steps = [dataclasses.asdict(step) for step in derivation.steps]
-        print_json({"layer": layer.as_dict(), "view": derivation.view, "passed": passed, "steps": steps})
-    elif output is not None:
-        write(screen(), output)
-    elif form == "latex":
-        click.echo(text, nl=False)
-    else:
-        print_derivation(screen(), derivation)
-    return 0 if passed else 1
-
-
-def _prove(
-    layer: ConvLayer,
-    form: str,
-    output: str | None,
-    certificate: str | None,
-    force: bool,
-    as_json: bool,
-) -> int:
-    if output is not None and as_json:
-        raise click.UsageError("--json: prints its answer, and does not go with -o")
-    with progress("proving"):
-        proof = verbs.prove(layer)
-    text = proof_document(proof, __version__) if form == "latex" else proof.text()
-    if certificate is not None:
-        written = certificates_document(proof.certificates, __version__)
-        verbs.write_text(Path(certificate), written, force)
-    if output is not None:
-        document = text if form == "latex" else text_document("prove", layer, text, __version__)
-        verbs.write_text(Path(output), document, force)
-    if as_json:
-        print_json({"layer": layer.as_dict(), **proof.as_dict()})
-    elif form == "latex" and output is None:
-        click.echo(text, nl=False)
-    elif output is None and certificate is None:
-        print_proof(screen(), proof)
-    else:
-        for path in filter(None, (output, certificate)):
-            write(screen(), path)
-    return {True: 0, False: 1, None: 3}[proof.holds]
-
-
-def _generate(
-    layer: ConvLayer, name: str, output: str | None, explained: bool, force: bool, as_json: bool
-) -> int:
-    if output is not None and output.endswith(".py"):
-        raise click.UsageError(f"--output {output}: must be a folder, the file is named by --name")
-    with progress("generating"):
-        unit = verbs.generate(layer, name)
-    path = unit.write(output, force) if output is not None else None
-    if as_json:
-        functions = (unit.plan.forward, *unit.plan.gradients)
-        print_json(
-            {
-                "name": name,
-                "path": path and str(path),
-                "layer": layer.as_dict(),
-                "source": unit.source,
-                "plan": {f.name: choice_text(f) for f in functions},
-            }
-        )
-    elif explained:
-        write(screen(), explain(unit.plan))
-    elif path is not None:
-        write(screen(), str(path))
-    else:
-        click.echo(unit.source, nl=False)
-    return 0
-
-
 _FORMAT = click.Option(
     ["--format", "form"],
     type=click.Choice(["text", "latex"]),
@@ -380,7 +233,7 @@ _FORCE = click.Option(["--force"], is_flag=True, help="Overwrite a file symconv 
 _VERBS: dict[str, tuple[click.Group, Callable[..., int], list[click.Parameter]]] = {
     "derive": (
         derive,
-        _derive,
+        actions.derive,
         [
             click.Option(
                 ["--view"],
@@ -395,7 +248,7 @@ _VERBS: dict[str, tuple[click.Group, Callable[..., int], list[click.Parameter]]]
     ),
     "prove": (
         prove,
-        _prove,
+        actions.prove,
         [
             _FORMAT,
             _OUTPUT,
@@ -406,7 +259,7 @@ _VERBS: dict[str, tuple[click.Group, Callable[..., int], list[click.Parameter]]]
     ),
     "generate": (
         generate,
-        _generate,
+        actions.generate,
         [
             click.Option(["--name"], required=True, help="The module's name."),
             click.Option(["-o", "--output"], metavar="DIR", help="Write DIR/NAME.py; else print it."),

@@ -19,11 +19,12 @@ hypothesis.settings.register_profile(
 )
 hypothesis.settings.load_profile("symconv")
 
-OPTIONAL = {"torch": find_spec("torch") is not None, "pdflatex": bool(shutil.which("pdflatex"))}
+OPTIONAL = {name: find_spec(name) is not None for name in ("torch", "islpy", "z3")}
+OPTIONAL["pdflatex"] = bool(shutil.which("pdflatex"))
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "needs(what): needs torch or pdflatex, which CI installs")
+    config.addinivalue_line("markers", "needs(what): needs what only CI installs")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -23,6 +23,7 @@ ROOMS = [
     "bench",
     "verbs",
     "terminal",
+    "actions",
     "cli",
     "__main__",
 ]

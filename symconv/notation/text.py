@@ -243,15 +243,10 @@ def _factor_latex(factor: Factor) -> str:
 _IN_PROSE = {
     "′": r"' ",
     "≥": r"\ge ",
-    "γ": r"\gamma ",
-    "κ": r"\kappa ",
-    "τ": r"\tau ",
     "∂E/∂": r"\partial E/\partial ",
     "·": r"\cdot ",
     "×": r"\times ",
     "Σ": r"\sum ",
-    "δ": r"\delta ",
-    "ρ": r"\rho ",
     "≤": r"\le ",
     "⌊": r"\lfloor ",
     "⌋": r"\rfloor ",
@@ -264,6 +259,6 @@ _IN_PROSE = {
 def prose_latex(sentence: str) -> str:
     """Escape a sentence for LaTeX's text mode, its mathematical signs as mathematics."""
     escaped = re.sub(r"([#$%&_{}])", r"\\\1", sentence)
-    for sign, command in _IN_PROSE.items():
+    for sign, command in (_IN_PROSE | _LETTERS).items():
         escaped = escaped.replace(sign, f"${command}$")
     return escaped

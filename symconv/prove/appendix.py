@@ -11,13 +11,14 @@ from symconv.notation.substitution import Substitution
 from symconv.notation.text import name_latex, program_latex, prose_latex, subscript_latex
 from symconv.prove import checker
 from symconv.prove.certificate import Data, Equation
+from symconv.prove.covers import numbers_text
 from symconv.prove.instances import Proved
 from symconv.prove.theorems import Proof
 
 
 def proof_latex(proof: Proof) -> str:
     """Write a layer's proof, then every theorem that it rests on with its certificate."""
-    parts = [rf"\section*{{Proof}}\nHere {prose_latex(proof.text().splitlines()[0][5:])}"]
+    parts = [r"\section*{Proof}", prose_latex(f"Here {numbers_text(proof.numbers)}.")]
     for theorem in proof.theorems:
         parts.append(rf"\paragraph{{{prose_latex(theorem.name)}}} {prose_latex(theorem.statement)}.")
         grounds = [rf"\item {prose_latex(f'{method}: {text}')}." for method, text in theorem.grounds]
@@ -28,7 +29,7 @@ def proof_latex(proof: Proof) -> str:
         ]
         items = "\n".join([*grounds, *refuted])
         parts.append(f"\\begin{{itemize}}\n{items}\n\\end{{itemize}}")
-    parts.append(r"\section*{Theorems for every size}")
+    parts.append("\\section*{Theorems for every size}\n\\footnotesize")
     known: dict[str, Proved] = {}
     for theorem in proof.theorems:
         for found in theorem.rests_on:
@@ -43,10 +44,10 @@ def certificate_latex(equation: Equation, certificate: Data) -> str:
     context = equation.context
     facts = [rf"{subscript_latex(p)} &\ge 0" for p in context.least]
     facts += [rf"{subscript_latex(p)} &= 0" for p in context.zeros]
-    letters = ", ".join(map(name_latex, context.symbols))
+    letters = ", ".join(f"${name_latex(symbol)}$" for symbol in context.symbols)
     lines = [
         rf"\paragraph{{{prose_latex(equation.name)}}} {prose_latex(equation.title)}.",
-        rf"For all integers ${letters}$" + (" with" if facts else ","),
+        f"For all integers {letters}" + (" with" if facts else ","),
         _aligned(facts),
         rf"and all {_tensors(equation)}, the program",
         _program(equation.left),
@@ -85,10 +86,8 @@ def _tensors(equation: Equation) -> str:
             found |= {
                 r.tensor.name: r.tensor for r in contraction.reads if r.tensor.name not in computed
             }
-    shown = [
-        rf"${name_latex(name)}$ of shape $({', '.join(subscript_latex(_lift(s)) for s in tensor.shape)})$"
-        for name, tensor in found.items()
-    ]
+    shapes = {n: ", ".join(subscript_latex(_lift(s)) for s in t.shape) for n, t in found.items()}
+    shown = [rf"${name_latex(name)}$ of shape $({shape})$" for name, shape in shapes.items()]
     return ", ".join(shown) or "tensors"
 
 
@@ -97,18 +96,18 @@ def _lift(size: int | Polynomial) -> Polynomial:
 
 
 def _program(graph: Graph) -> str:
-    rows = []
+    """Write a program: each step's sums, then the ranges of their indices."""
+    parts = []
     for program in graph.programs:
-        rows.append(program_latex(program))
-        rows.append("&" + r",\; ".join(_range(c) for c in program.contractions[:1]))
-    return _aligned(rows)
+        parts.append(_aligned([program_latex(program)]))
+        parts += ["for " + ", ".join(_ranges(c)) for c in program.contractions]
+    return "\n".join(parts)
 
 
-def _range(contraction: Contraction) -> str:
-    bounds = [
-        f"{name_latex(name)} < {subscript_latex(_lift(size))}" for name, size in contraction.extents
+def _ranges(contraction: Contraction) -> list[str]:
+    return [
+        f"${name_latex(name)} < {subscript_latex(_lift(size))}$" for name, size in contraction.extents
     ]
-    return r"\quad " + r",\ ".join(bounds)
 
 
 def _substitution(substitution: Substitution) -> str:

@@ -151,6 +151,18 @@ def phases_cover(layer: ConvLayer) -> list[Cover]:
     return [Cover(theorem, numbers, fits)]
 
 
+def rests_on(layer: ConvLayer) -> dict[str, tuple[str, ...]]:
+    """Return the theorems for every size that the formulas of a layer's results rest on."""
+    phases = ("T2′",) if any(w.stride > 1 for w in layer.windows) else ()
+    modes = ("T6",) if len(layer.graph.steps) > 1 else ()
+    if isinstance(layer, ConvTranspose):
+        results = {"O": ("T4′", *phases), "∂E/∂X": ("T2",), "∂E/∂F": ("T1",)}
+    else:
+        rotated = {"O": ("T3",)} if layer.flip else {}
+        results = {**rotated, "∂E/∂X": ("T2", *phases, *modes), "∂E/∂F": ("T1",)}
+    return results | ({"∂E/∂b": ("T4",)} if layer.bias else {})
+
+
 def written_with_stride(layer: ConvLayer) -> Graph:
     """Return the sum that is written along the stride: ∂E/∂X, or a transposed convolution's own."""
     if isinstance(layer, ConvTranspose):

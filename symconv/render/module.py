@@ -6,11 +6,13 @@ import re
 import shlex
 import textwrap
 
+from symconv.layers.conv import ConvLayer
 from symconv.layers.layer import Layer
 from symconv.layers.spelling import shell_options
 from symconv.notation.graph import Graph
 from symconv.notation.text import program_text
 from symconv.plan.layer import Array, Function, Plan
+from symconv.prove.covers import rests_on
 from symconv.render.environment import fill
 from symconv.render.explain import choice_text
 from symconv.render.literal import literal
@@ -44,6 +46,7 @@ def render_module(plan: Plan, name: str, version: str) -> str:
         command=shlex.join(["symconv", "generate", *shell_options(plan.layer), "--name", name]),
         title=f"{name}: {_title(plan.layer)}.",
         summary=_formulas(plan.layer.graph),
+        theorems=_theorems(plan.layer),
         imports=_imports(code, helpers),
         dtype=f"np.{plan.layer.dtype}",
         layer=[(key, literal(value)) for key, value in plan.layer.as_dict().items()],
@@ -62,6 +65,13 @@ def _code(text: str) -> str:
 def _title(layer: Layer) -> str:
     sizes = " × ".join(map(str, layer.input_shape)), " × ".join(map(str, layer.output_shape))
     return f"{type(layer).__name__} from {sizes[0]} to {sizes[1]} ({layer.dtype})"
+
+
+def _theorems(layer: ConvLayer) -> list[str]:
+    """Name the theorems that the formulas rest on."""
+    results = [f"{result} on {' and '.join(names)}" for result, names in rests_on(layer).items()]
+    text = f"Theorems for every size that it rests on, as `symconv prove` shows: {', '.join(results)}."
+    return textwrap.wrap(text, WIDTH)
 
 
 def _imports(code: str, helpers: list[str]) -> list[str]:

@@ -66,7 +66,50 @@ def test_prove() -> None:
     assert "T1 holds" in run("prove", *ARTICLE)
     assert json.loads(run("prove", *ARTICLE, "--json"))["holds"] is True
     long = ["conv", "--input-shape", "1x1x10000000", "--out-channels", "1", "--kernel-size", "3"]
-    assert "is not proved" in run("prove", *long, code=3)
+    assert "for every size" in run("prove", *long)
+
+
+def test_prove_not_proved(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Neither a certificate nor few enough terms to compare: exit code 3, and no word of falsehood."""
+    from symconv import cli
+    from symconv.prove import covers
+
+    monkeypatch.setattr(covers.Cover, "holds", False)
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["prove", "conv", "--input-shape", "1x1x1000000", *ARTICLE[3:]])
+    assert stop.value.code == 3
+    printed = capsys.readouterr().out
+    assert "is not proved" in printed
+    assert "FALSE" not in printed
+
+
+def test_prove_writes_certificates(tmp_path: Path) -> None:
+    """What is written is accepted by the checker run as a file, with nothing else on its path."""
+    run("prove", *ARTICLE, "--certificate", "mine.json", cwd=tmp_path)
+    checker = ROOT / "symconv" / "prove" / "checker.py"
+    command = [sys.executable, "-I", str(checker), "mine.json"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, check=True)
+    assert "computes the same as" in done.stdout.decode("utf-8")
+    text = (tmp_path / "mine.json").read_text("utf-8")
+    run("prove", *ARTICLE, "--certificate", "again.json", cwd=tmp_path)
+    assert (tmp_path / "again.json").read_text("utf-8") == text
+    (tmp_path / "mine.json").write_text(
+        text.replace('"x - 1"', '"x"').replace('"s_y - 1"', '"s_y"'), "utf-8"
+    )
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, check=False)
+    assert done.returncode == 1
+    assert done.stdout.startswith(b"rejected: ")
+    assert done.stdout.count(b"\n") == 1
+
+
+def test_prove_without_a_layer(tmp_path: Path) -> None:
+    printed = run("prove", "--theorems", "--certificate", "all.json", cwd=tmp_path)
+    assert printed == "all.json\n"
+    assert len(json.loads((tmp_path / "all.json").read_text("utf-8"))["certificates"]) > 100
+    pitfalls = run("prove", "--pitfalls").splitlines()
+    assert sum(line.startswith("refuted  ") for line in pitfalls) == 20
+    assert not any("NOT REFUTED" in line for line in pitfalls)
+    assert all(entry["refuted"] for entry in json.loads(run("prove", "--pitfalls", "--json")))
 
 
 def test_prove_false(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

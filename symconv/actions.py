@@ -1,0 +1,169 @@
+"""What the shell's commands do: call a verb, print its value, return the exit code."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import click
+
+from symconv import verbs
+from symconv.layers.conv import ConvLayer
+from symconv.prove.catalogue import CATALOGUE
+from symconv.prove.refutations import refutations
+from symconv.prove.survey import (
+    Opinion,
+    disagreements,
+    engines_table,
+    missing_engines,
+    opinions,
+    survey,
+    table,
+)
+from symconv.render.document import (
+    certificates_document,
+    latex_document,
+    proof_document,
+    text_document,
+)
+from symconv.render.explain import choice_text, explain
+from symconv.terminal import print_derivation, print_json, print_proof, progress, screen, write
+from symconv.version import __version__
+
+
+def derive(
+    layer: ConvLayer, view: str | None, form: str, output: str | None, force: bool, as_json: bool
+) -> int:
+    """Derive a layer's gradients: print the steps, or write a document."""
+    with progress("deriving"):
+        derivation = verbs.derive(layer, view)
+        text = latex_document(derivation, __version__) if form == "latex" else derivation.text()
+    passed = all(step.check.passed for step in derivation.steps)
+    if output is not None and as_json:
+        raise click.UsageError("--json: prints its answer, and does not go with -o")
+    if output is not None:
+        document = text if form == "latex" else text_document("derive", layer, text, __version__)
+        verbs.write_text(Path(output), document, force)
+    if as_json:
+        steps = [dataclasses.asdict(step) for step in derivation.steps]
+        print_json({"layer": layer.as_dict(), "view": derivation.view, "passed": passed, "steps": steps})
+    elif output is not None:
+        write(screen(), output)
+    elif form == "latex":
+        click.echo(text, nl=False)
+    else:
+        print_derivation(screen(), derivation)
+    return 0 if passed else 1
+
+
+def prove(
+    layer: ConvLayer,
+    form: str,
+    output: str | None,
+    certificate: str | None,
+    force: bool,
+    as_json: bool,
+) -> int:
+    """Prove a layer's theorems: print them, or write a document, or their certificates."""
+    if output is not None and as_json:
+        raise click.UsageError("--json: prints its answer, and does not go with -o")
+    with progress("proving"):
+        proof = verbs.prove(layer)
+    text = proof_document(proof, __version__) if form == "latex" else proof.text()
+    if certificate is not None:
+        written = certificates_document(proof.certificates, __version__)
+        verbs.write_text(Path(certificate), written, force)
+    if output is not None:
+        document = text if form == "latex" else text_document("prove", layer, text, __version__)
+        verbs.write_text(Path(output), document, force)
+    if as_json:
+        print_json({"layer": layer.as_dict(), **proof.as_dict()})
+    elif form == "latex" and output is None:
+        click.echo(text, nl=False)
+    elif output is None and certificate is None:
+        print_proof(screen(), proof)
+    else:
+        for path in filter(None, (output, certificate)):
+            write(screen(), path)
+    return {True: 0, False: 1, None: 3}[proof.holds]
+
+
+def generate(
+    layer: ConvLayer, name: str, output: str | None, explained: bool, force: bool, as_json: bool
+) -> int:
+    """Generate a layer's module: print or write it, or explain the plan."""
+    if output is not None and output.endswith(".py"):
+        raise click.UsageError(f"--output {output}: must be a folder, the file is named by --name")
+    with progress("generating"):
+        unit = verbs.generate(layer, name)
+    path = unit.write(output, force) if output is not None else None
+    if as_json:
+        functions = (unit.plan.forward, *unit.plan.gradients)
+        print_json(
+            {
+                "name": name,
+                "path": path and str(path),
+                "layer": layer.as_dict(),
+                "source": unit.source,
+                "plan": {f.name: choice_text(f) for f in functions},
+            }
+        )
+    elif explained:
+        write(screen(), explain(unit.plan))
+    elif path is not None:
+        write(screen(), str(path))
+    else:
+        click.echo(unit.source, nl=False)
+    return 0
+
+
+def theorems(certificate: str | None, force: bool, as_json: bool) -> int:
+    """Prove every theorem of the catalogue: print what is proven, or write the certificates."""
+    with progress("proving", len(CATALOGUE)) as advance:
+        rows = survey(advance)
+    if certificate is not None:
+        every = [found for row in rows for found in row.certificates]
+        verbs.write_text(Path(certificate), certificates_document(every, __version__), force)
+    if as_json:
+        print_json(
+            [
+                {
+                    "theorem": row.name,
+                    "says": row.says,
+                    "scope": row.scope,
+                    "certificates": len(row.certificates),
+                    "failures": row.failures,
+                }
+                for row in rows
+            ]
+        )
+    else:
+        write(screen(), certificate if certificate is not None else table(rows))
+    return 3 if any(row.failures for row in rows) else 0
+
+
+def engines(as_json: bool) -> int:
+    """Ask the checker and every engine that is installed; a disagreement is loud."""
+    given: list[Opinion] = []
+    with progress("asking", len(CATALOGUE)) as advance:
+        for entry in CATALOGUE:
+            given += opinions(entry)
+            advance()
+    if as_json:
+        print_json([dataclasses.asdict(opinion) for opinion in given])
+    else:
+        write(screen(), engines_table(given))
+        for package in missing_engines():
+            write(screen(), f"{package} is not installed: pip install 'symconv[verify]'")
+    return 1 if disagreements(given) else 3 if any(o.holds is None for o in given) else 0
+
+
+def pitfalls(as_json: bool) -> int:
+    """Refute every known wrong rule about a gradient."""
+    found = list(refutations())
+    if as_json:
+        print_json([refutation.as_dict() for refutation in found])
+    else:
+        for refutation in found:
+            write(screen(), refutation.text())
+    return 0 if all(refutation.counterexample for refutation in found) else 3
