@@ -95,11 +95,15 @@ def derive(layer: ConvLayer, view: str | None = None) -> Derivation:
 
 
 def prove(layer: ConvLayer) -> Proof:
-    """Prove at a layer's sizes that its gradients are what the theorems say.
+    """Prove that a layer's gradients are what the theorems say.
 
-    T1: ∂E/∂F is a correlation; T2: ∂E/∂X is a full convolution with the filter rotated by 180°;
-    T3: convolution is correlation with the rotated filter; T4: adjointness, and the transposed
-    convolution is ∂E/∂X. Each has false claims beside it, with their counterexamples.
+    T1: ∂E/∂F is a correlation; T2: ∂E/∂X is a full convolution with the filter rotated by 180°, T2′
+    its polyphase form; T3: convolution is correlation with the rotated filter; T4: adjointness, T4′
+    the transposed convolution is ∂E/∂X; T6: padding modes. Each is an instance of a theorem for every
+    size, whose certificate :mod:`symconv.prove.checker` accepts; a layer of few terms is compared term
+    by term, too. Each has false claims beside it, with their counterexamples.
+
+    The proof's ``holds`` is True, False (a counterexample was found), or None: not proved.
     """
     return prove_layer(_a_layer(layer))
 

@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from symconv.prove.survey import survey, table
+
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text("utf-8")
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
@@ -61,3 +63,7 @@ def test_commands_print_what_is_shown(text: str, tmp_path: Path) -> None:
 def test_a_wrong_output_would_be_seen() -> None:
     assert shown("a\n...\nb\n", "a\nx\ny\nb\n")
     assert not shown("a\n...\nb\n", "a\nx\ny\nc\n")
+
+
+def test_the_table_of_what_is_proven_is_the_commands() -> None:
+    assert table(survey()) in README

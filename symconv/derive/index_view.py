@@ -13,7 +13,13 @@ from functools import partial
 
 import numpy as np
 
-from symconv.derive.forms import input_form, roles, swapped, weight_form
+from symconv.derive.forms import (
+    full_convolution_substitutions,
+    input_form,
+    roles,
+    swapped,
+    weight_form,
+)
 from symconv.derive.rewrites import (
     channels_sifted,
     free_names,
@@ -36,7 +42,15 @@ from symconv.notation.correlation import phase_count, recognise
 from symconv.notation.graph import Graph, gradient_of
 from symconv.notation.monomials import Table, equal, monomials, term_count
 from symconv.notation.names import POSITIONS
-from symconv.notation.text import access_latex, access_text, program_latex, program_text
+from symconv.notation.text import (
+    access_latex,
+    access_text,
+    name_latex,
+    program_latex,
+    program_text,
+    subscript_latex,
+    subscript_text,
+)
 
 Rewrite = Callable[[ConvLayer], Graph]
 
@@ -192,10 +206,53 @@ def _input_steps(layer: ConvLayer) -> list[Step]:
             f"{' and '.join(pads)}, with the filter rotated by 180°",
         )
     )
-    steps += _rewritten(layer, "x", rewrites)
+    rewritten = _rewritten(layer, "x", rewrites)
+    steps += [*rewritten[:-1], _pairing_step(layer), rewritten[-1]]
     if len(layer.graph.steps) > 1:
         steps.append(_fold_back_step(layer, steps[-1].after))
     return steps
+
+
+def _pairing_step(layer: ConvLayer) -> Step:
+    """Return the substitution that T2's certificate pairs the terms with, in the layer's numbers."""
+    texts, latex = [], []
+    maps = zip(("there", "and back"), full_convolution_substitutions(roles(layer)), strict=True)
+    for words, substitution in maps:
+        pairs = substitution.values.items()
+        texts.append(f"{words}: " + ", ".join(f"{name} ↦ {subscript_text(p)}" for name, p in pairs))
+        written = [rf"{name_latex(name)} \mapsto {subscript_latex(p)}" for name, p in pairs]
+        latex.append(rf"&\text{{{words}}}:\ " + r",\ ".join(written))
+    used = _checked_layers(layer)
+    return Step(
+        "pairing of the terms",
+        _formula(Graph(swapped(layer, "x").steps[:1])),
+        Formula("\n".join(texts), " \\\\\n".join(latex)),
+        "each term is one of the full convolution, at the cell that it is written to, its tap counted "
+        "from the last; primed indices are those of stuffing. It is the substitution that the certificate "
+        "of T2 has, for every size",
+        Check(
+            f"the paired terms are the same, there and back{_where(layer, used)}",
+            all(map(_paired, used)),
+        ),
+    )
+
+
+def _paired(layer: ConvLayer) -> bool:
+    """Whether the substitution turns each subscript of one sum into the other's, and leads back."""
+    there, back = full_convolution_substitutions(roles(layer))
+    (swap,) = swapped(layer, "x").programs[0].contractions
+    stuff, correlate = (program.contractions[0] for program in input_form(layer).programs[:2])
+    prime = {name: index(f"{name}'") for name, _ in stuff.extents}
+    cotangent = stuff.reads[0].substitute(prime)
+    stuffed, taps = correlate.reads
+    return (
+        correlate.target.substitute(there.values).subscripts == swap.target.subscripts
+        and taps.substitute(there.values) == swap.reads[1]
+        and cotangent.substitute(there.values) == swap.reads[0]
+        and stuff.target.substitute(prime).substitute(there.values).subscripts
+        == stuffed.substitute(there.values).subscripts
+        and all(back.value(name).substitute(there.values) == index(name) for name, _ in swap.extents)
+    )
 
 
 def _fold_back_step(layer: ConvLayer, before: Formula) -> Step:

@@ -12,12 +12,22 @@ import pytest
 import sympy
 from hypothesis import given, settings
 
-from symconv import Conv, ConvTranspose, SymconvError, derive
+from symconv import Conv, ConvTranspose, SymconvError, derive, prove
 from symconv.derive import index_view, rewrites
-from symconv.derive.forms import FullConvolution, input_form
+from symconv.derive.forms import (
+    FullConvolution,
+    full_convolution_substitutions,
+    input_form,
+    roles,
+)
 from symconv.notation import correlation
 from symconv.notation.graph import Graph
-from symconv.render.document import latex_document
+from symconv.notation.polynomial import Polynomial
+from symconv.notation.substitution import Substitution
+from symconv.notation.text import subscript_text
+from symconv.prove.gradients import input_gradient
+from symconv.prove.instances import numbers_of
+from symconv.render.document import latex_document, proof_document
 from tests.bridge import close, expected
 from tests.strategies import layers
 
@@ -162,16 +172,17 @@ def test_latex_is_balanced_and_for_mathjax() -> None:
 @pytest.mark.needs("pdflatex")
 @pytest.mark.parametrize("layer", SEVERAL, ids=str)
 def test_latex_compiles(layer: Conv | ConvTranspose, tmp_path: Path) -> None:
-    (tmp_path / "derivation.tex").write_text(latex_document(derive(layer), "0"), "utf-8")
     program = shutil.which("pdflatex")
     assert program is not None
-    run = subprocess.run(
-        [program, "-interaction=nonstopmode", "-halt-on-error", "derivation.tex"],
-        cwd=tmp_path,
-        capture_output=True,
-        check=False,
-    )
-    assert run.returncode == 0, run.stdout.decode(errors="replace")[-2000:]
+    for text in (latex_document(derive(layer), "0"), proof_document(prove(layer), "0")):
+        (tmp_path / "document.tex").write_text(text, "utf-8")
+        run = subprocess.run(
+            [program, "-interaction=nonstopmode", "-halt-on-error", "document.tex"],
+            cwd=tmp_path,
+            capture_output=True,
+            check=False,
+        )
+        assert run.returncode == 0, run.stdout.decode(errors="replace")[-2000:]
 
 
 def test_the_full_form_is_not_the_layers_own_program() -> None:
@@ -181,3 +192,19 @@ def test_the_full_form_is_not_the_layers_own_program() -> None:
 
 def _flat(found: sympy.Matrix | sympy.Array) -> list[sympy.Expr]:
     return list(found) if isinstance(found, sympy.MatrixBase) else list(sympy.flatten(found.tolist()))
+
+
+def test_the_pairing_is_the_certificates(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is printed is T2's substitution with the layer's numbers; a wrong one is seen."""
+    layer = Conv((1, 2, 9), 2, 3, stride=2, padding=1, dilation=2)
+    derivation = derive(layer, "index")
+    (step,) = (s for s in derivation.steps if s.name == "pairing of the terms")
+    assert step.check.passed
+    numbers = numbers_of(roles(layer))
+    (pairing,) = input_gradient(1).pairings
+    assert f"u ↦ {subscript_text(pairing.there.values['u'].substitute(numbers))}" in step.after.text
+    there, back = full_convolution_substitutions(roles(layer))
+    wrong = Substitution(dict(there.values) | {"u": Polynomial.variable("x") * 2})
+    monkeypatch.setattr(index_view, "full_convolution_substitutions", lambda _: (wrong, back))
+    (step,) = (s for s in derive(layer, "index").steps if s.name == "pairing of the terms")
+    assert not step.check.passed
