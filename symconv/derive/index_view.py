@@ -228,8 +228,8 @@ def _pairing_step(layer: ConvLayer) -> Step:
         _formula(Graph(swapped(layer, "x").steps[:1])),
         Formula("\n".join(texts), " \\\\\n".join(latex)),
         "each term is one of the full convolution, at the cell that it is written to, its tap counted "
-        "from the last; primed indices are those of stuffing. It is the substitution that the certificate "
-        "of T2 has, for every size",
+        "from the last; primed indices are those of stuffing. The certificate of T2 has this "
+        "substitution, for every size",
         Check(
             f"the paired terms are the same, there and back{_where(layer, used)}",
             all(map(_paired, used)),

@@ -161,6 +161,7 @@ def _texts(sizes: Sequence[Size]) -> list[str]:
 
 def read_programs(statement: Data, numbers: Mapping[str, int]) -> tuple[Graph, Graph]:
     """Return both programs of a statement, with numbers for its letters."""
+    checker.read(statement)  # it is well formed
 
     def size(text: str) -> int:
         return int(_read(text, statement["symbols"], numbers))

@@ -26,8 +26,10 @@ from math import prod
 from typing import Any
 
 FACTORS = r"(?:\d{1,12}|[^\W\d]\w*'*)(?:\*(?:\d{1,12}|[^\W\d]\w*'*))*"
+POLYNOMIAL = re.compile(rf"-?{FACTORS}( [+-] {FACTORS})*")
+TERM = re.compile(rf"(-?) ?({FACTORS})")
 ASSUMED = ("at least 0", "equal 0", "then at least 0")
-MOST_BYTES, MOST_WORK = 4_000_000, 3_000_000
+MOST_BYTES, MOST_WORK = 4_000_000, 1_000_000
 Goal = tuple["Polynomial", str]  # that a polynomial is "=" or ">=" 0
 
 
@@ -84,9 +86,9 @@ def _poly(value: int | str) -> Polynomial:
 
 def parse(text: Any, names: Sequence[str]) -> Polynomial:
     """Read a polynomial in some names, such as ``s*p + 2*d - 1``."""
-    require(re.fullmatch(rf"-?{FACTORS}( [+-] {FACTORS})*", str(text)), "{} is no polynomial", text)
+    require(POLYNOMIAL.fullmatch(str(text)), "{} is no polynomial", text)
     terms = []
-    for sign, product in re.findall(rf"(-?) ?({FACTORS})", str(text)):
+    for sign, product in TERM.findall(str(text)):
         factors = product.split("*")
         value = prod((int(factor) for factor in factors if factor.isdigit()), start=-1 if sign else 1)
         terms.append((tuple(sorted(name for name in factors if not name.isdigit())), value))
@@ -192,6 +194,7 @@ def flatten(program: Any, shapes: dict[str, Any], context: Points) -> tuple[list
 
 def read(statement: Any) -> tuple[Points, list[Points], list[Points], list[Goal]]:
     """Return a statement's context, the sums of both sides, and what must hold of the sizes."""
+    Polynomial.work = 0
     name_new(statement["symbols"], names := list[str]())
     least, zeros, then = ([parse(p, names) for p in statement[key]] for key in ASSUMED)
     context = Points(names, [(p, ">=") for p in [_poly(0), *least]] + [(p, "=") for p in zeros], [])
@@ -235,7 +238,6 @@ def obligations(context: Points, source: Points, target: Points, there: Any, bac
 
 def check(certificate: Any) -> str:
     """Return the statement that a certificate proves, in words; raise an exception if it does not."""
-    Polynomial.work = 0
     statement, proof = certificate["statement"], certificate["proof"]
     digest = sha256(json.dumps(statement, sort_keys=True).encode()).hexdigest()
     require(certificate["sha256"] == digest, "the statement has another sha256")
