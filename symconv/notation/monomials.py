@@ -24,36 +24,44 @@ def monomials(graph: Graph) -> Table:
     """Return every term of what a graph of programs computes, sorted.
 
     A row holds the output's cell and the cells of the graph's inputs, flat, in the order of their
-    names: two graphs are equal for all tensors if and only if their tables are. Coefficients are 1.
+    names. Coefficients are 1. All terms must read the same inputs.
     """
-    tables = columns(graph)
-    names = sorted(name for name in tables[0] if name)
-    if any(set(table) != set(tables[0]) for table in tables):
-        raise ValueError("the terms read different tensors: compare them apart")
-    rows = np.concatenate([np.stack([t[""], *(t[name] for name in names)], axis=1) for t in tables])
-    return rows[np.lexsort(rows.T[::-1])]
+    (table,) = _tables(graph).values()
+    return table
 
 
 def columns(graph: Graph) -> list[Columns]:
-    """Return the terms of a graph's output by tensor, a table for each of its last contractions."""
-    known: dict[str, Columns] = {}
-    parts: list[Columns] = []
+    """Return the terms of a graph's output by tensor, a table for each set of inputs that terms read."""
+    known: dict[str, list[Columns]] = {}
     for step in graph.programs:
-        parts = [_joined(_terms(c), known) for c in step.contractions]
-        if set(parts[0]) == set(parts[-1]):  # else a bias is added, which only the last step does
-            known[step.target.name] = {
-                name: np.concatenate([part[name] for part in parts]) for name in parts[0]
+        found = [table for c in step.contractions for table in _joined(_terms(c), known)]
+        kinds = dict.fromkeys(frozenset(table) for table in found)
+        known[step.target.name] = [
+            {
+                name: np.concatenate([table[name] for table in found if set(table) == kind])
+                for name in next(table for table in found if set(table) == kind)
             }
-    return parts
+            for kind in kinds
+        ]
+    return known[graph.output.name]
 
 
 def equal(left: Graph, right: Graph) -> bool:
-    """Whether two graphs compute the same polynomials, cell by cell."""
-    return (
-        left.output.shape == right.output.shape
-        and _inputs(left) == _inputs(right)
-        and np.array_equal(monomials(left), monomials(right))
-    )
+    """Whether two graphs compute the same polynomials, cell by cell: their terms are the same."""
+    if left.output.shape != right.output.shape or _inputs(left) != _inputs(right):
+        return False
+    ours, theirs = _tables(left), _tables(right)
+    return set(ours) == set(theirs) and all(np.array_equal(ours[n], theirs[n]) for n in ours)
+
+
+def _tables(graph: Graph) -> dict[tuple[str, ...], Table]:
+    """Return the sorted table of the terms that read the same inputs, by these inputs' names."""
+    tables = {}
+    for found in columns(graph):
+        names = tuple(sorted(name for name in found if name))
+        rows = np.stack([found[""], *(found[name] for name in names)], axis=1)
+        tables[names] = rows[np.lexsort(rows.T[::-1])]
+    return tables
 
 
 def _inputs(graph: Graph) -> set[Tensor]:
@@ -63,20 +71,26 @@ def _inputs(graph: Graph) -> set[Tensor]:
     return reads - {p.target for p in programs}
 
 
-def _joined(terms: Columns, known: dict[str, Columns]) -> Columns:
+def _joined(terms: Columns, known: dict[str, list[Columns]]) -> list[Columns]:
     """Replace each read of a tensor that an earlier step computed by the terms of that step."""
     for name in [name for name in terms if name in known]:
-        inner = known[name]
-        order = np.argsort(inner[""], kind="stable")
-        cells = inner[""][order]
-        first = np.searchsorted(cells, terms[name], "left")
-        count = np.searchsorted(cells, terms[name], "right") - first
-        outer = np.repeat(np.arange(len(count)), count)
-        within = np.arange(len(outer)) - np.repeat(np.cumsum(count) - count, count)
-        rows = order[first[outer] + within]
-        joined = {other: column[outer] for other, column in terms.items() if other != name}
-        terms = joined | {leaf: column[rows] for leaf, column in inner.items() if leaf}
-    return terms
+        return [
+            table for inner in known[name] for table in _joined(_replaced(terms, name, inner), known)
+        ]
+    return [terms]
+
+
+def _replaced(terms: Columns, name: str, inner: Columns) -> Columns:
+    """Replace a column of cells by the terms that are written there."""
+    order = np.argsort(inner[""], kind="stable")
+    cells = inner[""][order]
+    first = np.searchsorted(cells, terms[name], "left")
+    count = np.searchsorted(cells, terms[name], "right") - first
+    outer = np.repeat(np.arange(len(count)), count)
+    within = np.arange(len(outer)) - np.repeat(np.cumsum(count) - count, count)
+    rows = order[first[outer] + within]
+    joined = {other: column[outer] for other, column in terms.items() if other != name}
+    return joined | {leaf: column[rows] for leaf, column in inner.items() if leaf}
 
 
 def _terms(contraction: Contraction) -> Columns:

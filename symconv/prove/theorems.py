@@ -269,12 +269,12 @@ def _phases(layer: ConvLayer) -> Decision:
 
 def _rotation(layer: ConvLayer) -> Decision:
     def turned(at: ConvLayer, flip: bool) -> Graph:
-        return replace(at, flip=flip, bias=False).graph
+        return replace(at, flip=flip).graph
 
     def rotated(at: ConvLayer) -> Graph:
         plain = turned(at, False)
         core = replace(at, flip=False).roles
-        return Graph((*plain.steps[:-1], *adjoints.rotated_first(core).steps))
+        return Graph((*plain.steps[:-1], *adjoints.rotated_first(core, at.bias).steps))
 
     wrong = Claim("filter not rotated", lambda at: (turned(at, True), turned(at, False)))
     claim = Claim(
@@ -296,16 +296,15 @@ def _adjoint(layer: ConvLayer, by: str) -> Decision:
 
 
 def _pairing(by: str, error: int) -> Sides:
-    """Return the sides ⟨O, G⟩ and ⟨T, ∂E/∂T⟩ without bias, the latter's padding moved by an error."""
+    """Return the sides ⟨O, G⟩ and ⟨T, ∂E/∂T⟩, the latter's padding moved by an error."""
 
     def sides(layer: ConvLayer) -> tuple[Graph, Graph]:
-        layer = replace(layer, bias=False)
         core = roles(layer)
         if not error:
             tensor = layer.tensors["x" if by == "X" else "weight"]
             form = input_form(layer) if by == "X" else weight_form(layer)
             whole = replace(core, cells=tensor) if by == "X" and not core.transposed else core
-            return adjoints.paired(whole, layer.graph, form, tensor, False)
+            return adjoints.paired(whole, layer.graph, form, tensor, layer.bias)
         moved = replace(
             core,
             windows=tuple(replace(w, lo=w.lo + error, hi=w.hi - error) for w in core.windows),
@@ -318,7 +317,7 @@ def _pairing(by: str, error: int) -> Sides:
         else:
             form = full_convolution(moved, [FullConvolution.of(w) for w in moved.windows])
         tensor = core.taps if by == "F" else core.x
-        return adjoints.paired(core, Graph(layer.graph.steps[-1:]), form, tensor, False)
+        return adjoints.paired(core, Graph(layer.graph.steps[-1:]), form, tensor, layer.bias)
 
     return sides
 
