@@ -55,6 +55,13 @@ class Graph:
         return written(self.steps[-1])
 
     @property
+    def inputs(self) -> dict[str, Tensor]:
+        """The tensors that a linear graph reads and does not compute, in the order they are read."""
+        computed = {program.target.name for program in self.programs}
+        reads = [r.tensor for p in self.programs for c in p.contractions for r in c.reads]
+        return {tensor.name: tensor for tensor in reads if tensor.name not in computed}
+
+    @property
     def programs(self) -> tuple[Program, ...]:
         """The steps of a linear graph.
 

@@ -7,7 +7,7 @@ from math import prod
 import numpy as np
 from numpy.typing import NDArray
 
-from symconv.notation.contraction import Access, Contraction, Kronecker, Tensor
+from symconv.notation.contraction import Access, Contraction, Kronecker
 from symconv.notation.graph import Graph
 from symconv.notation.polynomial import Polynomial
 
@@ -48,7 +48,7 @@ def columns(graph: Graph) -> list[Columns]:
 
 def equal(left: Graph, right: Graph) -> bool:
     """Whether two graphs compute the same polynomials, cell by cell: their terms are the same."""
-    if left.output.shape != right.output.shape or _inputs(left) != _inputs(right):
+    if left.output.shape != right.output.shape or left.inputs != right.inputs:
         return False
     ours, theirs = _tables(left), _tables(right)
     return set(ours) == set(theirs) and all(np.array_equal(ours[n], theirs[n]) for n in ours)
@@ -62,13 +62,6 @@ def _tables(graph: Graph) -> dict[tuple[str, ...], Table]:
         rows = np.stack([found[""], *(found[name] for name in names)], axis=1)
         tables[names] = rows[np.lexsort(rows.T[::-1])]
     return tables
-
-
-def _inputs(graph: Graph) -> set[Tensor]:
-    """Return the tensors that a graph reads and does not compute."""
-    programs = graph.programs
-    reads = {read.tensor for p in programs for c in p.contractions for read in c.reads}
-    return reads - {p.target for p in programs}
 
 
 def _joined(terms: Columns, known: dict[str, list[Columns]]) -> list[Columns]:

@@ -3,7 +3,7 @@
 POSITIONS = {1: ("x",), 2: ("y", "x"), 3: ("z", "y", "x")}
 TAPS = {1: ("i",), 2: ("i", "j"), 3: ("h", "i", "j")}
 CELLS = {1: ("u",), 2: ("u", "v"), 3: ("t", "u", "v")}
-QUOTIENTS = {1: ("q",), 2: ("q", "r"), 3: ("p", "q", "r")}
+QUOTIENTS = {1: ("a",), 2: ("a", "b"), 3: ("a", "b", "e")}
 INDICES = {"n", "g", "o", "c"}.union(
     *(names[rank] for names in (POSITIONS, TAPS, CELLS) for rank in names)
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from symconv.notation.contraction import Contraction, Tensor
+from symconv.notation.contraction import Contraction
 from symconv.notation.graph import Graph
 from symconv.notation.polynomial import Polynomial
 from symconv.notation.substitution import Substitution
@@ -79,13 +79,7 @@ def _aligned(rows: Sequence[str]) -> str:
 
 def _tensors(equation: Equation) -> str:
     """Name the tensors that the programs read and do not compute."""
-    found: dict[str, Tensor] = {}
-    for graph in (equation.left, equation.right):
-        computed = {program.target.name for program in graph.programs}
-        for contraction in (c for program in graph.programs for c in program.contractions):
-            found |= {
-                r.tensor.name: r.tensor for r in contraction.reads if r.tensor.name not in computed
-            }
+    found = equation.left.inputs | equation.right.inputs
     shapes = {n: ", ".join(subscript_latex(_lift(s)) for s in t.shape) for n, t in found.items()}
     shown = [rf"${name_latex(name)}$ of shape $({shape})$" for name, shape in shapes.items()]
     return ", ".join(shown) or "tensors"

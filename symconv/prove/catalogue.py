@@ -31,9 +31,8 @@ def _flips(make: Callable[..., Equation], *transposed: bool) -> Callable[[int], 
 
 
 def _adjoints(rank: int) -> list[Variant]:
-    flags = list(product((False, True), repeat=2))
-    by_input = [(adjoints.adjoint, (rank, "X", *both, bias)) for both in flags for bias in (False, True)]
-    return [*by_input, *((adjoints.adjoint, (rank, "F", *both)) for both in flags)]
+    flags = product("XF", *[(False, True)] * 3)
+    return [(adjoints.adjoint, (rank, *kinds)) for kinds in flags]
 
 
 def _modes(make: Callable[..., Equation]) -> Callable[[int], list[Variant]]:
@@ -84,8 +83,8 @@ CATALOGUE = (
     ),
     Entry(
         "T4′",
-        "the transposed convolution is ∂E/∂X of the convolution with equal arguments, of its first P "
-        "outputs",
+        "the transposed convolution is the full convolution of its stuffed input: by T2, ∂E/∂X of the "
+        "convolution with equal arguments",
         _ONE + "; any output padding",
         _flips(gradients.transposition),
     ),

@@ -8,16 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from symconv.notation.contraction import (
-    Access,
-    Contraction,
-    Kronecker,
-    Program,
-    Size,
-    Solved,
-    Tensor,
-    index,
-)
+from symconv.notation.contraction import Contraction, Kronecker, Size
 from symconv.notation.graph import Graph
 from symconv.notation.polynomial import Polynomial
 from symconv.notation.substitution import Substitution
@@ -98,9 +89,11 @@ def certificate(equation: Equation) -> Data:
         If no reasons are found.
     """
     statement = _statement(equation)
+    axes = sum(symbol.partition("_")[0] == "H" for symbol in equation.context.symbols)
     written = json.dumps(statement, sort_keys=True).encode()
     return {
-        "title": f"{equation.name}: {equation.title}",
+        "name": f"{equation.name} with {axes} {'axis' if axes == 1 else 'axes'}",
+        "title": equation.title,
         "sha256": hashlib.sha256(written).hexdigest(),
         "statement": statement,
         "examples": [dict(example) for example in equation.context.examples],
@@ -110,19 +103,16 @@ def certificate(equation: Equation) -> Data:
 
 def _statement(equation: Equation) -> Data:
     context = equation.context
-    steps = [step for graph in (equation.left, equation.right) for step in graph.steps]
-    assert all(isinstance(step, Program) for step in steps)  # statements are about linear layers
-    computed = {step.target.name for step in steps if isinstance(step, Program)}
-    reads = [r.tensor for s in steps if isinstance(s, Program) for c in s.contractions for r in c.reads]
-    inputs = {tensor.name: _texts(tensor.shape) for tensor in reads if tensor.name not in computed}
+    read = equation.left.inputs | equation.right.inputs
+    inputs = {name: _texts(tensor.shape) for name, tensor in read.items()}
     return {
         "symbols": list(context.symbols),
-        "at least 0": _texts(context.least),
-        "equal 0": _texts(context.zeros),
+        ">= 0": _texts(context.least),
+        "= 0": _texts(context.zeros),
         "inputs": inputs,
         "left": _program(equation.left),
         "right": _program(equation.right),
-        "then at least 0": _texts(equation.then),
+        "then >= 0": _texts(equation.then),
     }
 
 
@@ -133,8 +123,7 @@ def _program(graph: Graph) -> list[Data]:
             "shape": _texts(step.target.shape),
             "sums": [_sum(contraction) for contraction in step.contractions],
         }
-        for step in graph.steps
-        if isinstance(step, Program)
+        for step in graph.programs
     ]
 
 
@@ -157,64 +146,6 @@ def _text(size: Size) -> str:
 
 def _texts(sizes: Sequence[Size]) -> list[str]:
     return [_text(size) for size in sizes]
-
-
-def read_programs(statement: Data, numbers: Mapping[str, int]) -> tuple[Graph, Graph]:
-    """Return both programs of a statement, with numbers for its letters."""
-    checker.read(statement)  # it is well formed
-
-    def size(text: str) -> int:
-        return int(_read(text, statement["symbols"], numbers))
-
-    def graph(steps: Sequence[Data]) -> Graph:
-        shapes = statement["inputs"] | {step["tensor"]: step["shape"] for step in steps}
-        tensors = {name: Tensor(name, tuple(map(size, shape))) for name, shape in shapes.items()}
-        return Graph(
-            tuple(
-                Program(
-                    tuple(
-                        _read_sum(tensors[step["tensor"]], data, tensors, statement["symbols"], numbers)
-                        for data in step["sums"]
-                    )
-                )
-                for step in steps
-            )
-        )
-
-    return graph(statement["left"]), graph(statement["right"])
-
-
-def _read_sum(
-    target: Tensor,
-    data: Data,
-    tensors: Mapping[str, Tensor],
-    symbols: Sequence[str],
-    numbers: Mapping[str, int],
-) -> Contraction:
-    names = [*symbols, *(name for name, _ in data["indices"])]
-
-    def access(tensor: Tensor, cell: Sequence[str]) -> Access:
-        return Access(tensor, tuple(_read(text, names, numbers) for text in cell))
-
-    solved = []
-    unbounded = [name for name, extent in data["indices"] if extent is None]
-    for name, text in zip(unbounded, data["where"], strict=True):
-        condition = _read(text, names, numbers)
-        divisor = int(condition.coefficient(name))
-        solved.append(Solved(name, index(name) * divisor - condition, divisor))
-    return Contraction(
-        target=access(target, data["at"]),
-        factors=(*(access(tensors[name], cell) for name, *cell in data["reads"]), *solved),
-        extents=tuple(
-            (name, int(_read(extent, symbols, numbers)))
-            for name, extent in data["indices"]
-            if extent is not None
-        ),
-    )
-
-
-def _read(text: str, names: Sequence[str], numbers: Mapping[str, int]) -> Polynomial:
-    return Polynomial(dict(checker.parse(text, names))).substitute(numbers)
 
 
 def _proof(equation: Equation, statement: Data) -> Data:

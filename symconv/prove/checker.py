@@ -1,13 +1,12 @@
 """Check certificates: ``python checker.py FILE`` prints the statements it accepts, or what fails first.
 
 A statement says that two programs compute the same tensor, for all integers (the symbols) that satisfy
-some assumptions, whatever the input tensors hold. A program is a list of steps. A step computes a
-tensor, zero at first, by sums: at every integer point of a box that meets conditions, a product of
-tensors, read at polynomials of the indices, is added where the target is written; outside a tensor reads
-are zero, writes dropped. Once reads of computed tensors are replaced by what computes them (`flatten`),
-a program is a set of points with a product and a target each. Two are equal if their points can be
-paired so that pairs agree in both. A certificate has that pairing, as maps there and back, with reasons
-for all that must hold of them (`obligations`), by four rules:
+some assumptions, whatever the inputs hold. Each step of a program computes a tensor, zero at first, by
+sums: at every integer point of a box that meets conditions, a product of tensors, read at polynomials
+of the indices, is added where the target is written; outside a tensor reads are zero, writes dropped.
+Computed tensors replaced by what computes them (`flatten`), a program is points with a product and a
+target each. Two are equal if their points can be paired so that pairs agree in both. A certificate has
+that pairing, there and back, with reasons for all that must hold (`obligations`), by four rules:
 - identity: an integer z is 0 if c·z is, for a c >= 1; combinations of zeros are 0 (`Points.accept`);
 - bound: z is >= 0 if c·z + c - 1 is, for a c >= 1; sums and products of what is >= 0 are (the same);
 - division: for m >= 1 there are unique q and r with x = m·q + r and 0 <= r < m (`Points.divide`);
@@ -25,10 +24,10 @@ from hashlib import sha256
 from math import prod
 from typing import Any
 
-FACTORS = r"(?:\d{1,12}|[^\W\d]\w*'*)(?:\*(?:\d{1,12}|[^\W\d]\w*'*))*"
+NAME = r"[A-Za-zαβγδεκρστ][A-Za-z0-9_]*"
+FACTORS = rf"(?:[0-9]{{1,12}}|{NAME}'*)(?:\*(?:[0-9]{{1,12}}|{NAME}'*)){{0,11}}"
 POLYNOMIAL = re.compile(rf"-?{FACTORS}( [+-] {FACTORS})*")
 TERM = re.compile(rf"(-?) ?({FACTORS})")
-ASSUMED = ("at least 0", "equal 0", "then at least 0")
 MOST_BYTES, MOST_WORK = 4_000_000, 1_000_000
 Goal = tuple["Polynomial", str]  # that a polynomial is "=" or ">=" 0
 
@@ -89,15 +88,14 @@ def parse(text: Any, names: Sequence[str]) -> Polynomial:
     require(POLYNOMIAL.fullmatch(str(text)), "{} is no polynomial", text)
     terms = []
     for sign, product in TERM.findall(str(text)):
-        factors = product.split("*")
-        value = prod((int(factor) for factor in factors if factor.isdigit()), start=-1 if sign else 1)
-        terms.append((tuple(sorted(name for name in factors if not name.isdigit())), value))
+        numbers, letters = ([f for f in product.split("*") if f.isdigit() is d] for d in (True, False))
+        terms.append((tuple(sorted(letters)), prod(map(int, numbers), start=-1 if sign else 1)))
     _spend(len(names))
     require({n for monomial, _ in terms for n in monomial} <= {*names}, "{} has unknown names", text)
     return Polynomial(terms)
 
 
-def name_new(names: Iterable[Any], taken: list[str], allowed: str = r"[^\W\d]\w*") -> None:
+def name_new(names: Iterable[Any], taken: list[str], allowed: str = NAME) -> None:
     """Add names to those taken, each of which nothing has yet."""
     for name in names:
         _spend(len(taken))
@@ -120,13 +118,13 @@ class Points:
 
     def given(self, goals: list[Goal], names: Sequence[str] = ()) -> Points:
         """Return those of the points, with more indices, of which more holds."""
+        _spend(len(self.known) + len(self.cells))
         return replace(self, names=[*self.names, *names], known=self.known + goals)
 
     def inlined(self, context: Points, cell: list[Polynomial], inner: Points) -> Points:
         """Return these points with those of a sum that computes what they read at a cell, primed."""
         primes = "'" * (1 + max(name.count("'") for name in ["", *self.names]))
         new = {name: _poly(name + primes) for name in inner.names[len(context.names) :]}
-        _spend(len(self.cells) + len(self.known))
         goals = [(p.put(new), sign) for p, sign in inner.known[len(context.known) :]]
         goals += [(a - b.put(new), "=") for a, b in zip(cell, inner.cells[0][1], strict=True)]
         reads = [(tensor, [p.put(new) for p in at]) for tensor, at in inner.cells[1:]]
@@ -169,7 +167,7 @@ class Points:
 def flatten(program: Any, shapes: dict[str, Any], context: Points) -> tuple[list[Points], Any]:
     """Return a program as sums over its inputs, and the shape of what it computes."""
     symbols, computed = context.names, dict[str, list[Points]]()
-    name_new([*shapes, *(step["tensor"] for step in program)], [], r"[^\s\[\],]+")
+    name_new([*shapes, *(step["tensor"] for step in program)], [], f"(∂E/∂)?{NAME}")
     for step in program:
         sizes, parts = [parse(size, symbols) for size in step["shape"]], list[Points]()
         for data in step["sums"]:
@@ -196,7 +194,7 @@ def read(statement: Any) -> tuple[Points, list[Points], list[Points], list[Goal]
     """Return a statement's context, the sums of both sides, and what must hold of the sizes."""
     Polynomial.work = 0
     name_new(statement["symbols"], names := list[str]())
-    least, zeros, then = ([parse(p, names) for p in statement[key]] for key in ASSUMED)
+    least, zeros, then = ([parse(p, names) for p in statement[k]] for k in (">= 0", "= 0", "then >= 0"))
     context = Points(names, [(p, ">=") for p in [_poly(0), *least]] + [(p, "=") for p in zeros], [])
     shapes = {t: [parse(size, names) for size in shape] for t, shape in statement["inputs"].items()}
     (left, ours), (right, theirs) = (flatten(statement[s], shapes, context) for s in ("left", "right"))
@@ -209,6 +207,7 @@ def read(statement: Any) -> tuple[Points, list[Points], list[Points], list[Goal]
 def split(parts: list[Points], cases: Any) -> list[Points]:
     """Split parts in two, each in turn: where a polynomial is >= 0, and, as a new part, where not."""
     for number, text in cases:
+        require(type(number) is int and 0 <= number < len(parts), "there is no part {}", number)
         part, side = parts[number], parse(text, parts[number].names)
         parts.append(part.given([(_poly(-1) - side, ">=")]))
         parts[number] = part.given([(side, ">=")])
@@ -259,21 +258,19 @@ def check(certificate: Any) -> str:
 
 def describe(statement: Any) -> str:
     """Write a statement as text."""
-    least, zeros, then = (statement[key] for key in ASSUMED)
     lines = [f"for all integers {', '.join(statement['symbols'])} with"]
-    lines += [f"  {p} >= 0" for p in least] + [f"  {p} = 0" for p in zeros]
+    lines += [f"  {p} >= 0" for p in statement[">= 0"]] + [f"  {p} = 0" for p in statement["= 0"]]
     lines += [f"and all {t}[{', '.join(shape)}]" for t, shape in statement["inputs"].items()]
     for side, verb in (("left", "the program"), ("right", "computes the same as")):
-        lines += [verb]
+        lines += [f"{verb} (reads outside a tensor are 0, writes outside it are dropped)"]
         for step in statement[side]:
             lines += [f"  {step['tensor']}[{', '.join(step['shape'])}] = 0"]
             for data in step["sums"]:
                 product = " * ".join(f"{t}[{', '.join(cell)}]" for t, *cell in data["reads"]) or "1"
-                bounds = [f"integer {n}" if e is None else f"{n} < {e}" for n, e in data["indices"]]
-                bounds += [f"{p} = 0" for p in data["where"]]
+                bounds = [f"integer {n}" if e is None else f"0 <= {n} < {e}" for n, e in data["indices"]]
                 lines += [f"  {step['tensor']}[{', '.join(data['at'])}] += {product}"]
-                lines += [f"    for {', '.join(bounds)}"]
-    return "\n".join([*lines, *(f"and {p} >= 0" for p in then)])
+                lines += ["    for " + ", ".join(bounds + [f"{p} = 0" for p in data["where"]])]
+    return "\n".join([*lines, *(f"and so {p} >= 0" for p in statement["then >= 0"])])
 
 
 def _members(pairs: list[tuple[str, Any]]) -> Any:
@@ -284,16 +281,19 @@ def main(path: str = "") -> int:
     """Print the statements of a file that are accepted; return 1 at the first obligation that fails."""
     try:
         with open(path, "rb") as file:
-            text = file.read(MOST_BYTES)  # a longer one is cut off, and damaged
+            text = file.read(MOST_BYTES + 1)
+        require(len(text) <= MOST_BYTES, "the file has more than {} bytes", MOST_BYTES)
         data = json.loads(text, object_pairs_hook=_members, parse_float=int, parse_constant=int)
+        require(data["certificates"], "the file has no certificate")
         for certificate in data["certificates"]:
-            print("accepted:", check(certificate), sep="\n", end="\n\n")
-    except (OSError, ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
-        reason = error if isinstance(error, ValueError) else repr(error)
-        print("rejected:", " ".join(str(reason).split()))
+            name_new([certificate["name"]], [], "[A-Za-z0-9′ ]{1,40}")
+            print(f"accepted {certificate['name']}: {check(certificate)}\n")
+    except Exception as error:  # whatever is wrong with a file, it is not accepted
+        print("rejected:", " ".join(f"{type(error).__name__}: {error}".split())[:500])
         return 1
     return 0
 
 
 if __name__ == "__main__":
+    sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")  # type: ignore[union-attr]  # the stream is text
     sys.exit(main(*sys.argv[1:2]))

@@ -148,13 +148,7 @@ def _shapes_text(left: Graph, right: Graph) -> str:
 
 def _with_numbers(sizes: str, left: Graph, right: Graph) -> Counterexample:
     """Fill the tensors with numbers, and show the shapes or the first cell in which the sides differ."""
-    inputs = {}
-    for graph in (left, right):
-        computed = {program.target.name for program in graph.programs}
-        for contraction in (c for program in graph.programs for c in program.contractions):
-            for read in contraction.reads:
-                if read.tensor.name not in computed:
-                    inputs[read.tensor.name] = read.tensor.sizes
+    inputs = {name: tensor.sizes for name, tensor in (left.inputs | right.inputs).items()}
     for values in _fillings(sorted(inputs.items())):
         a = evaluate(left, values)[left.output.name]
         b = evaluate(right, values)[right.output.name]

@@ -15,16 +15,15 @@ from symconv.derive.forms import (
 )
 from symconv.layers.conv import Conv, ConvLayer, ConvTranspose
 from symconv.layers.roles import Roles
-from symconv.notation.correlation import recognise
 from symconv.notation.graph import Graph
 from symconv.notation.names import POSITIONS
 from symconv.prove import adjoints, gradients, letters
 from symconv.prove.certificate import Equation
 from symconv.prove.instances import (
     Proved,
+    are_phases,
     is_instance,
     numbers_of,
-    phases_agree,
     proved,
     satisfied,
 )
@@ -56,7 +55,7 @@ class Cover:
             return f"{equation.name} is about other programs than the layer's"
         own = {name: n for name, n in self.numbers.items() if common.get(name) != n}
         where = f", with {numbers_text(own)}" if own else ""
-        return f"the certificate of {equation.name} is accepted, and its programs are these{where}"
+        return f"the certificate of {equation.name} is accepted, its programs are the layer's{where}"
 
 
 def numbers_text(numbers: dict[str, int]) -> str:
@@ -88,22 +87,24 @@ def _core(layer: ConvLayer) -> tuple[Roles[int], dict[str, str]]:
     return core, {} if isinstance(layer, ConvTranspose) else {core.cells.name: "X"}
 
 
-def weight_cover(layer: ConvLayer) -> list[Cover]:
+def weight_cover(layer: ConvLayer, sides: tuple[Graph, Graph]) -> list[Cover]:
     """T1, of the sums behind the padding."""
     core, names = _core(layer)
     numbers = letters.with_further(numbers_of(core), core.rank, gradients.natural_numbers)
-    own = Graph(swapped(layer, "weight").steps[-1:]), Graph(weight_form(layer).steps[-1:])
+    own = Graph(sides[0].steps[-1:]), Graph(sides[1].steps[-1:])
     arguments = (core.rank, core.flip, core.transposed)
     return [_cover(gradients.weight_gradient, arguments, numbers, own, names)]
 
 
-def input_cover(layer: ConvLayer) -> list[Cover]:
-    """T2, of the sums behind the padding; what folds back is the same on both sides."""
+def input_cover(layer: ConvLayer, sides: tuple[Graph, Graph]) -> list[Cover]:
+    """T2, of the sums behind the padding, and T6 if what folds back is the same on both sides."""
     core, names = _core(layer)
-    form = input_form(layer).steps[: 1 if core.transposed else 2]
-    own = Graph(swapped(layer, "x").steps[:1]), Graph(form)
+    sums = 1 if core.transposed else 2
+    own = Graph(sides[0].steps[:1]), Graph(sides[1].steps[:sums])
     arguments = (core.rank, core.flip, core.transposed)
-    return [_cover(gradients.input_gradient, arguments, numbers_of(core), own, names)]
+    cover = _cover(gradients.input_gradient, arguments, numbers_of(core), own, names)
+    same = sides[0].steps[1:] == sides[1].steps[sums:]
+    return [replace(cover, fits=cover.fits and same), *padding_cover(layer)]
 
 
 def padding_cover(layer: ConvLayer) -> Iterator[Cover]:
@@ -133,20 +134,16 @@ def padding_cover(layer: ConvLayer) -> Iterator[Cover]:
             yield Cover(theorem, numbers, fits)
 
 
-def phases_cover(layer: ConvLayer) -> list[Cover]:
-    """T2′: the write that a stride scatters, in phases."""
+def phases_cover(layer: ConvLayer, sides: tuple[Graph, Graph]) -> list[Cover]:
+    """T2′: the write that a stride scatters, and a sum for each phase of its cells."""
     core, names = _core(layer)
     theorem = proved(gradients.polyphase, core.rank, core.flip, core.transposed)
     numbers = letters.with_further(numbers_of(core), core.rank, gradients.gcd_numbers)
-    scatter = written_with_stride(layer)
-    axes = recognise(scatter.programs[0].contractions[0]).axes
+    scatter, phases = sides
     fits = (
         satisfied(theorem.equation, numbers)
         and is_instance(theorem.equation.left, numbers, scatter, names)
-        and all(
-            phases_agree(axis, numbers, suffix)
-            for axis, suffix in zip(axes, letters.suffixes(core.rank), strict=True)
-        )
+        and are_phases(theorem.equation.right, numbers, phases, names)
     )
     return [Cover(theorem, numbers, fits)]
 
@@ -170,26 +167,25 @@ def written_with_stride(layer: ConvLayer) -> Graph:
     return Graph(swapped(layer, "x").steps[:1])
 
 
-def rotation_cover(layer: ConvLayer) -> list[Cover]:
+def rotation_cover(layer: ConvLayer, sides: tuple[Graph, Graph]) -> list[Cover]:
     """T3, of the sums behind the padding."""
-    flipped, plain = replace(layer, flip=True), replace(layer, flip=False)
-    core, names = _core(plain)
-    own = Graph(flipped.graph.steps[-1:]), adjoints.rotated_first(plain.roles, layer.bias)
+    core, names = _core(layer)
+    own = Graph(sides[0].steps[-1:]), Graph(sides[1].steps[-2:])
     arguments = (core.rank, layer.bias, core.transposed)
     return [_cover(adjoints.rotation, arguments, numbers_of(core), own, names)]
 
 
-def adjoint_cover(layer: ConvLayer, by: str) -> list[Cover]:
+def adjoint_cover(layer: ConvLayer, by: str, sides: tuple[Graph, Graph]) -> list[Cover]:
     """T4, of the sums behind the padding, and T6 for each axis that a mode pads."""
     core, names = _core(layer)
     tensor = core.x if by == "X" else core.taps
     numbers = numbers_of(core)
-    form = Graph(weight_form(layer).steps[-1:])
-    if by == "X":
-        form = Graph(input_form(layer).steps[: 1 if core.transposed else 2])
-    else:
+    own = sides
+    if len(layer.graph.steps) > 1:  # what is paired behind the padding
+        form = input_form(layer).steps[:2] if by == "X" else weight_form(layer).steps[-1:]
+        own = adjoints.paired(core, Graph(layer.graph.steps[-1:]), Graph(form), tensor, layer.bias)
+    if by == "F":
         numbers = letters.with_further(numbers, core.rank, gradients.natural_numbers)
-    own = adjoints.paired(core, Graph(layer.graph.steps[-1:]), form, tensor, layer.bias)
     arguments = (core.rank, by, core.flip, core.transposed, layer.bias)
     cover = _cover(adjoints.adjoint, arguments, numbers, own, names)
     return [cover, *(padding_cover(layer) if by == "X" else ())]

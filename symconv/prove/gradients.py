@@ -37,16 +37,16 @@ def forward(roles: Roles[Size], bias: bool = False) -> Graph:
 
 def natural_numbers(numbers: letters.Numbers) -> letters.Numbers:
     """Return the number of taps that fit beyond the filter's, and what remains."""
-    return {"f": numbers["r"] // numbers["d"], "ρ": numbers["r"] % numbers["d"]}
+    return {"f": numbers["r"] // numbers["d"], "e": numbers["r"] % numbers["d"]}
 
 
 def natural_size(rank: int) -> Context:
-    """Return what is assumed for T1: f = ⌊r/d⌋ and its remainder ρ, besides the windows."""
+    """Return what is assumed for T1: f = ⌊r/d⌋ and its remainder e, besides the windows."""
     return letters.context(
         rank,
         natural_numbers,
-        least=lambda a: (a["f"], a["ρ"], a["d"] - 1 - a["ρ"]),
-        zeros=lambda a: (a["r"] - a["d"] * a["f"] - a["ρ"],),
+        least=lambda a: (a["f"], a["e"], a["d"] - 1 - a["e"]),
+        zeros=lambda a: (a["r"] - a["d"] * a["f"] - a["e"],),
     )
 
 
@@ -120,8 +120,8 @@ def transposition(rank: int, flip: bool = False) -> Equation:
     cells = replace(roles, cells=replace(roles.cells, name="Y"))
     return Equation(
         "T4′",
-        "the transposed convolution is ∂E/∂Y of the convolution of Y with equal arguments (of its first "
-        "P outputs, if r ≥ s): a full convolution of X, stuffed",
+        "the transposed convolution is the full convolution of X, stuffed: by T2, ∂E/∂Y of the "
+        "convolution of Y with equal arguments (of its first P outputs, if r ≥ s)",
         letters.context(rank),
         forward(roles),
         stuffed_form(cells),
@@ -137,7 +137,7 @@ def substitutions(roles: Roles[Polynomial]) -> tuple[Substitution, Substitution]
 def polyphase(rank: int, flip: bool = False, transposed: bool = False) -> Equation:
     """T2′: the swapped sum, cell by cell, without the zeros: the form that is computed.
 
-    With γ = gcd(s, d), s = γ·σ and d = γ·δ, a cell i has the phase (i + lo) mod s = γ·ρ (of another
+    With γ = gcd(s, d), s = γ·σ and d = γ·δ, a cell u has the phase (u + lo) mod s = γ·ρ (of another
     phase it is zero), which determines its first tap κ; it has every σ-th tap from there.
     """
     context = letters.context(
@@ -155,9 +155,9 @@ def polyphase(rank: int, flip: bool = False, transposed: bool = False) -> Equati
     there, back = _phase_substitutions(roles)
     return Equation(
         "T2′",
-        f"{'O' if transposed else '∂E/∂X'} in phases: where (i + lo) mod s is no multiple of "
-        "γ = gcd(s, d) it is zero; where it is "
-        "γ·ρ the taps are k = κ + (s/γ)·τ, the positions p = (i + lo - d·κ)/s - (d/γ)·τ",
+        f"{'O' if transposed else '∂E/∂X'} in phases: a cell u with (u + lo) mod s = γ·ρ, where "
+        "γ = gcd(s, d), has the taps κ + (s/γ)·τ and the positions (u + lo - d·κ)/s - (d/γ)·τ; any "
+        "other cell is zero",
         context,
         swapped,
         Graph((Program((_phases(roles, swapped.output),)),)),

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
+from itertools import product
 
 from symconv.layers.roles import Roles
-from symconv.notation.contraction import Access, Contraction, Factor, Kronecker, Program, Size, Solved
-from symconv.notation.correlation import Axis, polyphase
+from symconv.notation.contraction import (
+    Access,
+    Contraction,
+    Factor,
+    Kronecker,
+    Program,
+    Size,
+    Solved,
+    index,
+)
 from symconv.notation.graph import Graph
+from symconv.notation.names import CELLS, QUOTIENTS, TAPS
 from symconv.notation.polynomial import Polynomial
 from symconv.prove import checker, letters
 from symconv.prove.certificate import Data, Equation, certificate
@@ -65,6 +75,8 @@ def satisfied(equation: Equation, numbers: Numbers) -> bool:
 
 def is_instance(general: Graph, numbers: Numbers, own: Graph, names: Mapping[str, str]) -> bool:
     """Whether a graph with numbers for its letters is another one, some of whose tensors are renamed."""
+    if len(set(names.values())) < len(names):
+        return False  # two tensors would be taken for one
     return _normal(put(general, numbers), {}) == _normal(own, names)
 
 
@@ -128,24 +140,60 @@ def _without_units(contraction: Contraction, names: Mapping[str, str]) -> Contra
     )
 
 
-def phases_agree(axis: Axis, numbers: Numbers, suffix: str) -> bool:
-    """Whether an axis's polyphase form has the taps and positions that T2′ gives each phase."""
-    n = {name: numbers[name + suffix] for name in ("H", "K", "P", "s", "d", "lo", "γ", "σ", "δ", "α")}
-    expected = []
-    for phase in range(n["σ"]):
-        first = n["α"] * phase % n["σ"]
-        taps = len(range(first, n["K"], n["σ"]))
-        cell = (n["γ"] * phase - n["lo"]) % n["s"]
-        if taps and cell < n["H"]:
-            position = (cell + n["lo"] - n["d"] * first) // n["s"] - n["δ"] * (taps - 1)
-            last = first + n["σ"] * (taps - 1)
-            expected.append((cell, last, taps, position))
-    phases = polyphase(replace(axis, tap_start=0, tap_step=1))  # wherever the taps are stored
-    found = [(p.position_start, p.tap_start, p.taps, p.offset) for p in phases]
-    steps = all(
-        (p.position_step, p.stride, p.dilation) == (n["s"], 1, n["δ"])
-        and p.tap_step == (-n["σ"] if p.taps > 1 else 1)
-        and p.positions == len(range(p.position_start, n["H"], n["s"]))
-        for p in phases
-    )
-    return sorted(found) == sorted(expected) and steps
+def phases(general: Contraction, numbers: Numbers, rank: int) -> list[Contraction]:
+    """Return T2′'s sum with numbers for its letters, a sum of its own for each phase along the axes.
+
+    A phase ρ determines the first tap κ and, with the cells u = s·a + b, the index e; its taps are
+    counted from the last one.
+    """
+    concrete = _put(general, numbers)
+    along = [
+        [*_phases_along(numbers, suffix, *names)]
+        for suffix, *names in zip(
+            letters.suffixes(rank), CELLS[rank], TAPS[rank], QUOTIENTS[rank], strict=True
+        )
+    ]
+    inner = {name for name, _ in concrete.extents if name in CELLS[rank] or name[0] in "ρκτ"}
+    found = []
+    for combination in product(*along):
+        values = {name: value for values, _ in combination for name, value in values.items()}
+        extents = [extent for _, extents in combination for extent in extents]
+        outer = [extent for extent in concrete.extents if extent[0] not in inner]
+        found.append(
+            replace(
+                concrete,
+                target=concrete.target.substitute(values),
+                factors=tuple(read.substitute(values) for read in concrete.reads),
+                extents=(*outer, *extents),
+            )
+        )
+    return found
+
+
+def _phases_along(
+    numbers: Numbers, suffix: str, u: str, k: str, a: str
+) -> Iterator[tuple[dict[str, Polynomial], list[tuple[str, int]]]]:
+    """Visit the phases of an axis with a cell and a tap: its indices' values, and the extents."""
+    letters_ = ("H", "K", "s", "d", "lo", "γ", "σ", "α")
+    size, kernel, s, d, lo, gamma, sigma, alpha = (numbers[name + suffix] for name in letters_)
+    for phase in range(sigma):
+        first = alpha * phase % sigma
+        taps = len(range(first, kernel, sigma))
+        cell = (gamma * phase - lo) % s
+        if taps and cell < size:
+            values = {
+                u: index(a) * s + cell,
+                f"κ{suffix}": Polynomial.lift(first),
+                f"τ{suffix}": -index(k) + (taps - 1),
+                f"e{suffix}": index(a) + (cell + lo - d * first) // s,
+            }
+            yield values, [(a, len(range(cell, size, s))), (k, taps)]
+
+
+def are_phases(general: Graph, numbers: Numbers, own: Graph, names: Mapping[str, str]) -> bool:
+    """Whether a graph's sums are those of T2′'s phases, in any order."""
+    (sum_,) = general.programs[-1].contractions
+    rank = len(sum_.target.subscripts) - 2
+    expected = _normal(Graph((Program(tuple(phases(sum_, numbers, rank))),)), {})
+    (found,) = _normal(own, names)
+    return len(expected[0]) == len(found) and all(one in found for one in expected[0])

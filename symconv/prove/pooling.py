@@ -58,9 +58,9 @@ def _pool(rank: int) -> Pool:
 
 
 def average(rank: int) -> Equation:
-    """T7: an average is the depthwise correlation with ones, times 1/D for each position."""
+    """T7: an average is the depthwise correlation with ones, times R = 1/D for each position."""
     pool = _pool(rank)
-    divided = Tensor("1/D", pool.output.shape[2:])
+    divided = Tensor("R", pool.output.shape[2:])
     ones = Tensor("ones", (*pool.x.shape[1:2], *pool.kernel))
     sums = Tensor("S", pool.output.shape)
     place = ("n", "c", *pool.positions)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -51,6 +51,7 @@ class Theorem:
     """A statement about the layer and what it rests on.
 
     ``holds`` is True, False (then ``counterexample`` has the numbers), or None: not proved.
+    ``disagreement``: a certificate is accepted, and numbers refute what it says.
     ``rests_on`` are the theorems for every size that it is an instance of.
     ``grounds`` are pairs of a method and its evidence: a theorem for every size whose certificate is
     accepted, with the layer's numbers; and for few enough terms all of them, compared.
@@ -63,6 +64,7 @@ class Theorem:
     counterexample: Counterexample | None
     controls: tuple[Control, ...]
     rests_on: tuple[Proved, ...] = ()
+    disagreement: bool = False
 
     def as_dict(self) -> dict[str, object]:
         """Return the theorem as plain data."""
@@ -135,6 +137,8 @@ class Proof:
             lines += _indented(f"{theorem.name} {ANSWERS[theorem.holds]}: {theorem.statement}", 0)
             for method, evidence in theorem.grounds:
                 lines += _indented(f"{method}: {evidence}", 4)
+            if theorem.disagreement:
+                lines += _indented("DISAGREEMENT: a certificate says what numbers refute", 4)
             if theorem.counterexample:
                 lines += _indented(f"counterexample: {theorem.counterexample.as_text()}", 4)
             for control in theorem.controls:
@@ -161,7 +165,7 @@ class Decision:
 
     name: str
     claim: Claim
-    covers: Iterable[Cover]
+    covers: Callable[[ConvLayer, tuple[Graph, Graph]], Iterable[Cover]]
     controls: Sequence[tuple[str, Claim]] = field(default=())
 
 
@@ -180,16 +184,19 @@ def prove_layer(layer: ConvLayer) -> Proof:
 
 def _decide(decision: Decision, layer: ConvLayer) -> Theorem:
     """Decide one claim: for every size, and elementwise where that is cheap; they must not disagree."""
-    found = list(decision.covers)
+    found = list(decision.covers(layer, decision.claim.sides(layer)))
     common = numbers_of(roles(layer))
-    grounds = [("for every size", cover.text(common)) for cover in found]
+    grounds = [("for every size", cover.text(common)) for cover in found if not cover.holds]
+    if found and not grounds:
+        first, *others = found
+        names = " and ".join(dict.fromkeys(cover.theorem.equation.name for cover in others))
+        text = first.text(common) + (f"; of the padding, {names}" if names else "")
+        grounds = [("for every size", text)]
     covered = bool(found) and all(cover.holds for cover in found)
     same, text = compare(decision.claim, layer)
     if text:
         grounds.append(("elementwise", text))
     counterexample = None if same or (covered and same is None) else refute(decision.claim, layer)
-    if counterexample and covered:
-        grounds.append(("DISAGREEMENT", "a certificate is accepted for what numbers refute"))
     return Theorem(
         decision.name,
         decision.claim.statement,
@@ -198,12 +205,14 @@ def _decide(decision: Decision, layer: ConvLayer) -> Theorem:
         counterexample,
         tuple(c for wrong, false in decision.controls if (c := _control(wrong, false, layer))),
         tuple(cover.theorem for cover in found),
+        covered and same is False,
     )
 
 
 def _control(name: str, claim: Claim, layer: ConvLayer) -> Control | None:
     """Refute a wrong rule; None where it is right, for these arguments."""
-    if compare(claim, layer)[0]:
+    left, right = claim.sides(layer)
+    if left == right or compare(claim, layer)[0]:
         return None
     return Control(name, refute(claim, layer))
 
@@ -217,7 +226,7 @@ def _weight(layer: ConvLayer) -> Decision:
         f"cropped to K = {_numbers(layer, 'kernel')}"
     )
     claim = Claim(statement, lambda at: (swapped(at, "weight"), weight_form(at)))
-    return Decision("T1", claim, covers.weight_cover(layer), _pitfalls("weight"))
+    return Decision("T1", claim, covers.weight_cover, _pitfalls("weight"))
 
 
 def _pitfalls(sweep: Sweep) -> list[tuple[str, Claim]]:
@@ -253,18 +262,25 @@ def _input(layer: ConvLayer) -> Decision:
         if layer.padding_mode != "zeros":
             statement += f"; then folded back, the adjoint of {layer.padding_mode} padding"
     claim = Claim(statement, lambda at: (swapped(at, "x"), input_form(at)))
-    return Decision("T2", claim, covers.input_cover(layer), _pitfalls("x"))
+    return Decision("T2", claim, covers.input_cover, _pitfalls("x"))
 
 
 def _phases(layer: ConvLayer) -> Decision:
     result = "O" if isinstance(layer, ConvTranspose) else "∂E/∂X"
     claim = Claim(
         f"{result} in phases of s = {_numbers(layer, 'stride')} cells, a plain correlation each: it is "
-        "zero where gcd(s, d) does not divide (i + lo) mod s; else its taps are k = κ + (s/γ)·τ, its "
-        "positions p = (i + lo - d·κ)/s - (d/γ)·τ, with γ = gcd(s, d)",
-        lambda at: (covers.written_with_stride(at), phase_forms(covers.written_with_stride(at))),
+        "zero where γ = gcd(s, d) does not divide (u + lo) mod s; else a cell u has the taps "
+        "κ + (s/γ)·τ and the positions (u + lo - d·κ)/s - (d/γ)·τ",
+        lambda at: (_scatter(at), phase_forms(_scatter(at))),
     )
-    return Decision("T2′", claim, covers.phases_cover(layer))
+    return Decision("T2′", claim, covers.phases_cover)
+
+
+def _scatter(layer: ConvLayer) -> Graph:
+    """Return the sum that is written along the stride: ∂E/∂X, or a transposed convolution's own."""
+    if isinstance(layer, ConvTranspose):
+        return Graph(replace(layer, bias=False).graph.steps[-1:])
+    return Graph(swapped(layer, "x").steps[:1])
 
 
 def _rotation(layer: ConvLayer) -> Decision:
@@ -282,7 +298,7 @@ def _rotation(layer: ConvLayer) -> Decision:
         lambda at: (turned(at, True), rotated(at)),
     )
     controls = [(wrong.statement, wrong)] if any(w.kernel > 1 for w in layer.windows) else []
-    return Decision("T3", claim, covers.rotation_cover(layer), controls)
+    return Decision("T3", claim, covers.rotation_cover, controls)
 
 
 def _adjoint(layer: ConvLayer, by: str) -> Decision:
@@ -290,7 +306,7 @@ def _adjoint(layer: ConvLayer, by: str) -> Decision:
     return Decision(
         "T4",
         Claim(statement, _pairing(by, 0)),
-        covers.adjoint_cover(layer, by),
+        lambda at, sides: covers.adjoint_cover(at, by, sides),
         [("padding off by one", Claim("padding off by one", _pairing(by, 1)))],
     )
 
@@ -338,7 +354,7 @@ def _padding(layer: ConvLayer) -> Decision:
         "adjoint is the fold-back, each copy's gradient added to its source",
         sides,
     )
-    return Decision("T6", claim, list(covers.padding_cover(layer)))
+    return Decision("T6", claim, lambda at, _: covers.padding_cover(at))
 
 
 def _transposition(layer: ConvLayer) -> Decision:
@@ -348,7 +364,7 @@ def _transposition(layer: ConvLayer) -> Decision:
     return Decision(
         "T4′",
         Claim(statement, _transposed(0)),
-        covers.transposition_cover(layer),
+        lambda at, _: covers.transposition_cover(at),
         [("padding off by one", Claim("padding off by one", _transposed(1)))],
     )
 

@@ -19,9 +19,10 @@ import pytest
 from symconv.notation.evaluate import evaluate
 from symconv.notation.graph import Graph
 from symconv.prove import adjoints, checker, gradients, splits
-from symconv.prove.certificate import Data, read_programs
+from symconv.prove.certificate import Data
 from symconv.prove.instances import proved
 from tests.prove.test_certificates import filled
+from tests.statements import read_programs
 
 FILE = Path(checker.__file__)
 SUBJECTS = [
@@ -112,8 +113,8 @@ def mutants(certificate: Data) -> Iterator[tuple[Path_, Data]]:
 
 def harmless(path: Path_) -> str | None:
     """Why a mutant may be accepted with the statement unchanged; None if it may not."""
-    if path[0] == "title":
-        return "a title is prose, which the checker neither reads nor prints"
+    if path[0] in ("name", "title"):
+        return "no part of the statement: prose that the checker does not read, and what it is called"
     if path[0] == "examples":
         return "other numbers satisfy the assumptions, too"
     if (path[0] == "proof" and "proofs" in path) or path[:2] == ("proof", "sizes"):
@@ -203,6 +204,11 @@ def hostile() -> list[tuple[str, bytes]]:
         written = json.dumps(bad["statement"], sort_keys=True).encode()
         return file_of(bad | {"sha256": sha256(written).hexdigest()}).encode()
 
+    def with_statement(**changed: Any) -> bytes:
+        statement = good["statement"] | changed
+        written = json.dumps(statement, sort_keys=True).encode()
+        return file_of(good | {"statement": statement, "sha256": sha256(written).hexdigest()}).encode()
+
     def doubling(count: int) -> bytes:
         steps: list[Any] = [
             {
@@ -245,7 +251,73 @@ def hostile() -> list[tuple[str, bytes]]:
         ("too large", b'{"certificates": "' + b"x" * 10**7 + b'"}'),
         ("other data", b'{"certificates": [1, null, "x"]}'),
         ("no certificates", b"[]"),
+        ("an empty list", b'{"certificates": []}'),
+        ("no program", with_statement(left=[])),
+        ("a name that is no name", file_of(good | {"name": "\x1bc"}).encode()),
     ]
+
+
+def forged() -> list[tuple[str, Data]]:
+    """Forge false statements, or names that mislead, with proofs that a careless checker accepts."""
+
+    def of(left: Any, right: Any, cases: Any, count: int) -> Data:
+        statement: Data = {">= 0": [], "= 0": [], "then >= 0": [], "symbols": ["N"]}
+        statement["inputs"] = {"X": ["N"]}
+        for side, sums in (("left", left), ("right", right)):
+            statement[side] = [{"tensor": "O", "shape": ["N"], "sums": sums}]
+        same = {"divide": [], "values": {"i": "i"}, "proofs": [None] * 9}
+        proof = {"sizes": [None], "pairs": [[at, same, same] for at in range(count)]} | cases
+        digest = sha256(json.dumps(statement, sort_keys=True).encode()).hexdigest()
+        return {
+            "name": "forged",
+            "title": "",
+            "sha256": digest,
+            "statement": statement,
+            "examples": [{"N": 2}],
+            "proof": proof,
+        }
+
+    def sums(name: str, *where: str) -> Data:
+        return {"indices": [["i", "N"]], "where": list(where), "at": ["i"], "reads": [[name, "i"]]}
+
+    one, empty = sums("X"), sums("X", "1")
+    none: Data = {"left": [], "right": []}
+    found = [("twice", of([one], [one, one], {"left": [[-1, "0"]], "right": []}, 2))]
+    found.append(("half", of([one, one], [one], {"left": [], "right": [[-1, "0"]]}, 2)))
+    found.append(("nothing", of([empty, one], [empty], {"left": [[-2, "0"]], "right": []}, 1)))
+    found.append(("no part", of([one], [one], {"left": [[7, "0"]], "right": []}, 1)))
+    good = of([one], [one], none, 1)
+    for name in ("\x1bcX", "X\u200b", "2*X", "X\u0008Y", "\u202eX", "X+Y", ""):
+        text = json.dumps(good["statement"]).replace('"X"', json.dumps(name))
+        statement = json.loads(text)
+        digest = sha256(json.dumps(statement, sort_keys=True).encode()).hexdigest()
+        found.append((f"a tensor called {name!a}", good | {"statement": statement, "sha256": digest}))
+    return found
+
+
+def test_what_is_forged_from_here_would_be_accepted_if_it_were_right() -> None:
+    """The frame of the forgeries is good: only what is false in them can be why they are rejected."""
+    _, good = forged()[-1]
+    text = json.dumps(good["statement"]).replace('""', '"Y"')
+    statement = json.loads(text)
+    digest = sha256(json.dumps(statement, sort_keys=True).encode()).hexdigest()
+    assert verdict(good | {"statement": statement, "sha256": digest}) is not None
+
+
+@pytest.mark.parametrize(
+    ("name", "certificate"), forged(), ids=lambda p: p if isinstance(p, str) else ""
+)
+def test_forgeries_are_rejected(name: str, certificate: Data) -> None:
+    assert verdict(certificate) is None
+
+
+def test_splitting_costs(tmp_path: Path) -> None:
+    """A part split many times over takes no memory without bound."""
+    bad = copy.deepcopy(subject(gradients.input_gradient, (1,)))
+    bad["proof"]["left"] = [[0, "0"]] * 20_000
+    done = run(file_of(bad).encode(), tmp_path)
+    assert done.returncode == 1
+    assert "too large" in done.stdout
 
 
 @pytest.mark.parametrize(("name", "text"), hostile(), ids=lambda p: p if isinstance(p, str) else "")
@@ -274,5 +346,5 @@ def test_a_good_file_is_accepted(tmp_path: Path) -> None:
     done = run(text.encode(), tmp_path)
     assert done.returncode == 0
     assert done.stdout.startswith(
-        "accepted:\nfor all integers H, K, P, s, d, lo, hi, r, N, groups, M, C with\n"
+        "accepted T2 with 1 axis: for all integers H, K, P, s, d, lo, hi, r, N, groups, M, C with\n"
     )
