@@ -82,10 +82,10 @@ def forward(x: Array, weight: Array, bias: Array, *, out: Array | None = None) -
 def input_gradient(grad_output: Array, weight: Array, *, out: Array | None = None) -> Array:
     """Return ∂E/∂X, the gradient by the input, where grad_output = ∂E/∂O = G.
 
-    ∂E/∂X[n, g + c, 2·q, 2·r] = G[n, g, q, r] · F[g, c, 1, 1]
-    ∂E/∂X[n, g + c, 2·q, 2·r + 1] = Σ_{j} G[n, g, q, r + j] · F[g, c, 1, 2 - 2·j]
-    ∂E/∂X[n, g + c, 2·q + 1, 2·r] = Σ_{i} G[n, g, q + i, r] · F[g, c, 2 - 2·i, 1]
-    ∂E/∂X[n, g + c, 2·q + 1, 2·r + 1] = Σ_{i,j} G[n, g, q + i, r + j] ·
+    ∂E/∂X[n, g + c, 2·a, 2·b] = G[n, g, a, b] · F[g, c, 1, 1]
+    ∂E/∂X[n, g + c, 2·a, 2·b + 1] = Σ_{j} G[n, g, a, b + j] · F[g, c, 1, 2 - 2·j]
+    ∂E/∂X[n, g + c, 2·a + 1, 2·b] = Σ_{i} G[n, g, a + i, b] · F[g, c, 2 - 2·i, 1]
+    ∂E/∂X[n, g + c, 2·a + 1, 2·b + 1] = Σ_{i,j} G[n, g, a + i, b + j] ·
             F[g, c, 2 - 2·i, 2 - 2·j]
 
     Algorithm: polyphase shifts, 4 plain correlations, one per phase; expected 170 µs (polyphase

@@ -72,8 +72,8 @@ def forward(x: Array, weight: Array, bias: Array, *, out: Array | None = None) -
 def input_gradient(grad_output: Array, weight: Array, *, out: Array | None = None) -> Array:
     """Return ∂E/∂X, the gradient by the input, where grad_output = ∂E/∂O = G.
 
-    ∂E/∂X[n, c, 2·q] = Σ_{o,i} G[n, o, q + i - 2] · F[o, c, 8 - 2·i]
-    ∂E/∂X[n, c, 2·q + 1] = Σ_{o,i} G[n, o, q + i - 1] · F[o, c, 7 - 2·i]
+    ∂E/∂X[n, c, 2·a] = Σ_{o,i} G[n, o, a + i - 2] · F[o, c, 8 - 2·i]
+    ∂E/∂X[n, c, 2·a + 1] = Σ_{o,i} G[n, o, a + i - 1] · F[o, c, 7 - 2·i]
 
     Algorithm: polyphase products, 2 plain correlations, one per phase; expected 190 µs (scatter
     300 µs).

@@ -55,10 +55,10 @@ _PHASES_X = (  # (v + 1) mod 2
 def forward(x: Array, weight: Array, bias: Array, *, out: Array | None = None) -> Array:
     """Return O, the layer's output.
 
-    O[n, o, 2·q, 2·r] = Σ_{c,i,j} X[n, c, q + i - 1, r + j - 1] · F[c, o, 3 - 2·i, 3 - 2·j]
-    O[n, o, 2·q, 2·r + 1] = Σ_{c,i,j} X[n, c, q + i - 1, r + j] · F[c, o, 3 - 2·i, 2 - 2·j]
-    O[n, o, 2·q + 1, 2·r] = Σ_{c,i,j} X[n, c, q + i, r + j - 1] · F[c, o, 2 - 2·i, 3 - 2·j]
-    O[n, o, 2·q + 1, 2·r + 1] = Σ_{c,i,j} X[n, c, q + i, r + j] · F[c, o, 2 - 2·i, 2 - 2·j]
+    O[n, o, 2·a, 2·b] = Σ_{c,i,j} X[n, c, a + i - 1, b + j - 1] · F[c, o, 3 - 2·i, 3 - 2·j]
+    O[n, o, 2·a, 2·b + 1] = Σ_{c,i,j} X[n, c, a + i - 1, b + j] · F[c, o, 3 - 2·i, 2 - 2·j]
+    O[n, o, 2·a + 1, 2·b] = Σ_{c,i,j} X[n, c, a + i, b + j - 1] · F[c, o, 2 - 2·i, 3 - 2·j]
+    O[n, o, 2·a + 1, 2·b + 1] = Σ_{c,i,j} X[n, c, a + i, b + j] · F[c, o, 2 - 2·i, 2 - 2·j]
     O[n, o, y, x] += b[o]
 
     Algorithm: polyphase products, 4 plain correlations, one per phase; expected 150 µs (scatter

@@ -43,7 +43,7 @@ def derive(
         raise click.UsageError("--json: prints its answer, and does not go with -o")
     if output is not None:
         document = text if form == "latex" else text_document("derive", layer, text, __version__)
-        verbs.write_text(Path(output), document, force)
+        verbs.write_texts({Path(output): document}, force)
     if as_json:
         steps = [dataclasses.asdict(step) for step in derivation.steps]
         print_json({"layer": layer.as_dict(), "view": derivation.view, "passed": passed, "steps": steps})
@@ -67,24 +67,27 @@ def prove(
     """Prove a layer's theorems: print them, or write a document, or their certificates."""
     if output is not None and as_json:
         raise click.UsageError("--json: prints its answer, and does not go with -o")
+    if output is not None and certificate is not None and Path(output) == Path(certificate):
+        raise click.UsageError(f"--certificate {certificate}: is the file that -o names")
     with progress("proving"):
         proof = verbs.prove(layer)
     text = proof_document(proof, __version__) if form == "latex" else proof.text()
-    if certificate is not None:
-        written = certificates_document(proof.certificates, __version__)
-        verbs.write_text(Path(certificate), written, force)
+    documents: dict[Path, str] = {}
     if output is not None:
         document = text if form == "latex" else text_document("prove", layer, text, __version__)
-        verbs.write_text(Path(output), document, force)
+        documents[Path(output)] = document
+    if certificate is not None:
+        documents[Path(certificate)] = certificates_document(proof.certificates, __version__)
+    verbs.write_texts(documents, force)
     if as_json:
         print_json({"layer": layer.as_dict(), **proof.as_dict()})
     elif form == "latex" and output is None:
         click.echo(text, nl=False)
-    elif output is None and certificate is None:
-        print_proof(screen(), proof)
     else:
-        for path in filter(None, (output, certificate)):
-            write(screen(), path)
+        if output is None:
+            print_proof(screen(), proof)
+        for path in documents:
+            write(screen(), str(path))
     return {True: 0, False: 1, None: 3}[proof.holds]
 
 
@@ -123,7 +126,7 @@ def theorems(certificate: str | None, force: bool, as_json: bool) -> int:
         rows = survey(advance)
     if certificate is not None:
         every = [found for row in rows for found in row.certificates]
-        verbs.write_text(Path(certificate), certificates_document(every, __version__), force)
+        verbs.write_texts({Path(certificate): certificates_document(every, __version__)}, force)
     if as_json:
         print_json(
             [
@@ -138,7 +141,9 @@ def theorems(certificate: str | None, force: bool, as_json: bool) -> int:
             ]
         )
     else:
-        write(screen(), certificate if certificate is not None else table(rows))
+        write(screen(), table(rows))
+        if certificate is not None:
+            write(screen(), certificate)
     return 3 if any(row.failures for row in rows) else 0
 
 

@@ -78,14 +78,13 @@ def demo(force: bool, as_json: bool) -> None:
     unit = verbs.generate(ARTICLE, "article")
     report = verbs.check(unit)
     folder = Path("symconv-demo")
-    written = [unit.write(folder, force)]
-    for name, text in (
-        ("derivation.txt", text_document("derive", ARTICLE, derivation.text(), __version__)),
-        ("derivation.tex", latex_document(derivation, __version__)),
-        ("proof.txt", text_document("prove", ARTICLE, proof.text(), __version__)),
-    ):
-        verbs.write_text(folder / name, text, force)
-        written.append(folder / name)
+    written = {
+        unit.path(folder): unit.source,
+        folder / "derivation.txt": text_document("derive", ARTICLE, derivation.text(), __version__),
+        folder / "derivation.tex": latex_document(derivation, __version__),
+        folder / "proof.txt": text_document("prove", ARTICLE, proof.text(), __version__),
+    }
+    verbs.write_texts(written, force)
     if as_json:
         print_json({"written": list(map(str, written)), "passed": bool(proof.holds and report.passed)})
         return
@@ -117,33 +116,39 @@ def derive() -> None:
     epilog=f"\b\nExamples:\n  symconv prove {_LAYER}\n"
     "  symconv prove --theorems --certificate all.json\n  symconv prove --pitfalls",
 )
-@click.option("--theorems", "what", flag_value="theorems", help="Prove all, for every size.")
-@click.option("--engines", "what", flag_value="engines", help="Ask isl and z3 about them, too.")
-@click.option("--pitfalls", "what", flag_value="pitfalls", help="Refute the known wrong rules.")
+@click.option("--theorems", is_flag=True, help="Prove all, for every size.")
+@click.option("--engines", is_flag=True, help="Ask isl and z3 about them, too.")
+@click.option("--pitfalls", is_flag=True, help="Refute the known wrong rules.")
 @click.option("--certificate", metavar="FILE", help="With --theorems: write their certificates to FILE.")
 @click.option("--force", is_flag=True, help="Overwrite a file symconv did not generate.")
 @click.option("--json", "as_json", is_flag=True, help="Print the answer as JSON.")
 @click.pass_context
 def prove(
-    context: click.Context, what: str | None, certificate: str | None, force: bool, as_json: bool
+    context: click.Context,
+    theorems: bool,
+    engines: bool,
+    pitfalls: bool,
+    certificate: str | None,
+    force: bool,
+    as_json: bool,
 ) -> None:
     """Prove what a layer's gradients are. Exit 0: all theorems hold, 1: one is false, 3: not proved.
 
     Certificates are checked by symconv/prove/checker.py, one short file that needs nothing else.
     """
     if context.invoked_subcommand is not None:
-        if what or certificate or force or as_json:
+        if theorems or engines or pitfalls or certificate or force or as_json:
             raise click.UsageError("options before a layer go with --theorems: give them after it")
         return
-    if certificate is not None and what != "theorems":
+    if theorems + engines + pitfalls != 1:
+        raise click.UsageError("name a layer, or one of --theorems, --engines, --pitfalls")
+    if certificate is not None and not theorems:
         raise click.UsageError("--certificate: goes with --theorems, or behind a layer")
-    if what == "theorems":
+    if force and certificate is None:
+        raise click.UsageError("--force: goes with --certificate")
+    if theorems:
         sys.exit(actions.theorems(certificate, force, as_json))
-    if what == "engines":
-        sys.exit(actions.engines(as_json))
-    if what == "pitfalls":
-        sys.exit(actions.pitfalls(as_json))
-    raise click.UsageError("name a layer, or one of --theorems, --engines, --pitfalls")
+    sys.exit(actions.engines(as_json) if engines else actions.pitfalls(as_json))
 
 
 @symconv.group(
@@ -168,7 +173,8 @@ def generate(
         raise click.UsageError("name a layer, or a configuration with --config FILE")
     folder = Path(config).parent
     layers = verbs.read_config(config)
-    differences, written = [], []
+    differences: list[verbs.Difference | None] = []
+    written: dict[Path, str] = {}
     with progress("generating", len(layers)) as advance:
         units = []
         for name, layer in layers.items():
@@ -178,7 +184,8 @@ def generate(
         if only_check:
             differences.append(verbs.difference(unit, folder))
         else:
-            written.append(unit.write(folder, force))
+            written[unit.path(folder)] = unit.source
+    verbs.write_texts(written, force)
     found = [d for d in differences if d] + [
         verbs.Difference(path, "stale", "") for path in verbs.stale_files(folder, layers)
     ]

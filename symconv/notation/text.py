@@ -63,6 +63,9 @@ def program_text(program: Program) -> str:
     )
 
 
+_RELATIONS = {"=": "=", "+=": r"\mathrel{{+}{=}}"}
+
+
 def program_latex(program: Program) -> str:
     """Write a program in LaTeX, the lines of an ``aligned`` environment."""
     lines: dict[Access, list[str]] = {}
@@ -70,7 +73,7 @@ def program_latex(program: Program) -> str:
         lines.setdefault(contraction.target, []).append(_contraction_latex(contraction))
     signs = _assignments(program)
     return " \\\\\n".join(
-        rf"{access_latex(target)} &\mathrel{{{signs[target]}}} {' + '.join(sums)}"
+        rf"{access_latex(target)} &{_RELATIONS[signs[target]]} {' + '.join(sums)}"
         for target, sums in lines.items()
     )
 

@@ -72,7 +72,7 @@ CATALOGUE = (
     Entry(
         "T3",
         "convolution is the correlation with the filter rotated by 180°",
-        _ONE + ", bias",
+        _BOTH.replace(", flip", "") + "; bias",
         lambda rank: [(adjoints.rotation, (rank, *kinds)) for kinds in product((False, True), repeat=2)],
     ),
     Entry(

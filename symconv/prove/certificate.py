@@ -88,7 +88,7 @@ def certificate(equation: Equation) -> Data:
     SearchError
         If no reasons are found.
     """
-    statement = _statement(equation)
+    statement = statement_of(equation)
     axes = sum(symbol.partition("_")[0] == "H" for symbol in equation.context.symbols)
     written = json.dumps(statement, sort_keys=True).encode()
     return {
@@ -101,7 +101,8 @@ def certificate(equation: Equation) -> Data:
     }
 
 
-def _statement(equation: Equation) -> Data:
+def statement_of(equation: Equation) -> Data:
+    """Return what an equation says, as the checker reads it."""
     context = equation.context
     read = equation.left.inputs | equation.right.inputs
     inputs = {name: _texts(tensor.shape) for name, tensor in read.items()}

@@ -142,7 +142,20 @@ def _equal_by_isl(equation: Equation, numbers: Mapping[str, int]) -> bool:
             side = side.union(isl.UnionMap(f"[{', '.join(spelling.values())}] -> {text}"))
         sides.append(side)
     left, right = sides
-    return bool(left.is_injective() and right.is_injective() and left.range().is_equal(right.range()))
+    letters = f"[{', '.join(spelling.values())}] -> {{ [] : "
+    assumed = isl.Set(letters + (" and ".join(context) or "true") + " }")
+    facts = _isl_bounds(equation.then, _shape_differences(equation), numbers, spelling)
+    return bool(
+        assumed.is_subset(isl.Set(letters + (" and ".join(facts) or "true") + " }"))
+        and left.is_injective()
+        and right.is_injective()
+        and left.range().is_equal(right.range())
+    )
+
+
+def _shape_differences(equation: Equation) -> list[Polynomial]:
+    sizes = zip(equation.left.output.shape, equation.right.output.shape, strict=True)
+    return [Polynomial.lift(ours) - theirs for ours, theirs in sizes]
 
 
 def _isl_bounds(
@@ -169,11 +182,13 @@ def _isl_text(value: Polynomial, numbers: Mapping[str, int], names: Mapping[str,
 def by_z3(equation: Equation) -> bool | None:
     """Whether what the substitutions must satisfy has no counterexample, by z3; None: no answer."""
     context = equation.context
-    sizes = zip(equation.left.output.shape, equation.right.output.shape, strict=True)
-    shapes = [Polynomial.lift(ours) - theirs for ours, theirs in sizes]
-    answers = list(_refuted(context.least, context.zeros, equation.then, shapes))
+    shapes = _shape_differences(equation)
+    answers = list(_answers(context.least, context.zeros, equation.then, shapes))
     left = _split(terms(equation.left), equation.left_cases)
     right = _split(terms(equation.right), equation.right_cases)
+    for side, paired in ((left, "left"), (right, "right")):
+        numbers = sorted(getattr(pairing, paired) for pairing in equation.pairings)
+        answers.append(numbers == list(range(len(side))))
     for pairing in equation.pairings:
         source, target = left[pairing.left], right[pairing.right]
         answers += _mapped(context, source, target, pairing.there, pairing.back)
@@ -197,15 +212,16 @@ def _mapped(
     image |= {name: there.value(name) for d in back.divisions for name in (d.quotient, d.remainder)}
     least = [p.substitute(image) for p in target.least]
     zeros = [p.substitute(image) for p in target.zeros]
-    for (ours, cell), (theirs, other) in zip(source.cells, target.cells, strict=True):
-        if ours != theirs:
-            yield False
+    if [name for name, _ in source.cells] != [name for name, _ in target.cells]:
+        yield False
+        return
+    for (_, cell), (_, other) in zip(source.cells, target.cells, strict=True):
         zeros += [a - b.substitute(image) for a, b in zip(cell, other, strict=True)]
     for d in back.divisions:
         zeros.append(_whole(d).substitute(image))
         least += [p.substitute(image) for p in _remainder(d)]
     zeros += [back.value(name).substitute(image) - index(name) for name in source.names]
-    yield from _refuted(
+    yield from _answers(
         (*context.least, *source.least, *remainders),
         (*context.zeros, *source.zeros, *map(_whole, there.divisions)),
         least,
@@ -213,13 +229,13 @@ def _mapped(
     )
 
 
-def _refuted(
+def _answers(
     known_least: Sequence[Polynomial],
     known_zeros: Sequence[Polynomial],
     least: Sequence[Polynomial],
     zeros: Sequence[Polynomial],
 ) -> Iterator[bool | None]:
-    """Ask whether numbers satisfy what is known and not what follows: False if there are some."""
+    """Ask of each thing whether it follows from what is known: False if numbers refute it."""
     z3 = importlib.import_module("z3")
     solver = z3.Solver()
     solver.set("timeout", PATIENCE)

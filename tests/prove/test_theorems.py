@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 
 from symconv import Conv, ConvTranspose, SymconvError, prove
-from symconv.derive import forms
 from symconv.derive.forms import input_form, swapped, weight_form
+from symconv.derive.rewrites import phase_forms
 from symconv.notation.contraction import Program
 from symconv.notation.graph import Graph
 from symconv.notation.monomials import equal
@@ -125,16 +125,14 @@ def test_a_fold_back_that_crops_is_seen(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_a_layer_that_no_certificate_is_about_is_not_proved(monkeypatch: pytest.MonkeyPatch) -> None:
     """Too long to compare, and its programs are not the theorem's: neither proved nor false."""
-    right = forms.weight_form
 
     def longer(layer: Conv | ConvTranspose) -> Graph:
-        (correlate,) = right(layer).programs
+        (correlate,) = weight_form(layer).programs
         (contraction,) = correlate.contractions
         extents = tuple((n, size + (n == "i")) for n, size in contraction.ranges.items())
         return Graph((Program((replace(contraction, extents=extents),)),))
 
     monkeypatch.setattr(theorems, "weight_form", longer)
-    monkeypatch.setattr(covers, "weight_form", longer)
     proof = prove(Conv((1, 1, 10**6), 1, 3, bias=False))
     assert proof.holds is None
     unproved = [t for t in proof.theorems if t.holds is None]
@@ -143,12 +141,34 @@ def test_a_layer_that_no_certificate_is_about_is_not_proved(monkeypatch: pytest.
     assert "T1 is not proved" in proof.text()
 
 
-def test_a_false_theorem_is_false_with_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A planted error: the form without the rotation."""
-    right = forms.input_form
+@pytest.mark.parametrize(
+    ("form", "unproved"),
+    [("weight_form", ["T1", "T4"]), ("input_form", ["T2", "T4"]), ("phase_forms", ["T2′"])],
+)
+def test_a_wrong_form_of_a_large_layer_is_not_proved(
+    monkeypatch: pytest.MonkeyPatch, form: str, unproved: list[str]
+) -> None:
+    """Planted errors: a filter that is not rotated, a phase that is left out."""
 
     def unrotated(layer: Conv | ConvTranspose) -> Graph:
-        return right(replace(layer, flip=not layer.flip))
+        return {"weight_form": weight_form, "input_form": input_form}[form](
+            replace(layer, flip=not layer.flip)
+        )
+
+    def without_a_phase(graph: Graph) -> Graph:
+        (program,) = phase_forms(graph).programs
+        return Graph((Program(program.contractions[1:] or program.contractions),))
+
+    monkeypatch.setattr(theorems, form, without_a_phase if form == "phase_forms" else unrotated)
+    proof = prove(Conv((1, 1, 10**6), 1, 3, stride=2, padding=1, bias=False))
+    assert [t.name for t in proof.theorems if t.holds is not True] == unproved
+
+
+def test_a_false_theorem_is_false_with_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A planted error: the form without the rotation."""
+
+    def unrotated(layer: Conv | ConvTranspose) -> Graph:
+        return input_form(replace(layer, flip=not layer.flip))
 
     monkeypatch.setattr(theorems, "input_form", unrotated)
     proof = prove(Conv((1, 1, 6, 6), 1, 3, bias=False))
