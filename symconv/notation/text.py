@@ -93,6 +93,8 @@ _LETTERS = {
 
 def name_latex(name: str) -> str:
     """Write an index, a letter for a size or a tensor's name in LaTeX: ``s_y`` as ``s_{y}``."""
+    if name.startswith("∂E/∂"):
+        return rf"\partial E/\partial {name_latex(name.removeprefix('∂E/∂'))}"
     stem, _, axis = name.partition("_")
     primes = stem[len(stem.rstrip("'")) :]
     stem = stem.removesuffix(primes)

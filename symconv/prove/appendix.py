@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
-from symconv.notation.contraction import Contraction
+from symconv.notation.contraction import Contraction, Program
 from symconv.notation.graph import Graph
 from symconv.notation.polynomial import Polynomial
 from symconv.notation.substitution import Substitution
 from symconv.notation.text import name_latex, program_latex, prose_latex, subscript_latex
 from symconv.prove import checker
 from symconv.prove.certificate import Data, Equation
-from symconv.prove.covers import numbers_text
 from symconv.prove.instances import Proved
 from symconv.prove.theorems import Proof
 
 
 def proof_latex(proof: Proof) -> str:
     """Write a layer's proof, then every theorem that it rests on with its certificate."""
-    parts = [r"\section*{Proof}", prose_latex(f"Here {numbers_text(proof.numbers)}.")]
+    parts = [r"\section*{Proof}", prose_latex(proof.here)]
     for theorem in proof.theorems:
         parts.append(rf"\paragraph{{{prose_latex(theorem.name)}}} {prose_latex(theorem.statement)}.")
         grounds = [rf"\item {prose_latex(f'{method}: {text}')}." for method, text in theorem.grounds]
@@ -49,21 +49,32 @@ def certificate_latex(equation: Equation, certificate: Data) -> str:
         rf"\paragraph{{{prose_latex(equation.name)}}} {prose_latex(equation.title)}.",
         f"For all integers {letters}" + (" with" if facts else ","),
         _aligned(facts),
-        rf"and all {_tensors(equation)}, the program",
+        rf"and all {_tensors(equation)}, what reads no cell being 0,",
         _program(equation.left),
         "computes the same tensor as",
         _program(equation.right),
     ]
     if equation.then:
         lines += ["and besides", _aligned([rf"{subscript_latex(p)} &\ge 0" for p in equation.then])]
+    for side, cases in (("first", equation.left_cases), ("second", equation.right_cases)):
+        lines += [
+            f"Part {number + 1} of the {side}'s terms is split: where ${subscript_latex(value)} < 0$ is "
+            "a new part, the last."
+            for number, value in cases
+        ]
     for pairing in equation.pairings:
-        lines.append("The terms are paired: the second sum's indices are")
+        parts = f"part {pairing.left + 1} of the first's with part {pairing.right + 1} of the second's"
+        named = f", {parts}" if len(equation.pairings) > 1 else ""
+        lines.append(f"The terms are paired{named}: the second's indices are")
         lines.append(_substitution(pairing.there))
         lines.append("and back,")
         lines.append(_substitution(pairing.back))
     reasons = list(_reasons(certificate))
     if reasons:
-        lines.append(r"Bounds, each $c\,z + c - 1$ for some $c \ge 1$ where it is no sum itself:")
+        lines.append(
+            r"Each of these bounds $z \ge 0$ holds since $z$ (or $c\,z + c - 1$, where $c$ is given), "
+            "by the equations, is the sum beside it, of products of what is at least 0:"
+        )
         lines.append(_aligned(reasons))
     digest = str(certificate["sha256"])
     lines.append(rf"Certificate \texttt{{{digest[:16]}}}\dots, accepted by the checker.")
@@ -90,18 +101,20 @@ def _lift(size: int | Polynomial) -> Polynomial:
 
 
 def _program(graph: Graph) -> str:
-    """Write a program: each step's sums, then the ranges of their indices."""
+    """Write a program: each step's tensor and its shape, its sums and the ranges of their indices."""
     parts = []
     for program in graph.programs:
-        parts.append(_aligned([program_latex(program)]))
-        parts += ["for " + ", ".join(_ranges(c)) for c in program.contractions]
+        shape = ", ".join(subscript_latex(_lift(size)) for size in program.target.shape)
+        of_shape = f"of shape $({shape})$" if shape else "a number"
+        parts.append(rf"${name_latex(program.target.name)}$, {of_shape}, where")
+        parts.append(_aligned([row for c in program.contractions for row in _sum(c)]))
     return "\n".join(parts)
 
 
-def _ranges(contraction: Contraction) -> list[str]:
-    return [
-        f"${name_latex(name)} < {subscript_latex(_lift(size))}$" for name, size in contraction.extents
-    ]
+def _sum(contraction: Contraction) -> list[str]:
+    ranges = [rf"{name_latex(name)} < {subscript_latex(_lift(n))}" for name, n in contraction.extents]
+    written = program_latex(Program((contraction,)))
+    return [written, r"&\qquad " + r",\ ".join(ranges)] if ranges else [written]
 
 
 def _substitution(substitution: Substitution) -> str:
@@ -123,27 +136,23 @@ def _reasons(certificate: Data) -> Iterator[str]:
     seen = set()
     for points, (number, there, back) in zip(left, proof["pairs"], strict=True):
         for ends in ((points, right[number], there, back), (right[number], points, back, there)):
-            _, goals = checker.obligations(context, *ends)
+            known, goals = checker.obligations(context, *ends)
             for (goal, sign), reason in zip(goals, ends[2]["proofs"], strict=True):
                 if sign == ">=" and reason is not None and (len(reason[1]) > 1 or reason[0] != "0"):
-                    row = _reason(Polynomial(dict(goal)), reason)
+                    row = _reason(Polynomial(dict(goal)), reason, known.names)
                     if row not in seen:
                         seen.add(row)
                         yield row
 
 
-def _reason(goal: Polynomial, reason: Sequence[object]) -> str:
+def _reason(goal: Polynomial, reason: Sequence[Any], names: Sequence[str]) -> str:
+    def written(text: str) -> str:
+        return subscript_latex(Polynomial(dict(checker.parse(text, names))))
+
     rest, products, _ = reason
-    assert isinstance(products, list)  # the checker accepted it
-    scale = "" if rest == "0" else rf",\quad c - 1 = {_written(str(rest))}"
+    scale = "" if rest == "0" else rf",\quad c - 1 = {written(rest)}"
     total = " + ".join(
-        (str(count) if count != 1 or not factors else "") + "".join(f"({_written(p)})" for p in factors)
+        (str(count) if count != 1 or not factors else "") + "".join(f"({written(p)})" for p in factors)
         for count, *factors in products
     )
     return rf"{subscript_latex(goal)} &\ge 0:\ {total}{scale}"
-
-
-def _written(text: str) -> str:
-    """Write a polynomial of a certificate in LaTeX."""
-    names = [n for term in text.replace("-", "+").split("+") for n in term.strip().split("*")]
-    return subscript_latex(Polynomial(dict(checker.parse(text, names))))

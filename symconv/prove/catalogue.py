@@ -10,36 +10,42 @@ from symconv.prove import adjoints, gradients, pooling, splits
 from symconv.prove.certificate import Equation
 
 Variant = tuple[Callable[..., Equation], tuple[object, ...]]  # what makes an equation, and from what
+Variants = Callable[[int, Sequence[bool]], Sequence[Variant]]
 RANKS = (1, 2, 3)
+YES_OR_NO = (False, True)
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A theorem: its name, what it says, for what, and its variants for a number of axes."""
+    """A theorem: its name, what it says, for what, and its variants.
+
+    ``variants`` are those for a number of axes, with the filter as it is, flipped, or both.
+    """
 
     name: str
     says: str
     scope: str
-    variants: Callable[[int], Sequence[Variant]]
+    variants: Variants
+
+    @property
+    def every_variant(self) -> list[Variant]:
+        """All of them, for one, two and three axes."""
+        return [variant for rank in RANKS for variant in self.variants(rank, YES_OR_NO)]
 
 
-def _flips(make: Callable[..., Equation], *transposed: bool) -> Callable[[int], list[Variant]]:
-    """Return the variants with the filter as it is and flipped, for kinds of convolution."""
-    if not transposed:
-        return lambda rank: [(make, (rank, flip)) for flip in (False, True)]
-    return lambda rank: [(make, (rank, flip, kind)) for flip, kind in product((False, True), transposed)]
+def _every(make: Callable[..., Equation], *more: Sequence[object]) -> Variants:
+    """Return the variants with each combination of what follows rank and flip."""
+    return lambda rank, flips: [(make, (rank, *kinds)) for kinds in product(flips, *more)]
 
 
-def _adjoints(rank: int) -> list[Variant]:
-    flags = product("XF", *[(False, True)] * 3)
+def _adjoints(rank: int, flips: Sequence[bool]) -> list[Variant]:
+    flags = product("XF", flips, YES_OR_NO, YES_OR_NO)
     return [(adjoints.adjoint, (rank, *kinds)) for kinds in flags]
 
 
-def _modes(make: Callable[..., Equation]) -> Callable[[int], list[Variant]]:
-    return lambda rank: [
-        (make, (rank, axis, mode))
-        for axis, mode in product(range(rank), ("reflect", "replicate", "circular"))
-    ]
+def _modes(make: Callable[..., Equation]) -> Variants:
+    modes = ("reflect", "replicate", "circular")
+    return lambda rank, _: [(make, (rank, *kind)) for kind in product(range(rank), modes)]
 
 
 _BOTH = "stride, dilation, padding (negative too), groups, flip; convolution and its transposed"
@@ -53,27 +59,27 @@ CATALOGUE = (
         "∂E/∂F is the correlation of X with ∂E/∂O: stride and dilation exchanged, the same padding, "
         "natural size K + ⌊r/d⌋ cropped to K",
         _BOTH,
-        _flips(gradients.weight_gradient, False, True),
+        _every(gradients.weight_gradient, YES_OR_NO),
     ),
     Entry(
         "T2",
         "∂E/∂X is the full convolution of the stuffed ∂E/∂O with the filter rotated by 180°, padding "
         "(d(K - 1) - lo, d(K - 1) - hi + r)",
         _BOTH,
-        _flips(gradients.input_gradient, False, True),
+        _every(gradients.input_gradient, YES_OR_NO),
     ),
     Entry(
         "T2′",
         "the same in phases of s cells, a plain correlation each, without the stuffing's zeros: the "
         "form that is computed",
         _BOTH,
-        _flips(gradients.polyphase, False, True),
+        _every(gradients.polyphase, YES_OR_NO),
     ),
     Entry(
         "T3",
         "convolution is the correlation with the filter rotated by 180°",
         _BOTH.replace(", flip", "") + "; bias",
-        lambda rank: [(adjoints.rotation, (rank, *kinds)) for kinds in product((False, True), repeat=2)],
+        lambda rank, _: [(adjoints.rotation, (rank, *kinds)) for kinds in product(YES_OR_NO, YES_OR_NO)],
     ),
     Entry(
         "T4",
@@ -86,19 +92,19 @@ CATALOGUE = (
         "the transposed convolution is the full convolution of its stuffed input: by T2, ∂E/∂X of the "
         "convolution with equal arguments",
         _ONE + "; any output padding",
-        _flips(gradients.transposition),
+        _every(gradients.transposition),
     ),
     Entry(
         "T5",
         "a convolution computed in tiles that overlap by a halo is the convolution",
         _ONE + "; any tiles",
-        _flips(splits.tiles),
+        _every(splits.tiles),
     ),
     Entry(
         "T5′",
         "∂E/∂F is the sum of those of shards of the batch",
         _ONE + "; any shards",
-        _flips(splits.shards),
+        _every(splits.shards),
     ),
     Entry(
         "T6",
@@ -117,12 +123,12 @@ CATALOGUE = (
         "T7",
         "average pooling is the depthwise correlation with ones, each position divided by its divisor",
         _WINDOWS,
-        lambda rank: [(pooling.average, (rank,))],
+        lambda rank, _: [(pooling.average, (rank,))],
     ),
     Entry(
         "T7′",
         "max pooling, each window's tap selected, is linear, and its gradient the selection's adjoint",
         _WINDOWS,
-        lambda rank: [(pooling.selected, (rank,))],
+        lambda rank, _: [(pooling.selected, (rank,))],
     ),
 )

@@ -105,7 +105,8 @@ def by_isl(equation: Equation) -> bool:
 
     With more axes than one, whose terms are the product of those along each, for four of these pairs.
     """
-    return all(_equal_by_isl(equation, numbers) for numbers in _numbers(equation.context))
+    sides = [terms(graph) for graph in (equation.left, equation.right)]
+    return all(_equal_by_isl(equation, sides, numbers) for numbers in _numbers(equation.context))
 
 
 def _numbers(context: Context) -> Iterator[dict[str, int]]:
@@ -123,30 +124,19 @@ def _numbers(context: Context) -> Iterator[dict[str, int]]:
         }
 
 
-def _equal_by_isl(equation: Equation, numbers: Mapping[str, int]) -> bool:
+def _equal_by_isl(
+    equation: Equation, sides: Sequence[Sequence[Terms]], numbers: Mapping[str, int]
+) -> bool:
     isl = importlib.import_module("islpy")
-    parameters = [symbol for symbol in equation.context.symbols if symbol not in numbers]
-    spelling = {symbol: f"p{at}" for at, symbol in enumerate(parameters)}
-    tensors: dict[str, int] = {}
-    context = [*_isl_bounds(equation.context.least, equation.context.zeros, numbers, spelling)]
-    sides = []
-    for graph in (equation.left, equation.right):
-        side = isl.UnionMap("{ }")
-        for at, one in enumerate(terms(graph)):
-            names = {name: f"i{number}" for number, name in enumerate(one.names)} | spelling
-            cells = ", ".join(_isl_text(p, numbers, names) for _, cell in one.cells for p in cell)
-            conditions = " and ".join([*context, *_isl_bounds(one.least, one.zeros, numbers, names)])
-            points = f"part{at}[{', '.join(names[name] for name in one.names)}]"
-            product_ = "_".join(f"t{tensors.setdefault(name, len(tensors))}" for name, _ in one.cells)
-            text = f"{{ {points} -> {product_}[{cells}] : {conditions} }}"
-            side = side.union(isl.UnionMap(f"[{', '.join(spelling.values())}] -> {text}"))
-        sides.append(side)
-    left, right = sides
-    letters = f"[{', '.join(spelling.values())}] -> {{ [] : "
-    assumed = isl.Set(letters + (" and ".join(context) or "true") + " }")
-    facts = _isl_bounds(equation.then, _shape_differences(equation), numbers, spelling)
+    context = equation.context
+    letters = [symbol for symbol in context.symbols if symbol not in numbers]
+    space = isl.Space.create_from_names(isl.DEFAULT_CONTEXT, set=[], params=letters)
+    universe = isl.BasicSet.universe(space)
+    assumed = _constrained(isl, universe, context.least, context.zeros, numbers)
+    facts = _constrained(isl, universe, equation.then, _shape_differences(equation), numbers)
+    left, right = (_isl_terms(isl, side, assumed, letters, numbers) for side in sides)
     return bool(
-        assumed.is_subset(isl.Set(letters + (" and ".join(facts) or "true") + " }"))
+        assumed.is_subset(facts)
         and left.is_injective()
         and right.is_injective()
         and left.range().is_equal(right.range())
@@ -158,24 +148,43 @@ def _shape_differences(equation: Equation) -> list[Polynomial]:
     return [Polynomial.lift(ours) - theirs for ours, theirs in sizes]
 
 
-def _isl_bounds(
+def _isl_terms(
+    isl: Any, side: Sequence[Terms], assumed: Any, letters: Sequence[str], numbers: Mapping[str, int]
+) -> Any:
+    """Return the map from a side's points, part by part, to the cells of their terms."""
+    found = isl.UnionMap("{ }")
+    for part, one in enumerate(side):
+        values = [value for _, cell in one.cells for value in cell]
+        cells = [f"cell {at}" for at in range(len(values))]
+        space = isl.Space.create_from_names(
+            isl.DEFAULT_CONTEXT, in_=one.names, out=cells, params=letters
+        )
+        equal = [index(cell) - value for cell, value in zip(cells, values, strict=True)]
+        points = _constrained(
+            isl, isl.BasicMap.universe(space), one.least, (*one.zeros, *equal), numbers
+        ).intersect_params(assumed)
+        tensors = " ".join(name for name, _ in one.cells)
+        points = points.set_tuple_name(isl.dim_type.in_, f"part {part}")
+        found = found.union(points.set_tuple_name(isl.dim_type.out, tensors).to_map().to_union_map())
+    return found
+
+
+def _constrained(
+    isl: Any,
+    universe: Any,
     least: Sequence[Polynomial],
     zeros: Sequence[Polynomial],
     numbers: Mapping[str, int],
-    names: Mapping[str, str],
-) -> list[str]:
-    bounds = [f"{_isl_text(p, numbers, names)} >= 0" for p in least]
-    return list(dict.fromkeys(bounds + [f"{_isl_text(p, numbers, names)} = 0" for p in zeros]))
+) -> Any:
+    """Return the part of a set or map where polynomials, linear with these numbers, are ≥ 0 and 0."""
 
+    def coefficients(value: Polynomial) -> dict[object, int]:
+        linear = value.substitute(numbers).terms
+        return {monomial[0] if monomial else 1: int(factor) for monomial, factor in linear.items()}
 
-def _isl_text(value: Polynomial, numbers: Mapping[str, int], names: Mapping[str, str]) -> str:
-    linear = value.substitute(numbers)
-    return (
-        " + ".join(
-            f"{factor}*{names[monomial[0]]}" if monomial else str(factor)
-            for monomial, factor in linear.terms.items()
-        )
-        or "0"
+    bounds = [isl.Constraint.ineq_from_names(universe.space, coefficients(p)) for p in least]
+    return universe.add_constraints(
+        bounds + [isl.Constraint.eq_from_names(universe.space, coefficients(p)) for p in zeros]
     )
 
 

@@ -11,7 +11,7 @@ from symconv.prove import checker
 from symconv.prove.catalogue import CATALOGUE, RANKS, Entry
 from symconv.prove.certificate import Data
 from symconv.prove.engines import ENGINES
-from symconv.prove.instances import proved
+from symconv.prove.instances import Proved, proved
 
 # what is proven at given sizes only, or tested: what, for which sizes, how
 AT_GIVEN_SIZES = (
@@ -40,7 +40,7 @@ def survey(advance: Callable[[], None] = lambda: None) -> list[Row]:
     """Prove every theorem of the catalogue, all variants, for one, two and three axes."""
     rows = []
     for entry in CATALOGUE:
-        found = [proved(make, *arguments) for rank in RANKS for make, arguments in entry.variants(rank)]
+        found = [proved(make, *arguments) for make, arguments in entry.every_variant]
         certificates = tuple(p.certificate for p in found if p.certificate is not None)
         failures = tuple(p.reason for p in found if p.certificate is None)
         rows.append(Row(entry.name, entry.says, entry.scope, certificates, failures))
@@ -82,20 +82,28 @@ def missing_engines() -> list[str]:
 
 
 def opinions(entry: Entry) -> Iterator[Opinion]:
-    """Ask the checker and every engine that is installed about a theorem's first variant."""
+    """Ask the checker and every engine that is installed about a theorem's variants without flip.
+
+    They hold if all do, and are false if one is.
+    """
+    installed = [name for name, (package, _) in ENGINES.items() if find_spec(package) is not None]
     for rank in RANKS:
-        make, arguments = entry.variants(rank)[0]
-        found = proved(make, *arguments)
-        start = time.perf_counter()
-        if found.certificate is not None:
-            checker.check(found.certificate)
-        seconds = time.perf_counter() - start
-        yield Opinion(entry.name, rank, "checker", found.certificate is not None or None, seconds)
-        for engine, (package, ask) in ENGINES.items():
-            if find_spec(package) is not None:
-                start = time.perf_counter()
-                holds = ask(found.equation)
-                yield Opinion(entry.name, rank, engine, holds, time.perf_counter() - start)
+        found = [proved(make, *arguments) for make, arguments in entry.variants(rank, (False,))]
+        for engine in ("checker", *installed):
+            start = time.perf_counter()
+            answers = [_answer(engine, variant) for variant in found]
+            holds = False if False in answers else None if None in answers else True
+            yield Opinion(entry.name, rank, engine, holds, time.perf_counter() - start)
+
+
+def _answer(engine: str, variant: Proved) -> bool | None:
+    if engine != "checker":
+        _, ask = ENGINES[engine]
+        return ask(variant.equation)
+    if variant.certificate is None:
+        return None
+    checker.check(variant.certificate)
+    return True
 
 
 def engines_table(given: list[Opinion]) -> str:

@@ -107,8 +107,15 @@ class Proof:
 
     @property
     def numbers(self) -> dict[str, int]:
-        """What the theorems' letters are here; the cells are those behind padding that a mode adds."""
+        """What the theorems' letters are here; H is behind the padding, unless that is zeros."""
         return numbers_of(roles(self.layer))
+
+    @property
+    def here(self) -> str:
+        """Say what the theorems' letters are here."""
+        mode = self.layer.padding_mode
+        padded = "" if mode == "zeros" else f"; H counts the cells behind the {mode} padding"
+        return f"Here {numbers_text(self.numbers)}{padded}."
 
     @property
     def holds(self) -> bool | None:
@@ -132,7 +139,7 @@ class Proof:
 
     def text(self) -> str:
         """Return the proof for a terminal: each theorem, what it rests on, its refuted controls."""
-        lines = _indented(f"Here {numbers_text(self.numbers)}.", 0)
+        lines = _indented(self.here, 0)
         for theorem in self.theorems:
             lines += _indented(f"{theorem.name} {ANSWERS[theorem.holds]}: {theorem.statement}", 0)
             for method, evidence in theorem.grounds:

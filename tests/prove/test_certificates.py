@@ -33,9 +33,7 @@ from tests.statements import read_programs
 from tests.strategies import layers
 
 ROOT = Path(__file__).resolve().parents[2]
-VARIANTS = [
-    (entry.name, variant) for entry in CATALOGUE for rank in RANKS for variant in entry.variants(rank)
-]
+VARIANTS = [(entry.name, variant) for entry in CATALOGUE for variant in entry.every_variant]
 
 
 def the(variant: Variant) -> Data:
