@@ -9,7 +9,7 @@ demo: $(VENV)/installed
 	$(RUN) -m symconv demo
 
 test: $(VENV)/tests-installed
-	$(RUN) -m pytest
+	$(RUN) -m pytest -n auto
 
 lint: $(VENV)/tests-installed
 	$(RUN) -m ruff check .

@@ -28,7 +28,8 @@ from symconv.errors import SymconvError
 from symconv.layers.conv import ConvLayer
 from symconv.layers.layer import rebuild
 from symconv.plan.layer import Plan, plan_layer
-from symconv.prove.theorems import Proof, prove_layer
+from symconv.prove.decisions import prove_layer
+from symconv.prove.theorems import Proof
 from symconv.render.module import render_module
 from symconv.version import __version__
 

@@ -74,62 +74,26 @@ def tiled(roles: Roles[Polynomial]) -> Graph:
         for place, k, w in zip(q, TAPS[rank], roles.windows, strict=True)
     ]
     put = [index(tile) * a["T"] + index(place) for tile, place, a in zip(b, q, along, strict=True)]
-    x = roles.cells
-    return Graph(
-        (
-            Program(
-                (
-                    Contraction(
-                        target=cut[(index("n"), index("c"), *tile, *map(index, j))],
-                        factors=(Access(x, (index("n"), index("c"), *taken)),),
-                        extents=(
-                            ("n", batch),
-                            ("c", channels),
-                            *zip(b, counts, strict=True),
-                            *zip(j, halos, strict=True),
-                        ),
-                    ),
-                )
-            ),
-            Program(
-                (
-                    Contraction(
-                        target=done[(n, m, *tile, *map(index, q))],
-                        factors=(
-                            cut[(n, c, *tile, *read)],
-                            roles.tap([index(k) for k in TAPS[rank]]),
-                        ),
-                        extents=roles.extents(
-                            b + q,
-                            counts + sizes,
-                            TAPS[rank],
-                            [w.kernel for w in roles.windows],
-                        ),
-                    ),
-                )
-            ),
-            Program(
-                (
-                    Contraction(
-                        target=Access(
-                            Tensor("O", roles.positions.shape), (index("n"), index("o"), *put)
-                        ),
-                        factors=(done[(index("n"), index("o"), *tile, *map(index, q))],),
-                        extents=(
-                            ("n", batch),
-                            ("o", filters),
-                            *zip(b, counts, strict=True),
-                            *zip(q, sizes, strict=True),
-                        ),
-                    ),
-                )
-            ),
-        )
+    cut_up = Contraction(
+        target=cut[(index("n"), index("c"), *tile, *map(index, j))],
+        factors=(Access(roles.cells, (index("n"), index("c"), *taken)),),
+        extents=tuple(zip(("n", "c", *b, *j), cut.shape, strict=True)),
     )
+    correlate = Contraction(
+        target=done[(n, m, *tile, *map(index, q))],
+        factors=(cut[(n, c, *tile, *read)], roles.tap([index(k) for k in TAPS[rank]])),
+        extents=roles.extents(b + q, counts + sizes, TAPS[rank], [w.kernel for w in roles.windows]),
+    )
+    put_together = Contraction(
+        target=Access(Tensor("O", roles.positions.shape), (index("n"), index("o"), *put)),
+        factors=(done[(index("n"), index("o"), *tile, *map(index, q))],),
+        extents=tuple(zip(("n", "o", *b, *q), done.shape, strict=True)),
+    )
+    return Graph(tuple(Program((step,)) for step in (cut_up, correlate, put_together)))
 
 
 def shards(rank: int, flip: bool = False) -> Equation:
-    """T5: ∂E/∂F is the sum over B shards of S images each, the last one perhaps smaller."""
+    """T5′: ∂E/∂F is the sum over B shards of S images each, the last one perhaps smaller."""
     roles = letters.roles(rank, flip)
     whole = letters.context(rank)
     shard, count, images = map(index, ("S", "B", "N"))

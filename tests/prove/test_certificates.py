@@ -36,6 +36,13 @@ ROOT = Path(__file__).resolve().parents[2]
 VARIANTS = [(entry.name, variant) for entry in CATALOGUE for variant in entry.every_variant]
 
 
+def spelled(value: object) -> str:
+    """Name a variant or a planted error among the tests."""
+    if isinstance(value, Equation):
+        return value.name
+    return f"{value[0].__name__}{value[1]}" if isinstance(value, tuple) else str(value)
+
+
 def the(variant: Variant) -> Data:
     found = proved(variant[0], *variant[1])
     assert found.certificate is not None, found.reason
@@ -49,14 +56,14 @@ def filled(graphs: tuple[Graph, Graph], seed: int) -> dict[str, Any]:
     return {name: rng.integers(1, 9, shape).astype(object) for name, shape in sorted(shapes.items())}
 
 
-@pytest.mark.parametrize(("name", "variant"), VARIANTS, ids=str)
+@pytest.mark.parametrize(("name", "variant"), VARIANTS, ids=spelled)
 def test_every_theorem_is_accepted(name: str, variant: Variant) -> None:
     found = the(variant)
     assert str(found["name"]).startswith(f"{name} with ")
     assert "computes the same as" in checker.check(found)
 
 
-@pytest.mark.parametrize(("name", "variant"), [v for v in VARIANTS if v[1][1][0] == 1], ids=str)
+@pytest.mark.parametrize(("name", "variant"), [v for v in VARIANTS if v[1][1][0] == 1], ids=spelled)
 def test_statements_are_true_on_numbers(name: str, variant: Variant) -> None:
     """Both programs, read back from the certificate, for each of its examples."""
     found = the(variant)
@@ -173,7 +180,7 @@ def planted() -> list[tuple[str, Equation]]:
     ]
 
 
-@pytest.mark.parametrize(("name", "equation"), planted(), ids=lambda p: str(p)[:20])
+@pytest.mark.parametrize(("name", "equation"), planted(), ids=spelled)
 def test_a_wrong_statement_has_no_certificate(name: str, equation: Equation) -> None:
     """Neither is one found, nor does the right statement's proof do for it."""
     with pytest.raises((SearchError, ValueError)):
@@ -216,7 +223,7 @@ def test_certificates_are_the_same_everywhere() -> None:
 
 @pytest.mark.needs("islpy")
 @pytest.mark.needs("z3")
-@pytest.mark.parametrize(("name", "equation"), planted(), ids=lambda p: str(p)[:20])
+@pytest.mark.parametrize(("name", "equation"), planted(), ids=spelled)
 def test_engines_refute_what_is_wrong(name: str, equation: Equation) -> None:
     assert engines.by_z3(equation) is False, name
     assert engines.by_isl(equation) is False, name
