@@ -20,8 +20,9 @@ from typing import Generic, cast
 from symconv.layers.conv import ConvLayer, ConvTranspose
 from symconv.layers.roles import Roles
 from symconv.layers.window import S, Window
+from symconv.notation.backpropagation import gradient, gradient_of
 from symconv.notation.contraction import Access, Contraction, Program, Size, Tensor, index
-from symconv.notation.graph import Graph, gradient, gradient_of
+from symconv.notation.graph import Graph
 from symconv.notation.names import CELLS, POSITIONS, TAPS
 from symconv.notation.substitution import Substitution
 
@@ -193,9 +194,7 @@ def strided_correlation(layer: Roles[Size]) -> Program:
 
 def swapped(layer: ConvLayer, name: str) -> Graph:
     """Return the gradient by an input by its definition in the language: two tensors' roles swapped."""
-    graph = gradient(layer.graph, layer.tensors[name], Tensor("G", layer.output_shape))
-    # what the forward sum reads padded, the filter's gradient reads padded too
-    return Graph((*layer.graph.steps[:-1], *graph.steps)) if name == "weight" else graph
+    return gradient(layer.graph, layer.tensors[name], Tensor("G", layer.output_shape))
 
 
 def weight_form(layer: ConvLayer) -> Graph:

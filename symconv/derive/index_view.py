@@ -32,6 +32,7 @@ from symconv.derive.rewrites import (
 from symconv.derive.steps import Check, Formula, Step
 from symconv.layers.conv import Conv, ConvLayer, ConvTranspose, along_axes
 from symconv.layers.window import Window
+from symconv.notation.backpropagation import gradient_of
 from symconv.notation.contraction import (
     Access,
     Program,
@@ -39,7 +40,7 @@ from symconv.notation.contraction import (
     index,
 )
 from symconv.notation.correlation import phase_count, recognise
-from symconv.notation.graph import Graph, gradient_of
+from symconv.notation.graph import Graph
 from symconv.notation.monomials import Table, equal, monomials, term_count
 from symconv.notation.names import POSITIONS
 from symconv.notation.text import (

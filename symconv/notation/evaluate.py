@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from symconv.notation.contraction import Access, Contraction, Kronecker, Program, Solved
-from symconv.notation.graph import Elementwise, Graph
+from symconv.notation.graph import Constant, Elementwise, Graph, Selection, Step, written
 from symconv.notation.polynomial import Number, Polynomial
 
 Point = dict[str, int]
@@ -21,11 +21,20 @@ def evaluate(graph: Graph, tensors: Mapping[str, Values]) -> dict[str, Values]:
     """Run a graph on arrays named as its tensors; return these and every tensor it computes."""
     known = dict(tensors)
     for step in graph.steps:
-        if isinstance(step, Program):
-            known[step.target.name] = _evaluate_program(step, known)
-        else:
-            known[step.target.tensor.name] = _evaluate_elementwise(step, known)
+        known[written(step).name] = _evaluate_step(step, known)
     return known
+
+
+def _evaluate_step(step: Step, tensors: Mapping[str, Values]) -> Values:
+    match step:
+        case Program():
+            return _evaluate_program(step, tensors)
+        case Elementwise():
+            return _evaluate_elementwise(step, tensors)
+        case Selection():
+            return _evaluate_selection(step, tensors)
+        case Constant():
+            return np.array(step.values, dtype=object).reshape(step.target.sizes)
 
 
 def _evaluate_program(program: Program, tensors: Mapping[str, Values]) -> Values:
@@ -36,15 +45,27 @@ def _evaluate_program(program: Program, tensors: Mapping[str, Values]) -> Values
             if not _solve(contraction, point):
                 continue
             cell = cell_at(contraction.target, point)
-            factors = [f for f in contraction.factors if not isinstance(f, Solved)]
-            values = [_factor_at(factor, point, tensors) for factor in factors]
-            if cell is None:
+            term = _term_at(contraction, point, tensors)
+            if cell is None or term is None:
                 continue
             if contraction.reduce == "max":
-                result[cell] = max([result[cell], *(v for v in values if v is not None)])
-            elif None not in values:
-                result[cell] = result[cell] + contraction.coefficient * _product(values)
+                result[cell] = max(result[cell], term)
+            else:
+                result[cell] = result[cell] + term
     return result
+
+
+def _evaluate_selection(step: Selection, tensors: Mapping[str, Values]) -> Values:
+    selected = np.zeros(step.target.sizes, dtype=object)
+    greatest: dict[tuple[int, ...], tuple[Any, Point]] = {}
+    for point in points(step.maximum.ranges):
+        cell = cell_at(step.maximum.target, point)
+        term = _term_at(step.maximum, point, tensors)
+        if cell is not None and term is not None and (cell not in greatest or term > greatest[cell][0]):
+            greatest[cell] = term, point
+    for _, point in greatest.values():
+        selected[tuple(point.values())] = 1
+    return selected
 
 
 def _evaluate_elementwise(step: Elementwise, tensors: Mapping[str, Values]) -> Values:
@@ -93,6 +114,13 @@ def cell_at(access: Access, point: Point) -> tuple[int, ...] | None:
     cell = tuple(value_at(s, point) for s in access.subscripts)
     inside = all(0 <= c < size for c, size in zip(cell, access.tensor.sizes, strict=True))
     return cell if inside else None
+
+
+def _term_at(contraction: Contraction, point: Point, tensors: Mapping[str, Values]) -> Any:
+    """Return a term's value; None where it reads outside a tensor."""
+    factors = [factor for factor in contraction.factors if not isinstance(factor, Solved)]
+    values = [_factor_at(factor, point, tensors) for factor in factors]
+    return None if None in values else contraction.coefficient * _product(values)
 
 
 def _factor_at(factor: Access | Kronecker, point: Point, tensors: Mapping[str, Values]) -> Any:

@@ -1,16 +1,18 @@
-"""Programs and elementwise expressions, one after the other, and backpropagation through them."""
+"""Steps one after the other: programs, elementwise expressions, constants and selections."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
-from symconv.notation.contraction import Access, Program, Tensor
-from symconv.notation.polynomial import Polynomial
+from symconv.notation.contraction import Access, Contraction, Program, Size, Tensor
+from symconv.notation.polynomial import Number, Polynomial
 
 if TYPE_CHECKING:
     import sympy
+
+
+Argument: TypeAlias = tuple[str, Access | Polynomial]  # a name and what it stands for
 
 
 @dataclass(frozen=True)
@@ -31,16 +33,48 @@ class Elementwise:
 
     target: Access
     expression: sympy.Expr
-    arguments: tuple[tuple[str, Access | Polynomial], ...]
-    extents: tuple[tuple[str, int], ...]
+    arguments: tuple[Argument, ...]
+    extents: tuple[tuple[str, Size], ...]
 
 
-Step: TypeAlias = Program | Elementwise
+@dataclass(frozen=True)
+class Constant:
+    """A tensor of given numbers, row by row."""
+
+    target: Tensor
+    values: tuple[Number, ...]
+
+
+@dataclass(frozen=True)
+class Selection:
+    """``target[t] = 1`` where the term t of a maximum is a cell's first greatest one, else 0.
+
+    First in the order of the maximum's extents; terms that read outside a tensor are never selected.
+    """
+
+    target: Tensor
+    maximum: Contraction
+
+
+Step: TypeAlias = Program | Elementwise | Constant | Selection
 
 
 def written(step: Step) -> Tensor:
     """Return the tensor that a step computes."""
-    return step.target if isinstance(step, Program) else step.target.tensor
+    return step.target.tensor if isinstance(step, Elementwise) else step.target
+
+
+def reads(step: Step) -> tuple[Access, ...]:
+    """Return every read of a tensor in a step."""
+    match step:
+        case Program():
+            return tuple(read for contraction in step.contractions for read in contraction.reads)
+        case Elementwise():
+            return tuple(read for _, read in step.arguments if isinstance(read, Access))
+        case Selection():
+            return step.maximum.reads
+        case Constant():
+            return ()
 
 
 @dataclass(frozen=True)
@@ -56,48 +90,21 @@ class Graph:
 
     @property
     def inputs(self) -> dict[str, Tensor]:
-        """The tensors that a linear graph reads and does not compute, in the order they are read."""
-        computed = {program.target.name for program in self.programs}
-        reads = [r.tensor for p in self.programs for c in p.contractions for r in c.reads]
-        return {tensor.name: tensor for tensor in reads if tensor.name not in computed}
+        """The tensors that the graph reads and does not compute, in the order they are read."""
+        computed = {written(step).name for step in self.steps}
+        found = [read.tensor for step in self.steps for read in reads(step)]
+        return {tensor.name: tensor for tensor in found if tensor.name not in computed}
 
     @property
     def programs(self) -> tuple[Program, ...]:
-        """The steps of a linear graph.
+        """The steps of a graph of programs.
 
         Raises
         ------
         TypeError
-            If a step is elementwise.
+            If a step is none.
         """
         found = tuple(step for step in self.steps if isinstance(step, Program))
         if len(found) < len(self.steps):
-            raise TypeError("an elementwise step is no program")
+            raise TypeError("a step is no program")
         return found
-
-
-def gradient(graph: Graph, by: Tensor, cotangent: Tensor) -> Graph:
-    """Return the graph that computes ∂E/∂(by) from ∂E/∂output: each step's swap, in reverse.
-
-    The gradient by a tensor has the name ``∂E/∂`` and the tensor's, and its shape. Every step must be
-    a program; the graph's tensors may be read by one later step each (a chain).
-    """
-    cotangents: Mapping[Tensor, Tensor] = {graph.output: cotangent}
-    steps: list[Step] = []
-    for step in reversed(graph.steps):
-        if not isinstance(step, Program):
-            raise TypeError("an elementwise step has no swap: differentiate its expression")
-        reads = dict.fromkeys(r.tensor for c in step.contractions for r in c.reads)
-        if by in reads:
-            steps.append(step.swap(by, gradient_of(by), cotangents[step.target]))
-            return Graph(tuple(steps))
-        for tensor in reads:
-            if any(written(other) == tensor for other in graph.steps):
-                steps.append(step.swap(tensor, gradient_of(tensor), cotangents[step.target]))
-                cotangents = {tensor: gradient_of(tensor)}
-    raise ValueError(f"no step reads {by.name}")
-
-
-def gradient_of(tensor: Tensor) -> Tensor:
-    """Return the tensor that holds the gradient by another."""
-    return Tensor(f"∂E/∂{tensor.name}", tensor.shape)

@@ -7,8 +7,9 @@ from dataclasses import replace
 
 from symconv.layers.padding import padding_step
 from symconv.layers.roles import Roles, correlation
+from symconv.notation.backpropagation import gradient, gradient_of
 from symconv.notation.contraction import Access, Contraction, Program, Size, Tensor, index
-from symconv.notation.graph import Graph, gradient, gradient_of
+from symconv.notation.graph import Graph
 from symconv.notation.names import CELLS, INDICES, POSITIONS, TAPS
 from symconv.notation.polynomial import Polynomial
 from symconv.notation.substitution import Substitution

@@ -19,8 +19,9 @@ from symconv.derive.forms import (
 )
 from symconv.derive.rewrites import phase_forms
 from symconv.layers.conv import Conv, ConvLayer, ConvTranspose
+from symconv.notation.backpropagation import gradient
 from symconv.notation.contraction import Program, Tensor
-from symconv.notation.graph import Graph, gradient
+from symconv.notation.graph import Graph
 from symconv.prove import adjoints, covers
 from symconv.prove.claims import Claim, Sides, compare, refute
 from symconv.prove.covers import Cover, written_with_stride

@@ -14,8 +14,9 @@ from symconv.derive.forms import (
     strided_correlation,
 )
 from symconv.layers.roles import Roles, correlation, with_bias
+from symconv.notation.backpropagation import gradient
 from symconv.notation.contraction import Access, Contraction, Program, Size, Solved, Tensor, index
-from symconv.notation.graph import Graph, gradient
+from symconv.notation.graph import Graph
 from symconv.notation.names import CELLS, POSITIONS, TAPS
 from symconv.notation.polynomial import Polynomial
 from symconv.notation.substitution import Division, Substitution

@@ -22,8 +22,9 @@ from symconv.derive.forms import (
 from symconv.derive.rewrites import substituted, sum_of
 from symconv.layers.conv import Conv, ConvLayer, ConvTranspose
 from symconv.layers.window import Window
+from symconv.notation.backpropagation import gradient
 from symconv.notation.contraction import Factor, Program, Solved, Tensor, index
-from symconv.notation.graph import Graph, gradient
+from symconv.notation.graph import Graph
 
 Sweep = Literal["forward", "x", "weight"]
 

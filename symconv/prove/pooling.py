@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from symconv.notation.backpropagation import gradient, gradient_of
 from symconv.notation.contraction import Access, Contraction, Program, Tensor, index
-from symconv.notation.graph import Graph, gradient, gradient_of
+from symconv.notation.graph import Graph
 from symconv.notation.names import CELLS, POSITIONS, TAPS
 from symconv.notation.polynomial import Polynomial
 from symconv.notation.substitution import Substitution

@@ -12,9 +12,10 @@ import numpy as np
 from symconv.derive.forms import swapped
 from symconv.layers.conv import Conv, ConvLayer, ConvTranspose
 from symconv.layers.window import fitting
+from symconv.notation.backpropagation import gradient
 from symconv.notation.contraction import Tensor
 from symconv.notation.evaluate import Values, evaluate
-from symconv.notation.graph import Graph, gradient
+from symconv.notation.graph import Graph
 from symconv.prove import pooling
 from symconv.prove.claims import Claim, Counterexample, refute
 from symconv.prove.instances import put

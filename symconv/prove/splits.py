@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from symconv.layers.roles import Roles
+from symconv.notation.backpropagation import gradient
 from symconv.notation.contraction import Access, Contraction, Program, Tensor, index
-from symconv.notation.graph import Graph, gradient
+from symconv.notation.graph import Graph
 from symconv.notation.names import POSITIONS, TAPS
 from symconv.notation.polynomial import Polynomial
 from symconv.notation.substitution import Division, Substitution

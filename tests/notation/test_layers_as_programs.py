@@ -15,9 +15,10 @@ from hypothesis import given, settings
 from numpy.typing import NDArray
 
 from symconv import Conv, ConvTranspose
+from symconv.notation.backpropagation import gradient
 from symconv.notation.contraction import Access, Contraction, Program, Tensor, index
 from symconv.notation.evaluate import evaluate
-from symconv.notation.graph import Elementwise, Graph, gradient
+from symconv.notation.graph import Elementwise, Graph, Step
 from symconv.notation.polynomial import Polynomial
 from tests.bridge import close, expected
 from tests.strategies import layers
@@ -63,7 +64,7 @@ def elementwise(
     )
 
 
-def run(steps: list[Program | Elementwise], **tensors: Array) -> Array:
+def run(steps: list[Step], **tensors: Array) -> Array:
     graph = Graph(tuple(steps))
     return evaluate(graph, tensors)[graph.output.name].astype(float)
 
@@ -185,7 +186,7 @@ def test_flatten_and_reshape() -> None:
     """A write (and a read) at a mixed-radix subscript."""
     values = random(2, 3, 4, 5)
     X, flat, shaped = Tensor("X", values.shape), Tensor("V", (2, 60)), Tensor("O", (2, 6, 10))
-    steps: list[Program | Elementwise] = [
+    steps: list[Step] = [
         program(flat[n, c * 20 + y * 5 + x], X[n, c, y, x], n=2, c=3, y=4, x=5),
         program(shaped[n, i, j], flat[n, i * 10 + j], n=2, i=6, j=10),
     ]
@@ -208,7 +209,7 @@ def test_add_and_concat() -> None:
 
 def normalisation(
     X: Tensor, mean: Access, variance: Access, sizes: dict[str, int], share: Fraction
-) -> list[Program | Elementwise]:
+) -> list[Step]:
     """Mean, variance and the normalised tensor; what the mean is over is what its access leaves out."""
     w, b = Tensor("w", (X.shape[1],)), Tensor("b", (X.shape[1],))
     squares, output = Tensor("Q", X.shape), Tensor("O", X.shape)
@@ -277,7 +278,7 @@ def test_layer_norm() -> None:
         assert close(got[image], rest / math.sqrt((rest**2).mean() + 1e-5))
 
 
-def softmax_steps(X: Tensor, rows: int, columns: int) -> list[Program | Elementwise]:
+def softmax_steps(X: Tensor, rows: int, columns: int) -> list[Step]:
     top, sums = Tensor("m", (rows,)), Tensor("s", (rows,))
     powers, output = Tensor("e", (rows, columns)), Tensor("P", (rows, columns))
     sizes = {"n": rows, "c": columns}
@@ -368,3 +369,71 @@ def test_the_evaluator_tells_a_wrong_program_from_a_right_one() -> None:
     want = [sum(values[0, at] for at in (p - 1, p, p + 1) if 0 <= at < 6) for p in range(6)]
     assert close(right[0], np.array(want))
     assert not close(wrong[0], np.array(want))
+
+
+def slope(graph: Graph, by: Tensor, tensors: dict[str, Array], cotangent: Array) -> Array:
+    """Return ∂E/∂(by) by central differences of E = ⟨O, G⟩."""
+
+    def energy(value: Array) -> float:
+        return float((run(list(graph.steps), **{**tensors, by.name: value}) * cotangent).sum())
+
+    value = tensors[by.name]
+    found = np.empty(value.shape)
+    for cell in np.ndindex(value.shape):
+        moved = [value.astype(float), value.astype(float)]
+        moved[0][cell] -= 1e-5
+        moved[1][cell] += 1e-5
+        found[cell] = (energy(moved[1]) - energy(moved[0])) / 2e-5
+    return found
+
+
+def normalised() -> tuple[list[Step], dict[str, Array]]:
+    X, mean, variance = Tensor("X", (3, 2, 4)), Tensor("m", (2,)), Tensor("v", (2,))
+    steps = normalisation(X, mean[c], variance[c], {"n": 3, "c": 2, "x": 4}, Fraction(1, 12))
+    return steps, {"X": random(3, 2, 4), "w": random(2), "b": random(2)}
+
+
+def pooled() -> tuple[list[Step], dict[str, Array]]:
+    """Return a maximum of a tensor that is read twice more."""
+    X, A, O = Tensor("X", (2, 6)), Tensor("A", (2, 3)), Tensor("O", (2, 3))  # noqa: E741  # O is the output's name
+    steps: list[Step] = [
+        largest(A[n, x], X[n, x * 2 + k - 1], n=2, x=3, k=3),
+        Program(
+            (
+                contraction(O[n, x], A[n, x], X[n, x], n=2, x=3),
+                contraction(O[n, x], X[n, x * 2], n=2, x=3),
+            )
+        ),
+    ]
+    return steps, {"X": np.random.default_rng(1).permutation(12).reshape(2, 6).astype(float)}
+
+
+@pytest.mark.parametrize(
+    "example",
+    [
+        normalised(),
+        pooled(),
+        (softmax_steps(Tensor("X", (3, 4)), 3, 4), {"X": random(3, 4)}),
+    ],
+    ids=["normalisation", "maximum", "softmax"],
+)
+def test_the_chain_rule_through_a_graph(example: tuple[list[Step], dict[str, Array]]) -> None:
+    steps, tensors = example
+    graph = Graph(tuple(steps))
+    cotangent = np.random.default_rng(0).standard_normal(graph.output.sizes)
+    G = Tensor("G", graph.output.shape)
+    for name, by in graph.inputs.items():
+        back = gradient(graph, by, G)
+        assert back.output.shape == by.shape
+        got = evaluate(back, {**tensors, "G": cotangent})[back.output.name].astype(float)
+        assert np.allclose(got, slope(graph, by, tensors, cotangent), atol=1e-6), name
+
+
+def test_a_gradient_recomputes_only_what_it_reads() -> None:
+    graph = Conv((1, 2, 6), 2, 3, padding=1, padding_mode="reflect", bias=False).graph
+    G = Tensor("G", graph.output.shape)
+    X, F = graph.inputs["X"], graph.inputs["F"]
+    assert gradient(graph, F, G).steps[:1] == graph.steps[:1]
+    assert graph.steps[0] not in gradient(graph, X, G).steps
+    with pytest.raises(ValueError, match="no step reads b"):
+        gradient(graph, Tensor("b", (2,)), G)
