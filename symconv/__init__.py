@@ -1,13 +1,34 @@
-"""symconv derives, proves, generates and checks the gradients of convolutional layers."""
+"""symconv derives, proves, generates and checks the gradients of convolutional networks' layers."""
 
 from symconv.errors import SymconvError
-from symconv.layers import Conv, ConvTranspose
+from symconv.layers import (
+    Add,
+    AvgPool,
+    Concat,
+    Conv,
+    ConvTranspose,
+    Flatten,
+    GlobalAvgPool,
+    GlobalMaxPool,
+    Linear,
+    MaxPool,
+    Reshape,
+)
 from symconv.verbs import Unit, check, derive, generate, prove
 from symconv.version import __version__
 
 __all__ = [
+    "Add",
+    "AvgPool",
+    "Concat",
     "Conv",
     "ConvTranspose",
+    "Flatten",
+    "GlobalAvgPool",
+    "GlobalMaxPool",
+    "Linear",
+    "MaxPool",
+    "Reshape",
     "SymconvError",
     "Unit",
     "__version__",

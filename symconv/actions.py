@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from symconv import verbs
-from symconv.layers.conv import ConvLayer
+from symconv.layers.layer import Layer
 from symconv.prove.catalogue import CATALOGUE
 from symconv.prove.refutations import refutations
 from symconv.prove.survey import (
@@ -32,7 +32,7 @@ from symconv.version import __version__
 
 
 def derive(
-    layer: ConvLayer, view: str | None, form: str, output: str | None, force: bool, as_json: bool
+    layer: Layer, view: str | None, form: str, output: str | None, force: bool, as_json: bool
 ) -> int:
     """Derive a layer's gradients: print the steps, or write a document."""
     with progress("deriving"):
@@ -57,7 +57,7 @@ def derive(
 
 
 def prove(
-    layer: ConvLayer,
+    layer: Layer,
     form: str,
     output: str | None,
     certificate: str | None,
@@ -92,7 +92,7 @@ def prove(
 
 
 def generate(
-    layer: ConvLayer, name: str, output: str | None, explained: bool, force: bool, as_json: bool
+    layer: Layer, name: str, output: str | None, explained: bool, force: bool, as_json: bool
 ) -> int:
     """Generate a layer's module: print or write it, or explain the plan."""
     if output is not None and output.endswith(".py"):

@@ -284,6 +284,10 @@ _VERBS: dict[str, tuple[click.Group, Callable[..., int], list[click.Parameter]]]
 
 _METAVARS = {
     "input_shape": "NxCxH[xW[xD]]",
+    "input_shapes": "NxCx...,NxCx...",
+    "shape": "N[xN...]",
+    "axis": "N",
+    "out_features": "N",
     "out_channels": "N",
     "groups": "N",
     "kernel_size": "N[xN...]",
@@ -292,6 +296,27 @@ _METAVARS = {
     "output_padding": "N[xN...]",
     "padding": "N[xN...]|LO:HI[xLO:HI...]|WORD",
 }
+
+
+_SAMPLES = {
+    "input_shape": "1x4x16x16",
+    "input_shapes": "1x4x16x16,1x4x16x16",
+    "out_channels": "4",
+    "out_features": "10",
+    "kernel_size": "3",
+    "shape": "1x-1",
+}  # for the arguments that a layer must be given
+
+
+def _example(verb: str, kind: type[Layer]) -> str:
+    """Return a command that works."""
+    words = [
+        f"{option_name(field.name)} {_SAMPLES[field.name]}"
+        for field in dataclasses.fields(cast(Any, kind))  # every kind is a dataclass
+        if field.default is dataclasses.MISSING
+    ]
+    named = " --name layer1 -o ." if verb == "generate" else ""
+    return " ".join(["symconv", verb, command_name(kind.__name__), *words]) + named
 
 
 def _layer_options(kind: type[Layer]) -> list[click.Parameter]:
@@ -348,14 +373,12 @@ def _command(verb: str, kind: type[Layer]) -> click.Command:
             else value
             for name, value in given.items()
         }
-        if isinstance(arguments["input_shape"], int):
-            arguments["input_shape"] = (arguments["input_shape"],)
+        for name in ("input_shape", "shape"):
+            if isinstance(arguments.get(name), int):
+                arguments[name] = (arguments[name],)
         sys.exit(action(rebuild({"layer": kind.__name__, **arguments}), **values))
 
     command = command_name(kind.__name__)
-    example = f"symconv {verb} {command} --input-shape 1x3x16x16 --out-channels 4 --kernel-size 3"
-    if verb == "generate":
-        example += " --name layer1 -o ."
     summary = _plain((kind.__doc__ or kind.__name__).splitlines()[0])
     return click.Command(
         command,
@@ -363,7 +386,7 @@ def _command(verb: str, kind: type[Layer]) -> click.Command:
         callback=run,
         help=f"{verb.capitalize()}: {summary}",
         short_help=summary,
-        epilog=f"\b\nExample:\n  {example}",
+        epilog=f"\b\nExample:\n  {_example(verb, kind)}",
     )
 
 

@@ -7,10 +7,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from symconv import Conv, ConvTranspose
+from symconv import AvgPool, Conv, ConvTranspose, GlobalAvgPool, GlobalMaxPool, MaxPool
 from tests.oracles import convolution as oracle
+from tests.oracles import pooling
 
 Array = NDArray[Any]
+Pool = MaxPool | AvgPool | GlobalMaxPool | GlobalAvgPool
 
 
 class Expected(NamedTuple):
@@ -96,3 +98,30 @@ def close(received: Array, wanted: Array, relative: float = 1e-10) -> bool:
     """Whether two arrays agree, relative to the largest element wanted."""
     limit = relative * max(float(np.abs(wanted).max(initial=0.0)), 1e-30)
     return received.shape == wanted.shape and bool((np.abs(received - wanted) <= limit).all())
+
+
+def expected_pool(layer: Pool, x: Array, cotangent: Array | None = None) -> Expected:
+    """Run the oracles of pooling on an input; sizes, too, are the oracles' own."""
+    sizes = x.shape[2:]
+    rank = len(sizes)
+
+    def spread(value: Any) -> oracle.Cell:
+        return (value,) * rank if isinstance(value, int) else tuple(value)
+
+    if isinstance(layer, GlobalMaxPool | GlobalAvgPool):
+        kernel, stride, dilation, pads = sizes, (1,) * rank, (1,) * rank, [(0, 0)] * rank
+        outputs = (1,) * rank
+    else:
+        kernel, dilation = spread(layer.kernel_size), spread(layer.dilation)
+        stride = kernel if layer.stride is None else spread(layer.stride)
+        pads = oracle.padding_pairs(layer.padding, sizes, kernel, stride, dilation)
+        outputs = pooling.pooled_sizes(sizes, kernel, stride, dilation, pads, layer.ceil_mode)
+    if cotangent is None:
+        cotangent = np.random.default_rng(1).integers(-9, 9, (*x.shape[:2], *outputs)).astype(float)
+    geometry = (kernel, stride, dilation, pads)
+    if isinstance(layer, MaxPool | GlobalMaxPool):
+        output, gradient = pooling.maxima(x, outputs, cotangent, *geometry)
+    else:
+        counted = isinstance(layer, AvgPool) and layer.count_include_pad
+        output, gradient = pooling.averages(x, outputs, cotangent, counted, *geometry)
+    return Expected([x], cotangent, output, [gradient])

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from hypothesis import strategies as st
 
-from symconv import Conv, ConvTranspose, SymconvError
+from symconv import (
+    AvgPool,
+    Conv,
+    ConvTranspose,
+    GlobalAvgPool,
+    GlobalMaxPool,
+    MaxPool,
+    SymconvError,
+)
+from tests.bridge import Pool
 
 
 @st.composite
@@ -73,3 +82,30 @@ def _per_axis(draw: st.DrawFn, rank: int, most: int) -> int | tuple[int, ...]:
 
 def _least(value: int | tuple[int, ...]) -> int:
     return value if isinstance(value, int) else min(value)
+
+
+@st.composite
+def pools(draw: st.DrawFn) -> Pool:
+    """Draw a pool of any kind, in float64: ceil_mode with padding and dilation."""
+    rank = draw(st.sampled_from([1, 2, 2, 3]))
+    largest = {1: 12, 2: 8, 3: 5}[rank]
+    sizes = (draw(st.integers(1, 2)), draw(st.integers(1, 2)))
+    shape = (*sizes, *(draw(st.integers(1, largest)) for _ in range(rank)))
+    kind = draw(st.sampled_from([MaxPool, MaxPool, AvgPool, AvgPool, GlobalMaxPool, GlobalAvgPool]))
+    if kind in (GlobalMaxPool, GlobalAvgPool):
+        return cast(Pool, kind(shape, dtype="float64"))
+    pairs = st.tuples(*[st.tuples(st.integers(0, 2), st.integers(0, 2))] * rank)
+    arguments: dict[str, Any] = {
+        "kernel_size": _per_axis(draw, rank, 3),
+        "stride": draw(st.none() | st.integers(1, 4)),
+        "padding": draw(st.one_of(st.integers(0, 1), pairs)),
+        "dilation": _per_axis(draw, rank, 2),
+        "ceil_mode": draw(st.booleans()),
+        "dtype": "float64",
+    }
+    if kind is AvgPool:
+        arguments["count_include_pad"] = draw(st.booleans())
+    try:
+        return cast(Pool, kind(shape, **arguments))
+    except SymconvError:
+        return cast(Pool, kind((*sizes, *[largest] * rank), **arguments | {"padding": 0}))

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from symconv.check.reference import evaluate_arrays
 from symconv.check.report import Result
 from symconv.derive.forms import swapped
 from symconv.layers.conv import ConvLayer
+from symconv.notation.arrays import evaluate_arrays
 from symconv.notation.contraction import Tensor
 from symconv.notation.graph import Graph
 from symconv.prove.claims import smaller_layers

@@ -4,32 +4,35 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from fractions import Fraction
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from symconv.check.reference import evaluate_arrays
 from symconv.check.report import Result
-from symconv.derive.forms import swapped
-from symconv.layers.conv import ConvLayer
+from symconv.layers.layer import Layer
+from symconv.notation.arrays import evaluate_arrays
+from symconv.notation.backpropagation import gradient
 from symconv.notation.contraction import Program, Tensor
 from symconv.notation.evaluate import evaluate
+from symconv.notation.graph import Constant, Graph
 from symconv.notation.monomials import term_count
 from symconv.notation.polynomial import Monomial, Number, Polynomial
-from symconv.plan.layer import FUNCTIONS, READS
+from symconv.plan.layer import plan_layer
 
 MOST_TERMS = 40_000  # products that are run on polynomials
 MOST_WORK = 12_000_000  # and their sums' lengths, summed: adding to a polynomial copies it
 TRIALS = 2
+FEW = 2  # integers to this size meet their equals
 
 Array = NDArray[Any]
 Loader = Callable[[object], ModuleType]
 
 
-def check_exactly(layer: ConvLayer, load: Loader) -> tuple[Result, ...]:
-    """Compare a module's functions with the layer's programs, exactly.
+def check_exactly(layer: Layer, load: Loader) -> tuple[Result, ...]:
+    """Compare a module's functions with the layer's own sums and maxima, exactly.
 
     Parameters
     ----------
@@ -39,14 +42,20 @@ def check_exactly(layer: ConvLayer, load: Loader) -> tuple[Result, ...]:
         Returns the module, unchanged but for ``DTYPE``, which it sets to its argument.
     """
     terms = term_count(layer.graph)
-    factors = [layer.tensors["x"], layer.tensors["weight"]]
-    longest = max(terms // math.prod(tensor.sizes) + 1 for tensor in factors)
-    if terms <= MOST_TERMS and terms * longest <= MOST_WORK:
+    longest = max(terms // math.prod(tensor.sizes) + 1 for tensor in layer.tensors.values())
+    if is_linear(layer.graph) and terms <= MOST_TERMS and terms * longest <= MOST_WORK:
         return _on_polynomials(layer, load(object))
     return _on_integers(layer, load(np.float64))
 
 
-def _on_polynomials(layer: ConvLayer, module: ModuleType) -> tuple[Result, ...]:
+def is_linear(graph: Graph) -> bool:
+    """Whether a graph has sums of products only."""
+    contractions = [c for step in graph.steps if isinstance(step, Program) for c in step.contractions]
+    others = [step for step in graph.steps if not isinstance(step, Program | Constant)]
+    return not others and all(c.reduce == "sum" for c in contractions)
+
+
+def _on_polynomials(layer: Layer, module: ModuleType) -> tuple[Result, ...]:
     """Run the code on a variable for each element: equal polynomials prove it for its sizes."""
     tensors = {**layer.tensors, "grad_output": Tensor("G", layer.output_shape)}
     values = {name: _variables(tensor) for name, tensor in tensors.items()}
@@ -62,50 +71,70 @@ def _on_polynomials(layer: ConvLayer, module: ModuleType) -> tuple[Result, ...]:
     )
 
 
-def _on_integers(layer: ConvLayer, module: ModuleType) -> tuple[Result, ...]:
+def _on_integers(layer: Layer, module: ModuleType) -> tuple[Result, ...]:
     """Run the code on random integers small enough that every sum in float64 is exact."""
-    longest = max(_longest_sums(layer))
-    span = math.isqrt(2**52 // longest)
+    gradients = _gradients(layer)
+    graphs = [layer.graph, *gradients.values()]
+    longest, divisor = max(map(_longest_sum, graphs)), math.lcm(*map(_divisor, graphs))
+    span = math.isqrt(2**52 // longest) // divisor
     rng = np.random.default_rng(0)
     failed: dict[str, Result] = {}
     results: tuple[Result, ...] = ()
-    chance = (2 / (2 * span + 1)) ** TRIALS
-    detail = (
-        f"integers to ±{span}, sums exact in float64, {TRIALS} trials, {{}} elements each: "
-        f"code of another polynomial of degree 2 passes with probability below {chance:.0e}"
-    )
-    for _ in range(TRIALS):
+    if is_linear(layer.graph):
+        spans = [span] * TRIALS
+        chance = (2 / (2 * span + 1)) ** TRIALS
+        detail = (
+            f"integers to ±{span}, sums exact in float64, {TRIALS} trials, {{}} elements each: "
+            f"code of another polynomial of degree 2 passes with probability below {chance:.0e}"
+        )
+    else:
+        spans = [span, FEW]
+        detail = (
+            f"integers to ±{span}, sums exact in float64, then to ±{FEW}, with many ties: "
+            "{} elements each"
+        )
+    for span in spans:
         tensors = {**layer.tensors, "grad_output": Tensor("G", layer.output_shape)}
         values: dict[str, Array] = {
-            name: rng.integers(-span, span, tensor.sizes, endpoint=True).astype(np.float64)
+            name: divisor * rng.integers(-span, span, tensor.sizes, endpoint=True).astype(np.float64)
             for name, tensor in tensors.items()
         }
         arrays = {tensor.name: values[name] for name, tensor in tensors.items()}
-        output = evaluate_arrays(layer.graph, arrays)
-        expected = {name: evaluate_arrays(swapped(layer, name), arrays) for name in layer.tensors}
+        output = np.rint(evaluate_arrays(layer.graph, arrays))  # a multiple of 3, times 1/3, is whole
+        expected = {name: np.rint(evaluate_arrays(graph, arrays)) for name, graph in gradients.items()}
         results = _compare(layer, module, values, output, expected, detail)
         failed |= {result.name: result for result in results if not result.passed}
     return tuple(failed.get(result.name, result) for result in results)
 
 
-def _longest_sums(layer: ConvLayer) -> list[int]:
-    """Bound the number of products in any one sum of a layer or its gradients."""
-    bounds = []  # sums of sums: the lengths multiply
-    for graph in (layer.graph, *(swapped(layer, name) for name in layer.tensors)):
-        bound = 1
-        for step in graph.steps:
-            assert isinstance(step, Program)  # the layers checked here are linear
-            longest = 0
-            for c in step.contractions:
-                single = {s.variables[0] for s in c.target.subscripts if len(s.variables) == 1}
-                longest += math.prod(size for name, size in c.ranges.items() if name not in single)
-            bound *= longest
-        bounds.append(bound)
-    return bounds
+def _gradients(layer: Layer) -> dict[str, Graph]:
+    cotangent = Tensor("G", layer.output_shape)
+    return {name: gradient(layer.graph, tensor, cotangent) for name, tensor in layer.tensors.items()}
+
+
+def _longest_sum(graph: Graph) -> int:
+    """Bound the number of products in any one sum of a graph."""
+    bound = 1  # sums of sums: the lengths multiply
+    for step in graph.steps:
+        longest = 1
+        for c in step.contractions if isinstance(step, Program) else ():
+            single = {s.variables[0] for s in c.target.subscripts if len(s.variables) == 1}
+            longest += math.prod(size for name, size in c.ranges.items() if name not in single)
+        bound *= longest
+    return bound
+
+
+def _divisor(graph: Graph) -> int:
+    """Return what numbers must be multiples of so that no division of the graph leaves a rest."""
+    divisor = 1
+    for step in graph.steps:
+        if isinstance(step, Constant):
+            divisor *= math.lcm(*(Fraction(value).denominator for value in step.values))
+    return divisor
 
 
 def _compare(
-    layer: ConvLayer,
+    layer: Layer,
     module: ModuleType,
     values: dict[str, Array],
     output: Array,
@@ -115,12 +144,12 @@ def _compare(
     """Call every function of a module and compare what it returns."""
     inputs = [values[name] for name in layer.tensors]
     cotangent = values["grad_output"]
-    results = [_result("forward", module.forward(*inputs), output, detail)]
-    for name, function in FUNCTIONS.items():
-        if name in layer.tensors:
-            arguments = [values[other] for other in READS[name]]
-            received = getattr(module, function)(cotangent, *arguments)
-            results.append(_result(function, received, gradients[name], detail))
+    results = [_result("forward", module.forward(*inputs, out=_unwritten(output)), output, detail)]
+    for function in plan_layer(layer).gradients:
+        arguments = [values[array.name] for array in function.inputs]
+        out = _unwritten(gradients[function.by])
+        received = getattr(module, function.name)(*arguments, out=out)
+        results.append(_result(function.name, received, gradients[function.by], detail))
     together = module.backward(cotangent, *inputs)
     verdict = "returns the same gradients together"
     wrong = None
@@ -131,6 +160,11 @@ def _compare(
         wrong = wrong or (difference and f"gradient by {name} {difference}")
     results.append(Result("backward", "exact", wrong is None, wrong or verdict))
     return tuple(results)
+
+
+def _unwritten(like: Array) -> Array:
+    """Return an array to write into: an element that is not written must not be right by chance."""
+    return np.full(like.shape, None if like.dtype == object else np.nan, like.dtype)
 
 
 def _result(name: str, received: Array, expected: Array, detail: str) -> Result:
@@ -150,6 +184,8 @@ def _first_difference(received: Array, expected: Array) -> str | None:
         cell = next((c for c in np.ndindex(expected.shape) if received[c] != expected[c]), None)
     if cell is None:
         return None
+    if received[cell] is None:
+        return f"at {list(cell)}: nothing is written"
     if isinstance(expected[cell], Polynomial):
         return f"at {list(cell)}: has {_shortened(received[cell] - expected[cell])} too much"
     return f"at {list(cell)}: {received[cell]}, expected {expected[cell]}"

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
+from symconv.derive.graph_view import graph_steps
 from symconv.derive.index_view import index_steps
 from symconv.derive.steps import Formula, Step
 from symconv.errors import SymconvError
 from symconv.layers.conv import ConvLayer
+from symconv.layers.layer import Layer
 from symconv.notation.text import prose_latex
 
 if TYPE_CHECKING:
@@ -34,7 +36,7 @@ class Derivation:
         Each with ``name``, ``before``, ``after``, ``reason`` and ``check``.
     """
 
-    layer: ConvLayer
+    layer: Layer
     view: View
     steps: tuple[Step, ...]
 
@@ -54,68 +56,87 @@ class Derivation:
 
     @cached_property
     def input(self) -> sympy.Matrix | sympy.Array:
-        """X: a Matrix of symbols if it is one plane, else an Array."""
-        from symconv.derive.elements import shaped, symbols
-
-        return shaped(symbols(self.layer.tensors["x"]), self.layer.input_shape)
+        """X: a Matrix of symbols if it is one plane, else an Array; A if there are several inputs."""
+        return self.tensor(next(iter(self.layer.tensors)))
 
     @cached_property
     def weight(self) -> sympy.Matrix | sympy.Array:
         """F, in the same way."""
-        from symconv.derive.elements import shaped, symbols
-
-        return shaped(symbols(self.layer.tensors["weight"]), self.layer.parameters["weight"])
+        return self.tensor("weight")
 
     @cached_property
     def output(self) -> sympy.Matrix | sympy.Array:
-        """O in the symbols of X, F and b."""
+        """O in the symbols of the inputs."""
         from symconv.derive.elements import output_elements, shaped
 
         return shaped(output_elements(self.layer), self.layer.output_shape)
 
     @cached_property
     def input_gradient(self) -> sympy.Matrix | sympy.Array:
-        """∂E/∂X in the symbols of F and of G = ∂E/∂O."""
-        from symconv.derive.elements import gradient_elements, shaped
-
-        return shaped(gradient_elements(self.layer, "x"), self.layer.input_shape)
-
-    @cached_property
-    def bias_gradient(self) -> sympy.Matrix | sympy.Array:
-        """∂E/∂b in the symbols of G = ∂E/∂O: a row.
-
-        Raises
-        ------
-        SymconvError
-            If the layer has no bias.
-        """
-        from symconv.derive.elements import gradient_elements, shaped
-
-        if not self.layer.bias:
-            raise SymconvError("bias = False: must be True for a gradient by the bias")
-        return shaped(gradient_elements(self.layer, "bias"), self.layer.parameters["bias"])
+        """∂E/∂X in the symbols of what it reads and of G = ∂E/∂O."""
+        return self.gradient(next(iter(self.layer.tensors)))
 
     @cached_property
     def weight_gradient(self) -> sympy.Matrix | sympy.Array:
         """∂E/∂F in the symbols of X and of G = ∂E/∂O."""
+        return self.gradient("weight")
+
+    @cached_property
+    def bias_gradient(self) -> sympy.Matrix | sympy.Array:
+        """∂E/∂b in the symbols of G = ∂E/∂O: a row."""
+        return self.gradient("bias")
+
+    def tensor(self, name: str) -> sympy.Matrix | sympy.Array:
+        """Return an input of ``forward`` as symbols.
+
+        Raises
+        ------
+        SymconvError
+            If the layer has no such input, or it is too large.
+        """
+        from symconv.derive.elements import shaped, symbols
+
+        self._check(name)
+        return shaped(symbols(self.layer.tensors[name]), self.layer.inputs[name])
+
+    def gradient(self, name: str) -> sympy.Matrix | sympy.Array:
+        """Return ∂E/∂ an input of ``forward``, as expressions in the elements of G = ∂E/∂O.
+
+        S, where it occurs, is the selection of a maximum: 1 for the term it selects, else 0.
+
+        Raises
+        ------
+        SymconvError
+            If the layer has no such input, or the gradient is too large.
+        """
         from symconv.derive.elements import gradient_elements, shaped
 
-        return shaped(gradient_elements(self.layer, "weight"), self.layer.parameters["weight"])
+        self._check(name)
+        return shaped(gradient_elements(self.layer, name), self.layer.inputs[name])
+
+    def _check(self, name: str) -> None:
+        if name not in self.layer.tensors:
+            valid = ", ".join(self.layer.tensors)
+            raise SymconvError(f"{name}: not an input of this layer; its inputs are {valid}")
 
 
-def derive_layer(layer: ConvLayer, view: str | None) -> Derivation:
+def derive_layer(layer: Layer, view: str | None) -> Derivation:
     """Return a layer's derivation; without a view, matrices for one small plane, else indices."""
+    if view not in (None, "index", "matrix"):
+        raise SymconvError(f"view = {view!r}: must be 'matrix' or 'index'")
+    if not isinstance(layer, ConvLayer):
+        if view == "matrix":
+            raise SymconvError(f"view = 'matrix': must be 'index' for {type(layer).__name__}")
+        return Derivation(layer, "index", graph_steps(layer))
     if view is None:
         plane = layer.input_shape[:2] == (1, 1) and layer.out_channels == 1
         small = max(layer.input_shape[2:]) <= 9 and len(layer.windows) <= 2
         view = "matrix" if plane and small else "index"
     if view == "index":
         return Derivation(layer, "index", index_steps(layer))
-    if view == "matrix":
-        from symconv.derive.matrix_view import matrix_steps
+    from symconv.derive.matrix_view import matrix_steps
 
-        return Derivation(layer, "matrix", matrix_steps(layer))
-    raise SymconvError(f"view = {view!r}: must be 'matrix' or 'index'")
+    return Derivation(layer, "matrix", matrix_steps(layer))
 
 
 def _step_text(number: int, step: Step) -> str:

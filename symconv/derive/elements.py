@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from fractions import Fraction
 
 import numpy as np
 import sympy
 
-from symconv.derive.forms import swapped
 from symconv.errors import SymconvError
-from symconv.layers.conv import ConvLayer
-from symconv.notation.contraction import Tensor
-from symconv.notation.graph import Graph
+from symconv.layers.layer import Layer
+from symconv.notation.backpropagation import gradient
+from symconv.notation.contraction import Program, Tensor
+from symconv.notation.evaluate import program_terms
+from symconv.notation.graph import Constant, Graph, Selection, folded, written
 from symconv.notation.monomials import Columns, columns, term_count
 
 MOST_TERMS = 500_000  # terms of a tensor that are made into SymPy expressions
@@ -42,23 +44,26 @@ def _cells(shape: Sequence[int]) -> list[tuple[int, ...]]:
     return [tuple(at + 1 for at in cell) for cell in np.ndindex(*shape)]
 
 
-def output_elements(layer: ConvLayer) -> Elements:
+def output_elements(layer: Layer) -> Elements:
     """Return the expression of each element of O."""
     return _sums(layer, layer.graph)
 
 
-def gradient_elements(layer: ConvLayer, name: str) -> Elements:
+def gradient_elements(layer: Layer, name: str) -> Elements:
     """Return the expression of each element of a gradient, in the elements of G = ∂E/∂O."""
-    return _sums(layer, swapped(layer, name))
+    cotangent = Tensor("G", layer.output_shape)
+    return _sums(layer, gradient(layer.graph, layer.tensors[name], cotangent))
 
 
-def _sums(layer: ConvLayer, graph: Graph) -> Elements:
-    """Return each element of what a graph computes: the sum of its terms."""
+def _sums(layer: Layer, graph: Graph) -> Elements:
+    """Return each element of what a graph computes: the sum, or the maximum, of its terms."""
     terms = term_count(graph)
     if terms > MOST_TERMS:
-        raise _too_large(layer.input_shape, terms)
+        raise _too_large(layer.output_shape, terms)
     tensors = [*layer.tensors.values(), Tensor("G", layer.output_shape)]
     known = {tensor.name: symbols(tensor) for tensor in tensors}
+    if not all(isinstance(s, Program) and s.contractions[0].reduce == "sum" for s in graph.steps):
+        return _step_by_step(graph, known)
     sums: list[list[sympy.Expr]] = [[] for _ in range(math.prod(graph.output.sizes))]
     for part in columns(graph):
         for cell, term in _products(part, known):
@@ -75,10 +80,33 @@ def _products(part: Columns, known: Mapping[str, Elements]) -> list[tuple[int, s
     ]
 
 
+def _step_by_step(graph: Graph, symbols_: Mapping[str, Elements]) -> Elements:
+    """Return each element of what a graph computes; a selection's elements are symbols."""
+    known = {
+        tensor.name: np.array(symbols_[tensor.name], dtype=object).reshape(tensor.sizes)
+        for tensor in graph.inputs.values()
+    }
+    for step in folded(graph).steps:
+        target = written(step)
+        if isinstance(step, Selection):
+            elements = symbols(target)
+        elif isinstance(step, Constant):
+            elements = [sympy.Rational(Fraction(value)) for value in step.values]
+        else:
+            assert isinstance(step, Program)
+            terms: list[list[sympy.Expr]] = [[] for _ in range(math.prod(target.sizes))]
+            for cell, term in program_terms(step, known):
+                terms[int(np.ravel_multi_index(cell, target.sizes)) if cell else 0].append(term)
+            greatest = step.contractions[0].reduce == "max"
+            elements = [sympy.Max(*of) if greatest else sympy.Add(*of) for of in terms]
+        known[target.name] = np.array(elements, dtype=object).reshape(target.sizes)
+    return list(known[graph.output.name].flat)
+
+
 def _too_large(shape: Sequence[int], terms: int) -> SymconvError:
     return SymconvError(
-        f"input_shape = {tuple(shape)}: must be smaller for SymPy objects: {terms} terms or elements, "
-        f"at most {MOST_TERMS}"
+        f"a tensor of shape {tuple(shape)}: must be smaller for SymPy objects: "
+        f"{terms} terms or elements, at most {MOST_TERMS}"
     )
 
 

@@ -113,6 +113,13 @@ def padding(value: object, rank: int, words: Sequence[str]) -> Padding:
     )
 
 
+def pair(value: Padding, axis: int) -> tuple[int, int]:
+    """Return the cells that a padding, which is no word, adds before and after one axis."""
+    entry = value if isinstance(value, int) else value[axis]
+    assert not isinstance(entry, str)  # a word is its layer's own
+    return (entry, entry) if isinstance(entry, int) else entry
+
+
 def spread(value: PerAxis, rank: int) -> tuple[int, ...]:
     """Return one number per axis."""
     return (value,) * rank if isinstance(value, int) else tuple(value)

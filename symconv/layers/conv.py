@@ -353,8 +353,7 @@ def _pair(
             "same": (total // 2, total - total // 2),
             "same_lower": (total - total // 2, total // 2),
         }[padding]
-    entry = padding if isinstance(padding, int) else padding[axis]
-    return (entry, entry) if isinstance(entry, int) else entry
+    return arguments.pair(padding, axis)
 
 
 def _sum(layer: ConvLayer) -> Program:

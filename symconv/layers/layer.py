@@ -11,8 +11,6 @@ from symconv.errors import SymconvError
 from symconv.notation.contraction import Tensor
 from symconv.notation.graph import Graph
 
-SYMBOLS = {"x": "X", "weight": "F", "bias": "b"}  # what formulas call forward's inputs
-
 
 class Layer(ABC):
     """A layer of a convolutional network: frozen, validated at construction.
@@ -26,11 +24,14 @@ class Layer(ABC):
     """
 
     kinds: ClassVar[dict[str, type[Layer]]] = {}
+    symbols: ClassVar[dict[str, str]] = {"x": "X", "weight": "F", "bias": "b"}  # formulas' names
+    words: ClassVar[dict[str, str]] = {"x": "the input", "weight": "the filter", "bias": "the bias"}
     input_shape: tuple[int, ...]
     dtype: str
 
     def __init_subclass__(cls) -> None:
-        Layer.kinds[cls.__name__] = cls
+        if not cls.__name__.startswith("_"):  # what kinds have in common
+            Layer.kinds[cls.__name__] = cls
 
     @property
     @abstractmethod
@@ -38,15 +39,19 @@ class Layer(ABC):
         """Shape of what ``forward`` returns."""
 
     @property
-    @abstractmethod
     def parameters(self) -> dict[str, tuple[int, ...]]:
-        """Names and shapes of the parameters, in ``forward``'s order."""
+        """Names and shapes of the parameters, in ``forward``'s order; most layers have none."""
+        return {}
+
+    @property
+    def inputs(self) -> dict[str, tuple[int, ...]]:
+        """Names and shapes of ``forward``'s inputs, in order: what comes in, then the parameters."""
+        return {"x": self.input_shape} | self.parameters
 
     @property
     def tensors(self) -> dict[str, Tensor]:
-        """The formulas' tensor for each of ``forward``'s inputs, in order (``x`` first)."""
-        shapes = {"x": self.input_shape} | self.parameters
-        return {name: Tensor(SYMBOLS[name], shape) for name, shape in shapes.items()}
+        """The formulas' tensor for each of ``forward``'s inputs, in order."""
+        return {name: Tensor(self.symbols[name], shape) for name, shape in self.inputs.items()}
 
     @property
     @abstractmethod

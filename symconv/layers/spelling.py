@@ -1,4 +1,4 @@
-"""How arguments are written in the shell: axes joined by ``x``, pairs by ``:``."""
+"""How arguments are written in the shell: axes joined by ``x``, pairs by ``:``, shapes by ``,``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _NUMBER = re.compile(r"[+-]?[0-9]{1,12}")
 
 
 def parse(option: str, text: str) -> object:
-    """Read ``3``, ``3x3``, ``0:1x2:2``, or a word (returned as it is).
+    """Read ``3``, ``3x3``, ``0:1x2:2``, ``1x3,1x4``, or a word (returned as it is).
 
     Raises
     ------
@@ -21,18 +21,23 @@ def parse(option: str, text: str) -> object:
     """
     if not re.search("[0-9]", text):
         return text
+    if "," in text:
+        return tuple(parse(option, part) for part in text.split(","))
     axes = [axis.split(":") for axis in text.split("x")]
     if not all(_NUMBER.fullmatch(number) for axis in axes for number in axis):
         raise SymconvError(
-            f"{option} {text!r}: must be numbers, axes joined by 'x', pairs by ':' (3x3, 0:1x2:2)"
+            f"{option} {text!r}: must be numbers, axes joined by 'x', pairs by ':', shapes by ',' "
+            "(3x3, 0:1x2:2)"
         )
     entries = [tuple(map(int, axis)) for axis in axes]
     flat = [entry[0] if len(entry) == 1 else entry for entry in entries]
     return flat[0] if len(flat) == 1 and not isinstance(flat[0], tuple) else tuple(flat)
 
 
-def spell(value: object) -> str:
-    """Write a value as :func:`parse` reads it."""
+def spell(argument: str, value: object) -> str:
+    """Write an argument's value as :func:`parse` reads it."""
+    if argument == "input_shapes" and isinstance(value, tuple):
+        return ",".join(spell("input_shape", shape) for shape in value)
     if isinstance(value, tuple):
         return "x".join(
             ":".join(map(str, entry)) if isinstance(entry, tuple) else str(entry) for entry in value
@@ -60,5 +65,5 @@ def shell_options(layer: Layer) -> list[str]:
         if isinstance(value, bool):
             words.append(option_name(field.name) if value else "--no-" + field.name.replace("_", "-"))
         else:
-            words += [option_name(field.name), spell(value)]
+            words += [option_name(field.name), spell(field.name, value)]
     return words

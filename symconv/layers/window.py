@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Generic, TypeVar, cast
 
 from symconv.notation.contraction import Size
@@ -46,6 +46,20 @@ class Window(Generic[S]):
         padded = lo + self.size + self.hi
         return cast(S, padded - self.reach - 1 - self.stride * (self.outputs - 1))
 
+    def taps_within(self: Window[int], start: int, stop: int) -> list[int]:
+        """Return, for each position, how many taps meet the cells from ``start`` to before ``stop``."""
+        return [
+            sum(
+                start <= self.stride * p + self.dilation * k - self.lo < stop for k in range(self.kernel)
+            )
+            for p in range(self.outputs)
+        ]
+
+    @property
+    def met(self: Window[int]) -> list[int]:
+        """How many cells of the axis each position's window has."""
+        return self.taps_within(0, self.size)
+
 
 def fitting(size: int, kernel: int, stride: int, dilation: int, lo: int, hi: int) -> int:
     """Return how many windows fit into a padded axis; less than 1 if none does."""
@@ -56,3 +70,19 @@ def same_padding(size: int, kernel: int, stride: int, dilation: int) -> int:
     """Return the total padding that makes ⌈size/stride⌉ windows fit (ONNX's SAME, TensorFlow's)."""
     outputs = -(-size // stride)
     return max(stride * (outputs - 1) + dilation * (kernel - 1) + 1 - size, 0)
+
+
+def pooling(
+    size: int, kernel: int, stride: int, dilation: int, pads: tuple[int, int], ceil_mode: bool
+) -> Window[int]:
+    """Return the window of a pool: with ``ceil_mode`` one more position where cells are left over.
+
+    It must begin before the padding at the end, which then grows so that it fits: PyTorch's rule.
+    """
+    lo, hi = pads
+    outputs = fitting(size, kernel, stride, dilation, lo, hi)
+    window = Window(size, kernel, stride, dilation, lo, hi, outputs)
+    if ceil_mode and window.remainder > 0 and stride * outputs < lo + size:
+        short = stride - window.remainder
+        window = replace(window, hi=hi + short, outputs=outputs + 1)
+    return window

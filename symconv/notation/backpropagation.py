@@ -119,7 +119,7 @@ def linearised(maximum: Contraction, selection: Tensor) -> Contraction:
 def _elementwise_shares(
     step: Elementwise, varying: set[Tensor], often: set[Tensor], upstream: Tensor
 ) -> tuple[list[Step], list[tuple[Tensor, Share]]]:
-    """Multiply by each partial derivative: cell by cell where its own cell alone reads one, else summed."""
+    """Multiply by each partial derivative: in place where only its own cell reads a cell; else sum."""
     import sympy
 
     before: list[Step] = []

@@ -38,21 +38,25 @@ def _evaluate_step(step: Step, tensors: Mapping[str, Values]) -> Values:
 
 
 def _evaluate_program(program: Program, tensors: Mapping[str, Values]) -> Values:
-    start = 0 if program.contractions[0].reduce == "sum" else -np.inf
-    result = np.full(program.target.sizes, start, dtype=object)
+    greatest = program.contractions[0].reduce == "max"
+    result = np.full(program.target.sizes, -np.inf if greatest else 0, dtype=object)
+    for cell, term in program_terms(program, tensors):
+        result[cell] = max(result[cell], term) if greatest else result[cell] + term
+    return result
+
+
+def program_terms(
+    program: Program, tensors: Mapping[str, Values]
+) -> Iterator[tuple[tuple[int, ...], Any]]:
+    """Visit the terms of a program: the cell that each is written to, and its value."""
     for contraction in program.contractions:
         for point in points(contraction.ranges):
             if not _solve(contraction, point):
                 continue
             cell = cell_at(contraction.target, point)
             term = _term_at(contraction, point, tensors)
-            if cell is None or term is None:
-                continue
-            if contraction.reduce == "max":
-                result[cell] = max(result[cell], term)
-            else:
-                result[cell] = result[cell] + term
-    return result
+            if cell is not None and term is not None:
+                yield cell, term
 
 
 def _evaluate_selection(step: Selection, tensors: Mapping[str, Values]) -> Values:

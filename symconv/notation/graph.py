@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeAlias
 
 from symconv.notation.contraction import Access, Contraction, Program, Size, Tensor
@@ -108,3 +109,29 @@ class Graph:
         if len(found) < len(self.steps):
             raise TypeError("a step is no program")
         return found
+
+
+def folded(graph: Graph) -> Graph:
+    """Return the graph with the number of each constant that has only one in place of its reads."""
+    alike = {
+        step.target: step.values[0]
+        for step in graph.steps
+        if isinstance(step, Constant) and len(set(step.values)) == 1
+    }
+    return Graph(
+        tuple(
+            Program(tuple(_with_numbers(c, alike) for c in step.contractions))
+            if isinstance(step, Program)
+            else step
+            for step in graph.steps
+            if written(step) not in alike
+        )
+    )
+
+
+def _with_numbers(contraction: Contraction, alike: Mapping[Tensor, Number]) -> Contraction:
+    kept = [f for f in contraction.factors if not (isinstance(f, Access) and f.tensor in alike)]
+    coefficient = contraction.coefficient
+    for read in contraction.reads:
+        coefficient *= alike.get(read.tensor, 1)
+    return replace(contraction, factors=tuple(kept), coefficient=coefficient)

@@ -7,7 +7,7 @@ from math import prod
 import numpy as np
 from numpy.typing import NDArray
 
-from symconv.notation.contraction import Access, Contraction, Kronecker
+from symconv.notation.contraction import Access, Contraction, Kronecker, Program
 from symconv.notation.graph import Graph
 from symconv.notation.polynomial import Polynomial
 
@@ -17,7 +17,8 @@ Columns = dict[str, NDArray[np.int64]]  # the same by the tensor's name; "" is t
 
 def term_count(graph: Graph) -> int:
     """Return the number of points that a graph's largest step visits."""
-    return max(sum(prod(c.ranges.values()) for c in step.contractions) for step in graph.programs)
+    programs = (step for step in graph.steps if isinstance(step, Program))
+    return max(sum(prod(c.ranges.values()) for c in step.contractions) for step in programs)
 
 
 def monomials(graph: Graph) -> Table:

@@ -14,7 +14,7 @@ from symconv.notation.contraction import (
     Program,
     Solved,
 )
-from symconv.notation.polynomial import Polynomial
+from symconv.notation.polynomial import Number, Polynomial
 
 
 def subscript_text(subscript: Polynomial, times: str = "·") -> str:
@@ -42,14 +42,13 @@ def contraction_text(contraction: Contraction) -> str:
     """Write a contraction's right side as ``Σ_{c,i} X[…] · F[…]``, with its condition if it has one."""
     contraction = without_single(contraction)
     factors = [_factor_text(factor) for factor in contraction.factors if not _is_condition(factor)]
-    if contraction.coefficient != 1:
-        factors.insert(0, str(contraction.coefficient))
     names = _shown_sums(contraction)
     sign = "max" if contraction.reduce == "max" else "Σ"
     body = " · ".join(factors) or "1"
+    number = f"{contraction.coefficient} · " if contraction.coefficient != 1 else ""
     conditions = [_factor_text(factor) for factor in contraction.factors if _is_condition(factor)]
     where = f"   where {', '.join(conditions)}" if conditions else ""
-    return (f"{sign}_{{{','.join(names)}}} " if names else "") + body + where
+    return number + (f"{sign}_{{{','.join(names)}}} " if names else "") + body + where
 
 
 def program_text(program: Program) -> str:
@@ -70,7 +69,7 @@ def program_latex(program: Program) -> str:
     """Write a program in LaTeX, the lines of an ``aligned`` environment."""
     lines: dict[Access, list[str]] = {}
     for contraction in program.contractions:
-        lines.setdefault(contraction.target, []).append(_contraction_latex(contraction))
+        lines.setdefault(contraction.target, []).append(contraction_latex(contraction))
     signs = _assignments(program)
     return " \\\\\n".join(
         rf"{access_latex(target)} &{_RELATIONS[signs[target]]} {' + '.join(sums)}"
@@ -119,12 +118,12 @@ def access_latex(access: Access) -> str:
     return f"{name_latex(name)}_{{{cells}}}" if cells else name_latex(name)
 
 
-def _contraction_latex(contraction: Contraction) -> str:
+def contraction_latex(contraction: Contraction) -> str:
+    """Write a contraction's right side in LaTeX."""
     contraction = without_single(contraction)
     names = _shown_sums(contraction)
     factors = [_factor_latex(f) for f in contraction.factors if not _is_condition(f)]
-    if contraction.coefficient != 1:
-        factors.insert(0, str(contraction.coefficient))
+    number = f"{number_latex(contraction.coefficient)} \\, " if contraction.coefficient != 1 else ""
     conditions = [_factor_latex(f) for f in contraction.factors if _is_condition(f)]
     below = [",".join(map(name_latex, names))] if names else []
     if conditions:
@@ -132,7 +131,14 @@ def _contraction_latex(contraction: Contraction) -> str:
     sign = r"\max" if contraction.reduce == "max" else r"\sum"
     stacked = r" \\ ".join(below)
     head = rf"{sign}_{{\substack{{{stacked}}}}} " if below else ""
-    return head + r" \, ".join(factors or ["1"])
+    return number + head + r" \, ".join(factors or ["1"])
+
+
+def number_latex(number: Number) -> str:
+    """Write a number in LaTeX."""
+    if number.denominator == 1:
+        return str(number)
+    return rf"{'-' if number < 0 else ''}\tfrac{{{abs(number.numerator)}}}{{{number.denominator}}}"
 
 
 def without_single(contraction: Contraction) -> Contraction:
@@ -186,13 +192,16 @@ def _collides(subscript: Polynomial, extents: dict[str, int]) -> bool:
     """Whether two points give a subscript the same value: a·i = b·j has a solution that fits."""
     if len(subscript.variables) < 2:
         return False
-    if len(subscript.variables) > 2:
-        return True
-    (i, j), (a, b) = (
-        subscript.variables,
-        (abs(int(subscript.coefficient(name))) for name in subscript.variables),
-    )
-    return b // gcd(a, b) < extents[i] and a // gcd(a, b) < extents[j]
+    sizes = {name: abs(int(subscript.coefficient(name))) for name in subscript.variables}
+    if len(sizes) == 2:
+        (i, a), (j, b) = sizes.items()
+        return b // gcd(a, b) < extents[i] and a // gcd(a, b) < extents[j]
+    reach = 0  # digits of a number: each one is worth more than all before it together
+    for name in sorted(sizes, key=lambda name: sizes[name]):
+        if sizes[name] <= reach:
+            return True
+        reach += sizes[name] * (extents[name] - 1)
+    return False
 
 
 def _overlap(one: Contraction, other: Contraction) -> bool:

@@ -7,6 +7,7 @@ one like ∂E/∂F; ``cells`` from taps and positions is ∂E/∂X before its wr
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import TypeAlias
 
 from symconv.layers.padding import Piece
@@ -117,24 +118,128 @@ class Intermediate:
 
 
 @dataclass(frozen=True)
-class AddBias:
-    """Add one number to each channel."""
+class Cut:
+    """The elements of an axis that an index addresses: ``count`` of ``size``, from ``start`` on."""
 
-    bias: str
-    target: str
-    axes: int
+    index: str
+    start: int
+    step: int
+    count: int
+    size: int
+
+    @property
+    def whole(self) -> bool:
+        """Whether these are all of the axis, in order."""
+        return (self.start, self.step, self.count) == (0, 1, self.size)
 
 
 @dataclass(frozen=True)
-class SumBias:
-    """Sum each channel over images and positions."""
+class Move:
+    """Assign a part of ``source`` to a part of ``target``, or add it.
+
+    An index that only the source has is summed over, one that only the target has is broadcast.
+    """
 
     source: str
     target: str
+    taken: tuple[Cut, ...]
+    put: tuple[Cut, ...]
+    coefficient: Fraction
+    adds: bool
+
+
+@dataclass(frozen=True)
+class View:
+    """The same elements in another shape."""
+
+    source: str
+    target: str
+    shape: tuple[int, ...]
+    adds: bool
+
+
+@dataclass(frozen=True)
+class Zero:
+    """Set every element to 0."""
+
+    target: str
+
+
+@dataclass(frozen=True)
+class Product:
+    """A product of two matrices, whose transposes may be stored: ``first · second``."""
+
+    first: Matrix
+    second: Matrix
+    target: Matrix
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """An array as a matrix: its shape, whether its axes are in one piece each, columns first or last."""
+
+    name: str
     axes: int
+    rows: int
+    columns: int
+    transposed: bool
 
 
-Stage: TypeAlias = Algorithm | Intermediate | Extend | FoldBack | AddBias | SumBias
+@dataclass(frozen=True)
+class Divisors:
+    """What a window's sum is divided by: a number, and along some axes one for each position."""
+
+    number: int
+    along: tuple[tuple[int, tuple[int, ...]], ...]
+
+
+@dataclass(frozen=True)
+class WindowSum:
+    """Add up the cells of each window, tap by tap, then divide."""
+
+    source: str
+    target: str
+    axes: tuple[Axis, ...]
+    divisors: Divisors
+
+
+@dataclass(frozen=True)
+class WindowSpread:
+    """Add each position's share to the cells of its window, tap by tap."""
+
+    source: str
+    target: str
+    axes: tuple[Axis, ...]
+    divisors: Divisors
+
+
+@dataclass(frozen=True)
+class WindowMaximum:
+    """The greatest of each window's cells, tap by tap; cells outside have no tap."""
+
+    source: str
+    target: str
+    axes: tuple[Axis, ...]
+
+
+@dataclass(frozen=True)
+class WindowSelect:
+    """Add each position's number to the first of its window's cells that is the greatest."""
+
+    cells: str
+    greatest: str
+    source: str
+    target: str
+    axes: tuple[Axis, ...]
+
+
+def is_whole(axes: tuple[Axis, ...]) -> bool:
+    """Whether there is one window: all cells of the spatial axes."""
+    return all(a.positions == 1 and (a.offset, a.taps) == (0, a.cells) for a in axes[2:])
+
+
+Windowed: TypeAlias = WindowSum | WindowSpread | WindowMaximum | WindowSelect
+Stage: TypeAlias = Algorithm | Intermediate | Extend | FoldBack | Move | View | Zero | Product | Windowed
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from symconv.prove.theorems import Proof
 
 def proof_latex(proof: Proof) -> str:
     """Write a layer's proof, then every theorem that it rests on with its certificate."""
-    parts = [r"\section*{Proof}", prose_latex(proof.here)]
+    parts = [r"\section*{Proof}", *([prose_latex(proof.here)] if proof.numbers else [])]
     for theorem in proof.theorems:
         parts.append(rf"\paragraph{{{prose_latex(theorem.name)}}} {prose_latex(theorem.statement)}.")
         grounds = [rf"\item {prose_latex(f'{method}: {text}')}." for method, text in theorem.grounds]

@@ -121,9 +121,10 @@ CATALOGUE = (
     ),
     Entry(
         "T7",
-        "average pooling is the depthwise correlation with ones, each position divided by its divisor",
+        "average pooling is the depthwise correlation with ones, each position divided by its divisor; "
+        "its gradient is its adjoint",
         _WINDOWS,
-        lambda rank, _: [(pooling.average, (rank,))],
+        lambda rank, _: [(pooling.average, (rank,)), (pooling.averaged, (rank,))],
     ),
     Entry(
         "T7′",

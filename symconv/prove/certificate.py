@@ -92,13 +92,17 @@ def certificate(equation: Equation) -> Data:
     axes = sum(symbol.partition("_")[0] == "H" for symbol in equation.context.symbols)
     written = json.dumps(statement, sort_keys=True).encode()
     return {
-        "name": f"{equation.name} with {axes} {'axis' if axes == 1 else 'axes'}",
+        "name": f"{equation.name} {_for(axes)}",
         "title": equation.title,
         "sha256": hashlib.sha256(written).hexdigest(),
         "statement": statement,
         "examples": [dict(example) for example in equation.context.examples],
         "proof": _proof(equation, statement),
     }
+
+
+def _for(axes: int) -> str:
+    return f"with {axes} {'axis' if axes == 1 else 'axes'}" if axes else "at given sizes"
 
 
 def statement_of(equation: Equation) -> Data:

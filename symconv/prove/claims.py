@@ -9,17 +9,21 @@ import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import product
+from typing import Any
 
 import numpy as np
 
 from symconv.errors import SymconvError
 from symconv.layers.conv import ConvLayer
+from symconv.layers.layer import Layer
+from symconv.layers.linear import Linear
+from symconv.layers.pool import POOLS
 from symconv.layers.window import Window
 from symconv.notation.evaluate import Values, evaluate
 from symconv.notation.graph import Graph
 from symconv.notation.monomials import equal, term_count
 
-Sides = Callable[[ConvLayer], tuple[Graph, Graph]]
+Sides = Callable[[Any], tuple[Graph, Graph]]  # from a layer
 
 FEW = 200_000  # terms that are compared
 TRIED = 200  # sizes that are searched for a counterexample, smallest first
@@ -50,7 +54,7 @@ class Counterexample:
         return f"{self.sizes}: {self.text}"
 
 
-def compare(claim: Claim, layer: ConvLayer) -> tuple[bool | None, str]:
+def compare(claim: Claim, layer: Layer) -> tuple[bool | None, str]:
     """Compare a claim's sides term by term, if they are few: whether they are equal, what was seen."""
     left, right = claim.sides(layer)
     if left.output.shape != right.output.shape:
@@ -62,16 +66,20 @@ def compare(claim: Claim, layer: ConvLayer) -> tuple[bool | None, str]:
     return equal(left, right), f"{what}, {term_count(left)} terms in all"
 
 
-def refute(claim: Claim, like: ConvLayer) -> Counterexample | None:
+def refute(claim: Claim, like: Layer) -> Counterexample | None:
     """Return the smallest layer like this one, in stride, dilation and padding, that a claim fails for.
 
     Sizes are searched in the order of their number of products; None means that none was found,
     which is no proof.
     """
-    for layer in smaller_layers(replace(like, bias=False)):
+    layers: Iterable[Layer] = (
+        smaller_layers(replace(like, bias=False)) if isinstance(like, ConvLayer) else _smaller(like)
+    )
+    for layer in layers:
         left, right = claim.sides(layer)
         same_shape = left.output.shape == right.output.shape
-        largest = max(map(math.prod, (layer.input_shape, layer.output_shape, left.output.sizes)))
+        shapes = (*layer.inputs.values(), layer.output_shape, left.output.sizes)
+        largest = max(map(math.prod, shapes))
         impossible = min((0, *left.output.sizes, *right.output.sizes)) < 0
         if impossible or max(largest, term_count(left), term_count(right)) > SMALL:
             if same_shape:
@@ -80,6 +88,18 @@ def refute(claim: Claim, like: ConvLayer) -> Counterexample | None:
         if not (same_shape and equal(left, right)):
             return _with_numbers(_sizes_text(layer), left, right)
     return None
+
+
+def _smaller(like: Layer) -> Iterator[Layer]:
+    """Visit layers of smaller sizes and otherwise equal arguments, smallest first, then the layer."""
+    if isinstance(like, POOLS):
+        sizes = [sorted(set(_small_sizes(w, w.kernel, w.size))) for w in like.windows]
+        for spatial in sorted(product(*sizes), key=math.prod)[:TRIED]:
+            with contextlib.suppress(SymconvError):
+                yield replace(like, input_shape=(1, 1, *spatial))
+    if isinstance(like, Linear):
+        yield replace(like, input_shape=(1, 2), out_features=2)
+    yield like
 
 
 def smaller_layers(like: ConvLayer, kernels: int = 3) -> Iterator[ConvLayer]:
@@ -133,10 +153,10 @@ def _small_sizes(w: Window[int], kernel: int, most: int) -> Iterator[int]:
     yield from range(1, min(most, 4) + 1)
 
 
-def _sizes_text(layer: ConvLayer) -> str:
+def _sizes_text(layer: Layer) -> str:
     words = [
         f"{field.name} = {getattr(layer, field.name)}"
-        for field in dataclasses.fields(layer)
+        for field in dataclasses.fields(layer)  # type: ignore[arg-type]  # every kind is a dataclass
         if field.name not in ("dtype", "bias") and getattr(layer, field.name) != field.default
     ]
     return ", ".join(words)
@@ -180,5 +200,5 @@ def _fillings(tensors: list[tuple[str, tuple[int, ...]]]) -> Iterator[dict[str, 
         for at, (name, shape) in enumerate(tensors)
     }
     yield counted
-    for most in itertools.count(10):
+    for most in range(10, 110):
         yield {name: rng.integers(1, most, shape).astype(object) for name, shape in tensors}

@@ -14,6 +14,8 @@ from symconv.derive.forms import (
     weight_form,
 )
 from symconv.layers.conv import Conv, ConvLayer, ConvTranspose
+from symconv.layers.layer import Layer
+from symconv.layers.pool import AvgPool, GlobalAvgPool, GlobalMaxPool, MaxPool
 from symconv.layers.roles import Roles
 from symconv.notation.graph import Graph
 from symconv.notation.names import POSITIONS
@@ -46,6 +48,11 @@ class Cover:
         """Whether the theorem is proved and about the layer."""
         return self.theorem.certificate is not None and self.fits
 
+    @property
+    def method(self) -> str:
+        """For what sizes the theorem holds."""
+        return "for every size" if self.theorem.equation.context.symbols else "for these sizes"
+
     def text(self, common: dict[str, int]) -> str:
         """Return what covers the layer, with numbers that are not common; or why it does not."""
         equation = self.theorem.equation
@@ -66,13 +73,14 @@ def numbers_text(numbers: dict[str, int]) -> str:
     return ", ".join(f"{letter} = {'×'.join(map(str, n))}" for letter, n in together.items())
 
 
-def _cover(
+def cover(
     make: Callable[..., Equation],
     arguments: tuple[object, ...],
     numbers: dict[str, int],
     own: tuple[Graph, Graph],
     names: dict[str, str],
 ) -> Cover:
+    """Return the theorem that a function makes, and whether it is, with numbers, about two graphs."""
     theorem = proved(make, *arguments)
     fits = satisfied(theorem.equation, numbers) and all(
         is_instance(general, numbers, side, names)
@@ -93,7 +101,7 @@ def weight_cover(layer: ConvLayer, sides: tuple[Graph, Graph]) -> list[Cover]:
     numbers = letters.with_further(numbers_of(core), core.rank, gradients.natural_numbers)
     own = Graph(sides[0].steps[-1:]), Graph(sides[1].steps[-1:])
     arguments = (core.rank, core.flip, core.transposed)
-    return [_cover(gradients.weight_gradient, arguments, numbers, own, names)]
+    return [cover(gradients.weight_gradient, arguments, numbers, own, names)]
 
 
 def input_cover(layer: ConvLayer, sides: tuple[Graph, Graph]) -> list[Cover]:
@@ -102,9 +110,9 @@ def input_cover(layer: ConvLayer, sides: tuple[Graph, Graph]) -> list[Cover]:
     sums = 1 if core.transposed else 2
     own = Graph(sides[0].steps[:1]), Graph(sides[1].steps[:sums])
     arguments = (core.rank, core.flip, core.transposed)
-    cover = _cover(gradients.input_gradient, arguments, numbers_of(core), own, names)
+    found = cover(gradients.input_gradient, arguments, numbers_of(core), own, names)
     same = sides[0].steps[1:] == sides[1].steps[sums:]
-    return [replace(cover, fits=cover.fits and same), *padding_cover(layer)]
+    return [replace(found, fits=found.fits and same), *padding_cover(layer)]
 
 
 def padding_cover(layer: ConvLayer) -> Iterator[Cover]:
@@ -148,8 +156,14 @@ def phases_cover(layer: ConvLayer, sides: tuple[Graph, Graph]) -> list[Cover]:
     return [Cover(theorem, numbers, fits)]
 
 
-def rests_on(layer: ConvLayer) -> dict[str, tuple[str, ...]]:
+def rests_on(layer: Layer) -> dict[str, tuple[str, ...]]:
     """Return the theorems for every size that the formulas of a layer's results rest on."""
+    if isinstance(layer, MaxPool | GlobalMaxPool):
+        return {"∂E/∂X": ("T7′",)}
+    if isinstance(layer, AvgPool | GlobalAvgPool):
+        return {"O": ("T7",)}
+    if not isinstance(layer, ConvLayer):
+        return {}
     phases = ("T2′",) if any(w.stride > 1 for w in layer.windows) else ()
     modes = ("T6",) if len(layer.graph.steps) > 1 else ()
     if isinstance(layer, ConvTranspose):
@@ -172,7 +186,7 @@ def rotation_cover(layer: ConvLayer, sides: tuple[Graph, Graph]) -> list[Cover]:
     core, names = _core(layer)
     own = Graph(sides[0].steps[-1:]), Graph(sides[1].steps[-2:])
     arguments = (core.rank, layer.bias, core.transposed)
-    return [_cover(adjoints.rotation, arguments, numbers_of(core), own, names)]
+    return [cover(adjoints.rotation, arguments, numbers_of(core), own, names)]
 
 
 def adjoint_cover(layer: ConvLayer, by: str, sides: tuple[Graph, Graph]) -> list[Cover]:
@@ -187,8 +201,8 @@ def adjoint_cover(layer: ConvLayer, by: str, sides: tuple[Graph, Graph]) -> list
     if by == "F":
         numbers = letters.with_further(numbers, core.rank, gradients.natural_numbers)
     arguments = (core.rank, by, core.flip, core.transposed, layer.bias)
-    cover = _cover(adjoints.adjoint, arguments, numbers, own, names)
-    return [cover, *(padding_cover(layer) if by == "X" else ())]
+    found = cover(adjoints.adjoint, arguments, numbers, own, names)
+    return [found, *(padding_cover(layer) if by == "X" else ())]
 
 
 def transposition_cover(layer: ConvLayer) -> list[Cover]:
@@ -198,7 +212,7 @@ def transposition_cover(layer: ConvLayer) -> list[Cover]:
     cells = replace(core, cells=replace(core.cells, name="Y"))
     own = back.graph, full_convolution(cells, [FullConvolution.of(w) for w in core.windows])
     arguments = (core.rank, core.flip)
-    return [_cover(gradients.transposition, arguments, numbers_of(core), own, {})]
+    return [cover(gradients.transposition, arguments, numbers_of(core), own, {})]
 
 
 def transposed_of(layer: ConvLayer, error: int = 0) -> ConvTranspose:

@@ -57,11 +57,7 @@ def numbers_of(roles: Roles[int]) -> dict[str, int]:
         "M": roles.filters,
         "C": roles.channels,
     }
-    for w, suffix in zip(roles.windows, letters.suffixes(roles.rank), strict=True):
-        sizes = {"H": w.size, "K": w.kernel, "P": w.outputs, "s": w.stride, "d": w.dilation}
-        sizes |= {"lo": w.lo, "hi": w.hi, "r": w.remainder}
-        numbers |= {letter + suffix: number for letter, number in sizes.items()}
-    return numbers
+    return numbers | letters.window_numbers(roles.windows)
 
 
 def satisfied(equation: Equation, numbers: Numbers) -> bool:

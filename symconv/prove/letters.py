@@ -114,3 +114,13 @@ def roles(rank: int, flip: bool = False, transposed: bool = False) -> Roles[Poly
         flip=flip,
         transposed=transposed,
     )
+
+
+def window_numbers(windows: Sequence[Window[int]]) -> dict[str, int]:
+    """Return the number for each letter of windows, axis by axis."""
+    numbers: dict[str, int] = {}
+    for w, suffix in zip(windows, suffixes(len(windows)), strict=True):
+        sizes = {"H": w.size, "K": w.kernel, "P": w.outputs, "s": w.stride, "d": w.dilation}
+        sizes |= {"lo": w.lo, "hi": w.hi, "r": w.remainder}
+        numbers |= {letter + suffix: number for letter, number in sizes.items()}
+    return numbers

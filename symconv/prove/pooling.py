@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from symconv.notation.backpropagation import gradient, gradient_of
-from symconv.notation.contraction import Access, Contraction, Program, Tensor, index
+from symconv.notation.contraction import Access, Contraction, Program, Size, Tensor, index
 from symconv.notation.graph import Graph
-from symconv.notation.names import CELLS, POSITIONS, TAPS
+from symconv.notation.names import POSITIONS, TAPS
 from symconv.notation.polynomial import Polynomial
 from symconv.notation.substitution import Substitution
 from symconv.prove import letters
-from symconv.prove.adjoints import inner
 from symconv.prove.certificate import Equation, Pairing
+from symconv.prove.swaps import adjointness
 
 CHANNELS = {"N": 2, "C": 3}
 
@@ -23,16 +22,16 @@ class Pool:
 
     x: Tensor
     output: Tensor
-    kernel: tuple[Polynomial, ...]
+    kernel: tuple[Size, ...]
     positions: tuple[str, ...]
     taps: tuple[str, ...]
     cells: tuple[Polynomial, ...]
 
     @property
-    def extents(self) -> tuple[tuple[str, Polynomial], ...]:
+    def extents(self) -> tuple[tuple[str, Size], ...]:
         """Image, channel, positions and taps."""
         names = ("n", "c", *self.positions, *self.taps)
-        sizes = (*map(Polynomial.lift, self.output.shape), *self.kernel)
+        sizes = (*self.output.shape, *self.kernel)
         return tuple(zip(names, sizes, strict=True))
 
     def read(self) -> Access:
@@ -58,60 +57,80 @@ def _pool(rank: int) -> Pool:
     )
 
 
+def _divisors(pool: Pool) -> tuple[Access, ...]:
+    """Read 1/D along each axis."""
+    sizes = zip(pool.positions, pool.output.shape[2:], strict=True)
+    return tuple(Tensor(f"R{name}", (size,))[index(name)] for name, size in sizes)
+
+
 def average(rank: int) -> Equation:
-    """T7: an average is the depthwise correlation with ones, times R = 1/D for each position."""
+    """T7: an average is the depthwise correlation with ones, times R = 1/D along each axis."""
     pool = _pool(rank)
-    divided = Tensor("R", pool.output.shape[2:])
+    left, right = averages(pool)
+    place = ("n", "c", *pool.positions)
+    there = {f"{name}'": index(name) for name in (*place, *pool.taps)}
+    there |= {f"{name}''": index(name) for name in ("c", *pool.taps)}
+    return Equation(
+        "T7",
+        "average pooling is the depthwise correlation with a filter of ones, each position divided by "
+        "its divisor, one along each axis (whatever padding counts)",
+        letters.context(rank, channels=CHANNELS),
+        left,
+        right,
+        (Pairing(0, 0, Substitution(there), Substitution({k: index(f"{k}'") for k in pool.taps})),),
+    )
+
+
+def averages(pool: Pool) -> tuple[Graph, Graph]:
+    """Return the average, and the depthwise correlation with ones, then divided."""
     ones = Tensor("ones", (*pool.x.shape[1:2], *pool.kernel))
     sums = Tensor("S", pool.output.shape)
     place = ("n", "c", *pool.positions)
     tap = ("c", *pool.taps)
     left = Contraction(
         target=pool.at(pool.output, *place),
-        factors=(pool.read(), pool.at(divided, *pool.positions)),
+        factors=(pool.read(), *_divisors(pool)),
         extents=pool.extents,
     )
     fill = Contraction(pool.at(ones, *tap), (), tuple(zip(tap, ones.shape, strict=True)))
     correlate = Contraction(pool.at(sums, *place), (pool.read(), pool.at(ones, *tap)), pool.extents)
     scale = Contraction(
         target=pool.at(pool.output, *place),
-        factors=(pool.at(sums, *place), pool.at(divided, *pool.positions)),
+        factors=(pool.at(sums, *place), *_divisors(pool)),
         extents=tuple(zip(place, pool.output.shape, strict=True)),
     )
-    there = {f"{name}'": index(name) for name in (*place, *pool.taps)}
-    there |= {f"{name}''": index(name) for name in tap}
-    return Equation(
-        "T7",
-        "average pooling is the depthwise correlation with a filter of ones, each position divided by "
-        "its divisor D (whatever padding counts)",
-        letters.context(rank, channels=CHANNELS),
+    return (
         Graph((Program((left,)),)),
         Graph((Program((fill,)), Program((correlate,)), Program((scale,)))),
-        (Pairing(0, 0, Substitution(there), Substitution({k: index(f"{k}'") for k in pool.taps})),),
+    )
+
+
+def averaged(rank: int) -> Equation:
+    """T7: the gradient of an average is its adjoint: each cell gets its share of each window."""
+    pool = _pool(rank)
+    return adjointness(
+        "T7",
+        "the gradient of average pooling is its adjoint: ⟨O, G⟩ = ⟨X, ∂E/∂X⟩",
+        averages(pool)[0].programs[0],
+        pool.x,
+        letters.context(rank, channels=CHANNELS),
     )
 
 
 def selected(rank: int) -> Equation:
     """T7′: with S = 1 where a window selects its tap, max pooling is linear in X, and S its adjoint."""
     pool = _pool(rank)
-    selection = Tensor("S", (*pool.output.shape, *pool.kernel))
-    place = ("n", "c", *pool.positions)
-    select = Contraction(
-        target=pool.at(pool.output, *place),
-        factors=(pool.read(), pool.at(selection, *place, *pool.taps)),
+    maximum = Contraction(
+        target=pool.at(pool.output, "n", "c", *pool.positions),
+        factors=(pool.read(),),
         extents=pool.extents,
+        reduce="max",
     )
-    forward = Graph((Program((select,)),))
-    cotangent = Tensor("G", pool.output.shape)
-    names = ("n", "c", *CELLS[rank])
-    primed = {name: index(f"{name}'") for name in (*place, *pool.taps)}
-    cells = dict(zip(names[2:], (cell.substitute(primed) for cell in pool.cells), strict=True))
-    return Equation(
+    return adjointness(
         "T7′",
         "max pooling is linear once each window has selected its tap, and its gradient is the "
         "selection's adjoint: ⟨O, G⟩ = ⟨X, ∂E/∂X⟩",
+        Program((maximum,)),
+        pool.x,
         letters.context(rank, channels=CHANNELS),
-        inner(forward, (pool.output, cotangent, place)),
-        inner(gradient(forward, pool.x, cotangent), (pool.x, gradient_of(pool.x), names)),
-        (Pairing(0, 0, Substitution(cells), Substitution({p: primed[p] for p in pool.positions})),),
     )

@@ -179,8 +179,8 @@ def _averages(lo: int | None, counted: bool) -> Iterator[Counterexample]:
     graph = gradient(forward, x, Tensor("G", forward.output.shape))
     for sizes in _sizes():
         moved = sizes if lo is None else sizes | {"lo": lo}
-        right = _pooled(graph, sizes, {"R": _divisors(sizes, True)})
-        wrong = _pooled(graph, moved, {"R": _divisors(sizes, counted)})
+        right = _pooled(graph, sizes, {"Rx": _divisors(sizes, True)})
+        wrong = _pooled(graph, moved, {"Rx": _divisors(sizes, counted)})
         if (right != wrong).any():
             yield _counterexample(sizes, "average of X, ", right, wrong)
 

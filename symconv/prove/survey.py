@@ -16,6 +16,11 @@ from symconv.prove.instances import Proved, proved
 # what is proven at given sizes only, or tested: what, for which sizes, how
 AT_GIVEN_SIZES = (
     (
+        "Linear, Flatten, Reshape, Add, Concat: the gradients are adjoints, T4",
+        "the layer's sizes",
+        "a certificate accepted",
+    ),
+    (
         "a derivation's steps (`derive`)",
         "the layer's sizes; a large one's axes, shortened",
         "every term compared",

@@ -6,12 +6,11 @@ import textwrap
 from dataclasses import dataclass
 
 from symconv.derive.derivation import WIDTH
-from symconv.derive.forms import roles
-from symconv.layers.conv import ConvLayer
+from symconv.layers.layer import Layer
 from symconv.prove.certificate import Data
 from symconv.prove.claims import Counterexample
 from symconv.prove.covers import numbers_text
-from symconv.prove.instances import Proved, numbers_of
+from symconv.prove.instances import Proved
 
 ANSWERS = {True: "holds", False: "IS FALSE", None: "is not proved"}
 
@@ -83,20 +82,19 @@ class Theorem:
 
 @dataclass(frozen=True)
 class Proof:
-    """All theorems about a layer."""
+    """All theorems about a layer.
 
-    layer: ConvLayer
+    ``numbers`` are what the theorems' letters are here; H is behind the padding, unless that is zeros.
+    """
+
+    layer: Layer
+    numbers: dict[str, int]
     theorems: tuple[Theorem, ...]
-
-    @property
-    def numbers(self) -> dict[str, int]:
-        """What the theorems' letters are here; H is behind the padding, unless that is zeros."""
-        return numbers_of(roles(self.layer))
 
     @property
     def here(self) -> str:
         """Say what the theorems' letters are here."""
-        mode = self.layer.padding_mode
+        mode = getattr(self.layer, "padding_mode", "zeros")
         padded = "" if mode == "zeros" else f"; H counts the cells behind the {mode} padding"
         return f"Here {numbers_text(self.numbers)}{padded}."
 
@@ -122,7 +120,7 @@ class Proof:
 
     def text(self) -> str:
         """Return the proof for a terminal: each theorem, what it rests on, its refuted controls."""
-        lines = _indented(self.here, 0)
+        lines = _indented(self.here, 0) if self.numbers else []
         for theorem in self.theorems:
             lines += _indented(f"{theorem.name} {ANSWERS[theorem.holds]}: {theorem.statement}", 0)
             for method, evidence in theorem.grounds:

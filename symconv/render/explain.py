@@ -7,12 +7,20 @@ import math
 from symconv.plan.algorithms import (
     Algorithm,
     Columns,
+    Move,
     Phases,
     Pointwise,
+    Product,
     Rows,
     Scatter,
     Shift,
+    Stage,
     Table,
+    WindowMaximum,
+    WindowSelect,
+    WindowSpread,
+    WindowSum,
+    Zero,
 )
 from symconv.plan.layer import Function, Plan
 
@@ -40,7 +48,7 @@ def _digits(number: float) -> str:
 def choice_text(function: Function) -> str:
     """Say which algorithm a function uses, and what the others were expected to take."""
     if not function.candidates:
-        return "Algorithm: NumPy's own sum."
+        return f"Algorithm: {_without_choice(function.stages)}."
     best, *others = function.candidates
     text = (
         f"Algorithm: {algorithm_name(best.algorithm)}, {_how(best.algorithm)}; "
@@ -50,6 +58,21 @@ def choice_text(function: Function) -> str:
         f"{algorithm_name(other.algorithm)} {duration(other.microseconds)}" for other in others
     )
     return f"{text} ({rejected})." if rejected else f"{text} (nothing else applies)."
+
+
+def _without_choice(stages: tuple[Stage, ...]) -> str:
+    """Say what the only way to compute something is."""
+    match next((s for s in stages[::-1] if not isinstance(s, Zero | Move)), stages[-1]):
+        case Move(taken=taken, put=put) if {c.index for c in taken} - {c.index for c in put}:
+            return "NumPy's own sum"
+        case Product():
+            return "one product of matrices"
+        case WindowSum() | WindowSpread() | WindowMaximum():
+            return "one pass for each tap of the window"
+        case WindowSelect():
+            return "one pass for each tap of the window to find its maximum, one to find its place"
+        case _:
+            return "a copy"
 
 
 def _how(algorithm: Algorithm) -> str:

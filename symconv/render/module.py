@@ -6,11 +6,10 @@ import re
 import shlex
 import textwrap
 
-from symconv.layers.conv import ConvLayer
 from symconv.layers.layer import Layer
 from symconv.layers.spelling import shell_options
-from symconv.notation.graph import Graph
-from symconv.notation.text import program_text
+from symconv.notation.graph import Graph, folded
+from symconv.notation.step_text import step_text
 from symconv.plan.layer import Array, Function, Plan
 from symconv.prove.covers import rests_on
 from symconv.render.environment import fill
@@ -21,19 +20,13 @@ from symconv.render.syntax import shape
 
 WIDTH = 96
 JOINER = "\0"  # stands for a space at which a formula is not folded
-_SUMMARIES = {
-    "forward": "Return O, the layer's output.",
-    "input_gradient": "Return ∂E/∂X, the gradient by the input, where grad_output = ∂E/∂O = G.",
-    "weight_gradient": "Return ∂E/∂F, the gradient by the filter, where grad_output = ∂E/∂O = G.",
-    "bias_gradient": "Return ∂E/∂b, the gradient by the bias, where grad_output = ∂E/∂O = G.",
-}
 
 
 def render_module(plan: Plan, name: str, version: str) -> str:
     """Return the source of a standalone module: the same text for the same plan, always."""
     functions = [plan.forward, *plan.gradients]
     constants = [render_constants(s).rstrip("\n") for f in functions for s in f.stages]
-    rendered = [_function(function) for function in functions]
+    rendered = [_function(function, plan.layer) for function in functions]
     code = "\n".join(str(function["body"]) for function in rendered)
     helpers = [
         fill(f"numpy/{helper}.py.j2").rstrip("\n")
@@ -45,8 +38,7 @@ def render_module(plan: Plan, name: str, version: str) -> str:
         version=version,
         command=shlex.join(["symconv", "generate", *shell_options(plan.layer), "--name", name]),
         title=f"{name}: {_title(plan.layer)}.",
-        summary=_formulas(plan.layer.graph),
-        theorems=_theorems(plan.layer),
+        summary=[*_formulas(folded(plan.layer.graph)), *_theorems(plan.layer)],
         imports=_imports(code, helpers),
         dtype=f"np.{plan.layer.dtype}",
         layer=[(key, literal(value)) for key, value in plan.layer.as_dict().items()],
@@ -63,15 +55,19 @@ def _code(text: str) -> str:
 
 
 def _title(layer: Layer) -> str:
-    sizes = " × ".join(map(str, layer.input_shape)), " × ".join(map(str, layer.output_shape))
-    return f"{type(layer).__name__} from {sizes[0]} to {sizes[1]} ({layer.dtype})"
+    data = [shape for name, shape in layer.inputs.items() if name not in layer.parameters]
+    given, returned = (
+        " and ".join(" × ".join(map(str, shape)) for shape in shapes)
+        for shapes in (data, [layer.output_shape])
+    )
+    return f"{type(layer).__name__} from {given} to {returned} ({layer.dtype})"
 
 
-def _theorems(layer: ConvLayer) -> list[str]:
+def _theorems(layer: Layer) -> list[str]:
     """Name the theorems that the formulas rest on."""
     results = [f"{result} on {' and '.join(names)}" for result, names in rests_on(layer).items()]
     text = f"Theorems for every size that it rests on, as `symconv prove` shows: {', '.join(results)}."
-    return textwrap.wrap(text, WIDTH)
+    return ["", *textwrap.wrap(text, WIDTH)] if results else []
 
 
 def _imports(code: str, helpers: list[str]) -> list[str]:
@@ -87,7 +83,7 @@ def _formulas(graph: Graph) -> list[str]:
     """Write the formulas of a function, too long ones folded."""
     lines = []
     for step in graph.steps:
-        for line in program_text(step).splitlines():  # type: ignore[arg-type]  # a layer's steps are programs
+        for line in step_text(step).splitlines():
             whole = re.sub(r"\[[^\]]*\]", lambda found: found[0].replace(" ", JOINER), line)
             folded = textwrap.wrap(
                 whole, WIDTH - 4, subsequent_indent="        ", break_on_hyphens=False
@@ -96,13 +92,13 @@ def _formulas(graph: Graph) -> list[str]:
     return lines
 
 
-def _function(function: Function) -> dict[str, object]:
+def _function(function: Function, layer: Layer) -> dict[str, object]:
     names = [array.name for array in function.inputs]
-    body = "".join(render_stage(stage, function.name) for stage in function.stages)
+    body = "".join(render_stage(stage, function.name, function.result.name) for stage in function.stages)
     choice = textwrap.wrap(choice_text(function), WIDTH - 4)
     return {
         "name": function.name,
-        "summary": _SUMMARIES[function.name],
+        "summary": _summary(function, layer),
         "notes": textwrap.indent("\n".join([*_formulas(function.formula), "", *choice]), "    "),
         "signature": _signature(
             function.name, [*_annotated(names), "*", "out: Array | None = None"], "Array"
@@ -113,6 +109,13 @@ def _function(function: Function) -> dict[str, object]:
         "result_shape": shape(function.result.shape),
         "body": textwrap.indent(body, "    ").rstrip("\n"),
     }
+
+
+def _summary(function: Function, layer: Layer) -> str:
+    if not function.by:
+        return "Return O, the layer's output."
+    gradient, by = function.formula.output.name, layer.words[function.by]
+    return f"Return {gradient}, the gradient by {by}, where grad_output = ∂E/∂O = G."
 
 
 def _annotated(names: list[str]) -> list[str]:
@@ -152,11 +155,11 @@ def _backward(plan: Plan) -> dict[str, object]:
             [*_annotated(names), "*", "out: tuple[Array, ...] | None = None"],
             "tuple[Array, ...]",
         ),
-        "results": ", ".join(results),
+        "listed": shape(results),
         "by": ", ".join(names[1:]),
         "nones": shape(["None"] * len(results)),
         "count": len(results),
         "checks": [(array.name, shape(array.shape)) for array in inputs],
         "gradients": gradients,
-        "returned": ", ".join(results),
+        "returned": ", ".join(results) if len(results) > 1 else f"({results[0]},)",
     }

@@ -3,28 +3,36 @@
 from __future__ import annotations
 
 from symconv.plan.algorithms import (
-    AddBias,
     Columns,
     Extend,
     FoldBack,
     Intermediate,
+    Move,
     Phases,
     Pointwise,
+    Product,
     Rows,
     Scatter,
     Shift,
     Stage,
-    SumBias,
     Table,
+    View,
+    WindowMaximum,
+    WindowSelect,
+    WindowSpread,
+    WindowSum,
+    Zero,
 )
 from symconv.render.environment import fill
+from symconv.render.moves import move, product, view
+from symconv.render.pools import pool, pool_constants
 from symconv.render.syntax import progression, shape
 from symconv.render.windows import columns, pointwise, rows, shift, table, table_constants
 from symconv.render.writes import phase_constants, phases, scatter
 
 
-def render_stage(stage: Stage, function: str) -> str:
-    """Return the code of one stage of a function."""
+def render_stage(stage: Stage, function: str, result: str) -> str:
+    """Return the code of one stage of a function, which returns ``result``."""
     match stage:
         case Table():
             return table(stage, function)
@@ -46,12 +54,16 @@ def render_stage(stage: Stage, function: str) -> str:
             return _extend(stage)
         case FoldBack():
             return _fold_back(stage)
-        case AddBias():
-            news = ", ".join(["None"] * stage.axes)
-            return fill("numpy/add_bias.py.j2", stage=stage, news=news)
-        case SumBias():
-            axes = shape((0, *range(2, 2 + stage.axes)))
-            return fill("numpy/sum_bias.py.j2", stage=stage, axes=axes)
+        case Move():
+            return move(stage)
+        case View():
+            return view(stage, result=stage.target == result)
+        case Zero(target=target):
+            return f"{target}[...] = 0\n"
+        case Product():
+            return product(stage)
+        case WindowSum() | WindowSpread() | WindowMaximum() | WindowSelect():
+            return pool(stage)
 
 
 def render_constants(stage: Stage) -> str:
@@ -61,6 +73,8 @@ def render_constants(stage: Stage) -> str:
             return table_constants(stage)
         case Phases():
             return phase_constants(stage)
+        case WindowSum() | WindowSpread() | WindowMaximum() | WindowSelect():
+            return pool_constants(stage)
         case _:
             return ""
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from symconv import Conv, ConvTranspose, SymconvError, check, generate
 from symconv.check.exact import check_exactly
-from symconv.check.reference import evaluate_arrays
+from symconv.notation.arrays import evaluate_arrays
 from symconv.notation.evaluate import evaluate
 from symconv.verbs import Unit, load_source
 from tests.bridge import expected

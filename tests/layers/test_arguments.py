@@ -109,7 +109,7 @@ def test_a_layer_is_rebuilt_from_its_data_and_its_spelling(layer: Conv | ConvTra
     assert all(isinstance(word, str) for word in words)
     assert hash(rebuild(layer.as_dict())) == hash(layer)
     read = {
-        name: parse(name, spell(value)) if isinstance(value, int | tuple) else value
+        name: parse(name, spell(name, value)) if isinstance(value, int | tuple) else value
         for name, value in layer.arguments.items()
         if not isinstance(value, bool)
     }

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from symconv import Conv, ConvTranspose, generate
-from symconv.plan import layer as planning
+from symconv.plan import candidates as planning
 from symconv.plan.algorithms import Algorithm, Phases, Scatter
 from symconv.plan.layer import Plan, plan_layer
 from symconv.render.module import render_module

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import reduce
 
 import numpy as np
 import pytest
 
 from symconv.notation.evaluate import evaluate
 from symconv.notation.graph import Graph
+from symconv.notation.names import POSITIONS
 from symconv.prove.catalogue import RANKS
 from symconv.prove.instances import proved
 from symconv.prove.letters import suffixes
@@ -47,13 +49,18 @@ def test_an_average_is_loops(rank: int) -> None:
     for numbers in found["examples"]:
         cells, places, _ = shapes(numbers, rank)
         rng = np.random.default_rng(0)
-        x, divided = rng.integers(1, 99, cells), rng.integers(1, 9, places[2:])
+        x = rng.integers(1, 99, cells)
+        along = {
+            f"R{axis}": rng.integers(1, 9, size)
+            for axis, size in zip(POSITIONS[rank], places[2:], strict=True)
+        }
+        divided = reduce(np.multiply.outer, along.values())
         mean = np.zeros(places, dtype=int)
         for place, met in windows(numbers, rank):
             mean[place] = divided[place[2:]] * sum(x[cell] for _, cell in met)
         assert mean.any()
         for graph in read_programs(found["statement"], numbers):
-            assert (evaluate(graph, {"X": x, "R": divided})[graph.output.name] == mean).all()
+            assert (evaluate(graph, {"X": x, **along})[graph.output.name] == mean).all()
 
 
 @pytest.mark.parametrize("rank", RANKS)

@@ -14,7 +14,7 @@ from symconv.derive.rewrites import phase_forms
 from symconv.notation.contraction import Program
 from symconv.notation.graph import Graph
 from symconv.notation.monomials import equal
-from symconv.prove import covers, decisions
+from symconv.prove import convolutions, covers
 from symconv.prove.claims import Claim, compare, refute
 from symconv.prove.pitfalls import PITFALLS
 from tests.strategies import layers
@@ -115,9 +115,9 @@ def test_a_fold_back_that_crops_is_seen(monkeypatch: pytest.MonkeyPatch) -> None
     def cropped(layer: Conv | ConvTranspose) -> Graph:
         return crop.wrong(layer) or input_form(layer)
 
-    monkeypatch.setattr(decisions, "input_form", cropped)
+    monkeypatch.setattr(convolutions, "input_form", cropped)
     monkeypatch.setattr(
-        decisions, "swapped", lambda at, name: cropped(at) if name == "x" else swapped(at, name)
+        convolutions, "swapped", lambda at, name: cropped(at) if name == "x" else swapped(at, name)
     )
     proof = prove(Conv((1, 1, 5, 5), 1, 3, padding=1, padding_mode="reflect"))
     assert [t.name for t in proof.theorems if t.holds is False] == ["T4"]
@@ -132,7 +132,7 @@ def test_a_layer_that_no_certificate_is_about_is_not_proved(monkeypatch: pytest.
         extents = tuple((n, size + (n == "i")) for n, size in contraction.ranges.items())
         return Graph((Program((replace(contraction, extents=extents),)),))
 
-    monkeypatch.setattr(decisions, "weight_form", longer)
+    monkeypatch.setattr(convolutions, "weight_form", longer)
     proof = prove(Conv((1, 1, 10**6), 1, 3, bias=False))
     assert proof.holds is None
     unproved = [t for t in proof.theorems if t.holds is None]
@@ -159,7 +159,7 @@ def test_a_wrong_form_of_a_large_layer_is_not_proved(
         (program,) = phase_forms(graph).programs
         return Graph((Program(program.contractions[1:] or program.contractions),))
 
-    monkeypatch.setattr(decisions, form, without_a_phase if form == "phase_forms" else unrotated)
+    monkeypatch.setattr(convolutions, form, without_a_phase if form == "phase_forms" else unrotated)
     proof = prove(Conv((1, 1, 10**6), 1, 3, stride=2, padding=1, bias=False))
     assert [t.name for t in proof.theorems if t.holds is not True] == unproved
 
@@ -170,7 +170,7 @@ def test_a_false_theorem_is_false_with_numbers(monkeypatch: pytest.MonkeyPatch) 
     def unrotated(layer: Conv | ConvTranspose) -> Graph:
         return input_form(replace(layer, flip=not layer.flip))
 
-    monkeypatch.setattr(decisions, "input_form", unrotated)
+    monkeypatch.setattr(convolutions, "input_form", unrotated)
     proof = prove(Conv((1, 1, 6, 6), 1, 3, bias=False))
     assert proof.holds is False
     false, adjointness = [t for t in proof.theorems if t.holds is False]
@@ -216,7 +216,9 @@ def test_refuting_a_true_claim_finds_nothing() -> None:
 
 def test_a_certificate_that_numbers_refute_is_said_loudly(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(covers.Cover, "holds", True)  # as if any certificate were about any layer
-    monkeypatch.setattr(decisions, "weight_form", lambda at: weight_form(replace(at, flip=not at.flip)))
+    monkeypatch.setattr(
+        convolutions, "weight_form", lambda at: weight_form(replace(at, flip=not at.flip))
+    )
     proof = prove(Conv((1, 1, 5), 1, 3, bias=False))
     assert proof.holds is False
     assert "DISAGREEMENT" in proof.text()

@@ -117,9 +117,9 @@ def test_prove_false(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixt
     """A planted error: the exit code of a false theorem, and its counterexample."""
     from symconv import cli
     from symconv.derive.forms import input_form
-    from symconv.prove import decisions
+    from symconv.prove import convolutions
 
-    monkeypatch.setattr(decisions, "weight_form", input_form)
+    monkeypatch.setattr(convolutions, "weight_form", input_form)
     with pytest.raises(SystemExit) as stop:
         cli.main(["prove", *ARTICLE])
     assert stop.value.code == 1

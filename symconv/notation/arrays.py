@@ -1,16 +1,16 @@
-"""Graphs of programs on large arrays: the plain evaluator's sums, as slices and einsum."""
+"""Graphs on large arrays: the plain evaluator's sums and maxima, as slices and einsum."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
-from symconv.notation.contraction import Access, Contraction
+from symconv.notation.contraction import Access, Contraction, Program, index
 from symconv.notation.evaluate import Point, evaluate, points
-from symconv.notation.graph import Graph
+from symconv.notation.graph import Graph, Selection, Step, written
 from symconv.notation.polynomial import Polynomial
 
 Values = NDArray[np.float64]
@@ -19,33 +19,67 @@ Values = NDArray[np.float64]
 def evaluate_arrays(graph: Graph, tensors: Mapping[str, Values]) -> Values:
     """Run a graph on float64 arrays: exact for integers whose sums stay below 2⁵³."""
     known = dict(tensors)
-    for step in graph.programs:
-        if any(contraction.solved for contraction in step.contractions):  # has no slices
-            plain = evaluate(Graph((step,)), known)
-            known[step.target.name] = plain[step.target.name].astype(float)
-            continue
-        result = np.zeros(step.target.sizes)
-        for contraction in step.contractions:
-            _add(contraction, known, result)
-        known[step.target.name] = result
+    for step in graph.steps:
+        known[written(step).name] = _evaluate(step, known)
     return known[graph.output.name]
 
 
-def _add(contraction: Contraction, tensors: Mapping[str, Values], result: Values) -> None:
-    """Fix indices until each subscript has one left, a slice; multiply the slices with einsum."""
+def _evaluate(step: Step, known: Mapping[str, Values]) -> Values:
+    match step:
+        case Program() if not any(contraction.solved for contraction in step.contractions):
+            greatest = step.contractions[0].reduce == "max"
+            result = np.full(step.target.sizes, -np.inf if greatest else 0.0)
+            for contraction in step.contractions:
+                for target, term, _ in _terms(contraction, known, result):
+                    target[...] = np.maximum(target, term) if greatest else target + term
+            return result
+        case Selection():
+            return _select(step, known)
+        case _:  # has no slices
+            plain = evaluate(Graph((step,)), known)
+            return plain[written(step).name].astype(float)
+
+
+def _select(step: Selection, known: Mapping[str, Values]) -> Values:
+    """Go through the terms in order: select one that is greater than those before, and no other."""
+    selected = np.zeros(step.target.sizes)
+    greatest = np.full(step.maximum.target.tensor.sizes, -np.inf)
+    for target, term, _ in _terms(step.maximum, known, greatest):
+        target[...] = np.maximum(target, term)
+    missing = np.ones(greatest.shape)
+    chosen = step.target[tuple(index(name) for name, _ in step.maximum.extents)]
+    for (target, term, point), (open_, _, _) in zip(
+        _terms(step.maximum, known, greatest), _terms(step.maximum, known, missing), strict=True
+    ):
+        found = (term == target) & (open_ == 1)
+        accesses = (step.maximum.target, *step.maximum.reads)
+        cut = _cuts(chosen, point, _ranges(accesses, step.maximum.ranges, point) or {})
+        selected[cut] = found.reshape(selected[cut].shape)
+        open_[found] = 0
+    return selected
+
+
+def _terms(
+    contraction: Contraction, tensors: Mapping[str, Values], result: Values
+) -> Iterator[tuple[Values, Values, Point]]:
+    """Fix indices until each subscript has one left, a slice; multiply the slices with einsum.
+
+    Visits the slice of ``result`` that terms belong to, the terms, and the indices that are fixed: all
+    that are summed, for a maximum.
+    """
     accesses = (contraction.target, *contraction.reads)
     extents = contraction.ranges
-    fixed = _fixed(accesses, extents)
+    greatest = contraction.reduce == "max"
+    fixed = _fixed(accesses, extents, contraction.summed if greatest else ())
     letters = {name: chr(ord("a") + at) for at, name in enumerate(extents)}
-    for point in points({name: extents[name] for name in fixed}):
+    for point in points({name: extents[name] for name in extents if name in fixed}):
         ranges = _ranges(accesses, extents, point)
         if ranges is None:
             continue
         views, labels = [], []
         for access in accesses:
             array = result if access is contraction.target else tensors[access.tensor.name]
-            cut = tuple(_cut(s, point, ranges) for s in access.subscripts)
-            views.append(array[cut])
+            views.append(array[_cuts(access, point, ranges)])
             left = [_free(s, point) for s in access.subscripts]
             labels.append("".join(letters[name] for name in left if name))
         target, *reads = views
@@ -53,12 +87,16 @@ def _add(contraction: Contraction, tensors: Mapping[str, Values], result: Values
         term = np.einsum(f"{','.join(labels[1:])}->{''.join(kept)}", *reads, optimize=True)
         sizes = dict(zip(labels[0], target.shape, strict=True))
         broadcast = [sizes[letter] if letter in kept else 1 for letter in labels[0]]
-        target += term.reshape(broadcast) * float(contraction.coefficient)
+        yield target, term.reshape(broadcast) * float(contraction.coefficient), point
 
 
-def _fixed(accesses: tuple[Access, ...], extents: dict[str, int]) -> list[str]:
-    """Return the indices to loop over: of each compound subscript all but the longest one."""
-    fixed: list[str] = []
+def _cuts(access: Access, point: Point, ranges: dict[str, tuple[int, int]]) -> tuple[int | slice, ...]:
+    return tuple(_cut(s, point, ranges) for s in access.subscripts)
+
+
+def _fixed(accesses: tuple[Access, ...], extents: dict[str, int], summed: tuple[str, ...]) -> list[str]:
+    """Return the indices to loop over: the summed, of each compound subscript all but the longest."""
+    fixed = list(summed)
     for access in accesses:
         for subscript in access.subscripts:
             names = [name for name in subscript.variables if name not in fixed]

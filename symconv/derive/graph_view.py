@@ -1,0 +1,148 @@
+"""The index view of any graph: its formulas, and the chain rule through its steps."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from symconv.derive.steps import Check, Formula, Step
+from symconv.errors import SymconvError
+from symconv.layers.layer import Layer
+from symconv.notation.arrays import evaluate_arrays
+from symconv.notation.backpropagation import gradient
+from symconv.notation.contraction import Program, Tensor, index
+from symconv.notation.graph import Graph, folded
+from symconv.notation.monomials import term_count
+from symconv.notation.names import element
+from symconv.notation.step_text import graph_latex, graph_text
+from symconv.notation.text import access_latex, access_text, name_latex
+
+MOST = 20_000_000  # points that a check may visit before it turns to a smaller layer
+SPAN = 1 << 12  # integers that a check draws: their sums are exact in float64
+
+Values = NDArray[np.float64]
+
+
+def graph_steps(layer: Layer) -> tuple[Step, ...]:
+    """Return the derivation of every gradient of a layer from its graph."""
+    return (_forward(layer), *(_chain_rule(layer, name) for name in layer.tensors))
+
+
+def formula(graph: Graph) -> Formula:
+    """Return a graph on paper."""
+    shown = folded(graph)
+    return Formula(graph_text(shown), graph_latex(shown))
+
+
+def _forward(layer: Layer) -> Step:
+    kind = type(layer).__name__
+    tensors = [*layer.tensors.values(), Tensor("O", layer.output_shape)]
+    text = ", ".join(f"{tensor.name} {tensor.sizes}" for tensor in tensors)
+    spaces = [rf"{name_latex(t.name)}\in\mathbb{{R}}^{{{_times(t.sizes)}}}" for t in tensors]
+    latex = r",\ ".join(spaces)
+    used = _checked_layer(layer)
+    output = evaluate_arrays(used.graph, _drawn(used))
+    return Step(
+        "forward",
+        Formula(f"{kind}: {text}", rf"&\text{{{kind}}}:\ {latex}"),
+        formula(layer.graph),
+        _conventions(layer.graph),
+        Check(
+            f"every element of O has a term{_where(layer, used)}",
+            output.shape == used.output_shape and bool(np.isfinite(output).all()),
+        ),
+    )
+
+
+def _times(sizes: tuple[int, ...]) -> str:
+    return r" \times ".join(map(str, sizes))
+
+
+def _conventions(graph: Graph) -> str:
+    if _selects(graph):
+        return "reads outside a tensor are left out: padding never wins"
+    return "reads outside a tensor are zero, writes outside the result are dropped"
+
+
+def _selects(graph: Graph) -> bool:
+    programs = (step for step in graph.steps if isinstance(step, Program))
+    return any(c.reduce == "max" for program in programs for c in program.contractions)
+
+
+def _chain_rule(layer: Layer, name: str) -> Step:
+    """E is linear along a line on which no maximum changes its place: it changes by ⟨∂E/∂T, V⟩."""
+    tensor = layer.tensors[name]
+    used = _checked_layer(layer)
+    back = gradient(layer.graph, tensor, Tensor("G", layer.output_shape))
+    reason = f"E depends on {tensor.name} through every element of O that reads it: read and write swap"
+    if _selects(layer.graph):
+        reason += (
+            "; a maximum follows the term that it selects, the first of equals, "
+            "which is its gradient away from ties"
+        )
+    place = tensor[tuple(map(index, element(len(tensor.sizes))))]
+    cell, below = access_text(place), access_latex(place)
+    return Step(
+        f"chain rule for ∂E/∂{tensor.name}",
+        Formula(
+            f"∂E/∂{cell} = Σ G · ∂O/∂{cell}, where G = ∂E/∂O",
+            rf"\frac{{\partial E}}{{\partial {below}}} &= "
+            rf"\sum G \, \frac{{\partial O}}{{\partial {below}}},"
+            r"\quad G = \frac{\partial E}{\partial O}",
+        ),
+        formula(back),
+        reason,
+        Check(
+            f"E changes by ⟨∂E/∂{tensor.name}, V⟩ when {tensor.name} does by V, exactly, for random "
+            f"integers{_where(layer, used)}",
+            _changes_by_its_gradient(used, name),
+        ),
+    )
+
+
+def _changes_by_its_gradient(layer: Layer, name: str) -> bool:
+    tensor = layer.tensors[name]
+    point = _drawn(layer)
+    rng = np.random.default_rng(1)
+    way = rng.integers(-1, 1, tensor.sizes, endpoint=True).astype(float)
+    moved = {**point, tensor.name: point[tensor.name] + way}
+    outputs = [evaluate_arrays(layer.graph, at) for at in (point, moved)]
+    cotangent = rng.integers(-8, 8, layer.output_shape, endpoint=True).astype(float)
+    back = gradient(layer.graph, tensor, Tensor("G", layer.output_shape))
+    found = evaluate_arrays(back, {**point, "G": cotangent})
+    change = float(((outputs[1] - outputs[0]) * cotangent).sum())
+    scale = max(1.0, float(np.abs(outputs[0] * cotangent).sum()))
+    return found.shape == tensor.sizes and abs(change - float((found * way).sum())) <= 1e-12 * scale
+
+
+def _drawn(layer: Layer) -> dict[str, Values]:
+    """Return integers for every tensor, so far apart that changes by 1 keep their order."""
+    rng = np.random.default_rng(0)
+    drawn: dict[str, Values] = {}
+    for tensor in layer.tensors.values():
+        if _selects(layer.graph):
+            numbers = 3 * rng.permutation(math.prod(tensor.sizes)).reshape(tensor.sizes)
+        else:
+            numbers = rng.integers(-SPAN, SPAN, tensor.sizes)
+        drawn[tensor.name] = numbers.astype(np.float64)
+    return drawn
+
+
+def _checked_layer(layer: Layer) -> Layer:
+    """Return the layer itself, or, if it is large, one of a few images and channels."""
+    if term_count(layer.graph) <= MOST or not hasattr(layer, "input_shape"):
+        return layer
+    channels, *sizes = layer.input_shape[1:]
+    for shape in ((1, min(channels, 2), *sizes), (1, channels, *sizes)):
+        try:
+            return dataclasses.replace(layer, input_shape=shape)  # type: ignore[type-var]  # every kind is a dataclass
+        except SymconvError:
+            continue
+    return layer
+
+
+def _where(layer: Layer, used: Layer) -> str:
+    return "" if used is layer else f" for input_shape = {used.input_shape}"

@@ -1,0 +1,282 @@
+"""Pooling: the maximum or the average of each window, channel by channel."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import TypeAlias
+
+from symconv.layers import arguments
+from symconv.layers.arguments import Padding, PerAxis, refuse
+from symconv.layers.layer import Layer
+from symconv.layers.window import Window, pooling
+from symconv.notation.contraction import Access, Contraction, Program, Tensor, index
+from symconv.notation.graph import Constant, Graph
+from symconv.notation.names import POSITIONS, TAPS
+
+IMAGES = "batch, channels, then 1, 2 or 3 spatial sizes, all positive ints"
+
+
+@dataclass(frozen=True)
+class _Pool(Layer):
+    """What all poolings have: an image and its windows."""
+
+    input_shape: tuple[int, ...]
+
+    @property
+    def windows(self) -> tuple[Window[int], ...]:
+        """The sizes along each spatial axis; one window, unless the layer slides it."""
+        return tuple(Window(size, size, 1, 1, 0, 0, 1) for size in self.input_shape[2:])
+
+    @property
+    def output_shape(self) -> tuple[int, ...]:
+        """Shape of the output."""
+        return (*self.input_shape[:2], *(w.outputs for w in self.windows))
+
+    def _over_windows(self, *factors: Access, maximum: bool = False) -> Program:
+        """Return the sum, or the maximum, of each window's cells times other factors."""
+        rank = len(self.windows)
+        places = [index(name) for name in ("n", "c", *POSITIONS[rank])]
+        cells = [
+            index(p) * w.stride + index(k) * w.dilation - w.lo
+            for p, k, w in zip(POSITIONS[rank], TAPS[rank], self.windows, strict=True)
+        ]
+        sizes = zip(("n", "c", *POSITIONS[rank]), self.output_shape, strict=True)
+        kernel = zip(TAPS[rank], (w.kernel for w in self.windows), strict=True)
+        contraction = Contraction(
+            target=Access(Tensor("O", self.output_shape), tuple(places)),
+            factors=(Access(self.tensors["x"], (*places[:2], *cells)), *factors),
+            extents=(*sizes, *kernel),
+            reduce="max" if maximum else "sum",
+        )
+        return Program((contraction,))
+
+    def _averages(self, counts: list[list[int]]) -> Graph:
+        """Return each window's sum over its divisor: along each axis R, 1/D of these numbers D."""
+        rank = len(self.windows)
+        divided = [
+            Constant(Tensor(f"R{axis}", (len(numbers),)), tuple(Fraction(1, n) for n in numbers))
+            for axis, numbers in zip(POSITIONS[rank], counts, strict=True)
+        ]
+        reads = (constant.target[index(p)] for constant, p in zip(divided, POSITIONS[rank], strict=True))
+        return Graph((*divided, self._over_windows(*reads)))
+
+
+@dataclass(frozen=True)
+class _SlidingPool(_Pool):
+    """What poolings with a window of their own have: its arguments, PyTorch's, and their sizes."""
+
+    kernel_size: PerAxis
+    stride: PerAxis | None = None
+    padding: Padding = 0
+    dilation: PerAxis = 1
+    ceil_mode: bool = False
+
+    def _validate(self) -> None:
+        sizes = arguments.shape("input_shape", self.input_shape, (3, 4, 5), IMAGES)
+        rank = len(sizes) - 2
+        stride = self.stride
+        normal: dict[str, object] = {
+            "input_shape": sizes,
+            "kernel_size": arguments.per_axis("kernel_size", self.kernel_size, rank),
+            "stride": None if stride is None else arguments.per_axis("stride", stride, rank),
+            "padding": arguments.padding(self.padding, rank, ()),
+            "dilation": arguments.per_axis("dilation", self.dilation, rank),
+            "ceil_mode": arguments.flag("ceil_mode", self.ceil_mode),
+        }
+        for name, value in normal.items():
+            object.__setattr__(self, name, value)
+        for window, axis in zip(self.windows, POSITIONS[rank], strict=True):
+            if min(self._pads[POSITIONS[rank].index(axis)]) < 0:
+                raise refuse("padding", self.padding, "no negative number: a pool does not crop")
+            if window.outputs < 1:
+                raise refuse(
+                    "kernel_size",
+                    self.kernel_size,
+                    f"small enough to fit: along axis {axis} it reaches {window.reach + 1} cells, "
+                    f"the padded input has {window.size + window.lo + window.hi}",
+                )
+            if not all(window.met):
+                raise refuse(
+                    "padding",
+                    self.padding,
+                    f"so small that every window along axis {axis} has a cell of the input: "
+                    f"number {window.met.index(0)} has none",
+                )
+        arguments.bounded("output_shape", self.output_shape)
+
+    @property
+    def _pads(self) -> list[tuple[int, int]]:
+        """The cells added before and after each axis, without those that ceil_mode adds."""
+        rank = len(self.input_shape) - 2
+        return [arguments.pair(self.padding, axis) for axis in range(rank)]
+
+    @property
+    def windows(self) -> tuple[Window[int], ...]:
+        """The sizes along each spatial axis; ``hi`` has the cells that ceil_mode adds, too."""
+        rank = len(self.input_shape) - 2
+        stride = self.kernel_size if self.stride is None else self.stride
+        sizes = zip(
+            self.input_shape[2:],
+            arguments.spread(self.kernel_size, rank),
+            arguments.spread(stride, rank),
+            arguments.spread(self.dilation, rank),
+            self._pads,
+            strict=True,
+        )
+        return tuple(pooling(*axis, self.ceil_mode) for axis in sizes)
+
+
+@dataclass(frozen=True)
+class MaxPool(_SlidingPool):
+    """The maximum of each window.
+
+    ``O[n, c, p] = max_k X[n, c, s·p + d·k - lo]`` along each spatial axis; arguments and sizes are
+    PyTorch's. Padding never wins. The gradient goes to the first maximum in row-major order, which is
+    the gradient away from ties.
+
+    Parameters
+    ----------
+    input_shape
+        Batch, channels, then 1, 2 or 3 spatial sizes.
+    kernel_size, dilation
+        An int, or one per spatial axis.
+    stride
+        An int, or one per spatial axis; if not given, ``kernel_size``.
+    padding
+        An int, one per axis, or pairs ``(lo, hi)`` per axis.
+    ceil_mode
+        Whether a last window that begins before the padding at the end may reach beyond it.
+    dtype
+        ``"float32"`` or ``"float64"``.
+
+    Raises
+    ------
+    SymconvError
+        If an argument is not valid, no window fits, or one has no cell of the input.
+    """
+
+    dtype: str = "float32"
+
+    def __post_init__(self) -> None:
+        self._validate()
+        object.__setattr__(self, "dtype", arguments.dtype(self.dtype))
+
+    @property
+    def graph(self) -> Graph:
+        """The maximum over taps."""
+        return Graph((self._over_windows(maximum=True),))
+
+
+@dataclass(frozen=True)
+class AvgPool(_SlidingPool):
+    """The average of each window.
+
+    ``O[n, c, p] = Σ_k X[n, c, s·p + d·k - lo] · R[p]`` along each spatial axis, where 1/R is the number
+    of cells that count; arguments and sizes are PyTorch's.
+
+    Parameters
+    ----------
+    input_shape
+        Batch, channels, then 1, 2 or 3 spatial sizes.
+    kernel_size, dilation
+        An int, or one per spatial axis.
+    stride
+        An int, or one per spatial axis; if not given, ``kernel_size``.
+    padding
+        An int, one per axis, or pairs ``(lo, hi)`` per axis.
+    ceil_mode
+        Whether a last window that begins before the padding at the end may reach beyond it; what it
+        reaches there never counts.
+    count_include_pad
+        Whether cells of the padding count.
+    dtype
+        ``"float32"`` or ``"float64"``.
+
+    Raises
+    ------
+    SymconvError
+        If an argument is not valid, no window fits, or one has no cell of the input.
+    """
+
+    count_include_pad: bool = True
+    dtype: str = "float32"
+
+    def __post_init__(self) -> None:
+        self._validate()
+        counted = arguments.flag("count_include_pad", self.count_include_pad)
+        object.__setattr__(self, "count_include_pad", counted)
+        object.__setattr__(self, "dtype", arguments.dtype(self.dtype))
+
+    @property
+    def graph(self) -> Graph:
+        """The divisors along each axis, and the sum over taps."""
+        counts = []
+        for w, (lo, hi) in zip(self.windows, self._pads, strict=True):
+            padded = (-lo, w.size + hi) if self.count_include_pad else (0, w.size)
+            counts.append(w.taps_within(*padded))
+        return self._averages(counts)
+
+
+@dataclass(frozen=True)
+class GlobalMaxPool(_Pool):
+    """The maximum of each channel: one window, the whole image.
+
+    Parameters
+    ----------
+    input_shape
+        Batch, channels, then 1, 2 or 3 spatial sizes.
+    dtype
+        ``"float32"`` or ``"float64"``.
+
+    Raises
+    ------
+    SymconvError
+        If an argument is not valid.
+    """
+
+    dtype: str = "float32"
+
+    def __post_init__(self) -> None:
+        sizes = arguments.shape("input_shape", self.input_shape, (3, 4, 5), IMAGES)
+        object.__setattr__(self, "input_shape", sizes)
+        object.__setattr__(self, "dtype", arguments.dtype(self.dtype))
+
+    @property
+    def graph(self) -> Graph:
+        """The maximum over the image."""
+        return Graph((self._over_windows(maximum=True),))
+
+
+@dataclass(frozen=True)
+class GlobalAvgPool(_Pool):
+    """The average of each channel: one window, the whole image.
+
+    Parameters
+    ----------
+    input_shape
+        Batch, channels, then 1, 2 or 3 spatial sizes.
+    dtype
+        ``"float32"`` or ``"float64"``.
+
+    Raises
+    ------
+    SymconvError
+        If an argument is not valid.
+    """
+
+    dtype: str = "float32"
+
+    def __post_init__(self) -> None:
+        sizes = arguments.shape("input_shape", self.input_shape, (3, 4, 5), IMAGES)
+        object.__setattr__(self, "input_shape", sizes)
+        object.__setattr__(self, "dtype", arguments.dtype(self.dtype))
+
+    @property
+    def graph(self) -> Graph:
+        """The divisors, the image's sizes, and the sum over it."""
+        return self._averages([[w.size] for w in self.windows])
+
+
+POOLS = (MaxPool, AvgPool, GlobalMaxPool, GlobalAvgPool)
+PoolLayer: TypeAlias = MaxPool | AvgPool | GlobalMaxPool | GlobalAvgPool

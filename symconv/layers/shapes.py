@@ -1,0 +1,250 @@
+"""Layers that move elements and do not change them: flatten, reshape, concatenate; and their sum."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import ClassVar
+
+from symconv.layers import arguments
+from symconv.layers.arguments import refuse
+from symconv.layers.layer import Layer
+from symconv.notation.contraction import Access, Contraction, Program, Tensor, index
+from symconv.notation.graph import Graph
+from symconv.notation.names import element
+from symconv.notation.polynomial import Polynomial
+
+RANKS = (1, 2, 3, 4, 5)
+NAMES = "abcdhkmpqrtuvwz"  # of inputs that are all alike
+
+
+def _copied(source: Tensor, names: Sequence[str], target: Access) -> Program:
+    """Return the program that copies each element of a tensor to where it is written."""
+    extents = tuple(zip(names, source.shape, strict=True))
+    return Program((Contraction(target, (source[tuple(map(index, names))],), extents),))
+
+
+def _flat(names: Sequence[str], sizes: Sequence[int]) -> Polynomial:
+    """Return the place of an element in row-major order."""
+    place = Polynomial.lift(0)
+    for name, size in zip(names, sizes, strict=True):
+        place = place * size + index(name)
+    return place
+
+
+@dataclass(frozen=True)
+class Flatten(Layer):
+    """Every axis behind the batch in one, row by row.
+
+    Parameters
+    ----------
+    input_shape
+        Batch, then any sizes.
+    dtype
+        ``"float32"`` or ``"float64"``.
+
+    Raises
+    ------
+    SymconvError
+        If an argument is not valid.
+    """
+
+    input_shape: tuple[int, ...]
+    dtype: str = "float32"
+
+    def __post_init__(self) -> None:
+        valid = "batch and up to four sizes, all positive ints"
+        sizes = arguments.shape("input_shape", self.input_shape, RANKS[1:], valid)
+        object.__setattr__(self, "input_shape", sizes)
+        object.__setattr__(self, "dtype", arguments.dtype(self.dtype))
+
+    @property
+    def output_shape(self) -> tuple[int, ...]:
+        """Shape of the output."""
+        return (self.input_shape[0], prod(self.input_shape[1:]))
+
+    @property
+    def graph(self) -> Graph:
+        """The copy."""
+        n, *names = element(len(self.input_shape))
+        place = _flat(names, self.input_shape[1:])
+        target = Tensor("O", self.output_shape)[index(n), place]
+        return Graph((_copied(self.tensors["x"], (n, *names), target),))
+
+
+@dataclass(frozen=True)
+class Reshape(Layer):
+    """The same elements, row by row, in another shape.
+
+    Parameters
+    ----------
+    input_shape
+        Any sizes.
+    shape
+        The sizes of the output, batch included; one may be -1, which is then computed.
+    dtype
+        ``"float32"`` or ``"float64"``.
+
+    Raises
+    ------
+    SymconvError
+        If an argument is not valid, or the numbers of elements differ.
+    """
+
+    input_shape: tuple[int, ...]
+    shape: tuple[int, ...]
+    dtype: str = "float32"
+
+    def __post_init__(self) -> None:
+        valid = "one to five positive ints"
+        sizes = arguments.shape("input_shape", self.input_shape, RANKS, valid)
+        valid = f"one to five positive ints, of which one may be -1, with {prod(sizes)} elements"
+        if not isinstance(self.shape, tuple | list):
+            raise refuse("shape", self.shape, valid)
+        entries = list(self.shape)
+        known = [1 if size == -1 else size for size in entries]
+        known_sizes = arguments.shape("shape", tuple(known), RANKS, valid)
+        missing = prod(sizes) // prod(known_sizes)
+        shape = tuple(missing if s == -1 else k for s, k in zip(entries, known_sizes, strict=True))
+        if entries.count(-1) > 1 or prod(shape) != prod(sizes):
+            raise refuse("shape", self.shape, valid)
+        object.__setattr__(self, "input_shape", sizes)
+        object.__setattr__(self, "shape", shape)
+        object.__setattr__(self, "dtype", arguments.dtype(self.dtype))
+
+    @property
+    def output_shape(self) -> tuple[int, ...]:
+        """Shape of the output."""
+        return self.shape
+
+    @property
+    def graph(self) -> Graph:
+        """The copy to one row, V, and from there."""
+        row, output = Tensor("V", (prod(self.shape),)), Tensor("O", self.shape)
+        before, after = element(len(self.input_shape)), element(len(self.shape))
+        names = tuple(map(index, after))
+        into = _copied(self.tensors["x"], before, row[_flat(before, self.input_shape)])
+        read = row[_flat(after, self.shape)]
+        extents = tuple(zip(after, self.shape, strict=True))
+        return Graph((into, Program((Contraction(output[names], (read,), extents),))))
+
+
+@dataclass(frozen=True)
+class _Several(Layer):
+    """What layers of several inputs have."""
+
+    symbols: ClassVar[dict[str, str]] = {name: name.upper() for name in NAMES}
+    words: ClassVar[dict[str, str]] = {name: f"input {name}" for name in NAMES}
+
+    input_shapes: tuple[tuple[int, ...], ...]
+
+    def _validate(self) -> None:
+        valid = f"2 to {len(NAMES)} shapes of one to five positive ints"
+        given = self.input_shapes
+        if not isinstance(given, tuple | list) or not 2 <= len(given) <= len(NAMES):
+            raise refuse("input_shapes", given, valid)
+        shapes = tuple(arguments.shape("input_shapes", shape, RANKS, valid) for shape in given)
+        object.__setattr__(self, "input_shapes", shapes)
+
+    @property
+    def inputs(self) -> dict[str, tuple[int, ...]]:
+        """Names and shapes of ``forward``'s inputs, in order."""
+        return dict(zip(NAMES, self.input_shapes, strict=False))
+
+
+@dataclass(frozen=True)
+class Add(_Several):
+    """The sum of tensors of one shape, element by element.
+
+    Parameters
+    ----------
+    input_shapes
+        The inputs' shapes, all the same.
+    dtype
+        ``"float32"`` or ``"float64"``.
+
+    Raises
+    ------
+    SymconvError
+        If an argument is not valid, or the shapes differ.
+    """
+
+    dtype: str = "float32"
+
+    def __post_init__(self) -> None:
+        self._validate()
+        if len(set(self.input_shapes)) > 1:
+            raise refuse("input_shapes", self.input_shapes, "one shape, repeated")
+        object.__setattr__(self, "dtype", arguments.dtype(self.dtype))
+
+    @property
+    def output_shape(self) -> tuple[int, ...]:
+        """Shape of the output."""
+        return self.input_shapes[0]
+
+    @property
+    def graph(self) -> Graph:
+        """The sum."""
+        names = element(len(self.output_shape))
+        target = Tensor("O", self.output_shape)[tuple(map(index, names))]
+        copies = [_copied(tensor, names, target).contractions for tensor in self.tensors.values()]
+        return Graph((Program(tuple(c for (c,) in copies)),))
+
+
+@dataclass(frozen=True)
+class Concat(_Several):
+    """Tensors one after the other along an axis.
+
+    Parameters
+    ----------
+    input_shapes
+        The inputs' shapes, the same but for one axis.
+    axis
+        The axis, counted from 0 (the batch); 1 is the channels'.
+    dtype
+        ``"float32"`` or ``"float64"``.
+
+    Raises
+    ------
+    SymconvError
+        If an argument is not valid, or the shapes differ along another axis.
+    """
+
+    axis: int = 1
+    dtype: str = "float32"
+
+    def __post_init__(self) -> None:
+        self._validate()
+        rank = len(self.input_shapes[0])
+        valid = f"an axis of the inputs, from 0 to {rank - 1}"
+        axis = arguments.integer("axis", self.axis, 0, valid)
+        if axis >= rank:
+            raise refuse("axis", self.axis, valid)
+        if len({(*shape[:axis], *shape[axis + 1 :]) for shape in self.input_shapes}) > 1 or any(
+            len(shape) != rank for shape in self.input_shapes
+        ):
+            raise refuse("input_shapes", self.input_shapes, f"the same but for axis {axis}")
+        object.__setattr__(self, "axis", axis)
+        object.__setattr__(self, "dtype", arguments.dtype(self.dtype))
+
+    @property
+    def output_shape(self) -> tuple[int, ...]:
+        """Shape of the output."""
+        first = self.input_shapes[0]
+        length = sum(shape[self.axis] for shape in self.input_shapes)
+        return (*first[: self.axis], length, *first[self.axis + 1 :])
+
+    @property
+    def graph(self) -> Graph:
+        """A copy of each input, behind the one before."""
+        output = Tensor("O", self.output_shape)
+        names = element(len(self.output_shape))
+        contractions: list[Contraction] = []
+        start = 0
+        for tensor in self.tensors.values():
+            places = list(map(index, names))
+            places[self.axis] += start
+            contractions += _copied(tensor, names, output[tuple(places)]).contractions
+            start += tensor.sizes[self.axis]
+        return Graph((Program(tuple(contractions)),))

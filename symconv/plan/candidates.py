@@ -1,0 +1,136 @@
+"""Which algorithms compute a correlation at these sizes, fastest first."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from math import prod
+
+from symconv.notation.contraction import Contraction
+from symconv.notation.correlation import Correlation, phase_count, polyphase, recognise
+from symconv.plan.algorithms import (
+    Algorithm,
+    Candidate,
+    Columns,
+    Phases,
+    Pointwise,
+    Rows,
+    Scatter,
+    Shift,
+    Table,
+)
+from symconv.plan.cost import microseconds
+
+LARGEST_TABLE = 256  # entries: a table is a constant that is printed
+MOST_PHASES = 64  # phases that are looped over, their tables printed
+BLOCK = 1 << 18  # numbers of scratch that a block of images or planes may need
+
+
+def rank_candidates(contraction: Contraction, names: Mapping[str, str]) -> tuple[Candidate, ...]:
+    """Return every algorithm that computes a contraction, fastest first."""
+    correlation = _named(recognise(contraction), names)
+    found = [Candidate(algorithm, microseconds(algorithm)) for algorithm in _applicable(correlation)]
+    return tuple(sorted(found, key=lambda candidate: candidate.microseconds))
+
+
+def _applicable(c: Correlation) -> Iterable[Algorithm]:
+    if c.result == "cells":
+        yield from _solved_algorithms(c)
+        return
+    taps, positions = prod(a.taps for a in c.axes), prod(a.positions for a in c.axes)
+    channels = c.groups * c.channels
+    spans = prod(a.span for a in c.axes)
+    if all(a.taps == a.stride == 1 and a.inside and a.cells == a.positions for a in c.axes):
+        yield Pointwise(c, _images(c, channels * positions))
+    if channels * taps * positions <= LARGEST_TABLE:
+        yield Table(c, _flat_cells(c))
+    yield Columns(c, _images(c, channels * (taps * positions + spans)))
+    if len(c.axes) > 1 and c.axes[0].stride == 1:
+        first, *inner = c.axes
+        shifted = first.span * prod(a.taps * a.positions for a in inner)
+        yield Rows(c, _images(c, channels * (shifted + spans)))
+    if c.channels == c.filters == 1:
+        planes = _block(c.groups, (spans + positions) * 4)
+        images = 1 if planes < c.groups else _images(c, c.groups * (spans + positions) * 4)
+        rows = c.axes[0].positions
+        if planes == images == 1:
+            rows = _block(rows, 4 * positions // rows)
+        yield Shift(c, images, planes, rows)
+
+
+def _solved_algorithms(c: Correlation) -> Iterable[Algorithm]:
+    """Algorithms for the cells: those of the plain correlation if there is one phase, else phases."""
+    phases = math.prod(map(phase_count, c.axes))
+    if phases <= MOST_PHASES:
+        yield from _by_phases(c)
+    taps = prod(a.taps for a in c.axes)
+    positions = prod(a.positions for a in c.axes)
+    yield Scatter(c, _images(c, c.groups * c.channels * taps * positions))
+
+
+def _by_phases(c: Correlation) -> Iterable[Algorithm]:
+    axes = tuple(map(polyphase, c.axes))
+    solved = Correlation(
+        cells=c.positions,
+        taps=c.taps,
+        positions=c.cells,
+        result="positions",
+        batch=c.batch,
+        groups=c.groups,
+        channels=c.filters,
+        filters=c.channels,
+        taps_transposed=not c.taps_transposed,
+        solved=True,
+        axes=tuple(phases[0] for phases in axes if phases),
+    )
+    positions = prod(a.positions for a in c.axes)
+    if all(a.stride == 1 for a in c.axes):
+        yield from _applicable(solved)
+        return
+    covered = all(
+        sum(p.positions for p in phases) == a.cells for phases, a in zip(axes, c.axes, strict=True)
+    )
+    taps = prod(max((p.taps for p in phases), default=0) for phases in axes)
+    each = prod(max((p.positions for p in phases), default=0) for phases in axes)
+    images = _images(c, c.groups * c.filters * (taps * each + positions))
+    yield Phases(c, axes, covered, images, by_shifts=False)
+    if c.channels == c.filters == 1:
+        images = _images(c, c.groups * (4 * each + positions))
+        yield Phases(c, axes, covered, images, by_shifts=True)
+
+
+def _images(c: Correlation, numbers: int) -> int:
+    """Return how many images a block holds, each needing so many numbers of scratch."""
+    return _block(c.batch, numbers)
+
+
+def _block(count: int, numbers: int) -> int:
+    """Return the largest divisor of a count whose scratch stays in the cache; at least 1."""
+    small = [size for size in range(1, math.isqrt(count) + 1) if count % size == 0]
+    fitting = (s for s in (*small, *(count // s for s in small)) if s * numbers <= BLOCK)
+    return max(fitting, default=1)
+
+
+def _flat_cells(c: Correlation) -> tuple[tuple[int, ...], ...]:
+    """Return the flat cell that each tap (rows) reads at each position (columns), channel by channel."""
+    size = prod(a.cells for a in c.axes)
+    outside = c.groups * c.channels * size
+    rows = []
+    for channel in range(c.groups * c.channels):
+        for taps in itertools.product(*(range(a.taps) for a in c.axes)):
+            row = []
+            for positions in itertools.product(*(range(a.positions) for a in c.axes)):
+                flat: int | None = 0
+                for a, k, p in zip(c.axes, taps, positions, strict=True):
+                    cell = a.stride * p + a.dilation * k + a.offset
+                    inside = flat is not None and 0 <= cell < a.cells
+                    flat = (flat or 0) * a.cells + cell if inside else None
+                row.append(outside if flat is None else channel * size + flat)
+            rows.append(tuple(row))
+    return tuple(rows)
+
+
+def _named(c: Correlation, names: Mapping[str, str]) -> Correlation:
+    return replace(c, cells=names[c.cells], taps=names[c.taps], positions=names[c.positions])

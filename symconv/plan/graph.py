@@ -1,0 +1,166 @@
+"""From a graph to stages: what each step reads and writes decides which algorithm computes it."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import prod
+
+from symconv.notation.contraction import Contraction, Program, Tensor
+from symconv.notation.correlation import gather, phase_count, polyphase, recognise
+from symconv.notation.graph import Constant, Elementwise, Graph, Selection, Step, folded
+from symconv.notation.names import CELLS, QUOTIENTS
+from symconv.plan.algorithms import (
+    Candidate,
+    Intermediate,
+    Move,
+    Scatter,
+    Stage,
+    View,
+    WindowMaximum,
+    WindowSelect,
+    Zero,
+    is_whole,
+)
+from symconv.plan.candidates import rank_candidates
+from symconv.plan.moves import move, one_read, window_axes
+from symconv.plan.padding import padding_kind, padding_stage
+from symconv.plan.products import product_of
+
+SHOWN_PHASES = 4  # phases that a docstring writes out
+Names = Mapping[str, str]  # of the tensors' arrays
+
+
+@dataclass(frozen=True)
+class Stages:
+    """How steps are computed.
+
+    Parameters
+    ----------
+    stages
+        What is done, in order.
+    steps
+        The steps as they are computed: a strided write in its solved form.
+    candidates
+        The algorithms that apply to the last correlation, fastest first: the first one is in
+        ``stages``. Empty if there is no correlation.
+    """
+
+    stages: tuple[Stage, ...]
+    steps: tuple[Step, ...]
+    candidates: tuple[Candidate, ...] = ()
+
+
+def plan_graph(graph: Graph, names: Names) -> Stages:
+    """Choose how a graph is computed."""
+    graph = folded(graph)
+    constants = {step.target.name: step for step in graph.steps if isinstance(step, Constant)}
+    found: list[Stages] = []
+    for kind, steps in itertools.groupby(graph.steps, key=padding_kind):
+        if kind:
+            programs = [step for step in steps if isinstance(step, Program)]
+            found.append(Stages((padding_stage(kind, programs, names),), tuple(programs)))
+        else:
+            found += [_planned(step, graph, names, constants) for step in steps]
+    return Stages(
+        tuple(stage for part in found for stage in part.stages),
+        tuple(step for part in found for step in part.steps),
+        next((part.candidates for part in reversed(found) if part.candidates), ()),
+    )
+
+
+def _planned(step: Step, graph: Graph, names: Names, constants: Mapping[str, Constant]) -> Stages:
+    match step:
+        case Program():
+            return _program(step, graph, names, constants)
+        case Constant():
+            return Stages((), (step,))  # a constant of the module
+        case Selection():
+            return Stages((), (step,))  # made where it is read
+        case Elementwise():
+            raise NotImplementedError
+
+
+def _program(program: Program, graph: Graph, names: Names, constants: Mapping[str, Constant]) -> Stages:
+    """Plan a sum of contractions: products write their target, the others add to it or fill it."""
+    selections = {step.target: step for step in graph.steps if isinstance(step, Selection)}
+    stages: list[Stage] = []
+    steps: list[Contraction] = []
+    candidates: tuple[Candidate, ...] = ()
+    target = names[program.target.name]
+    for contraction in program.contractions:
+        selected = [selections[r.tensor] for r in contraction.reads if r.tensor in selections]
+        product = product_of(contraction, names)
+        if contraction.reduce == "max":
+            stages.append(_maximum(contraction, names, target))
+        elif selected:
+            stages += _selected(contraction, selected[0], names)
+        elif one_read(contraction, constants):
+            stages.append(move(contraction, names, constants, adds=bool(stages)))
+        elif product is not None:
+            stages.append(product)
+        else:
+            candidates = rank_candidates(contraction, names)
+            stages.append(candidates[0].algorithm)
+            if not isinstance(candidates[0].algorithm, Scatter):
+                steps += _solved(contraction)
+                continue
+        steps.append(contraction)
+    stages = _filled(stages, target, prod(program.target.sizes))
+    if program.target != graph.output and not isinstance(stages[0], View):
+        stages.insert(0, Intermediate(target, program.target.sizes))
+    return Stages(tuple(stages), (Program(tuple(steps)),), candidates)
+
+
+def _filled(stages: list[Stage], target: str, size: int) -> list[Stage]:
+    """Assign parts that do not overlap instead of adding them; set to 0 what no part fills."""
+    moves = [stage for stage in stages if isinstance(stage, Move)]
+    if len(moves) < len(stages):
+        return [Zero(target), *stages] if isinstance(stages[0], Move) else stages
+    boxes = [[range(c.start, c.start + c.step * c.count, c.step) for c in m.put] for m in moves]
+    apart = all(
+        any(not set(a) & set(b) for a, b in zip(one, other, strict=True))
+        for one, other in itertools.combinations(boxes, 2)
+    )
+    filled = sum(prod(map(len, box)) for box in boxes) if apart else prod(map(len, boxes[0]))
+    found: list[Stage] = [
+        Move(m.source, m.target, m.taken, m.put, m.coefficient, m.adds and not apart) for m in moves
+    ]
+    return found if filled == size else [Zero(target), *found]
+
+
+def _maximum(contraction: Contraction, names: Names, target: str) -> WindowMaximum:
+    (read,) = contraction.reads
+    axes = window_axes(read, contraction.target, contraction.ranges)
+    return WindowMaximum(names[read.tensor.name], target, axes)
+
+
+def _selected(contraction: Contraction, selection: Selection, names: Names) -> list[Stage]:
+    """Find the greatest cells again, then give each window's number to the first of them."""
+    (cells,) = selection.maximum.reads
+    (source,) = (
+        read for read in contraction.reads if read.tensor not in (selection.target, cells.tensor)
+    )
+    greatest = Tensor("greatest", selection.maximum.target.tensor.shape)
+    maximum = _maximum(selection.maximum, names, greatest.name)
+    target = names[contraction.target.tensor.name]
+    select = WindowSelect(maximum.source, greatest.name, names[source.tensor.name], target, maximum.axes)
+    if is_whole(maximum.axes):
+        return [select]  # by argmax
+    return [Intermediate(greatest.name, greatest.sizes), maximum, select]
+
+
+def _solved(contraction: Contraction) -> tuple[Contraction, ...]:
+    """Return the gather form of a contraction that writes its cells, others as they are."""
+    correlation = recognise(contraction)
+    if correlation.result != "cells":
+        return (contraction,)
+    if math.prod(map(phase_count, correlation.axes)) not in range(1, SHOWN_PHASES + 1):
+        return (contraction,)
+    axes = [(polyphase(axis), axis.cells) for axis in correlation.axes]
+    if any(sum(p.positions for p in phases) < cells for phases, cells in axes):
+        return (contraction,)
+    names = CELLS if all(a.stride == 1 for a in correlation.axes) else QUOTIENTS
+    return gather(contraction, names[len(correlation.axes)]).contractions

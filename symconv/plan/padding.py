@@ -1,0 +1,62 @@
+"""Padding modes as stages: the pieces along each axis that are copied, or folded back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from math import prod
+
+from symconv.layers.padding import Piece
+from symconv.notation.contraction import Contraction, Program
+from symconv.notation.graph import Step
+from symconv.plan.algorithms import Extend, FoldBack, Stage
+
+
+def padding_kind(step: Step) -> str:
+    """Tell a step that pads, ``extend``, and one that folds back, ``fold``, from all others, nothing."""
+    if not isinstance(step, Program) or len(step.contractions) == 1:
+        return ""
+    reads = [read for contraction in step.contractions for read in contraction.reads]
+    sources = {read.tensor.sizes for read in reads}
+    if len(reads) > len(step.contractions) or len({read.tensor for read in reads}) > 1:
+        return ""
+    target, (source,) = step.target.sizes, sources
+    if len(target) != len(source) or sum(a != b for a, b in zip(target, source, strict=True)) != 1:
+        return ""
+    return "extend" if prod(target) > prod(source) else "fold"
+
+
+def padding_stage(kind: str, steps: list[Program], names: Mapping[str, str]) -> Stage:
+    """Collect the pieces along each axis from the programs that pad, or that fold back."""
+    if kind == "fold":
+        steps = steps[::-1]
+    small, large = (
+        (steps[0].contractions[0].reads[0].tensor, steps[-1].target)
+        if kind == "extend"
+        else (steps[0].target, steps[-1].contractions[0].reads[0].tensor)
+    )
+    axes: list[tuple[Piece[int], ...]] = [(Piece(0, size, 0, 1),) for size in small.sizes]
+    for step in steps:
+        axis = next(
+            a
+            for a, sizes in enumerate(
+                zip(step.target.shape, step.contractions[0].reads[0].tensor.shape, strict=True)
+            )
+            if sizes[0] != sizes[1]
+        )
+        axes[axis] = tuple(_piece(c, axis, kind) for c in step.contractions)
+    if kind == "extend":
+        return Extend(names[small.name], names[large.name], large.sizes, tuple(axes))
+    return FoldBack(names[large.name], names[small.name], large.sizes, tuple(axes))
+
+
+def _piece(contraction: Contraction, axis: int, kind: str) -> Piece[int]:
+    padded, plain = contraction.target, contraction.reads[0]
+    if kind == "fold":
+        padded, plain = plain, padded
+    name = padded.subscripts[axis].variables[0]
+    return Piece(
+        start=int(padded.subscripts[axis].constant),
+        count=contraction.ranges[name],
+        source=int(plain.subscripts[axis].constant),
+        step=int(plain.subscripts[axis].coefficient(name)),
+    )

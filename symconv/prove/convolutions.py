@@ -1,0 +1,218 @@
+"""What is to be decided about a convolution, each with false claims that must be refuted."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+
+from symconv.derive.forms import (
+    FilterCorrelation,
+    FullConvolution,
+    filter_correlation,
+    full_convolution,
+    input_form,
+    roles,
+    strided_correlation,
+    swapped,
+    weight_form,
+)
+from symconv.derive.rewrites import phase_forms
+from symconv.layers.conv import Conv, ConvLayer, ConvTranspose
+from symconv.notation.backpropagation import gradient
+from symconv.notation.contraction import Program, Tensor
+from symconv.notation.graph import Graph
+from symconv.prove import adjoints, covers
+from symconv.prove.claims import Claim, Sides
+from symconv.prove.covers import written_with_stride
+from symconv.prove.decisions import Decision
+from symconv.prove.pitfalls import PITFALLS, Pitfall, Sweep
+
+
+def convolution_decisions(layer: ConvLayer) -> list[Decision]:
+    """Return what the theorems say of a convolution, or of a transposed one."""
+    decisions = [_weight(layer), _input(layer)]
+    if any(w.stride > 1 for w in layer.windows):
+        decisions.append(_phases(layer))
+    decisions += [_rotation(layer), _adjoint(layer, "X"), _adjoint(layer, "F")]
+    if len(layer.graph.steps) > 1:
+        decisions.append(_padding(layer))
+    else:
+        decisions.append(_transposition(layer))
+    return decisions
+
+
+def _weight(layer: ConvLayer) -> Decision:
+    cells, positions = ("X", "∂E/∂O") if isinstance(layer, Conv) else ("∂E/∂O", "X")
+    statement = (
+        f"∂E/∂F is the correlation of {cells} with {positions}: "
+        f"stride d = {_numbers(layer, 'dilation')}, dilation s = {_numbers(layer, 'stride')}, "
+        f"the same padding, natural size K + ⌊r/d⌋ (r = {_numbers(layer, 'remainder')}) "
+        f"cropped to K = {_numbers(layer, 'kernel')}"
+    )
+    claim = Claim(statement, lambda at: (swapped(at, "weight"), weight_form(at)))
+    return Decision("T1", claim, covers.weight_cover, _pitfalls("weight"))
+
+
+def _pitfalls(sweep: Sweep) -> list[tuple[str, Claim]]:
+    """Return the known wrong rules for a sweep, as claims."""
+    return [(p.name, Claim(p.name, partial(_against, p))) for p in PITFALLS if p.sweep == sweep]
+
+
+def _against(pitfall: Pitfall, layer: ConvLayer) -> tuple[Graph, Graph]:
+    """Return a gradient and what a wrong rule computes; where the rule is right, it twice."""
+    truth = swapped(layer, pitfall.sweep)
+    return truth, pitfall.wrong(layer) or truth
+
+
+def _numbers(layer: ConvLayer, name: str) -> str:
+    """Write one of a layer's sizes along each axis."""
+    return "×".join(str(getattr(w, name)) for w in layer.windows)
+
+
+def _input(layer: ConvLayer) -> Decision:
+    if isinstance(layer, ConvTranspose):
+        statement = (
+            f"∂E/∂X is the correlation of ∂E/∂O with F: stride s = {_numbers(layer, 'stride')}, "
+            f"dilation d = {_numbers(layer, 'dilation')}, the same padding, its first "
+            f"P = {_numbers(layer, 'outputs')} outputs"
+        )
+    else:
+        statement = (
+            "∂E/∂X is the full convolution: ∂E/∂O stuffed to s(P-1)+1 cells "
+            f"(s = {_numbers(layer, 'stride')}), padded by (d(K-1) - lo, d(K-1) - hi + r) = "
+            f"{', '.join(str((a.lo, a.hi)) for a in map(FullConvolution.of, roles(layer).windows))}, "
+            f"with the filter rotated by 180°, dilation d = {_numbers(layer, 'dilation')}, stride 1"
+        )
+        if layer.padding_mode != "zeros":
+            statement += f"; then folded back, the adjoint of {layer.padding_mode} padding"
+    claim = Claim(statement, lambda at: (swapped(at, "x"), input_form(at)))
+    return Decision("T2", claim, covers.input_cover, _pitfalls("x"))
+
+
+def _phases(layer: ConvLayer) -> Decision:
+    result = "O" if isinstance(layer, ConvTranspose) else "∂E/∂X"
+    claim = Claim(
+        f"{result} in phases of s = {_numbers(layer, 'stride')} cells, a plain correlation each: it is "
+        "zero where γ = gcd(s, d) does not divide (u + lo) mod s; else a cell u has the taps "
+        "κ + (s/γ)·τ and the positions (u + lo - d·κ)/s - (d/γ)·τ",
+        lambda at: (written_with_stride(at), phase_forms(written_with_stride(at))),
+    )
+    return Decision("T2′", claim, covers.phases_cover)
+
+
+def _rotation(layer: ConvLayer) -> Decision:
+    def turned(at: ConvLayer, flip: bool) -> Graph:
+        return replace(at, flip=flip).graph
+
+    def rotated(at: ConvLayer) -> Graph:
+        plain = turned(at, False)
+        core = replace(at, flip=False).roles
+        return Graph((*plain.steps[:-1], *adjoints.rotated_first(core, at.bias).steps))
+
+    wrong = Claim("filter not rotated", lambda at: (turned(at, True), turned(at, False)))
+    claim = Claim(
+        "convolution is the correlation with the filter rotated by 180°",
+        lambda at: (turned(at, True), rotated(at)),
+    )
+    controls = [(wrong.statement, wrong)] if any(w.kernel > 1 for w in layer.windows) else []
+    return Decision("T3", claim, covers.rotation_cover, controls)
+
+
+def _adjoint(layer: ConvLayer, by: str) -> Decision:
+    statement = f"⟨O, G⟩ = ⟨{by}, ∂E/∂{by}⟩" + (" + ⟨b, ∂E/∂b⟩" if layer.bias else "")
+    return Decision(
+        "T4",
+        Claim(statement, _pairing(by, 0)),
+        lambda at, sides: covers.adjoint_cover(at, by, sides),
+        [("padding off by one", Claim("padding off by one", _pairing(by, 1)))],
+    )
+
+
+def _pairing(by: str, error: int) -> Sides:
+    """Return the sides ⟨O, G⟩ and ⟨T, ∂E/∂T⟩, the latter's padding moved by an error."""
+
+    def sides(layer: ConvLayer) -> tuple[Graph, Graph]:
+        core = roles(layer)
+        if not error:
+            tensor = layer.tensors["x" if by == "X" else "weight"]
+            form = input_form(layer) if by == "X" else weight_form(layer)
+            whole = replace(core, cells=tensor) if by == "X" and not core.transposed else core
+            return adjoints.paired(whole, layer.graph, form, tensor, layer.bias)
+        moved = replace(
+            core,
+            windows=tuple(replace(w, lo=w.lo + error, hi=w.hi - error) for w in core.windows),
+        )
+        if by == "F":
+            axes = [FilterCorrelation.of(w) for w in moved.windows]
+            form = Graph((filter_correlation(moved, axes),))
+        elif core.transposed:
+            form = Graph((strided_correlation(moved),))
+        else:
+            form = full_convolution(moved, [FullConvolution.of(w) for w in moved.windows])
+        tensor = core.taps if by == "F" else core.x
+        return adjoints.paired(core, Graph(layer.graph.steps[-1:]), form, tensor, layer.bias)
+
+    return sides
+
+
+def _padding(layer: ConvLayer) -> Decision:
+    """Return T6: of the steps that pad, one axis after the other."""
+
+    def sides(at: ConvLayer) -> tuple[Graph, Graph]:
+        pad = Graph(at.graph.steps[:-1])
+        x, cotangent = at.tensors["x"], Tensor("Y", pad.output.shape)
+        names = adjoints.names_of(roles(at), x)
+        left = adjoints.inner(pad, (pad.output, cotangent, names))
+        fold = gradient(pad, x, cotangent)
+        return left, adjoints.inner(fold, (x, fold.output, names))
+
+    claim = Claim(
+        f"{layer.padding_mode} padding copies a cell of X to each cell of the padded X, once; its "
+        "adjoint is the fold-back, each copy's gradient added to its source",
+        sides,
+    )
+    return Decision("T6", claim, lambda at, _: covers.padding_cover(at))
+
+
+def _transposition(layer: ConvLayer) -> Decision:
+    statement = "the transposed convolution is ∂E/∂X of the convolution with equal arguments"
+    if isinstance(layer, ConvTranspose):
+        statement += ", restricted to its first P outputs"
+    return Decision(
+        "T4′",
+        Claim(statement, _transposed(0)),
+        lambda at, _: covers.transposition_cover(at),
+        [("padding off by one", Claim("padding off by one", _transposed(1)))],
+    )
+
+
+def _transposed(error: int) -> Sides:
+    """Return the sides ∂E/∂X of a convolution and its transposed one, whose padding is moved."""
+
+    def sides(layer: ConvLayer) -> tuple[Graph, Graph]:
+        layer = replace(layer, bias=False)
+        if isinstance(layer, ConvTranspose):
+            x = layer.tensors["x"]
+            pads = tuple((w.lo + error, w.hi - error) for w in layer.windows)
+            conv = Conv(
+                layer.output_shape,
+                x.sizes[1],
+                layer.kernel_size,
+                layer.stride,
+                pads,
+                layer.dilation,
+                layer.groups,
+                bias=False,
+                flip=layer.flip,
+            )
+            return layer.graph, gradient(conv.graph, conv.tensors["x"], x)
+        back = covers.transposed_of(layer, error)
+        cotangent = Tensor("G", layer.output_shape)
+        (scatter,) = back.graph.programs[0].contractions
+        reads = tuple(
+            replace(r, tensor=cotangent) if r.tensor == back.tensors["x"] else r for r in scatter.reads
+        )
+        forward = Graph((Program((replace(scatter, factors=reads),)),))
+        return swapped(layer, "x"), forward
+
+    return sides

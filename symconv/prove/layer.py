@@ -1,0 +1,25 @@
+"""Every theorem about a layer, decided."""
+
+from __future__ import annotations
+
+from symconv.derive.forms import roles
+from symconv.layers.conv import ConvLayer
+from symconv.layers.layer import Layer
+from symconv.layers.pool import POOLS
+from symconv.prove.convolutions import convolution_decisions
+from symconv.prove.decisions import decide
+from symconv.prove.instances import numbers_of
+from symconv.prove.sums import pool_numbers, sum_decisions
+from symconv.prove.theorems import Proof
+
+
+def prove_layer(layer: Layer) -> Proof:
+    """Decide the theorems about a layer, and show that their controls are refuted."""
+    numbers: dict[str, int] = {}
+    if isinstance(layer, ConvLayer):
+        numbers, decisions = numbers_of(roles(layer)), convolution_decisions(layer)
+    else:
+        decisions = sum_decisions(layer)
+        if isinstance(layer, POOLS):
+            numbers = pool_numbers(layer)
+    return Proof(layer, numbers, tuple(decide(decision, layer, numbers) for decision in decisions))

@@ -1,0 +1,117 @@
+"""What is to be decided about layers that are sums or maxima: poolings, products, copies."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from symconv.layers.layer import Layer
+from symconv.layers.pool import POOLS, AvgPool, GlobalAvgPool, PoolLayer
+from symconv.notation.contraction import Program, Tensor, index
+from symconv.notation.graph import Graph
+from symconv.notation.names import POSITIONS, TAPS
+from symconv.prove import letters, swaps
+from symconv.prove.claims import Claim
+from symconv.prove.covers import Cover, cover
+from symconv.prove.decisions import Decision
+from symconv.prove.pooling import Pool, average, averaged, averages, selected
+
+
+def sum_decisions(layer: Layer) -> list[Decision]:
+    """Return what is to be shown of each sum of a layer, by each tensor that varies in it."""
+    decisions = []
+    if isinstance(layer, AvgPool | GlobalAvgPool):
+        decisions.append(_average(layer))
+    varying = set(layer.tensors.values())
+    for at, step in enumerate(layer.graph.steps):
+        if isinstance(step, Program):
+            read = dict.fromkeys(r.tensor for c in step.contractions for r in c.reads)
+            decisions += [_adjoint(layer, at, tensor) for tensor in read if tensor in varying]
+            varying.add(step.target)
+    return decisions
+
+
+def _adjoint(layer: Layer, at: int, tensor: Tensor) -> Decision:
+    """Return the adjointness of a step and the swap of a tensor that it reads."""
+    name = tensor.name
+
+    def sides(layer: Layer, shift: int = 0) -> tuple[Graph, Graph]:
+        program = _program(layer, at)
+        (by,) = {r.tensor for c in program.contractions for r in c.reads if r.tensor.name == name}
+        left, right = swaps.sides(program, by)
+        return left, _shifted(right, shift) if shift else right
+
+    def covers(layer: Layer, own: tuple[Graph, Graph]) -> list[Cover]:
+        if isinstance(layer, POOLS):
+            make = averaged if isinstance(layer, AvgPool | GlobalAvgPool) else selected
+            return [cover(make, (len(layer.windows),), pool_numbers(layer), own, {})]
+        program = _program(layer, at)
+        return [cover(swaps.adjointness, ("T4", statement, program, tensor), {}, own, {})]
+
+    output = _program(layer, at).target.name
+    maximum = any(c.reduce == "max" for c in _program(layer, at).contractions)
+    statement = f"⟨{output}, G⟩ = ⟨{name}, ∂E/∂{name}⟩, of the terms that read {name}"
+    if maximum:
+        statement += ", each window having selected its first greatest one: S = 1"
+    theorem = "T7′" if maximum else "T7" if isinstance(layer, POOLS) else "T4"
+    wrong = Claim("off by one", lambda layer: sides(layer, 1))
+    return Decision(theorem, Claim(statement, sides), covers, [("a read off by one", wrong)])
+
+
+def _program(layer: Layer, at: int) -> Program:
+    step = layer.graph.steps[at]
+    assert isinstance(step, Program)  # only these are decided
+    return step
+
+
+def _shifted(graph: Graph, shift: int) -> Graph:
+    """Read the cotangent of a gradient's sums off by one along its last axis."""
+    back, paired = graph.programs
+    moved = tuple(
+        replace(
+            c,
+            factors=tuple(
+                replace(r, subscripts=(*r.subscripts[:-1], r.subscripts[-1] + shift))
+                if r.tensor.name == "G"
+                else r
+                for r in c.reads
+            ),
+        )
+        for c in back.contractions
+    )
+    return Graph((Program(moved), paired))
+
+
+def _average(layer: PoolLayer) -> Decision:
+    statement = (
+        "the average is the depthwise correlation with a filter of ones, each position divided by its "
+        "divisor"
+    )
+
+    def sides(layer: PoolLayer) -> tuple[Graph, Graph]:
+        own = Graph((_program(layer, len(layer.graph.steps) - 1),))
+        return own, averages(_pool_of(layer))[1]
+
+    def covers(layer: PoolLayer, own: tuple[Graph, Graph]) -> list[Cover]:
+        return [cover(average, (len(layer.windows),), pool_numbers(layer), own, {})]
+
+    return Decision("T7", Claim(statement, sides), covers)
+
+
+def _pool_of(layer: PoolLayer) -> Pool:
+    """Return a layer's windows as the theorems have them."""
+    rank = len(layer.windows)
+    names = zip(POSITIONS[rank], TAPS[rank], layer.windows, strict=True)
+    return Pool(
+        x=layer.tensors["x"],
+        output=layer.graph.output,
+        kernel=tuple(w.kernel for w in layer.windows),
+        positions=POSITIONS[rank],
+        taps=TAPS[rank],
+        cells=tuple(index(p) * w.stride + index(k) * w.dilation - w.lo for p, k, w in names),
+    )
+
+
+def pool_numbers(layer: PoolLayer) -> dict[str, int]:
+    """Return a pool's number for each letter; its padding at the end has what ceil_mode adds."""
+    numbers = {"N": layer.input_shape[0], "C": layer.input_shape[1]}
+    return numbers | letters.window_numbers(layer.windows)

@@ -1,0 +1,84 @@
+"""The stages that copy, sum along axes, or multiply two matrices: a line each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+
+from symconv.plan.algorithms import Cut, Matrix, Move, Product, View
+from symconv.render.environment import fill
+from symconv.render.syntax import progression, shape
+
+
+def move(stage: Move) -> str:
+    """Write an assignment, or an addition, of a part of an array to a part of another."""
+    source = stage.source + _subscript(stage.taken)
+    kept = [cut.index for cut in stage.taken if cut.index]
+    put = [cut.index for cut in stage.put if cut.index]
+    summed = tuple(at for at, name in enumerate(kept) if name not in put)
+    plain = all(cut.whole and cut.index for cut in stage.put) and stage.coefficient == 1
+    if summed and plain and not stage.adds:
+        left = [name for name in kept if name in put]
+        if left == put:
+            return fill("numpy/sum.py.j2", source=source, axes=_axes(summed), target=stage.target)
+    if summed:
+        source += f".sum(axis={_axes(summed)})"
+        kept = [name for name in kept if name in put]
+    order = [kept.index(name) for name in put if name in kept]
+    if order != sorted(order):
+        source += f".transpose{shape(order)}"
+    present = [name in kept for name in put]
+    if kept and not all(present[present.index(True) :]):
+        source += f"[{', '.join(':' if p else 'None' for p in present[present.index(True) :])}]"
+    signs = {Fraction(1): "", Fraction(-1): "-"}
+    factor = stage.coefficient
+    sign = "+=" if stage.adds else "="
+    if stage.adds and factor == -1:
+        sign, factor = "-=", Fraction(1)
+    if factor in signs:
+        source = signs[factor] + source
+    elif abs(factor.numerator) == 1:
+        source = f"{source} / {factor.denominator * factor.numerator}"
+    else:
+        source = f"{source} * {factor.numerator}" + (
+            f" / {factor.denominator}" if factor.denominator != 1 else ""
+        )
+    target = stage.target + (_subscript(stage.put) or ("" if stage.adds else "[...]"))
+    return fill("numpy/move.py.j2", target=target, sign=sign, source=source)
+
+
+def _axes(summed: Sequence[int]) -> str:
+    return str(summed[0]) if len(summed) == 1 else shape(summed)
+
+
+def _subscript(cuts: Sequence[Cut]) -> str:
+    """Write a subscript, nothing if it is all of the array."""
+    if all(cut.whole and cut.index for cut in cuts):
+        return ""
+    slices = [
+        progression(cut.start, cut.step, cut.count, cut.size) if cut.index else str(cut.start)
+        for cut in cuts
+    ]
+    while slices[-1] == ":":
+        slices.pop()
+    return f"[{', '.join(slices)}]"
+
+
+def view(stage: View, result: bool) -> str:
+    """Write the elements in another shape: into the result, or as a name for them."""
+    target = f"{stage.target}[...]" if result and not stage.adds else stage.target
+    source = f"{stage.source}.reshape{shape(stage.shape)}"
+    sign = "+=" if stage.adds else "="
+    return fill("numpy/move.py.j2", target=target, sign=sign, source=source)
+
+
+def product(stage: Product) -> str:
+    """Write a matrix product; axes that are not in the sum come in one piece."""
+    first, second, target = (_matrix(m) for m in (stage.first, stage.second, stage.target))
+    return fill("numpy/product.py.j2", first=first, second=second, target=target)
+
+
+def _matrix(m: Matrix) -> str:
+    sizes = (m.columns, m.rows) if m.transposed else (m.rows, m.columns)
+    array = m.name if m.axes == 2 else f"{m.name}.reshape{shape(sizes)}"
+    return f"{array}.T" if m.transposed else array
