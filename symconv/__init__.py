@@ -2,6 +2,7 @@
 
 from symconv.errors import SymconvError
 from symconv.layers import (
+    Activation,
     Add,
     AvgPool,
     Concat,
@@ -18,6 +19,7 @@ from symconv.verbs import Unit, check, derive, generate, prove
 from symconv.version import __version__
 
 __all__ = [
+    "Activation",
     "Add",
     "AvgPool",
     "Concat",

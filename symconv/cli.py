@@ -19,7 +19,7 @@ from symconv import actions, verbs
 from symconv.errors import SymconvError
 from symconv.layers.conv import Conv
 from symconv.layers.layer import Layer, rebuild
-from symconv.layers.spelling import command_name, option_name, parse
+from symconv.layers.spelling import command_name, option_name, read
 from symconv.render.document import (
     latex_document,
     text_document,
@@ -287,6 +287,8 @@ _METAVARS = {
     "input_shapes": "NxCx...,NxCx...",
     "shape": "N[xN...]",
     "axis": "N",
+    "function": "NAME|EXPRESSION",
+    "constants": "NAME=NUMBER[,...]",
     "out_features": "N",
     "out_channels": "N",
     "groups": "N",
@@ -305,6 +307,7 @@ _SAMPLES = {
     "out_features": "10",
     "kernel_size": "3",
     "shape": "1x-1",
+    "function": "relu",
 }  # for the arguments that a layer must be given
 
 
@@ -336,7 +339,7 @@ def _layer_options(kind: type[Layer]) -> list[click.Parameter]:
                 )
             )
         else:
-            default = "" if required else f" [default: {field.default}]"
+            default = "" if required or field.default in (None, ()) else f" [default: {field.default}]"
             options.append(
                 click.Option(
                     [name, field.name],
@@ -368,10 +371,7 @@ def _command(verb: str, kind: type[Layer]) -> click.Command:
     def run(**values: Any) -> None:
         given = {name: value for name in names if (value := values.pop(name)) is not None}
         arguments = {
-            name: parse(option_name(name), value)
-            if isinstance(value, str) and name not in ("dtype", "padding_mode")
-            else value
-            for name, value in given.items()
+            name: read(name, value) if isinstance(value, str) else value for name, value in given.items()
         }
         for name in ("input_shape", "shape"):
             if isinstance(arguments.get(name), int):

@@ -20,10 +20,12 @@ from types import ModuleType
 
 from symconv.check.callables import Backward, Forward, check_callables
 from symconv.check.exact import check_exactly
+from symconv.check.functions import check_functions
 from symconv.check.numeric import check_numerically
 from symconv.check.report import Method, Report, Result
 from symconv.derive.derivation import Derivation, derive_layer
 from symconv.errors import SymconvError
+from symconv.layers.activation import Activation
 from symconv.layers.conv import ConvLayer
 from symconv.layers.layer import Layer, rebuild
 from symconv.plan.layer import Plan, plan_layer
@@ -216,6 +218,8 @@ def _check_module(subject: str, layer: Layer, load: Callable[[object], ModuleTyp
         "exact": lambda: check_exactly(layer, load),
         "numeric": lambda: check_numerically(layer, load),
     }
+    if isinstance(layer, Activation):
+        runs = {"numeric": lambda: check_functions(layer, load)}
     for method, run in runs.items():
         try:
             results += run()

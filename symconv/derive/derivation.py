@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
+from symconv.derive.function_view import function_steps
 from symconv.derive.graph_view import graph_steps
 from symconv.derive.index_view import index_steps
 from symconv.derive.steps import Formula, Step
 from symconv.errors import SymconvError
+from symconv.layers.activation import Activation
 from symconv.layers.conv import ConvLayer
 from symconv.layers.layer import Layer
 from symconv.notation.text import prose_latex
@@ -127,7 +129,8 @@ def derive_layer(layer: Layer, view: str | None) -> Derivation:
     if not isinstance(layer, ConvLayer):
         if view == "matrix":
             raise SymconvError(f"view = 'matrix': must be 'index' for {type(layer).__name__}")
-        return Derivation(layer, "index", graph_steps(layer))
+        steps = function_steps(layer) if isinstance(layer, Activation) else graph_steps(layer)
+        return Derivation(layer, "index", steps)
     if view is None:
         plane = layer.input_shape[:2] == (1, 1) and layer.out_channels == 1
         small = max(layer.input_shape[2:]) <= 9 and len(layer.windows) <= 2

@@ -12,9 +12,9 @@ import sympy
 from symconv.errors import SymconvError
 from symconv.layers.layer import Layer
 from symconv.notation.backpropagation import gradient
-from symconv.notation.contraction import Program, Tensor
-from symconv.notation.evaluate import program_terms
-from symconv.notation.graph import Constant, Graph, Selection, folded, written
+from symconv.notation.contraction import Access, Program, Tensor
+from symconv.notation.evaluate import Values, program_terms
+from symconv.notation.graph import Constant, Elementwise, Graph, Selection, folded, written
 from symconv.notation.monomials import Columns, columns, term_count
 
 MOST_TERMS = 500_000  # terms of a tensor that are made into SymPy expressions
@@ -92,8 +92,9 @@ def _step_by_step(graph: Graph, symbols_: Mapping[str, Elements]) -> Elements:
             elements = symbols(target)
         elif isinstance(step, Constant):
             elements = [sympy.Rational(Fraction(value)) for value in step.values]
+        elif isinstance(step, Elementwise):
+            elements = _of_elements(step, known)
         else:
-            assert isinstance(step, Program)
             terms: list[list[sympy.Expr]] = [[] for _ in range(math.prod(target.sizes))]
             for cell, term in program_terms(step, known):
                 terms[int(np.ravel_multi_index(cell, target.sizes)) if cell else 0].append(term)
@@ -101,6 +102,19 @@ def _step_by_step(graph: Graph, symbols_: Mapping[str, Elements]) -> Elements:
             elements = [sympy.Max(*of) if greatest else sympy.Add(*of) for of in terms]
         known[target.name] = np.array(elements, dtype=object).reshape(target.sizes)
     return list(known[graph.output.name].flat)
+
+
+def _of_elements(step: Elementwise, known: Mapping[str, Values]) -> Elements:
+    """Return an expression for each element, in the elements at its place."""
+    by_name = {symbol.name: symbol for symbol in step.expression.free_symbols}
+    columns_ = [
+        (by_name[name], known[read.tensor.name].flat)
+        for name, read in step.arguments
+        if isinstance(read, Access) and name in by_name
+    ]
+    names = [symbol for symbol, _ in columns_]
+    places = zip(*(elements for _, elements in columns_), strict=True)
+    return [step.expression.subs(dict(zip(names, place, strict=True))) for place in places]
 
 
 def _too_large(shape: Sequence[int], terms: int) -> SymconvError:

@@ -8,6 +8,7 @@ import re
 from symconv.errors import SymconvError
 from symconv.layers.layer import Layer
 
+WORDS = ("dtype", "padding_mode", "function")  # arguments that are text as they are
 _NUMBER = re.compile(r"[+-]?[0-9]{1,12}")
 
 
@@ -34,8 +35,35 @@ def parse(option: str, text: str) -> object:
     return flat[0] if len(flat) == 1 and not isinstance(flat[0], tuple) else tuple(flat)
 
 
+def read(argument: str, text: str) -> object:
+    """Read an argument as :func:`spell` writes it.
+
+    Raises
+    ------
+    SymconvError
+        If the text is not how such an argument is written.
+    """
+    if argument in WORDS:
+        return text
+    if argument == "constants":
+        return tuple(_constant(part) for part in text.split(","))
+    return parse(option_name(argument), text)
+
+
+def _constant(text: str) -> tuple[str, float]:
+    name, _, number = text.partition("=")
+    try:
+        return name, float(number)
+    except ValueError as error:
+        raise SymconvError(
+            f"--constants {text!r}: must be a name, = and a number (a=0.5,b=2)"
+        ) from error
+
+
 def spell(argument: str, value: object) -> str:
     """Write an argument's value as :func:`parse` reads it."""
+    if argument == "constants" and isinstance(value, tuple):
+        return ",".join(f"{name}={number!r}" for name, number in value)
     if argument == "input_shapes" and isinstance(value, tuple):
         return ",".join(spell("input_shape", shape) for shape in value)
     if isinstance(value, tuple):

@@ -124,25 +124,33 @@ def _elementwise_shares(
 
     before: list[Step] = []
     shares: list[tuple[Tensor, Share]] = []
-    g = sympy.Symbol("g")
+    g = sympy.Symbol("g", real=True)
+    symbols = {symbol.name: symbol for symbol in step.expression.free_symbols}
     above = Access(upstream, step.target.subscripts)
     for name, read in step.arguments:
         if not isinstance(read, Access) or read.tensor not in varying:
             continue
-        partial = step.expression.diff(sympy.Symbol(name))
-        if partial == 0:
+        if name not in symbols:
             continue
+        partial = step.expression.diff(symbols[name])
+        forms = step.forms[1:]
         own = read.subscripts == step.target.subscripts and read.tensor.shape == upstream.shape
         if own and read.tensor not in often:
             by = Access(gradient_of(read.tensor), read.subscripts)
-            share: Share = _applied(step, by, g * partial, (("g", above), *step.arguments))
+            share: Share = _applied(
+                step,
+                by,
+                _times(g, partial),
+                (("g", above), *step.arguments),
+                tuple(_times(g, form) for form in forms),
+            )
         else:
             factors: tuple[Access, ...] = (above,)
             if not partial.is_Rational:
                 sizes = tuple(size for _, size in step.extents)
                 local = Tensor(f"∂{written(step).name}/∂{name}", sizes)
                 cell = local[tuple(index(n) for n, _ in step.extents)]
-                before.append(_applied(step, cell, partial, step.arguments))
+                before.append(_applied(step, cell, partial, step.arguments, forms))
                 factors = (above, cell)
             share = Contraction(
                 Access(gradient_of(read.tensor), read.subscripts),
@@ -154,15 +162,29 @@ def _elementwise_shares(
     return before, shares
 
 
+def _times(factor: sympy.Expr, expression: sympy.Expr) -> sympy.Expr:
+    """Multiply, case by case."""
+    import sympy
+
+    if isinstance(expression, sympy.Piecewise):
+        return sympy.Piecewise(*((_times(factor, value), where) for value, where in expression.args))
+    return factor * expression
+
+
 def _applied(
-    step: Elementwise, target: Access, expression: sympy.Expr, arguments: tuple[Argument, ...]
+    step: Elementwise,
+    target: Access,
+    expression: sympy.Expr,
+    arguments: tuple[Argument, ...],
+    forms: tuple[sympy.Expr, ...],
 ) -> Elementwise:
     """Return another expression of a step's arguments, without those that it does not have."""
-    names = {symbol.name for symbol in expression.free_symbols}
+    names = {s.name for e in (expression, *forms) for s in e.free_symbols}
     return replace(
         step,
         target=target,
         expression=expression,
+        forms=forms,
         arguments=tuple(argument for argument in arguments if argument[0] in names),
     )
 

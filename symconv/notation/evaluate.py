@@ -75,7 +75,7 @@ def _evaluate_selection(step: Selection, tensors: Mapping[str, Values]) -> Value
 def _evaluate_elementwise(step: Elementwise, tensors: Mapping[str, Values]) -> Values:
     import sympy
 
-    function = sympy.lambdify([name for name, _ in step.arguments], step.expression, "math")
+    function = sympy.lambdify([name for name, _ in step.arguments], step.expression, "mpmath")
     result = np.full(step.target.tensor.sizes, 0, dtype=object)
     for point in points({name: int(size) for name, size in step.extents}):
         cell = cell_at(step.target, point)

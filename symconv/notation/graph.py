@@ -30,12 +30,21 @@ class Elementwise:
         What each of its names stands for: a tensor's element, or an index's own value.
     extents
         Each index and its number of values, counted from 0.
+    forms
+        What is computed for the expression of one argument, then for its derivative: equal to them,
+        and accurate everywhere. Empty: the expression itself, and its derivative.
     """
 
     target: Access
     expression: sympy.Expr
     arguments: tuple[Argument, ...]
     extents: tuple[tuple[str, Size], ...]
+    forms: tuple[sympy.Expr, ...] = ()
+
+    @property
+    def computed(self) -> sympy.Expr:
+        """What is computed for the expression."""
+        return self.forms[0] if self.forms else self.expression
 
 
 @dataclass(frozen=True)

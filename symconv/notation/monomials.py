@@ -18,7 +18,7 @@ Columns = dict[str, NDArray[np.int64]]  # the same by the tensor's name; "" is t
 def term_count(graph: Graph) -> int:
     """Return the number of points that a graph's largest step visits."""
     programs = (step for step in graph.steps if isinstance(step, Program))
-    return max(sum(prod(c.ranges.values()) for c in step.contractions) for step in programs)
+    return max((sum(prod(c.ranges.values()) for c in step.contractions) for step in programs), default=0)
 
 
 def monomials(graph: Graph) -> Table:

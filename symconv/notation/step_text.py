@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from fractions import Fraction
 
-from symconv.notation.contraction import index
+from symconv.notation.contraction import Access, index
+from symconv.notation.expression_text import PAPER, expression_text
 from symconv.notation.graph import Constant, Elementwise, Graph, Selection, Step
 from symconv.notation.text import (
     access_latex,
@@ -34,7 +35,8 @@ def step_text(step: Step) -> str:
     """Write a step, a line for each way its target is written."""
     match step:
         case Elementwise():
-            raise NotImplementedError
+            names = {name: access_text(read) for name, read in _accesses(step)}
+            return f"{access_text(step.target)} = {expression_text(step.expression, names, PAPER)}"
         case Constant(target=target, values=values):
             numbers = ", ".join(map(str, values[:SHOWN])) + (", …" if values[SHOWN:] else "")
             return f"{target.name} = ({numbers})"
@@ -50,7 +52,7 @@ def step_latex(step: Step) -> str:
     """Write a step in LaTeX, the lines of an ``aligned`` environment."""
     match step:
         case Elementwise():
-            raise NotImplementedError
+            return rf"{access_latex(step.target)} &= {_expression_latex(step)}"
         case Constant(target=target, values=values):
             numbers = [number_latex(Fraction(value)) for value in values[:SHOWN]]
             dots = [r"\dots"] if values[SHOWN:] else []
@@ -65,3 +67,15 @@ def step_latex(step: Step) -> str:
             )
         case _:
             return program_latex(step)
+
+
+def _accesses(step: Elementwise) -> list[tuple[str, Access]]:
+    return [(name, read) for name, read in step.arguments if isinstance(read, Access)]
+
+
+def _expression_latex(step: Elementwise) -> str:
+    import sympy
+
+    symbols = {symbol.name: symbol for symbol in step.expression.free_symbols}
+    names = {symbols[name]: access_latex(read) for name, read in _accesses(step) if name in symbols}
+    return str(sympy.latex(step.expression, symbol_names=names))

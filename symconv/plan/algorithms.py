@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from symconv.layers.padding import Piece
 from symconv.notation.correlation import Axis, Correlation
+
+if TYPE_CHECKING:
+    import sympy
 
 
 @dataclass(frozen=True)
@@ -238,8 +241,19 @@ def is_whole(axes: tuple[Axis, ...]) -> bool:
     return all(a.positions == 1 and (a.offset, a.taps) == (0, a.cells) for a in axes[2:])
 
 
+@dataclass(frozen=True)
+class Apply:
+    """An expression of the elements of arrays of one shape; ``arrays`` are its symbols' names."""
+
+    expression: sympy.Expr
+    arrays: tuple[tuple[str, str], ...]
+    target: str
+
+
 Windowed: TypeAlias = WindowSum | WindowSpread | WindowMaximum | WindowSelect
-Stage: TypeAlias = Algorithm | Intermediate | Extend | FoldBack | Move | View | Zero | Product | Windowed
+Stage: TypeAlias = (
+    Algorithm | Intermediate | Extend | FoldBack | Move | View | Zero | Product | Windowed | Apply
+)
 
 
 @dataclass(frozen=True)

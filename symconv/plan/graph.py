@@ -8,11 +8,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
 
-from symconv.notation.contraction import Contraction, Program, Tensor
+from symconv.notation.contraction import Access, Contraction, Program, Tensor
 from symconv.notation.correlation import gather, phase_count, polyphase, recognise
 from symconv.notation.graph import Constant, Elementwise, Graph, Selection, Step, folded
 from symconv.notation.names import CELLS, QUOTIENTS
 from symconv.plan.algorithms import (
+    Apply,
     Candidate,
     Intermediate,
     Move,
@@ -80,7 +81,7 @@ def _planned(step: Step, graph: Graph, names: Names, constants: Mapping[str, Con
         case Selection():
             return Stages((), (step,))  # made where it is read
         case Elementwise():
-            raise NotImplementedError
+            return _elementwise(step, graph, names)
 
 
 def _program(program: Program, graph: Graph, names: Names, constants: Mapping[str, Constant]) -> Stages:
@@ -129,6 +130,20 @@ def _filled(stages: list[Stage], target: str, size: int) -> list[Stage]:
         Move(m.source, m.target, m.taken, m.put, m.coefficient, m.adds and not apart) for m in moves
     ]
     return found if filled == size else [Zero(target), *found]
+
+
+def _elementwise(step: Elementwise, graph: Graph, names: Names) -> Stages:
+    """Plan an expression of elements, each at the place of the element that it is for."""
+    arrays = []
+    for name, read in step.arguments:
+        assert isinstance(read, Access)  # no layer's expression has an index in it
+        assert read.subscripts == step.target.subscripts  # or another element
+        arrays.append((name, names[read.tensor.name]))
+    target = names[step.target.tensor.name]
+    stages: list[Stage] = [Apply(step.computed, tuple(arrays), target)]
+    if step.target.tensor != graph.output:
+        stages.insert(0, Intermediate(target, step.target.tensor.sizes))
+    return Stages(tuple(stages), (step,))
 
 
 def _maximum(contraction: Contraction, names: Names, target: str) -> WindowMaximum:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from symconv.derive.forms import roles
+from symconv.layers.activation import Activation
 from symconv.layers.conv import ConvLayer
 from symconv.layers.layer import Layer
 from symconv.layers.pool import POOLS
 from symconv.prove.convolutions import convolution_decisions
 from symconv.prove.decisions import decide
+from symconv.prove.functions import function_theorems
 from symconv.prove.instances import numbers_of
 from symconv.prove.sums import pool_numbers, sum_decisions
 from symconv.prove.theorems import Proof
@@ -16,6 +18,8 @@ from symconv.prove.theorems import Proof
 def prove_layer(layer: Layer) -> Proof:
     """Decide the theorems about a layer, and show that their controls are refuted."""
     numbers: dict[str, int] = {}
+    if isinstance(layer, Activation):
+        return Proof(layer, numbers, function_theorems(layer))
     if isinstance(layer, ConvLayer):
         numbers, decisions = numbers_of(roles(layer)), convolution_decisions(layer)
     else:

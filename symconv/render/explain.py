@@ -6,6 +6,7 @@ import math
 
 from symconv.plan.algorithms import (
     Algorithm,
+    Apply,
     Columns,
     Move,
     Phases,
@@ -65,6 +66,8 @@ def _without_choice(stages: tuple[Stage, ...]) -> str:
     match next((s for s in stages[::-1] if not isinstance(s, Zero | Move)), stages[-1]):
         case Move(taken=taken, put=put) if {c.index for c in taken} - {c.index for c in put}:
             return "NumPy's own sum"
+        case Apply():
+            return "one pass for each operation"
         case Product():
             return "one product of matrices"
         case WindowSum() | WindowSpread() | WindowMaximum():

@@ -14,6 +14,7 @@ from symconv.plan.layer import Array, Function, Plan
 from symconv.prove.covers import rests_on
 from symconv.render.environment import fill
 from symconv.render.explain import choice_text
+from symconv.render.expressions import ERFC
 from symconv.render.literal import literal
 from symconv.render.stages import render_constants, render_stage
 from symconv.render.syntax import shape
@@ -29,9 +30,9 @@ def render_module(plan: Plan, name: str, version: str) -> str:
     rendered = [_function(function, plan.layer) for function in functions]
     code = "\n".join(str(function["body"]) for function in rendered)
     helpers = [
-        fill(f"numpy/{helper}.py.j2").rstrip("\n")
-        for helper in ("scratch", "zeros")
-        if f"_{helper}(" in code
+        fill(f"numpy/{helper}.py.j2", numbers=ERFC).rstrip("\n")
+        for helper in ("scratch", "zeros", "erf", "erfc")
+        if f"_{helper}(" in code or (helper == "erfc" and "_erf(" in code)
     ]
     return fill(
         "numpy/module.py.j2",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from symconv.plan.algorithms import (
+    Apply,
     Columns,
     Extend,
     FoldBack,
@@ -24,6 +25,7 @@ from symconv.plan.algorithms import (
     Zero,
 )
 from symconv.render.environment import fill
+from symconv.render.expressions import apply
 from symconv.render.moves import move, product, view
 from symconv.render.pools import pool, pool_constants
 from symconv.render.syntax import progression, shape
@@ -60,6 +62,8 @@ def render_stage(stage: Stage, function: str, result: str) -> str:
             return view(stage, result=stage.target == result)
         case Zero(target=target):
             return f"{target}[...] = 0\n"
+        case Apply():
+            return apply(stage)
         case Product():
             return product(stage)
         case WindowSum() | WindowSpread() | WindowMaximum() | WindowSelect():

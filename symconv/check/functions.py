@@ -1,0 +1,171 @@
+"""Functions of single elements: against 500 digits, and the slope of Taylor's remainder."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import math
+import warnings
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from symconv.check.report import Result
+from symconv.layers.activation import Activation
+from symconv.layers.activations import NAMED
+from symconv.notation.backpropagation import gradient
+from symconv.notation.contraction import Tensor
+from symconv.notation.evaluate import evaluate
+from symconv.plan.layer import plan_layer
+
+Array = NDArray[Any]
+Loader = Callable[[object], ModuleType]
+
+ROUNDINGS = 256  # units in the last place that a value may be off
+DIGITS = 500  # 1 + exp(-745) must not be 1
+SLOPE = 0.05  # that Taylor's remainder may fall slower or faster than h²
+STEPS = (1e-2, 5e-3, 2.5e-3)
+_EDGES = (0, 1e-30, 1e-8, 1e-3, 0.5, 1, 2, 6, 10, 20, 30, 50, 87, 89, 104, 300, 700, 745, 1000)
+
+
+def check_functions(layer: Activation, load: Loader) -> tuple[Result, ...]:
+    """Compare a module with the layer's function, and its gradient with the derivative.
+
+    Parameters
+    ----------
+    layer
+        The layer.
+    load
+        Returns the module with another ``DTYPE``, or with its own for None.
+    """
+    module = load(None)
+    dtype = str(np.dtype(module.DTYPE))
+    declared = Result("DTYPE", "numeric", dtype == layer.dtype, f"{dtype}, LAYER has {layer.dtype}")
+    if not declared.passed:
+        return (declared,)
+    return (declared, *_values(layer, module), _slope(layer, load(np.float64)))
+
+
+def _values(layer: Activation, module: ModuleType) -> tuple[Result, ...]:
+    """Compare values and gradients at numbers that every place of the input may have."""
+    rng = np.random.default_rng(0)
+    edges = np.array([*_EDGES, *(-e for e in _EDGES)])
+    numbers = np.concatenate([edges, rng.uniform(-8, 8, 200)]).astype(layer.dtype)
+    value, slope, real = _exactly(layer, numbers)
+    numbers, value, slope = numbers[real], value[real], slope[real]
+    if not len(numbers):
+        text = "is no real number at any x that was tried"
+        return (Result("forward", "numeric", False, text),)
+    places = rng.integers(0, len(numbers), layer.input_shape)
+    flat = places.reshape(-1)
+    flat[: len(numbers)] = np.arange(len(numbers))[: flat.size]
+    x = numbers[places]
+    cotangent = rng.choice([-2.0, -1.0, 1.0, 2.0], layer.input_shape).astype(layer.dtype)
+    with warnings.catch_warnings(record=True) as seen, np.errstate(all="warn", under="ignore"):
+        warnings.simplefilter("always")
+        output = module.forward(x, out=np.full(x.shape, np.nan, layer.dtype))
+        given = {"grad_output": cotangent, "x": x}
+        (function,) = plan_layer(layer).gradients
+        arguments = [given[array.name] for array in function.inputs]
+        found = module.input_gradient(*arguments, out=np.full(x.shape, np.nan, layer.dtype))
+        (together,) = module.backward(cotangent, x)
+    same = np.array_equal(together, found, equal_nan=True)
+    text = "returns the same gradient" if same else "returns another gradient than input_gradient"
+    named = layer.function in NAMED
+    results = [
+        _compared("forward", output, value[places], layer, x, named),
+        _compared("input_gradient", found, cotangent * slope[places], layer, x, False),
+        Result("backward", "numeric", same, text),
+    ]
+    infinite = sorted({float(at) for at in x[~(np.isfinite(output) & np.isfinite(found))].flat})
+    warned = sorted({str(w.message) for w in seen})
+    where = f"no finite number at x = {', '.join(f'{at:g}' for at in infinite[:8])}" if infinite else ""
+    fine = "finite, and no warning, for x from -1000 to 1000"
+    said = "; ".join(filter(None, [where, *warned])) or fine
+    results.append(Result("range", "numeric", not named or not (infinite or warned), said))
+    return tuple(results)
+
+
+def _exactly(layer: Activation, numbers: Array) -> tuple[Array, Array, NDArray[np.bool_]]:
+    """Return the function and its derivative from 500 digits, and where both are real numbers."""
+    import mpmath
+
+    alone = dataclasses.replace(layer, input_shape=(1,))
+    back = gradient(alone.graph, alone.tensors["x"], Tensor("G", (1,)))
+    found: list[tuple[float, float]] = []
+    with mpmath.workdps(DIGITS):
+        for number in numbers.tolist():
+            tensors = {"X": np.array([mpmath.mpf(number)], object), "G": np.array([1], object)}
+            try:
+                pair = [evaluate(g, tensors)[g.output.name][0] for g in (alone.graph, back)]
+                found.append((float(pair[0]), float(pair[1])))
+            except (TypeError, ValueError, ZeroDivisionError, OverflowError):  # complex, or a pole
+                found.append((math.nan, math.nan))
+    values, slopes = np.array(found).T
+    largest = np.finfo(layer.dtype).max / 4
+    real = np.isfinite(values) & np.isfinite(slopes)
+    return values, slopes, real & (np.abs(values) < largest) & (np.abs(slopes) < largest)
+
+
+def _compared(
+    name: str, received: Array, wanted: Array, layer: Activation, x: Array, relative: bool
+) -> Result:
+    """Compare where numbers are finite: relatively, or relative to what is at least 1."""
+    unit = ROUNDINGS * float(np.finfo(layer.dtype).eps)
+    if layer.function not in NAMED:
+        unit = math.sqrt(float(np.finfo(layer.dtype).eps))  # anybody's expression may cancel
+    finite = np.isfinite(received)
+    least = 16 * float(np.finfo(layer.dtype).tiny) if relative else 1.0
+    with np.errstate(invalid="ignore", over="ignore"):
+        error = np.abs(received.astype(np.float64) - wanted) / np.maximum(np.abs(wanted), least)
+    error = np.where(finite, error, 0 if layer.function not in NAMED else np.inf)
+    worst = np.unravel_index(int(np.argmax(error)), error.shape)
+    passed = received.shape == wanted.shape and bool(error[worst] <= unit) and bool(finite.any())
+    if passed:
+        return Result(
+            name,
+            "numeric",
+            True,
+            f"to {error[worst]:.0e} of what {DIGITS} digits give, at most {unit:.0e}",
+        )
+    text = f"at x = {x[worst]:g}: {received[worst]:g}, expected {wanted[worst]:g}"
+    return Result(name, "numeric", False, text)
+
+
+def _slope(layer: Activation, module: ModuleType) -> Result:
+    """E(x + hv) - E(x) - h⟨∇E, v⟩ falls as h², or there is nothing but rounding."""
+    rng = np.random.default_rng(0)
+    x, way = (rng.uniform(low, high, layer.input_shape) for low, high in ((0.3, 1.7), (-1, 1)))
+    way[_crosses_a_kink(layer, x, x + STEPS[0] * way)] = 0
+    cotangent = rng.standard_normal(layer.input_shape)
+    with np.errstate(all="ignore"):
+        (found,) = module.backward(cotangent, x)
+        start = module.forward(x)
+        errors = [
+            float(np.sum(cotangent * (module.forward(x + h * way) - start) - h * found * way))
+            for h in STEPS
+        ]
+    scale = float(np.abs(cotangent * start).sum()) + 1e-300
+    if not all(map(math.isfinite, errors)):
+        return Result("Taylor slope", "numeric", False, "is not finite for x from 0.3 to 1.7")
+    if max(map(abs, errors)) <= 1e-13 * scale:
+        return Result("Taylor slope", "numeric", True, "no remainder: a line for x from 0.3 to 1.7")
+    rates = [math.log2(abs(a) / max(abs(b), 1e-300)) for a, b in itertools.pairwise(errors)]
+    passed = abs(rates[-1] - 2) <= SLOPE
+    return Result(
+        "Taylor slope", "numeric", passed, f"the remainder falls as h^{rates[-1]:.3f}, must be h^2"
+    )
+
+
+def _crosses_a_kink(layer: Activation, start: Array, end: Array) -> NDArray[np.bool_]:
+    """Tell where a condition of the function changes from one number to another."""
+    import sympy
+
+    crosses = np.zeros(start.shape, bool)
+    for condition in layer.expression.atoms(sympy.core.relational.Relational):
+        holds = sympy.lambdify(sorted(condition.free_symbols, key=str), condition, "numpy")
+        crosses |= holds(start) != holds(end)
+    return crosses

@@ -1,0 +1,140 @@
+"""Activations: one function of every element."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from symconv.errors import SymconvError
+from symconv.layers import arguments
+from symconv.layers.activations import NAMED
+from symconv.layers.arguments import refuse
+from symconv.layers.layer import Layer
+from symconv.notation.contraction import Tensor, index
+from symconv.notation.expression import parse_expression
+from symconv.notation.expression_text import GRAMMAR, expression_text
+from symconv.notation.graph import Elementwise, Graph
+from symconv.notation.names import element
+
+if TYPE_CHECKING:
+    import sympy
+
+
+@dataclass(frozen=True)
+class Activation(Layer):
+    """A function of each element: ``O[n, c, ...] = f(X[n, c, ...])``.
+
+    Where f has a kink, its derivative is that of the side which the expression names for the point:
+    ReLU'(0) = 0.
+
+    Parameters
+    ----------
+    input_shape
+        Any sizes.
+    function
+        relu, leaky_relu, relu6, hardtanh, elu, sigmoid, tanh, softplus, silu, gelu (exact), gelu_tanh;
+        or an expression in x, as text or from SymPy: numbers, + - * / ^, where(x > 0, ..., ...), max,
+        min, abs, exp, log, sqrt, sin, cos, tan, sinh, cosh, tanh, atan, erf, erfc, log1p, expm1, pi.
+    constants
+        Names that an expression has for numbers, and these: a mapping, or pairs.
+    dtype
+        ``"float32"`` or ``"float64"``.
+
+    Raises
+    ------
+    SymconvError
+        If an argument is not valid, or the expression has an unknown name, another variable or a
+        function that is not differentiable.
+    """
+
+    input_shape: tuple[int, ...]
+    function: str
+    constants: tuple[tuple[str, float], ...] = ()
+    dtype: str = "float32"
+
+    def __post_init__(self) -> None:
+        valid = "one to five positive ints"
+        sizes = arguments.shape("input_shape", self.input_shape, (1, 2, 3, 4, 5), valid)
+        object.__setattr__(self, "input_shape", sizes)
+        object.__setattr__(self, "dtype", arguments.dtype(self.dtype))
+        object.__setattr__(self, "constants", _constants(self.constants))
+        object.__setattr__(self, "function", _text(self.function))
+        if self.function not in NAMED:
+            expression = self.expression
+            if not expression.free_symbols:
+                raise refuse("function", self.function, f"one of {', '.join(NAMED)}, or have an x in it")
+
+    @property
+    def expression(self) -> sympy.Expr:
+        """The function, of x."""
+        named = NAMED.get(self.function)
+        return self._read(named.definition if named else self.function)
+
+    @property
+    def slope(self) -> sympy.Expr:
+        """The function's derivative, SymPy's."""
+        (x,) = self.expression.free_symbols
+        return self.expression.diff(x)
+
+    def _read(self, text: str) -> sympy.Expr:
+        return parse_expression(text, "x", dict(self.constants))
+
+    @property
+    def output_shape(self) -> tuple[int, ...]:
+        """Shape of the output: the input's."""
+        return self.input_shape
+
+    @property
+    def graph(self) -> Graph:
+        """The function at every element; what is computed for a named one is accurate everywhere."""
+        named = NAMED.get(self.function)
+        names = element(len(self.input_shape))
+        cell = tuple(map(index, names))
+        return Graph(
+            (
+                Elementwise(
+                    target=Tensor("O", self.input_shape)[cell],
+                    expression=self.expression,
+                    arguments=(("x", self.tensors["x"][cell]),),
+                    extents=tuple(zip(names, self.input_shape, strict=True)),
+                    forms=(self._read(named.value), self._read(named.slope)) if named else (),
+                ),
+            )
+        )
+
+
+def _constants(given: object) -> tuple[tuple[str, float], ...]:
+    """Return names and finite numbers, sorted by name."""
+    valid = "names and finite numbers, as a mapping or pairs"
+    pairs = list(given.items()) if isinstance(given, Mapping) else given
+    if not isinstance(pairs, tuple | list):
+        raise refuse("constants", given, valid)
+    found: dict[str, float] = {}
+    for pair in pairs:
+        if not isinstance(pair, tuple | list) or len(pair) != 2:
+            raise refuse("constants", given, valid)
+        name, number = pair
+        named = isinstance(name, str) and name.isidentifier() and name.isascii()
+        real = isinstance(number, int | float) and not isinstance(number, bool)
+        if not named or name in ("x", "pi") or name in found or not real or not math.isfinite(number):
+            raise refuse("constants", given, f"{valid}, none of them called x or pi")
+        found[name] = float(number)
+    return tuple(sorted(found.items()))
+
+
+def _text(function: object) -> str:
+    """Return a function as text; what SymPy has for one, in the grammar's words."""
+    if isinstance(function, str):
+        return " ".join(function.split())  # one line: it is part of the command that regenerates
+    symbols = getattr(function, "free_symbols", None)
+    if symbols is None:
+        raise refuse("function", function, "a name, or an expression in x: text or from SymPy")
+    names = sorted(symbol.name for symbol in symbols)
+    if names != ["x"]:
+        raise refuse("function", function, f"an expression in x alone, its symbols are {names}")
+    try:
+        return expression_text(function, {}, GRAMMAR)
+    except (AttributeError, TypeError, ValueError) as error:
+        raise SymconvError(f"function = {function}: has no words for it in the grammar") from error

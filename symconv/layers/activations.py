@@ -1,0 +1,60 @@
+"""What the named activations are, and how they are computed without overflow or cancellation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+_E = "exp(-abs(x))"
+_SIGMOID = f"(where(x >= 0, 1, {_E}) / (1 + {_E}))"
+_TAIL = "erfc(abs(x)/sqrt(2))/2"
+_BELOW = f"where(x < 0, {_TAIL}, 1 - {_TAIL})"  # the normal distribution
+_NORMAL = "(exp(-x^2/2) / sqrt(2*pi))"
+_ARGUMENT = "(2*sqrt(2/pi) * (x + 0.044715*x^3))"  # of a sigmoid: 1 + tanh(u) = 2·sigmoid(2u)
+_SMALL = f"exp(-abs({_ARGUMENT}))"
+_SIGMOID_OF = f"(where(x >= 0, 1, {_SMALL}) / (1 + {_SMALL}))"
+
+
+@dataclass(frozen=True)
+class Named:
+    """An activation by its definition, and by what is computed for it and for its derivative.
+
+    The latter are equal to the definition and its derivative everywhere, and accurate for every x. Of
+    what is no number every comparison is false, so cases end with the one that hands it on.
+    """
+
+    definition: str
+    value: str
+    slope: str
+
+
+def _plain(definition: str, slope: str) -> Named:
+    return Named(definition, definition, slope)
+
+
+NAMED = {
+    "relu": _plain("where(x <= 0, 0, x)", "where(x <= 0, 0, 1)"),
+    "leaky_relu": _plain("where(x <= 0, 0.01*x, x)", "where(x <= 0, 0.01, 1)"),
+    "relu6": _plain("where(x <= 0, 0, where(x >= 6, 6, x))", "where(x <= 0, 0, where(x >= 6, 0, 1))"),
+    "hardtanh": _plain(
+        "where(x <= -1, -1, where(x >= 1, 1, x))", "where(x <= -1, 0, where(x >= 1, 0, 1))"
+    ),
+    "elu": Named(
+        "where(x <= 0, exp(x) - 1, x)",
+        "where(x <= 0, expm1(min(x, 0)), x)",
+        "where(x <= 0, exp(min(x, 0)), 1)",
+    ),
+    "sigmoid": Named("1/(1 + exp(-x))", _SIGMOID, f"{_E} / (1 + {_E})^2"),
+    "tanh": _plain("tanh(x)", "4*exp(-2*abs(x)) / (1 + exp(-2*abs(x)))^2"),
+    "softplus": Named("log(1 + exp(x))", f"max(x, 0) + log1p({_E})", _SIGMOID),
+    "silu": Named("x/(1 + exp(-x))", f"x * {_SIGMOID}", f"{_SIGMOID} + x * {_E} / (1 + {_E})^2"),
+    "gelu": Named(
+        "x/2 * (1 + erf(x/sqrt(2)))",
+        f"x * {_BELOW}",
+        f"{_BELOW} + x * {_NORMAL}",
+    ),
+    "gelu_tanh": Named(
+        "x/2 * (1 + tanh(sqrt(2/pi) * (x + 0.044715*x^3)))",
+        f"x * {_SIGMOID_OF}",
+        f"{_SIGMOID_OF} + x * {_SMALL} / (1 + {_SMALL})^2 * 2*sqrt(2/pi) * (1 + 3*0.044715*x^2)",
+    ),
+}

@@ -1,0 +1,100 @@
+"""What is shown of a function of single elements: its derivative, and what is computed for both."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from symconv.derive.function_view import difference_quotients
+from symconv.layers.activation import Activation
+from symconv.notation.expression_text import PAPER, expression_text
+from symconv.notation.graph import Elementwise
+from symconv.prove.claims import Counterexample
+from symconv.prove.theorems import Control, Theorem
+
+if TYPE_CHECKING:
+    import sympy
+
+
+def function_theorems(layer: Activation) -> tuple[Theorem, ...]:
+    """Return what is found about an activation."""
+    found = [_derivative(layer)]
+    (step,) = layer.graph.steps
+    assert isinstance(step, Elementwise)  # an activation's only step
+    if step.forms:
+        found.append(_computed(layer, *step.forms))
+    return tuple(found)
+
+
+def _derivative(layer: Activation) -> Theorem:
+    """Compare SymPy's derivative with difference quotients of the function."""
+    tried = difference_quotients(layer)
+    wrong = next((one for one in tried if not one[-1]), None)
+    counterexample = None
+    if wrong:
+        at, right, claimed = wrong[0], wrong[2], wrong[1]
+        counterexample = _counterexample(f"f′({at}) = {right:g}, claimed {claimed:g}", right, claimed)
+    return Theorem(
+        "D1",
+        f"∂E/∂X = G · f′(X), element by element, f′(x) = {expression_text(layer.slope, {}, PAPER)}",
+        False if wrong else True if tried else None,
+        (
+            ("symbolic", "SymPy's derivative of f, case by case"),
+            ("numeric", f"difference quotients of f agree to 20 digits at {len(tried)} numbers"),
+        ),
+        counterexample,
+        _controls(layer),
+    )
+
+
+def _controls(layer: Activation) -> tuple[Control, ...]:
+    """Refute that f′ is f: but for the exponential function, some number shows it."""
+    import sympy
+
+    x = sympy.Symbol("x", real=True)
+    for text in ("0.5", "1.5", "-0.5"):
+        right, claimed = (
+            e.subs(x, sympy.Rational(text)).evalf() for e in (layer.slope, layer.expression)
+        )
+        if right.is_real and claimed.is_real and abs(right - claimed) > 1e-6:
+            shown = f"f′({text}) = {float(right):g}, claimed {float(claimed):g}"
+            return (Control("f′ is f", _counterexample(shown, float(right), float(claimed))),)
+    return ()
+
+
+def _counterexample(text: str, right: float, wrong: float) -> Counterexample:
+    return Counterexample("one element", text, np.array([right]), np.array([wrong]))
+
+
+def _computed(layer: Activation, value: sympy.Expr, slope: sympy.Expr) -> Theorem:
+    """Show that what is computed equals the function and its derivative, on each side of 0 and there."""
+    (x,) = layer.expression.free_symbols
+    same_slope = _equal(layer.slope, slope, x)
+    same = _equal(layer.expression, value, x) or (
+        # two continuous functions of equal slope that meet
+        _equal(layer.slope, value.diff(x), x, at_zero=False)
+        and (layer.expression - value).subs(x, 0).simplify() == 0
+    )
+    return Theorem(
+        "D2",
+        f"what is computed equals f and f′: {expression_text(value, {}, PAPER)}, and "
+        f"{expression_text(slope, {}, PAPER)}",
+        True if same and same_slope else None,
+        (("symbolic", "the differences simplify to 0 for x > 0, for x < 0 and at 0"),)
+        if same and same_slope
+        else (("symbolic", "SymPy does not simplify the differences to 0"),),
+        None,
+        (),
+    )
+
+
+def _equal(one: sympy.Expr, other: sympy.Expr, x: sympy.Symbol, at_zero: bool = True) -> bool:
+    import sympy
+
+    above = sympy.Symbol("x", positive=True)
+    for at in (above, -above, *([sympy.Integer(0)] if at_zero else [])):
+        difference = sympy.piecewise_fold((one - other).subs(x, at))
+        if sympy.simplify(difference.rewrite(sympy.exp).rewrite(sympy.erf)) != 0:
+            return False
+    return True

@@ -1,0 +1,71 @@
+"""Expressions as NumPy code: common parts named first, then the value."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from symconv.notation.expression_text import Dialect, expression_text
+from symconv.plan.algorithms import Apply
+from symconv.render.environment import fill
+
+
+def _cases(cases: Sequence[tuple[str, str]]) -> str:
+    (value, condition), *others = cases
+    rest = others[0][0] if len(others) == 1 else _cases(others)
+    return f"np.where({condition}, {value}, {rest})"
+
+
+_SAME = ("sign", "exp", "log", "sqrt", "sin", "cos", "tan", "sinh", "cosh", "tanh", "log1p", "expm1")
+NUMPY = Dialect(
+    " * ",
+    {name: f"np.{name}" for name in _SAME}
+    | {"Abs": "np.abs", "atan": "np.arctan", "pi": "np.pi", "erf": "_erf", "erfc": "_erfc"},
+    _cases,
+    lambda base, exponent: f"np.square({base})" if exponent == "2" else f"{base}**{exponent}",
+    decimals=True,
+)
+
+
+ERFC = (
+    1.1775789345674017,
+    -0.004590054580646478,
+    -0.08424913336651792,
+    0.05920993999819189,
+    -0.026658668435305753,
+    0.009074997670705265,
+    -0.002413163540417608,
+    0.0004907758365258086,
+    -6.916973302501207e-05,
+    4.13902798607301e-06,
+    7.740383066198491e-07,
+    -2.1886401049234386e-07,
+    1.0764999465671004e-08,
+    4.521959811218372e-09,
+    -7.754400208830589e-10,
+    -6.31808834088002e-11,
+    2.8687950109363422e-11,
+    1.945586855042697e-13,
+    -9.654696748073274e-13,
+    3.2525481506828756e-14,
+    3.347811949739705e-14,
+    -1.8645628767814072e-15,
+    -1.2507950603417642e-15,
+    7.418233442194908e-17,
+    5.068146013060458e-17,
+)  # a test computes them anew
+
+
+def apply(stage: Apply) -> str:
+    """Return the code of an expression of arrays' elements."""
+    import sympy
+
+    names: Mapping[str, str] = dict(stage.arrays)
+    fresh = sympy.numbered_symbols("t", real=True)
+    parts, (result,) = sympy.cse([stage.expression], fresh, order="canonical")
+    lines = [(symbol.name, expression_text(part, names, NUMPY)) for symbol, part in parts]
+    return fill(
+        "numpy/apply.py.j2",
+        parts=lines,
+        target=stage.target,
+        value=expression_text(result, names, NUMPY),
+    )
