@@ -146,4 +146,5 @@ def _erfc(x: Array) -> Array:
     for number in _ERFC[:0:-1]:  # Clenshaw's recurrence
         sum_, before = 2 * t * sum_ - before + number, sum_
     tail = (t * sum_ - before + _ERFC[0]) * np.exp(-z * z) / (1 + 2 * z)
-    return np.where(x < 0, 2 - tail, tail)
+    result: Array = np.where(x < 0, 2 - tail, tail)
+    return result
