@@ -30,7 +30,8 @@ _LOCAL = threading.local()
 def forward(x: Array, *, out: Array | None = None) -> Array:
     """Return O, the layer's output.
 
-    O[n, c] = X[n, c] · (erf(X[n, c] · sqrt(2) / 2) + 1) / 2
+    O[n, c] = X[n, c] · (erfc(sqrt(2) · abs(X[n, c]) / 2) / 2 if X[n, c] < 0 else 1 -
+            erfc(sqrt(2) · abs(X[n, c]) / 2) / 2)
 
     Algorithm: one pass for each operation.
     """
@@ -45,7 +46,8 @@ def input_gradient(grad_output: Array, x: Array, *, out: Array | None = None) ->
     """Return ∂E/∂X, the gradient by the input, where grad_output = ∂E/∂O = G.
 
     ∂E/∂X[n, c] = G[n, c] · (X[n, c] · sqrt(2) · exp(-X[n, c]^2 / 2) / (2 · sqrt(pi)) +
-            erf(X[n, c] · sqrt(2) / 2) / 2 + 1/2)
+            (erfc(sqrt(2) · abs(X[n, c]) / 2) / 2 if X[n, c] < 0 else 1 - erfc(sqrt(2) ·
+            abs(X[n, c]) / 2) / 2))
 
     Algorithm: one pass for each operation.
     """

@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from symconv.check.report import Result
-from symconv.derive.forms import swapped
 from symconv.layers.conv import ConvLayer
 from symconv.notation.arrays import evaluate_arrays
 from symconv.notation.contraction import Tensor
@@ -76,7 +75,7 @@ def _failure(
     if len(received) != len(sweeps):
         return f"returns {len(received)} arrays, expected {len(sweeps)}."
     for sweep, array in zip(sweeps, received, strict=True):
-        graph = case.graph if sweep == "forward" else swapped(case, sweep)
+        graph = case.graph if sweep == "forward" else case.gradient(sweep)
         expected = evaluate_arrays(graph, values)
         limit = _limit(graph, values, case.dtype)
         what = "O" if sweep == "forward" else f"∂E/∂{case.tensors[sweep].name}"

@@ -57,7 +57,7 @@ def is_linear(graph: Graph) -> bool:
 
 def _on_polynomials(layer: Layer, module: ModuleType) -> tuple[Result, ...]:
     """Run the code on a variable for each element: equal polynomials prove it for its sizes."""
-    tensors = {**layer.tensors, "grad_output": Tensor("G", layer.output_shape)}
+    tensors = {**layer.tensors, "grad_output": layer.cotangent}
     values = {name: _variables(tensor) for name, tensor in tensors.items()}
     inputs = {tensor.name: values[name] for name, tensor in layer.tensors.items()}
     output = evaluate(layer.graph, inputs)[layer.graph.output.name]
@@ -94,7 +94,7 @@ def _on_integers(layer: Layer, module: ModuleType) -> tuple[Result, ...]:
             "{} elements each"
         )
     for span in spans:
-        tensors = {**layer.tensors, "grad_output": Tensor("G", layer.output_shape)}
+        tensors = {**layer.tensors, "grad_output": layer.cotangent}
         values: dict[str, Array] = {
             name: divisor * rng.integers(-span, span, tensor.sizes, endpoint=True).astype(np.float64)
             for name, tensor in tensors.items()
@@ -108,7 +108,7 @@ def _on_integers(layer: Layer, module: ModuleType) -> tuple[Result, ...]:
 
 
 def _gradients(layer: Layer) -> dict[str, Graph]:
-    cotangent = Tensor("G", layer.output_shape)
+    cotangent = layer.cotangent
     return {name: gradient(layer.graph, tensor, cotangent) for name, tensor in layer.tensors.items()}
 
 

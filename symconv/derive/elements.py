@@ -51,7 +51,7 @@ def output_elements(layer: Layer) -> Elements:
 
 def gradient_elements(layer: Layer, name: str) -> Elements:
     """Return the expression of each element of a gradient, in the elements of G = ∂E/∂O."""
-    cotangent = Tensor("G", layer.output_shape)
+    cotangent = layer.cotangent
     return _sums(layer, gradient(layer.graph, layer.tensors[name], cotangent))
 
 
@@ -60,7 +60,7 @@ def _sums(layer: Layer, graph: Graph) -> Elements:
     terms = term_count(graph)
     if terms > MOST_TERMS:
         raise _too_large(layer.output_shape, terms)
-    tensors = [*layer.tensors.values(), Tensor("G", layer.output_shape)]
+    tensors = [*layer.tensors.values(), layer.cotangent]
     known = {tensor.name: symbols(tensor) for tensor in tensors}
     if not all(isinstance(s, Program) and s.contractions[0].reduce == "sum" for s in graph.steps):
         return _step_by_step(graph, known)

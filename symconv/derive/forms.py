@@ -20,7 +20,7 @@ from typing import Generic, cast
 from symconv.layers.conv import ConvLayer, ConvTranspose
 from symconv.layers.roles import Roles
 from symconv.layers.window import S, Window
-from symconv.notation.backpropagation import gradient, gradient_of
+from symconv.notation.backpropagation import gradient_of
 from symconv.notation.contraction import Access, Contraction, Program, Size, Tensor, index
 from symconv.notation.graph import Graph
 from symconv.notation.names import CELLS, POSITIONS, TAPS
@@ -68,7 +68,7 @@ class FullConvolution(Generic[S]):
 
 def roles(layer: ConvLayer) -> Roles[int]:
     """Return a layer's roles in its gradients: the cotangent G stands for the output."""
-    return layer.roles.reading(Tensor("G", layer.output_shape))
+    return layer.roles.reading(layer.cotangent)
 
 
 def filter_correlation(layer: Roles[Size], axes: Sequence[FilterCorrelation[Size]]) -> Program:
@@ -192,11 +192,6 @@ def strided_correlation(layer: Roles[Size]) -> Program:
     )
 
 
-def swapped(layer: ConvLayer, name: str) -> Graph:
-    """Return the gradient by an input by its definition in the language: two tensors' roles swapped."""
-    return gradient(layer.graph, layer.tensors[name], Tensor("G", layer.output_shape))
-
-
 def weight_form(layer: ConvLayer) -> Graph:
     """Return ∂E/∂F as the theorem has it, behind the padding if a mode extends X."""
     parts = roles(layer)
@@ -210,5 +205,5 @@ def input_form(layer: ConvLayer) -> Graph:
     if isinstance(layer, ConvTranspose):
         return Graph((strided_correlation(parts),))
     full = full_convolution(parts, [FullConvolution.of(w) for w in parts.windows])
-    backward = gradient(layer.graph, layer.tensors["x"], Tensor("G", layer.output_shape))
+    backward = layer.gradient("x")
     return Graph((*full.steps, *backward.steps[1:]))

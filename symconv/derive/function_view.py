@@ -6,8 +6,6 @@ from typing import TYPE_CHECKING
 
 from symconv.derive.steps import Check, Formula, Step
 from symconv.layers.activation import Activation
-from symconv.notation.backpropagation import gradient
-from symconv.notation.contraction import Tensor
 from symconv.notation.expression_text import PAPER, expression_text
 from symconv.notation.step_text import graph_latex, graph_text
 
@@ -21,7 +19,7 @@ POINTS = ("-6.7", "-2.3", "-0.9", "-0.4", "0.3", "0.8", "1.9", "5.2", "7.1")
 def function_steps(layer: Activation) -> tuple[Step, ...]:
     """Return the derivation of an activation's gradient."""
     slope = layer.slope
-    back = gradient(layer.graph, layer.tensors["x"], Tensor("G", layer.output_shape))
+    back = layer.gradient("x")
     tried = difference_quotients(layer)
     agrees = bool(tried) and all(agrees for *_, agrees in tried)
     shape = " × ".join(map(str, layer.input_shape))

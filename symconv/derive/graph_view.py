@@ -76,7 +76,7 @@ def _chain_rule(layer: Layer, name: str) -> Step:
     """E is linear along a line on which no maximum changes its place: it changes by ⟨∂E/∂T, V⟩."""
     tensor = layer.tensors[name]
     used = _checked_layer(layer)
-    back = gradient(layer.graph, tensor, Tensor("G", layer.output_shape))
+    back = gradient(layer.graph, tensor, layer.cotangent)
     reason = f"E depends on {tensor.name} through every element of O that reads it: read and write swap"
     if _selects(layer.graph):
         reason += (
@@ -111,7 +111,7 @@ def _changes_by_its_gradient(layer: Layer, name: str) -> bool:
     moved = {**point, tensor.name: point[tensor.name] + way}
     outputs = [evaluate_arrays(layer.graph, at) for at in (point, moved)]
     cotangent = rng.integers(-8, 8, layer.output_shape, endpoint=True).astype(float)
-    back = gradient(layer.graph, tensor, Tensor("G", layer.output_shape))
+    back = gradient(layer.graph, tensor, layer.cotangent)
     found = evaluate_arrays(back, {**point, "G": cotangent})
     change = float(((outputs[1] - outputs[0]) * cotangent).sum())
     scale = max(1.0, float(np.abs(outputs[0] * cotangent).sum()))

@@ -7,9 +7,9 @@ both as polynomials, exactly.
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 
 import numpy as np
 
@@ -17,7 +17,6 @@ from symconv.derive.forms import (
     full_convolution_substitutions,
     input_form,
     roles,
-    swapped,
     weight_form,
 )
 from symconv.derive.rewrites import (
@@ -126,7 +125,7 @@ def _weight_steps(layer: ConvLayer) -> list[Step]:
             ),
             (
                 "sifting",
-                lambda at: swapped(at, "weight"),
+                lambda at: at.gradient("weight"),
                 "every δ has an index with the factor 1: it leaves one term of that index's sum",
             ),
             ("recognised form", weight_form, _weight_reason(layer)),
@@ -161,7 +160,7 @@ def _input_steps(layer: ConvLayer) -> list[Step]:
                 deltas,
                 (
                     "sifting",
-                    lambda at: swapped(at, "x"),
+                    lambda at: at.gradient("x"),
                     "every δ has an index with the factor 1: it leaves one term of that index's sum",
                 ),
                 (
@@ -187,7 +186,7 @@ def _input_steps(layer: ConvLayer) -> list[Step]:
             else "along each axis the δ is solved for the position",
         ),
     ]
-    phases = [phase_count(a) for a in recognise(sum_of(swapped(layer, "x"))[0]).axes]
+    phases = [phase_count(a) for a in recognise(sum_of(layer.gradient("x"))[0]).axes]
     if strided and math.prod(phases) <= MOST_PHASES:
         rewrites.append(
             (
@@ -226,7 +225,7 @@ def _pairing_step(layer: ConvLayer) -> Step:
     used = _checked_layers(layer)
     return Step(
         "pairing of the terms",
-        _formula(Graph(swapped(layer, "x").steps[:1])),
+        _formula(Graph(layer.gradient("x").steps[:1])),
         Formula("\n".join(texts), " \\\\\n".join(latex)),
         "each term is one of the full convolution, at the cell that it is written to, its tap counted "
         "from the last; primed indices are those of stuffing. The certificate of T2 has this "
@@ -241,7 +240,7 @@ def _pairing_step(layer: ConvLayer) -> Step:
 def _paired(layer: ConvLayer) -> bool:
     """Whether the substitution turns each subscript of one sum into the other's, and leads back."""
     there, back = full_convolution_substitutions(roles(layer))
-    (swap,) = swapped(layer, "x").programs[0].contractions
+    (swap,) = layer.gradient("x").programs[0].contractions
     stuff, correlate = (program.contractions[0] for program in input_form(layer).programs[:2])
     prime = {name: index(f"{name}'") for name, _ in stuff.extents}
     cotangent = stuff.reads[0].substitute(prime)
@@ -279,7 +278,7 @@ def _read_windows(layer: ConvLayer) -> list[Window[int]]:
 def _bias_step(layer: ConvLayer) -> Step:
     def agrees(at: ConvLayer) -> bool:
         at = replace(at, bias=True)
-        table = monomials(swapped(at, "bias"))
+        table = monomials(at.gradient("bias"))
         return np.array_equal(
             table[:, 0], table[:, 1] // math.prod(at.output_shape[2:]) % at.out_channels
         )
@@ -288,7 +287,7 @@ def _bias_step(layer: ConvLayer) -> Step:
     return Step(
         "gradient by the bias",
         _chain_formula(layer, "bias"),
-        _formula(swapped(layer, "bias")),
+        _formula(layer.gradient("bias")),
         "an element of O contains its channel's bias once: the derivative is 1",
         Check(f"each sum has its channel's elements of G{_where(layer, used)}", all(map(agrees, used))),
     )
@@ -298,7 +297,7 @@ def _chain_rule(layer: ConvLayer, name: str) -> Step:
     """E = Σ G·O is multilinear: its derivative by an element drops that element from its terms."""
 
     def agrees(at: ConvLayer) -> bool:
-        return np.array_equal(_differentiated(at, name), monomials(swapped(at, name)))
+        return np.array_equal(_differentiated(at, name), monomials(at.gradient(name)))
 
     used = _checked_layers(layer)
     return Step(
@@ -328,7 +327,7 @@ def _rewritten(layer: ConvLayer, name: str, rewrites: list[tuple[str, Rewrite, s
     """Return a step for each rewriting, compared with the one before; the first with the swap."""
     steps = []
     used = _checked_layers(layer)
-    earlier: Rewrite = partial(swapped, name=name)
+    earlier: Rewrite = operator.methodcaller("gradient", name)
     formula = _chain_formula(layer, name)
     for title, rewrite, reason in rewrites:
         passed = all(equal(earlier(at), rewrite(at)) for at in used)
@@ -426,7 +425,7 @@ def _chain_formula(layer: ConvLayer, name: str) -> Formula:
     inner = tuple(map(index, free_names(name, rank)))
     left, read = Access(gradient_of(by), inner), Access(by, inner)
     written = Access(output, tuple(outer))
-    cotangent = Access(Tensor("G", layer.output_shape), tuple(outer))
+    cotangent = Access(layer.cotangent, tuple(outer))
     names = ",".join(("n", "o", *POSITIONS[rank]))
     return Formula(
         f"{access_text(left)} = Σ_{{{names}}} {access_text(cotangent)} · "

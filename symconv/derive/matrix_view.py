@@ -18,7 +18,6 @@ from symconv.derive.forms import (
     FullConvolution,
     input_form,
     roles,
-    swapped,
     weight_form,
 )
 from symconv.derive.matrices import as_rows, beside, correlate, grid, matrix_latex, pad, stuff
@@ -335,7 +334,7 @@ def _printed_check(
     dilations: list[int],
 ) -> Check:
     """Compare the recognised form with the chain rule, and so the matrices that are printed."""
-    same = equal(swapped(plane, name), form)
+    same = equal(plane.gradient(name), form)
     if name == "x" and len(plane.graph.steps) > 1:
         return Check("with the fold-back, both are the same polynomials, element by element", same)
     if _terms(plane) > SMALL:

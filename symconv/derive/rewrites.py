@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from symconv.derive.forms import swapped
 from symconv.layers.conv import ConvLayer
 from symconv.notation.contraction import (
     Access,
@@ -30,7 +29,7 @@ def sum_of(graph: Graph) -> tuple[Contraction, list[Program], list[Program]]:
 
 def with_deltas(layer: ConvLayer, name: str) -> Graph:
     """Write the gradient at primed indices, a δ for each subscript of the element it is taken by."""
-    contraction, before, after = sum_of(swapped(layer, name))
+    contraction, before, after = sum_of(layer.gradient(name))
     target = contraction.target
     form = _delta_form(contraction, range(len(target.subscripts)), name)
     return Graph((*before, Program((form,)), *after))
@@ -38,7 +37,7 @@ def with_deltas(layer: ConvLayer, name: str) -> Graph:
 
 def channels_sifted(layer: ConvLayer) -> Graph:
     """Leave the δ along the axes only."""
-    contraction, before, after = sum_of(swapped(layer, "x"))
+    contraction, before, after = sum_of(layer.gradient("x"))
     axes = range(2, len(contraction.target.subscripts))
     return Graph((*before, Program((_delta_form(contraction, axes, "x"),)), *after))
 
@@ -73,7 +72,7 @@ def free_names(name: str, rank: int) -> tuple[str, ...]:
 
 def substituted(layer: ConvLayer) -> Graph:
     """Solve the δ along each axis for the position."""
-    contraction, before, after = sum_of(swapped(layer, "x"))
+    contraction, before, after = sum_of(layer.gradient("x"))
     correlation = recognise(contraction)
     rank = len(correlation.axes)
     solved: list[Factor] = []
@@ -103,7 +102,7 @@ def substituted(layer: ConvLayer) -> Graph:
 
 def in_phases(layer: ConvLayer) -> Graph:
     """Solve the affine write of ∂E/∂X: a plain correlation for each phase of the cells."""
-    return phase_forms(swapped(layer, "x"))
+    return phase_forms(layer.gradient("x"))
 
 
 def phase_forms(graph: Graph) -> Graph:
@@ -116,7 +115,7 @@ def phase_forms(graph: Graph) -> Graph:
 
 def phases_disjoint(layer: ConvLayer) -> bool:
     """Whether the phases share no cell, and leave out only cells that no tap reaches."""
-    for axis in recognise(sum_of(swapped(layer, "x"))[0]).axes:
+    for axis in recognise(sum_of(layer.gradient("x"))[0]).axes:
         cells = [
             p.position_start + p.position_step * q for p in polyphase(axis) for q in range(p.positions)
         ]

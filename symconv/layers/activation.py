@@ -12,6 +12,7 @@ from symconv.layers import arguments
 from symconv.layers.activations import NAMED
 from symconv.layers.arguments import refuse
 from symconv.layers.layer import Layer
+from symconv.notation.backpropagation import gradient_of, multiplied
 from symconv.notation.contraction import Tensor, index
 from symconv.notation.expression import parse_expression
 from symconv.notation.expression_text import GRAMMAR, expression_text
@@ -70,7 +71,7 @@ class Activation(Layer):
     def expression(self) -> sympy.Expr:
         """The function, of x."""
         named = NAMED.get(self.function)
-        return self._read(named.definition if named else self.function)
+        return self.read(named.definition if named else self.function)
 
     @property
     def slope(self) -> sympy.Expr:
@@ -78,7 +79,8 @@ class Activation(Layer):
         (x,) = self.expression.free_symbols
         return self.expression.diff(x)
 
-    def _read(self, text: str) -> sympy.Expr:
+    def read(self, text: str) -> sympy.Expr:
+        """Return an expression in x, from text with the layer's constants."""
         return parse_expression(text, "x", dict(self.constants))
 
     @property
@@ -88,20 +90,34 @@ class Activation(Layer):
 
     @property
     def graph(self) -> Graph:
-        """The function at every element; what is computed for a named one is accurate everywhere."""
+        """The function at every element."""
+        return Graph((self._applied(self.expression),))
+
+    @property
+    def forward(self) -> Graph:
+        """The same; of a named function, its form that is accurate everywhere."""
         named = NAMED.get(self.function)
+        return Graph((self._applied(self.read(named.value)),)) if named else self.graph
+
+    @property
+    def backward(self) -> Graph:
+        """G times the derivative; of a named function, its form that is accurate everywhere."""
+        named = NAMED.get(self.function)
+        if not named:
+            return super().backward
+        slope = self._applied(self.read(named.slope))
+        back = gradient_of(self.tensors["x"])[slope.target.subscripts]
+        above = self.cotangent[slope.target.subscripts]
+        return Graph((multiplied(slope, back, above, slope.expression),))
+
+    def _applied(self, expression: sympy.Expr) -> Elementwise:
         names = element(len(self.input_shape))
         cell = tuple(map(index, names))
-        return Graph(
-            (
-                Elementwise(
-                    target=Tensor("O", self.input_shape)[cell],
-                    expression=self.expression,
-                    arguments=(("x", self.tensors["x"][cell]),),
-                    extents=tuple(zip(names, self.input_shape, strict=True)),
-                    forms=(self._read(named.value), self._read(named.slope)) if named else (),
-                ),
-            )
+        return Elementwise(
+            target=Tensor("O", self.input_shape)[cell],
+            expression=expression,
+            arguments=(("x", self.tensors["x"][cell]),),
+            extents=tuple(zip(names, self.input_shape, strict=True)),
         )
 
 

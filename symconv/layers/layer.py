@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from symconv.errors import SymconvError
+from symconv.notation.backpropagation import gradients
 from symconv.notation.contraction import Tensor
 from symconv.notation.graph import Graph
 
@@ -54,9 +55,34 @@ class Layer(ABC):
         return {name: Tensor(self.symbols[name], shape) for name, shape in self.inputs.items()}
 
     @property
+    def differentiable(self) -> tuple[str, ...]:
+        """The names of the inputs that have a gradient; labels and running statistics have none."""
+        return tuple(self.inputs)
+
+    @property
+    def cotangent(self) -> Tensor:
+        """The formulas' tensor G = ∂E/∂O."""
+        return Tensor("G", self.output_shape)
+
+    @property
     @abstractmethod
     def graph(self) -> Graph:
-        """The layer in the language: programs that compute the output from the inputs."""
+        """The layer in the language: what defines the output."""
+
+    def gradient(self, name: str) -> Graph:
+        """Return the gradient by an input, by the chain rule."""
+        return gradients(self.graph, (self.tensors[name],), self.cotangent)
+
+    @property
+    def forward(self) -> Graph:
+        """What is computed: the same, unless another form is more accurate."""
+        return self.graph
+
+    @property
+    def backward(self) -> Graph:
+        """The gradients by all inputs that have one: the chain rule, unless another form is better."""
+        by = [self.tensors[name] for name in self.differentiable]
+        return gradients(self.graph, by, self.cotangent)
 
     @property
     def arguments(self) -> dict[str, object]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 from symconv.notation.contraction import Access, Contraction, Program, Tensor, index
 from symconv.notation.graph import (
@@ -14,14 +16,27 @@ from symconv.notation.graph import (
     Graph,
     Selection,
     Step,
+    needed,
     reads,
     written,
 )
+from symconv.notation.polynomial import Polynomial
 
 if TYPE_CHECKING:
     import sympy
 
-Share: TypeAlias = Contraction | Elementwise  # what one read adds to a tensor's gradient
+
+@dataclass(frozen=True)
+class Share:
+    """What one read adds to a tensor's gradient.
+
+    ``contraction`` is the sum, which reads what the steps ``before`` compute; ``applied`` the same
+    without a sum, where each cell is read by its own cell of the result alone.
+    """
+
+    contraction: Contraction
+    before: tuple[Step, ...] = ()
+    applied: Elementwise | None = None
 
 
 def gradient_of(tensor: Tensor) -> Tensor:
@@ -30,7 +45,12 @@ def gradient_of(tensor: Tensor) -> Tensor:
 
 
 def gradient(graph: Graph, by: Tensor, cotangent: Tensor) -> Graph:
-    """Return the graph that computes ∂E/∂(by) from ∂E/∂output.
+    """Return the graph that computes ∂E/∂(by) from ∂E/∂output, as :func:`gradients` does."""
+    return gradients(graph, (by,), cotangent)
+
+
+def gradients(graph: Graph, by: Sequence[Tensor], cotangent: Tensor) -> Graph:
+    """Return the graph that computes ∂E/∂T for each T of ``by`` from ∂E/∂output.
 
     It has the steps of ``graph`` whose results the gradients read, then a step for the gradient by
     each tensor between the output and ``by``. The gradient by a tensor has the name ``∂E/∂`` and the
@@ -40,12 +60,9 @@ def gradient(graph: Graph, by: Tensor, cotangent: Tensor) -> Graph:
     Raises
     ------
     ValueError
-        If the output does not depend on ``by``.
+        If the output does not depend on one of them.
     """
-    varying = _varying(graph, by)
-    if graph.output not in varying:
-        raise ValueError(f"no step reads {by.name}")
-    often = _read_often(graph, varying)
+    varying = varying_with(graph, by)
     shares: dict[Tensor, list[Share]] = {}
     back: list[Step] = []
     for step in reversed(graph.steps):
@@ -56,51 +73,48 @@ def gradient(graph: Graph, by: Tensor, cotangent: Tensor) -> Graph:
             upstream = cotangent
         else:
             upstream = gradient_of(of)
-            back.append(_added(shares.pop(of)))
-        before, found = _shares(step, varying, often, upstream)
-        back += before
-        for tensor, share in found:
+            back += _added(shares.pop(of))
+        for tensor, share in _shares(step, varying, upstream):
             shares.setdefault(tensor, []).append(share)
-    back.append(_added(shares[by]))
-    return Graph((*_recomputed(graph, back), *back))
+    for tensor in by:
+        if tensor not in shares:
+            raise ValueError(f"the output does not depend on {tensor.name}")
+        back += _added(shares[tensor])
+    results = tuple(gradient_of(tensor).name for tensor in by)
+    return needed(Graph((*graph.steps, *dict.fromkeys(back)), results))
 
 
-def _varying(graph: Graph, by: Tensor) -> set[Tensor]:
-    """Return ``by`` and every tensor that depends on it; a selection counts as constant."""
-    varying = {by}
+def varying_with(graph: Graph, by: Sequence[Tensor]) -> set[Tensor]:
+    """Return some tensors and every other that depends on them; selections are constants."""
+    varying = set(by)
     for step in graph.steps:
-        linear = not isinstance(step, Constant | Selection)
-        if linear and any(access.tensor in varying for access in reads(step)):
+        constant = isinstance(step, Constant | Selection) or written(step).name in graph.held
+        if not constant and any(access.tensor in varying for access in reads(step)):
             varying.add(written(step))
     return varying
 
 
-def _read_often(graph: Graph, varying: set[Tensor]) -> set[Tensor]:
-    """Return the tensors that more than one read makes others depend on."""
-    found = [a.tensor for step in graph.steps if written(step) in varying for a in reads(step)]
-    return {tensor for tensor in found if found.count(tensor) > 1}
-
-
-def _shares(
-    step: Step, varying: set[Tensor], often: set[Tensor], upstream: Tensor
-) -> tuple[list[Step], list[tuple[Tensor, Share]]]:
-    """Return what the gradients by what a step reads are made of, and the steps that this needs."""
+def _shares(step: Step, varying: set[Tensor], upstream: Tensor) -> list[tuple[Tensor, Share]]:
+    """Return what the gradients by what a step reads are made of."""
     if isinstance(step, Elementwise):
-        return _elementwise_shares(step, varying, often, upstream)
+        return _elementwise_shares(step, varying, upstream)
     assert isinstance(step, Program)  # nothing else varies
-    before: list[Step] = []
     shares: list[tuple[Tensor, Share]] = []
     for contraction in step.contractions:
+        before: tuple[Step, ...] = ()
         if contraction.reduce == "max":
             selection = selection_of(contraction)
-            before.append(selection)
+            before = (selection,)
             contraction = linearised(contraction, selection.target)
         shares += [
-            (read.tensor, contraction.swap(read, gradient_of(read.tensor), upstream))
+            (
+                read.tensor,
+                Share(contraction.swap(read, gradient_of(read.tensor), upstream), before),
+            )
             for read in contraction.reads
             if read.tensor in varying
         ]
-    return before, shares
+    return shares
 
 
 def selection_of(maximum: Contraction) -> Selection:
@@ -117,92 +131,91 @@ def linearised(maximum: Contraction, selection: Tensor) -> Contraction:
 
 
 def _elementwise_shares(
-    step: Elementwise, varying: set[Tensor], often: set[Tensor], upstream: Tensor
-) -> tuple[list[Step], list[tuple[Tensor, Share]]]:
-    """Multiply by each partial derivative: in place where only its own cell reads a cell; else sum."""
+    step: Elementwise, varying: set[Tensor], upstream: Tensor
+) -> list[tuple[Tensor, Share]]:
+    """Multiply by each partial derivative; a cell that several cells read sums their products."""
+    shares: list[tuple[Tensor, Share]] = []
+    above = Access(upstream, step.target.subscripts)
+    for name, read, partial in partials(step, varying):
+        factors: tuple[Access, ...] = (above,)
+        before: tuple[Step, ...] = ()
+        if not partial.is_Rational:
+            sizes = tuple(size for _, size in step.extents)
+            local = Tensor(f"∂{written(step).name}/∂{name}", sizes)
+            cell = local[tuple(index(n) for n, _ in step.extents)]
+            before = (applied(step, cell, partial, step.arguments),)
+            factors = (above, cell)
+        by = Access(gradient_of(read.tensor), read.subscripts)
+        coefficient = 1 if before else Fraction(int(partial.p), int(partial.q))
+        total = Contraction(by, factors, step.extents, coefficient)
+        own = read.subscripts == step.target.subscripts and read.tensor.shape == upstream.shape
+        shares.append(
+            (read.tensor, Share(total, before, multiplied(step, by, above, partial) if own else None))
+        )
+    return shares
+
+
+def partials(step: Elementwise, varying: set[Tensor]) -> list[tuple[str, Access, sympy.Expr]]:
+    """Return the name, the read and the partial derivative of each argument that varies."""
+    symbols = {symbol.name: symbol for symbol in step.expression.free_symbols}
+    return [
+        (name, read, step.expression.diff(symbols[name]))
+        for name, read in step.arguments
+        if isinstance(read, Access) and read.tensor in varying and name in symbols
+    ]
+
+
+def multiplied(step: Elementwise, by: Access, above: Access, partial: sympy.Expr) -> Elementwise:
+    """Return a derivative times ∂E/∂(what the step computes), cell by cell."""
     import sympy
 
-    before: list[Step] = []
-    shares: list[tuple[Tensor, Share]] = []
     g = sympy.Symbol("g", real=True)
-    symbols = {symbol.name: symbol for symbol in step.expression.free_symbols}
-    above = Access(upstream, step.target.subscripts)
-    for name, read in step.arguments:
-        if not isinstance(read, Access) or read.tensor not in varying:
-            continue
-        if name not in symbols:
-            continue
-        partial = step.expression.diff(symbols[name])
-        forms = step.forms[1:]
-        own = read.subscripts == step.target.subscripts and read.tensor.shape == upstream.shape
-        if own and read.tensor not in often:
-            by = Access(gradient_of(read.tensor), read.subscripts)
-            share: Share = _applied(
-                step,
-                by,
-                _times(g, partial),
-                (("g", above), *step.arguments),
-                tuple(_times(g, form) for form in forms),
-            )
-        else:
-            factors: tuple[Access, ...] = (above,)
-            if not partial.is_Rational:
-                sizes = tuple(size for _, size in step.extents)
-                local = Tensor(f"∂{written(step).name}/∂{name}", sizes)
-                cell = local[tuple(index(n) for n, _ in step.extents)]
-                before.append(_applied(step, cell, partial, step.arguments, forms))
-                factors = (above, cell)
-            share = Contraction(
-                Access(gradient_of(read.tensor), read.subscripts),
-                factors,
-                step.extents,
-                coefficient=1 if factors[1:] else Fraction(int(partial.p), int(partial.q)),
-            )
-        shares.append((read.tensor, share))
-    return before, shares
+    return applied(step, by, times(g, partial), (("g", above), *step.arguments))
 
 
-def _times(factor: sympy.Expr, expression: sympy.Expr) -> sympy.Expr:
+def times(factor: sympy.Expr, expression: sympy.Expr) -> sympy.Expr:
     """Multiply, case by case."""
     import sympy
 
     if isinstance(expression, sympy.Piecewise):
-        return sympy.Piecewise(*((_times(factor, value), where) for value, where in expression.args))
+        return sympy.Piecewise(*((times(factor, value), where) for value, where in expression.args))
     return factor * expression
 
 
-def _applied(
-    step: Elementwise,
-    target: Access,
-    expression: sympy.Expr,
-    arguments: tuple[Argument, ...],
-    forms: tuple[sympy.Expr, ...],
+def applied(
+    step: Elementwise, target: Access, expression: sympy.Expr, arguments: tuple[Argument, ...]
 ) -> Elementwise:
-    """Return another expression of a step's arguments, without those that it does not have."""
-    names = {s.name for e in (expression, *forms) for s in e.free_symbols}
-    return replace(
-        step,
-        target=target,
-        expression=expression,
-        forms=forms,
-        arguments=tuple(argument for argument in arguments if argument[0] in names),
-    )
+    """Return another expression of arguments at a step's points, without those it does not have."""
+    names = {symbol.name for symbol in expression.free_symbols}
+    kept = tuple(argument for argument in arguments if argument[0] in names)
+    return replace(step, target=target, expression=expression, arguments=kept)
 
 
-def _added(shares: list[Share]) -> Step:
-    """Return the step that adds up a gradient's shares."""
-    if len(shares) == 1 and isinstance(shares[0], Elementwise):
-        return shares[0]
-    assert all(isinstance(share, Contraction) for share in shares)  # who is read often has only these
-    return Program(tuple(share for share in shares if isinstance(share, Contraction)))
+def _added(shares: list[Share]) -> list[Step]:
+    """Return the steps that add up a gradient's shares."""
+    alone = [share.applied for share in shares if share.applied]
+    if len(alone) == len(shares) and len({(step.target, step.extents) for step in alone}) == 1:
+        return [_together(alone)]
+    before = [step for share in shares for step in share.before]
+    return [*before, Program(tuple(share.contraction for share in shares))]
 
 
-def _recomputed(graph: Graph, back: list[Step]) -> list[Step]:
-    """Return the graph's own steps whose results are read, directly or by one of these."""
-    read = {access.tensor for step in back for access in reads(step)}
-    found: list[Step] = []
-    for step in reversed(graph.steps):
-        if written(step) in read:
-            found.insert(0, step)
-            read |= {access.tensor for access in reads(step)}
-    return found
+def _together(steps: list[Elementwise]) -> Elementwise:
+    """Return the sum of expressions at the same points, each thing that is read under one name."""
+    import sympy
+
+    names: dict[Access | Polynomial, str] = {}
+    total = sympy.Integer(0)
+    for step in steps:
+        for name, read in step.arguments:
+            if read not in names:
+                taken = names.values()
+                fresh = (f"{name}{at or ''}" for at in itertools.count())
+                names[read] = next(other for other in fresh if other not in taken)
+        renamed = {
+            symbol: sympy.Symbol(names[dict(step.arguments)[symbol.name]], **symbol.assumptions0)
+            for symbol in step.expression.free_symbols
+        }
+        total += step.expression.subs(renamed, simultaneous=True)
+    arguments = tuple((name, read) for read, name in names.items())
+    return replace(steps[0], expression=total, arguments=arguments)

@@ -30,21 +30,12 @@ class Elementwise:
         What each of its names stands for: a tensor's element, or an index's own value.
     extents
         Each index and its number of values, counted from 0.
-    forms
-        What is computed for the expression of one argument, then for its derivative: equal to them,
-        and accurate everywhere. Empty: the expression itself, and its derivative.
     """
 
     target: Access
     expression: sympy.Expr
     arguments: tuple[Argument, ...]
     extents: tuple[tuple[str, Size], ...]
-    forms: tuple[sympy.Expr, ...] = ()
-
-    @property
-    def computed(self) -> sympy.Expr:
-        """What is computed for the expression."""
-        return self.forms[0] if self.forms else self.expression
 
 
 @dataclass(frozen=True)
@@ -89,14 +80,37 @@ def reads(step: Step) -> tuple[Access, ...]:
 
 @dataclass(frozen=True)
 class Graph:
-    """Steps in the order they are computed; the last one computes the output."""
+    """Steps in the order they are computed.
+
+    Parameters
+    ----------
+    steps
+        The steps.
+    results
+        Names of what they compute, the output first; without names, what the last step computes.
+    held
+        Names of tensors that do not change the results, whatever their values: no gradient goes
+        through them.
+    """
 
     steps: tuple[Step, ...]
+    results: tuple[str, ...] = ()
+    held: tuple[str, ...] = ()
+
+    @property
+    def outputs(self) -> tuple[Tensor, ...]:
+        """The tensors that are the results."""
+        by_name = {written(step).name: written(step) for step in self.steps}
+        return tuple(by_name[name] for name in self.results) or (written(self.steps[-1]),)
 
     @property
     def output(self) -> Tensor:
-        """The tensor that the last step computes."""
-        return written(self.steps[-1])
+        """The first result."""
+        return self.outputs[0]
+
+    def only(self, *results: str) -> Graph:
+        """Return the graph of some results: the steps that they need."""
+        return needed(replace(self, results=results))
 
     @property
     def inputs(self) -> dict[str, Tensor]:
@@ -120,6 +134,17 @@ class Graph:
         return found
 
 
+def needed(graph: Graph) -> Graph:
+    """Return the graph without the steps that its results do not need."""
+    read = {tensor.name for tensor in graph.outputs}
+    found: list[Step] = []
+    for step in reversed(graph.steps):
+        if written(step).name in read:
+            found.insert(0, step)
+            read |= {access.tensor.name for access in reads(step)}
+    return replace(graph, steps=tuple(found))
+
+
 def folded(graph: Graph) -> Graph:
     """Return the graph with the number of each constant that has only one in place of its reads."""
     alike = {
@@ -127,14 +152,15 @@ def folded(graph: Graph) -> Graph:
         for step in graph.steps
         if isinstance(step, Constant) and len(set(step.values)) == 1
     }
-    return Graph(
-        tuple(
+    return replace(
+        graph,
+        steps=tuple(
             Program(tuple(_with_numbers(c, alike) for c in step.contractions))
             if isinstance(step, Program)
             else step
             for step in graph.steps
             if written(step) not in alike
-        )
+        ),
     )
 
 

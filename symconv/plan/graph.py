@@ -140,7 +140,7 @@ def _elementwise(step: Elementwise, graph: Graph, names: Names) -> Stages:
         assert read.subscripts == step.target.subscripts  # or another element
         arrays.append((name, names[read.tensor.name]))
     target = names[step.target.tensor.name]
-    stages: list[Stage] = [Apply(step.computed, tuple(arrays), target)]
+    stages: list[Stage] = [Apply(step.expression, tuple(arrays), target)]
     if step.target.tensor != graph.output:
         stages.insert(0, Intermediate(target, step.target.tensor.sizes))
     return Stages(tuple(stages), (step,))

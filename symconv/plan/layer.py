@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from symconv.layers.layer import Layer
-from symconv.notation.backpropagation import gradient
-from symconv.notation.contraction import Tensor
+from symconv.notation.backpropagation import gradient_of
 from symconv.notation.graph import Graph, written
 from symconv.plan.algorithms import Candidate, Stage
 from symconv.plan.graph import plan_graph
@@ -66,14 +65,14 @@ def plan_layer(layer: Layer) -> Plan:
     output = Array("y", layer.output_shape)
     return Plan(
         layer,
-        _function(layer, "forward", "", inputs, output, layer.graph),
-        tuple(_gradient(layer, name) for name in layer.inputs),
+        _function(layer, "forward", "", inputs, output, layer.forward),
+        tuple(_gradient(layer, name) for name in layer.differentiable),
     )
 
 
 def _gradient(layer: Layer, name: str) -> Function:
     """Plan the gradient by one of forward's inputs; it takes what its formula reads."""
-    graph = gradient(layer.graph, layer.tensors[name], Tensor("G", layer.output_shape))
+    graph = layer.backward.only(gradient_of(layer.tensors[name]).name)
     arrays = [Array("grad_output", layer.output_shape)]
     arrays += [Array(n, t.sizes) for n, t in layer.tensors.items() if t.name in graph.inputs]
     result = Array(f"g{_SHORT.get(name, name)}", layer.inputs[name])

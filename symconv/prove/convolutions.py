@@ -13,7 +13,6 @@ from symconv.derive.forms import (
     input_form,
     roles,
     strided_correlation,
-    swapped,
     weight_form,
 )
 from symconv.derive.rewrites import phase_forms
@@ -49,7 +48,7 @@ def _weight(layer: ConvLayer) -> Decision:
         f"the same padding, natural size K + ⌊r/d⌋ (r = {_numbers(layer, 'remainder')}) "
         f"cropped to K = {_numbers(layer, 'kernel')}"
     )
-    claim = Claim(statement, lambda at: (swapped(at, "weight"), weight_form(at)))
+    claim = Claim(statement, lambda at: (at.gradient("weight"), weight_form(at)))
     return Decision("T1", claim, covers.weight_cover, _pitfalls("weight"))
 
 
@@ -60,7 +59,7 @@ def _pitfalls(sweep: Sweep) -> list[tuple[str, Claim]]:
 
 def _against(pitfall: Pitfall, layer: ConvLayer) -> tuple[Graph, Graph]:
     """Return a gradient and what a wrong rule computes; where the rule is right, it twice."""
-    truth = swapped(layer, pitfall.sweep)
+    truth = layer.gradient(pitfall.sweep)
     return truth, pitfall.wrong(layer) or truth
 
 
@@ -85,7 +84,7 @@ def _input(layer: ConvLayer) -> Decision:
         )
         if layer.padding_mode != "zeros":
             statement += f"; then folded back, the adjoint of {layer.padding_mode} padding"
-    claim = Claim(statement, lambda at: (swapped(at, "x"), input_form(at)))
+    claim = Claim(statement, lambda at: (at.gradient("x"), input_form(at)))
     return Decision("T2", claim, covers.input_cover, _pitfalls("x"))
 
 
@@ -207,12 +206,12 @@ def _transposed(error: int) -> Sides:
             )
             return layer.graph, gradient(conv.graph, conv.tensors["x"], x)
         back = covers.transposed_of(layer, error)
-        cotangent = Tensor("G", layer.output_shape)
+        cotangent = layer.cotangent
         (scatter,) = back.graph.programs[0].contractions
         reads = tuple(
             replace(r, tensor=cotangent) if r.tensor == back.tensors["x"] else r for r in scatter.reads
         )
         forward = Graph((Program((replace(scatter, factors=reads),)),))
-        return swapped(layer, "x"), forward
+        return layer.gradient("x"), forward
 
     return sides

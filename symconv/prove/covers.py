@@ -10,7 +10,6 @@ from symconv.derive.forms import (
     full_convolution,
     input_form,
     roles,
-    swapped,
     weight_form,
 )
 from symconv.layers.conv import Conv, ConvLayer, ConvTranspose
@@ -118,7 +117,7 @@ def input_cover(layer: ConvLayer, sides: tuple[Graph, Graph]) -> list[Cover]:
 def padding_cover(layer: ConvLayer) -> Iterator[Cover]:
     """T6 and T6′ for each axis that a mode pads: the programs that pad it and that fold it back."""
     pads = layer.graph.programs[:-1]
-    folds = swapped(layer, "x").programs[1:]
+    folds = layer.gradient("x").programs[1:]
     rank = len(layer.windows)
     for pad, fold in zip(pads, reversed(folds), strict=True):
         x = pad.contractions[0].reads[0].tensor
@@ -178,7 +177,7 @@ def written_with_stride(layer: ConvLayer) -> Graph:
     """Return the sum that is written along the stride: ∂E/∂X, or a transposed convolution's own."""
     if isinstance(layer, ConvTranspose):
         return Graph(replace(layer, bias=False).graph.steps[-1:])
-    return Graph(swapped(layer, "x").steps[:1])
+    return Graph(layer.gradient("x").steps[:1])
 
 
 def rotation_cover(layer: ConvLayer, sides: tuple[Graph, Graph]) -> list[Cover]:

@@ -8,8 +8,8 @@ import numpy as np
 
 from symconv.derive.function_view import difference_quotients
 from symconv.layers.activation import Activation
+from symconv.layers.activations import NAMED
 from symconv.notation.expression_text import PAPER, expression_text
-from symconv.notation.graph import Elementwise
 from symconv.prove.claims import Counterexample
 from symconv.prove.theorems import Control, Theorem
 
@@ -20,10 +20,9 @@ if TYPE_CHECKING:
 def function_theorems(layer: Activation) -> tuple[Theorem, ...]:
     """Return what is found about an activation."""
     found = [_derivative(layer)]
-    (step,) = layer.graph.steps
-    assert isinstance(step, Elementwise)  # an activation's only step
-    if step.forms:
-        found.append(_computed(layer, *step.forms))
+    named = NAMED.get(layer.function)
+    if named:
+        found.append(_computed(layer, layer.read(named.value), layer.read(named.slope)))
     return tuple(found)
 
 

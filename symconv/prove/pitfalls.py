@@ -17,13 +17,12 @@ from symconv.derive.forms import (
     full_convolution,
     input_form,
     roles,
-    swapped,
 )
 from symconv.derive.rewrites import substituted, sum_of
 from symconv.layers.conv import Conv, ConvLayer, ConvTranspose
 from symconv.layers.window import Window
 from symconv.notation.backpropagation import gradient
-from symconv.notation.contraction import Factor, Program, Solved, Tensor, index
+from symconv.notation.contraction import Factor, Program, Solved, index
 from symconv.notation.graph import Graph
 
 Sweep = Literal["forward", "x", "weight"]
@@ -83,7 +82,7 @@ def _interleaved(sweep: Sweep) -> Callable[[ConvLayer], Graph | None]:
 
 def _cropped(layer: ConvLayer) -> Graph | None:
     """Keep the interior of the extended gradient, and lose what was copied outside."""
-    steps = swapped(layer, "x").steps
+    steps = layer.gradient("x").steps
     if len(steps) == 1:
         return None
     crops = tuple(Program(step.contractions[:1]) for step in steps[1:] if isinstance(step, Program))
@@ -100,7 +99,7 @@ def _undivided(layer: ConvLayer) -> Graph | None:
     for solved, (rest, _) in zip(gather.solved, rests, strict=True):
         factors.append(replace(solved, numerator=solved.numerator - index(rest)))
     wrong = replace(gather, factors=tuple(factors), extents=(*gather.extents, *rests))
-    return Graph((Program((wrong,)), *swapped(layer, "x").steps[1:]))
+    return Graph((Program((wrong,)), *layer.gradient("x").steps[1:]))
 
 
 def _like(change: Callable[[ConvLayer], ConvLayer | None]) -> Callable[[ConvLayer], Graph | None]:
@@ -139,7 +138,7 @@ def _as_input(
         other = wrong(layer)
         if other is None or other == layer:
             return None
-        return gradient(other.graph, other.tensors["x"], Tensor("G", layer.output_shape))
+        return gradient(other.graph, other.tensors["x"], layer.cotangent)
 
     return graph
 

@@ -9,7 +9,6 @@ from itertools import product
 
 import numpy as np
 
-from symconv.derive.forms import swapped
 from symconv.layers.conv import Conv, ConvLayer, ConvTranspose
 from symconv.layers.window import fitting
 from symconv.notation.backpropagation import gradient
@@ -100,8 +99,8 @@ def _refuted(pitfall: Pitfall) -> Counterexample | None:
         claim = Claim(
             pitfall.name,
             lambda at: (
-                swapped(at, pitfall.sweep),
-                pitfall.wrong(at) or swapped(at, pitfall.sweep),
+                at.gradient(pitfall.sweep),
+                pitfall.wrong(at) or at.gradient(pitfall.sweep),
             ),
         )
         found = refute(claim, layer)

@@ -87,9 +87,8 @@ def test_sympy_objects_are_the_gradients(layer: Conv | ConvTranspose) -> None:
     values = dict(zip(_flat(derivation.input), want.inputs[0].ravel(), strict=True))
     values |= dict(zip(_flat(derivation.weight), want.inputs[1].ravel(), strict=True))
     from symconv.derive.elements import symbols
-    from symconv.notation.contraction import Tensor
 
-    values |= dict(zip(symbols(Tensor("G", layer.output_shape)), want.cotangent.ravel(), strict=True))
+    values |= dict(zip(symbols(layer.cotangent), want.cotangent.ravel(), strict=True))
     if layer.bias:
         values |= dict(zip(symbols(layer.tensors["bias"]), want.inputs[2], strict=True))
     for found, wanted in (

@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given
 
 from symconv import Conv, ConvTranspose
-from symconv.derive.forms import swapped
 from symconv.notation.contraction import Kronecker, Program, Tensor, index
 from symconv.notation.correlation import Axis, gather, phase_count, polyphase, recognise
 from symconv.notation.evaluate import evaluate
@@ -49,7 +48,7 @@ def test_a_wrong_phase_is_seen() -> None:
 def test_gathering_is_the_scatter(layer: Conv | ConvTranspose) -> None:
     """The affine write and its solution are the same polynomials, for either kind of layer."""
     layer = replace(layer, bias=False)
-    graph = layer.graph if isinstance(layer, ConvTranspose) else swapped(layer, "x")
+    graph = layer.graph if isinstance(layer, ConvTranspose) else layer.gradient("x")
     program = next(
         s for s in graph.steps if isinstance(s, Program) and len(s.contractions[0].reads) == 2
     )
@@ -107,7 +106,7 @@ def test_formulas_read_as_on_paper() -> None:
         "O[n, 3·g + o, y, x] = Σ_{c,i,j} X[n, 2·g + c, 2·y + i - 1, 3·x + j - 1]"
         " · F[3·g + o, c, 2 - i, 1 - j] + b[3·g + o]"
     )
-    scatter = swapped(layer, "x").steps[0]
+    scatter = layer.gradient("x").steps[0]
     assert isinstance(scatter, Program)
     assert "+=" in program_text(scatter)
 
@@ -127,7 +126,7 @@ def test_polynomials() -> None:
 def test_an_index_of_one_value_is_not_printed() -> None:
     """Else a reader would give it others: a phase with one tap is no sum."""
     layer = Conv((1, 1, 5), 1, 3, stride=2, padding=1, bias=False)
-    scatter = swapped(layer, "x").steps[0]
+    scatter = layer.gradient("x").steps[0]
     assert isinstance(scatter, Program)
     phases = program_text(gather(scatter.contractions[0], ("q",)))
     assert phases.splitlines()[0] == "∂E/∂X[n, c, 2·q] = Σ_{o} G[n, o, q] · F[o, c, 1]"
@@ -137,7 +136,7 @@ def test_an_index_of_one_value_is_not_printed() -> None:
 def test_formulas_are_true_without_the_ranges_of_their_taps(layer: Conv | ConvTranspose) -> None:
     """A reader is told no ranges: taps beyond them must read outside, or not be printed."""
     layer = replace(layer, bias=False)
-    graph = layer.graph if isinstance(layer, ConvTranspose) else swapped(layer, "x")
+    graph = layer.graph if isinstance(layer, ConvTranspose) else layer.gradient("x")
     program = next(
         s for s in graph.steps if isinstance(s, Program) and len(s.contractions[0].reads) == 2
     )

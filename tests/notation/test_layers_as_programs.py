@@ -81,7 +81,7 @@ def test_convolutions_and_their_gradients(layer: Conv | ConvTranspose) -> None:
     tensors = {t.name: a for t, a in zip(layer.tensors.values(), want.inputs, strict=True)}
     computed = evaluate(layer.graph, tensors)
     assert close(computed["O"].astype(float), want.output)
-    cotangent = Tensor("G", layer.output_shape)
+    cotangent = layer.cotangent
     for tensor, wanted in zip(layer.tensors.values(), want.gradients, strict=True):
         backward = gradient(layer.graph, tensor, cotangent)
         known = evaluate(backward, {**computed, "G": want.cotangent})
@@ -435,5 +435,5 @@ def test_a_gradient_recomputes_only_what_it_reads() -> None:
     X, F = graph.inputs["X"], graph.inputs["F"]
     assert gradient(graph, F, G).steps[:1] == graph.steps[:1]
     assert graph.steps[0] not in gradient(graph, X, G).steps
-    with pytest.raises(ValueError, match="no step reads b"):
+    with pytest.raises(ValueError, match="does not depend on b"):
         gradient(graph, Tensor("b", (2,)), G)
