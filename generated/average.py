@@ -96,7 +96,7 @@ def backward(
     """
     outs: tuple[Array | None, ...] = (None,) if out is None else tuple(out)
     if len(outs) != 1:
-        raise ValueError(f"out: expected 1 arrays, received {len(outs)}")
+        raise ValueError(f"out: expected 1 array, received {len(outs)}")
     gx = _result(outs[0], (2, 8, 15, 15), grad_output, x)
     _checked("grad_output", grad_output, (2, 8, 8, 8))
     _checked("x", x, (2, 8, 15, 15))

@@ -69,7 +69,7 @@ def backward(
     """
     outs: tuple[Array | None, ...] = (None,) if out is None else tuple(out)
     if len(outs) != 1:
-        raise ValueError(f"out: expected 1 arrays, received {len(outs)}")
+        raise ValueError(f"out: expected 1 array, received {len(outs)}")
     gx = _result(outs[0], (8, 384), grad_output, x)
     _checked("grad_output", grad_output, (8, 384))
     _checked("x", x, (8, 384))

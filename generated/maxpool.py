@@ -98,7 +98,7 @@ def backward(
     """
     outs: tuple[Array | None, ...] = (None,) if out is None else tuple(out)
     if len(outs) != 1:
-        raise ValueError(f"out: expected 1 arrays, received {len(outs)}")
+        raise ValueError(f"out: expected 1 array, received {len(outs)}")
     gx = _result(outs[0], (4, 64, 112, 112), grad_output, x)
     _checked("grad_output", grad_output, (4, 64, 56, 56))
     _checked("x", x, (4, 64, 112, 112))

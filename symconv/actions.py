@@ -101,7 +101,7 @@ def generate(
         unit = verbs.generate(layer, name)
     path = unit.write(output, force) if output is not None else None
     if as_json:
-        functions = (unit.plan.forward, *unit.plan.gradients)
+        functions = unit.plan.functions
         print_json(
             {
                 "name": name,

@@ -147,9 +147,10 @@ def _compare(
     results = [_result("forward", module.forward(*inputs, out=_unwritten(output)), output, detail)]
     for function in plan_layer(layer).gradients:
         arguments = [values[array.name] for array in function.inputs]
-        out = _unwritten(gradients[function.by])
+        (by,) = function.by
+        out = _unwritten(gradients[by])
         received = getattr(module, function.name)(*arguments, out=out)
-        results.append(_result(function.name, received, gradients[function.by], detail))
+        results.append(_result(function.name, received, gradients[by], detail))
     together = module.backward(cotangent, *inputs)
     verdict = "returns the same gradients together"
     wrong = None

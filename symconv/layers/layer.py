@@ -60,6 +60,16 @@ class Layer(ABC):
         return tuple(self.inputs)
 
     @property
+    def updates(self) -> tuple[str, ...]:
+        """The names of what ``forward`` returns besides the output; most layers return nothing else."""
+        return ()
+
+    @property
+    def classes(self) -> dict[str, int]:
+        """The inputs that are integers, from 0 on, and how many of these there are."""
+        return {}
+
+    @property
     def cotangent(self) -> Tensor:
         """The formulas' tensor G = ∂E/∂O."""
         return Tensor("G", self.output_shape)

@@ -242,17 +242,103 @@ def is_whole(axes: tuple[Axis, ...]) -> bool:
 
 
 @dataclass(frozen=True)
+class Spread:
+    """An array whose axes are some of a box's, along the others the same; without a name, counting."""
+
+    array: str
+    axes: tuple[int, ...]
+    box: tuple[int, ...]
+
+    @property
+    def whole(self) -> bool:
+        """Whether the axes are all of the box's."""
+        return len(self.axes) == len(self.box)
+
+
+@dataclass(frozen=True)
 class Apply:
-    """An expression of the elements of arrays of one shape; ``arrays`` are its symbols' names."""
+    """An expression at every place of a box; ``arrays`` are what its symbols' names stand for."""
 
     expression: sympy.Expr
-    arrays: tuple[tuple[str, str], ...]
+    arrays: tuple[tuple[str, Spread], ...]
+    target: str
+
+
+@dataclass(frozen=True)
+class Strided:
+    """An array seen along indices: each moves so many steps along each of its axes.
+
+    Parameters
+    ----------
+    array, sizes
+        Its name and shape.
+    pads
+        The zeros before and after each axis that the indices reach.
+    letters, shape
+        The indices and their extents.
+    first
+        The cell, zeros counted, where all indices are 0.
+    steps
+        For each index, how far it moves along each axis.
+    """
+
+    array: str
+    sizes: tuple[int, ...]
+    pads: tuple[tuple[int, int], ...]
+    letters: str
+    shape: tuple[int, ...]
+    first: tuple[int, ...]
+    steps: tuple[tuple[int, ...], ...]
+
+    @property
+    def padded(self) -> bool:
+        """Whether a cell outside the array is addressed."""
+        return any(pad != (0, 0) for pad in self.pads)
+
+    @property
+    def plain(self) -> bool:
+        """Whether the indices are the array's own axes."""
+        units = tuple(tuple(int(a == b) for b in range(len(self.sizes))) for a in range(len(self.sizes)))
+        return (self.steps, self.shape, any(self.first)) == (units, self.sizes, False)
+
+
+@dataclass(frozen=True)
+class Contract:
+    """Any sum of products, or maximum of products.
+
+    Where points that differ in the indices ``looped`` write to the same cell, they take turns.
+    """
+
+    sources: tuple[Strided, ...]
+    target: Strided
+    looped: str
+    coefficient: Fraction
+    reduce: str
+    adds: bool
+
+
+@dataclass(frozen=True)
+class Choose:
+    """1 where a term of a maximum is a cell's first greatest one, else 0."""
+
+    maximum: Contract
     target: str
 
 
 Windowed: TypeAlias = WindowSum | WindowSpread | WindowMaximum | WindowSelect
 Stage: TypeAlias = (
-    Algorithm | Intermediate | Extend | FoldBack | Move | View | Zero | Product | Windowed | Apply
+    Algorithm
+    | Intermediate
+    | Extend
+    | FoldBack
+    | Move
+    | View
+    | Zero
+    | Product
+    | Windowed
+    | Apply
+    | Contract
+    | Choose
 )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import math
 from collections.abc import Mapping
@@ -15,9 +16,11 @@ from symconv.notation.names import CELLS, QUOTIENTS
 from symconv.plan.algorithms import (
     Apply,
     Candidate,
+    Choose,
     Intermediate,
     Move,
     Scatter,
+    Spread,
     Stage,
     View,
     WindowMaximum,
@@ -26,7 +29,8 @@ from symconv.plan.algorithms import (
     is_whole,
 )
 from symconv.plan.candidates import rank_candidates
-from symconv.plan.moves import move, one_read, window_axes
+from symconv.plan.contract import contract, spread_axes
+from symconv.plan.moves import is_window, move, one_read, window_axes
 from symconv.plan.padding import padding_kind, padding_stage
 from symconv.plan.products import product_of
 
@@ -78,8 +82,13 @@ def _planned(step: Step, graph: Graph, names: Names, constants: Mapping[str, Con
             return _program(step, graph, names, constants)
         case Constant():
             return Stages((), (step,))  # a constant of the module
-        case Selection():
+        case Selection() if is_window(step.maximum.reads[0]):
             return Stages((), (step,))  # made where it is read
+        case Selection():
+            maximum = contract(step.maximum, {**names, step.maximum.target.tensor.name: ""}, adds=False)
+            target = names[step.target.name]
+            made = Intermediate(target, step.target.sizes), Choose(maximum, target)
+            return Stages(made, (step,))
         case Elementwise():
             return _elementwise(step, graph, names)
 
@@ -92,27 +101,45 @@ def _program(program: Program, graph: Graph, names: Names, constants: Mapping[st
     candidates: tuple[Candidate, ...] = ()
     target = names[program.target.name]
     for contraction in program.contractions:
-        selected = [selections[r.tensor] for r in contraction.reads if r.tensor in selections]
-        product = product_of(contraction, names)
-        if contraction.reduce == "max":
+        chosen = _chosen(contraction, selections)
+        if chosen and is_window(chosen.maximum.reads[0]):
+            stages += _selected(contraction, chosen, names)
+        elif contraction.reduce == "max" and is_window(contraction.reads[0]):
             stages.append(_maximum(contraction, names, target))
-        elif selected:
-            stages += _selected(contraction, selected[0], names)
-        elif one_read(contraction, constants):
-            stages.append(move(contraction, names, constants, adds=bool(stages)))
-        elif product is not None:
-            stages.append(product)
         else:
-            candidates = rank_candidates(contraction, names)
-            stages.append(candidates[0].algorithm)
-            if not isinstance(candidates[0].algorithm, Scatter):
-                steps += _solved(contraction)
-                continue
+            found, ranked = _sum(contraction, names, constants, adds=bool(stages))
+            stages.append(found)
+            if ranked:
+                candidates = ranked
+                if not isinstance(found, Scatter):
+                    steps += _solved(contraction)
+                    continue
         steps.append(contraction)
     stages = _filled(stages, target, prod(program.target.sizes))
-    if program.target != graph.output and not isinstance(stages[0], View):
+    if program.target not in graph.outputs and not isinstance(stages[0], View):
         stages.insert(0, Intermediate(target, program.target.sizes))
     return Stages(tuple(stages), (Program(tuple(steps)),), candidates)
+
+
+def _chosen(contraction: Contraction, selections: Mapping[Tensor, Selection]) -> Selection | None:
+    return next((selections[r.tensor] for r in contraction.reads if r.tensor in selections), None)
+
+
+def _sum(
+    contraction: Contraction, names: Names, constants: Mapping[str, Constant], adds: bool
+) -> tuple[Stage, tuple[Candidate, ...]]:
+    """Recognise a sum: a copy or a window's, a product of matrices, a correlation, or any other."""
+    if contraction.reduce == "sum" and one_read(contraction, constants):
+        with contextlib.suppress(ValueError):  # it is none
+            return move(contraction, names, constants, adds), ()
+    product = product_of(contraction, names)
+    if product is not None and not adds:
+        return product, ()
+    if not adds and any(map(is_window, (contraction.target, *contraction.reads))):
+        with contextlib.suppress(ValueError):
+            candidates = rank_candidates(contraction, names)
+            return candidates[0].algorithm, candidates
+    return contract(contraction, names, adds), ()
 
 
 def _filled(stages: list[Stage], target: str, size: int) -> list[Stage]:
@@ -133,15 +160,19 @@ def _filled(stages: list[Stage], target: str, size: int) -> list[Stage]:
 
 
 def _elementwise(step: Elementwise, graph: Graph, names: Names) -> Stages:
-    """Plan an expression of elements, each at the place of the element that it is for."""
+    """Plan an expression at every place of a box, of what is read there."""
+    sizes = step.target.tensor.sizes
+    box = [name for s in step.target.subscripts for name in s.variables]
     arrays = []
     for name, read in step.arguments:
-        assert isinstance(read, Access)  # no layer's expression has an index in it
-        assert read.subscripts == step.target.subscripts  # or another element
-        arrays.append((name, names[read.tensor.name]))
+        if isinstance(read, Access):
+            spread = Spread(names[read.tensor.name], spread_axes(read, box), sizes)
+        else:
+            spread = Spread("", (box.index(str(read)),), sizes)
+        arrays.append((name, spread))
     target = names[step.target.tensor.name]
     stages: list[Stage] = [Apply(step.expression, tuple(arrays), target)]
-    if step.target.tensor != graph.output:
+    if step.target.tensor not in graph.outputs:
         stages.insert(0, Intermediate(target, step.target.tensor.sizes))
     return Stages(tuple(stages), (step,))
 

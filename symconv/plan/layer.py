@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from symconv.layers.layer import Layer
@@ -28,10 +29,10 @@ class Function:
 
     Parameters
     ----------
-    name, inputs, result
+    name, inputs, results
         What it is called, takes and returns.
     by
-        The input that it is the gradient by; empty for ``forward``.
+        The inputs that it returns the gradients by; none for ``forward``.
     formula
         What it computes; a strided write in its solved form.
     stages
@@ -43,8 +44,8 @@ class Function:
 
     name: str
     inputs: tuple[Array, ...]
-    result: Array
-    by: str
+    results: tuple[Array, ...]
+    by: tuple[str, ...]
     formula: Graph
     stages: tuple[Stage, ...]
     candidates: tuple[Candidate, ...]
@@ -52,49 +53,74 @@ class Function:
 
 @dataclass(frozen=True)
 class Plan:
-    """A module: the layer and its functions, ``forward`` first."""
+    """A module: the layer and its functions.
+
+    ``backward`` computes what the gradients share once; None if they share nothing.
+    """
 
     layer: Layer
     forward: Function
     gradients: tuple[Function, ...]
+    backward: Function | None
+
+    @property
+    def functions(self) -> tuple[Function, ...]:
+        """All functions, in the module's order."""
+        return (self.forward, *self.gradients, *([self.backward] if self.backward else []))
 
 
 def plan_layer(layer: Layer) -> Plan:
     """Choose how each function of a layer's module is computed."""
-    inputs = tuple(Array(name, shape) for name, shape in layer.inputs.items())
-    output = Array("y", layer.output_shape)
     return Plan(
         layer,
-        _function(layer, "forward", "", inputs, output, layer.forward),
+        _function(layer, "forward", (), tuple(layer.inputs), layer.forward),
         tuple(_gradient(layer, name) for name in layer.differentiable),
+        _backward(layer),
     )
 
 
 def _gradient(layer: Layer, name: str) -> Function:
     """Plan the gradient by one of forward's inputs; it takes what its formula reads."""
-    graph = layer.backward.only(gradient_of(layer.tensors[name]).name)
-    arrays = [Array("grad_output", layer.output_shape)]
-    arrays += [Array(n, t.sizes) for n, t in layer.tensors.items() if t.name in graph.inputs]
-    result = Array(f"g{_SHORT.get(name, name)}", layer.inputs[name])
-    return _function(layer, f"{_WORDS.get(name, name)}_gradient", name, tuple(arrays), result, graph)
+    graph = _only(layer, name)
+    reads = tuple(n for n, t in layer.tensors.items() if t.name in graph.inputs)
+    return _function(layer, f"{_WORDS.get(name, name)}_gradient", (name,), reads, graph)
+
+
+def _only(layer: Layer, name: str) -> Graph:
+    return layer.backward.only(gradient_of(layer.tensors[name]).name)
+
+
+def _backward(layer: Layer) -> Function | None:
+    """Plan all gradients together where they share a step."""
+    steps = [set(_only(layer, name).steps) for name in layer.differentiable]
+    if sum(map(len, steps)) == len(set.union(*steps)):
+        return None
+    return _function(layer, "backward", layer.differentiable, tuple(layer.inputs), layer.backward)
 
 
 def _function(
-    layer: Layer, name: str, by: str, inputs: tuple[Array, ...], result: Array, graph: Graph
+    layer: Layer, name: str, by: tuple[str, ...], reads: tuple[str, ...], graph: Graph
 ) -> Function:
-    plan = plan_graph(graph, _array_names(layer, graph, result))
-    return Function(name, inputs, result, by, Graph(plan.steps), plan.stages, plan.candidates)
+    """Plan a function that computes a graph's results from some of forward's inputs."""
+    inputs = [Array(n, layer.inputs[n]) for n in reads]
+    called = [f"g{_SHORT.get(n, n)}" for n in by] or ["y", *layer.updates]
+    if by:
+        inputs.insert(0, Array("grad_output", layer.output_shape))
+    results = tuple(Array(n, t.sizes) for n, t in zip(called, graph.outputs, strict=True))
+    plan = plan_graph(graph, _array_names(layer, graph, called))
+    formula = Graph(plan.steps, graph.results)
+    return Function(name, tuple(inputs), results, by, formula, plan.stages, plan.candidates)
 
 
-def _array_names(layer: Layer, graph: Graph, result: Array) -> dict[str, str]:
+def _array_names(layer: Layer, graph: Graph, called: Sequence[str]) -> dict[str, str]:
     """Return what the module calls each tensor: a padded X ``extended``, its gradient ``spread``."""
-    names = {tensor.name: name for name, tensor in layer.tensors.items()} | {"G": "grad_output"}
+    names = {symbol: name for name, symbol in layer.symbols.items()} | {"G": "grad_output"}
     for step in graph.steps:
         name = written(step).name
         of = name.removeprefix("∂E/∂")
-        if of.startswith("X"):
-            names.setdefault(name, "extended" if name == of else "spread")
+        if of.startswith("X") and name not in names:
+            names[name] = "extended" if name == of else "spread"
         else:
+            of = names.get(of, of)
             names.setdefault(name, of.lower() if name == of else f"g{of.lower()}")
-    names[graph.output.name] = result.name
-    return names
+    return names | {tensor.name: name for tensor, name in zip(graph.outputs, called, strict=True)}

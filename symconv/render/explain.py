@@ -105,6 +105,4 @@ def _how(algorithm: Algorithm) -> str:
 
 def explain(plan: Plan) -> str:
     """Return what ``symconv generate --explain`` prints: a paragraph a function."""
-    return "\n".join(
-        f"{function.name}\n    {choice_text(function)}" for function in (plan.forward, *plan.gradients)
-    )
+    return "\n".join(f"{function.name}\n    {choice_text(function)}" for function in plan.functions)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from symconv.notation.expression_text import Dialect, expression_text
-from symconv.plan.algorithms import Apply
+from symconv.plan.algorithms import Apply, Spread
 from symconv.render.environment import fill
 
 
@@ -55,11 +55,20 @@ ERFC = (
 )  # a test computes them anew
 
 
+def _spread(spread: Spread) -> str:
+    """Write an array, new axes where it has none of the box's behind its first; or an index's values."""
+    array = spread.array or f"np.arange({spread.box[spread.axes[0]]})"
+    if not spread.axes:
+        return array
+    places = [":" if at in spread.axes else "None" for at in range(spread.axes[0], len(spread.box))]
+    return array if "None" not in places else f"{array}[{', '.join(places)}]"
+
+
 def apply(stage: Apply) -> str:
     """Return the code of an expression of arrays' elements."""
     import sympy
 
-    names: Mapping[str, str] = dict(stage.arrays)
+    names = {symbol: _spread(spread) for symbol, spread in stage.arrays}
     fresh = sympy.numbered_symbols("t", real=True)
     parts, (result,) = sympy.cse([stage.expression], fresh, order="canonical")
     lines = [(symbol.name, expression_text(part, names, NUMPY)) for symbol, part in parts]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 import textwrap
+from collections.abc import Sequence
 
 from symconv.layers.layer import Layer
 from symconv.layers.spelling import shell_options
@@ -25,15 +26,12 @@ JOINER = "\0"  # stands for a space at which a formula is not folded
 
 def render_module(plan: Plan, name: str, version: str) -> str:
     """Return the source of a standalone module: the same text for the same plan, always."""
-    functions = [plan.forward, *plan.gradients]
-    constants = [render_constants(s).rstrip("\n") for f in functions for s in f.stages]
-    rendered = [_function(function, plan.layer) for function in functions]
-    code = "\n".join(str(function["body"]) for function in rendered)
-    helpers = [
-        fill(f"numpy/{helper}.py.j2", numbers=ERFC).rstrip("\n")
-        for helper in ("scratch", "zeros", "erf", "erfc")
-        if f"_{helper}(" in code or (helper == "erfc" and "_erf(" in code)
-    ]
+    constants = [render_constants(s).rstrip("\n") for f in plan.functions for s in f.stages]
+    functions = [render_function(function, plan.layer) for function in plan.functions]
+    if plan.backward is None:
+        functions.append(_backward(plan))
+    code = "\n".join(functions)
+    helpers = _helpers(code)
     return fill(
         "numpy/module.py.j2",
         version=version,
@@ -44,10 +42,18 @@ def render_module(plan: Plan, name: str, version: str) -> str:
         dtype=f"np.{plan.layer.dtype}",
         layer=[(key, literal(value)) for key, value in plan.layer.as_dict().items()],
         constants=list({_code(text): text for text in reversed(constants) if text}.values())[::-1],
-        functions=rendered,
-        backward=_backward(plan),
+        functions=[function.rstrip("\n") for function in functions],
         helpers=helpers,
     )
+
+
+def _helpers(code: str) -> list[str]:
+    """Return the functions that code calls."""
+    return [
+        fill(f"numpy/{helper}.py.j2", numbers=ERFC).rstrip("\n")
+        for helper in ("scratch", "zeros", "strided", "labels", "erf", "erfc")
+        if f"_{helper}(" in code or (helper == "erfc" and "_erf(" in code)
+    ]
 
 
 def _code(text: str) -> str:
@@ -93,30 +99,79 @@ def _formulas(graph: Graph) -> list[str]:
     return lines
 
 
-def _function(function: Function, layer: Layer) -> dict[str, object]:
+def render_function(function: Function, layer: Layer) -> str:
+    """Return a function's text."""
     names = [array.name for array in function.inputs]
-    body = "".join(render_stage(stage, function.name, function.result.name) for stage in function.stages)
+    called = [result.name for result in function.results]
+    body = "".join(render_stage(stage, function.name, called) for stage in function.stages)
     choice = textwrap.wrap(choice_text(function), WIDTH - 4)
-    return {
-        "name": function.name,
+    common = {
         "summary": _summary(function, layer),
         "notes": textwrap.indent("\n".join([*_formulas(function.formula), "", *choice]), "    "),
-        "signature": _signature(
+        "checks": [(array.name, _check(array, layer)) for array in function.inputs],
+        "body": textwrap.indent(body, "    ").rstrip("\n"),
+    }
+    if len(called) > 1:
+        return fill(
+            "numpy/functions.py.j2", **common, **_several(function.name, names, function.results)
+        )
+    (result,) = function.results
+    return fill(
+        "numpy/function.py.j2",
+        **common,
+        signature=_signature(
             function.name, [*_annotated(names), "*", "out: Array | None = None"], "Array"
         ),
-        "inputs": ", ".join(names),
-        "checks": [(array.name, shape(array.shape)) for array in function.inputs],
-        "result": function.result.name,
-        "result_shape": shape(function.result.shape),
-        "body": textwrap.indent(body, "    ").rstrip("\n"),
+        inputs=", ".join(names),
+        result=result.name,
+        shape=shape(result.shape),
+    )
+
+
+def _several(name: str, inputs: list[str], results: Sequence[Array]) -> dict[str, object]:
+    """Return the head and the end of a function with several results."""
+    names = [result.name for result in results]
+    outs = "out: tuple[Array, ...] | None = None"
+    return {
+        "signature": _signature(name, [*_annotated(inputs), "*", outs], "tuple[Array, ...]"),
+        "nones": shape(["None"] * len(results)),
+        "count": len(results),
+        "arrays": "1 array" if len(results) == 1 else f"{len(results)} arrays",
+        "results": [
+            {
+                "name": result.name,
+                "out": f"outs[{number}]",
+                "shape": shape(result.shape),
+                "apart": ", ".join(inputs + names[:number]),
+            }
+            for number, result in enumerate(results)
+        ],
+        "returned": ", ".join(names) if len(names) > 1 else f"({names[0]},)",
     }
 
 
+def _check(array: Array, layer: Layer) -> str:
+    """Write the call that checks an input."""
+    if array.name in layer.classes:
+        return (
+            f'_labels("{array.name}", {array.name}, {shape(array.shape)}, {layer.classes[array.name]})'
+        )
+    return f'_checked("{array.name}", {array.name}, {shape(array.shape)})'
+
+
 def _summary(function: Function, layer: Layer) -> str:
+    """Say what a function returns."""
     if not function.by:
-        return "Return O, the layer's output."
-    gradient, by = function.formula.output.name, layer.words[function.by]
+        also = [f"; {layer.words[name]}" for name in layer.updates]
+        return f"Return O, the layer's output{''.join(also)}."
+    if len(function.by) > 1:
+        return f"Return {_gradients_of(function.results, function.by)}, where grad_output = ∂E/∂O = G."
+    gradient, by = function.formula.output.name, layer.words[function.by[0]]
     return f"Return {gradient}, the gradient by {by}, where grad_output = ∂E/∂O = G."
+
+
+def _gradients_of(results: Sequence[Array], by: Sequence[str]) -> str:
+    return f"{shape(result.name for result in results)}, the gradients by {', '.join(by)}"
 
 
 def _annotated(names: list[str]) -> list[str]:
@@ -134,33 +189,19 @@ def _signature(name: str, parameters: list[str], returned: str) -> str:
     return f"def {name}(\n    {folded}\n) -> {returned}:"
 
 
-def _backward(plan: Plan) -> dict[str, object]:
-    output = Array("grad_output", plan.layer.output_shape)
-    inputs = [output, *plan.forward.inputs]
-    names = [array.name for array in inputs]
-    results = [function.result.name for function in plan.gradients]
-    gradients = [
-        {
-            "function": function.name,
-            "inputs": ", ".join(array.name for array in function.inputs),
-            "result": function.result.name,
-            "out": f"outs[{number}]",
-            "shape": shape(function.result.shape),
-            "apart": ", ".join(names + results[:number]),
-        }
-        for number, function in enumerate(plan.gradients)
+def _backward(plan: Plan) -> str:
+    """Write the function that returns all gradients, which share nothing: one after the other."""
+    inputs = [Array("grad_output", plan.layer.output_shape), *plan.forward.inputs]
+    results = [function.results[0] for function in plan.gradients]
+    by = [name for function in plan.gradients for name in function.by]
+    calls = [
+        f"{function.name}({', '.join(array.name for array in function.inputs)}, out={result.name})"
+        for function, result in zip(plan.gradients, results, strict=True)
     ]
-    return {
-        "signature": _signature(
-            "backward",
-            [*_annotated(names), "*", "out: tuple[Array, ...] | None = None"],
-            "tuple[Array, ...]",
-        ),
-        "listed": shape(results),
-        "by": ", ".join(names[1:]),
-        "nones": shape(["None"] * len(results)),
-        "count": len(results),
-        "checks": [(array.name, shape(array.shape)) for array in inputs],
-        "gradients": gradients,
-        "returned": ", ".join(results) if len(results) > 1 else f"({results[0]},)",
-    }
+    return fill(
+        "numpy/backward.py.j2",
+        **_several("backward", [array.name for array in inputs], results),
+        summary=f"Return {_gradients_of(results, by)}, where grad_output = ∂E/∂O.",
+        checks=[_check(array, plan.layer) for array in inputs],
+        calls=calls,
+    )

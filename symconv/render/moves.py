@@ -30,21 +30,26 @@ def move(stage: Move) -> str:
     present = [name in kept for name in put]
     if kept and not all(present[present.index(True) :]):
         source += f"[{', '.join(':' if p else 'None' for p in present[present.index(True) :])}]"
-    signs = {Fraction(1): "", Fraction(-1): "-"}
-    factor = stage.coefficient
-    sign = "+=" if stage.adds else "="
-    if stage.adds and factor == -1:
+    target = stage.target + _subscript(stage.put)
+    return assignment(target, source, stage.coefficient, stage.adds) + "\n"
+
+
+def assignment(target: str, source: str, coefficient: Fraction, adds: bool) -> str:
+    """Write that an array becomes a number times another, or has it added."""
+    factor = coefficient
+    sign = "+=" if adds else "="
+    if adds and factor == -1:
         sign, factor = "-=", Fraction(1)
-    if factor in signs:
-        source = signs[factor] + source
+    if abs(factor) == 1:
+        source = source if factor == 1 else f"-{source}"
     elif abs(factor.numerator) == 1:
         source = f"{source} / {factor.denominator * factor.numerator}"
     else:
         source = f"{source} * {factor.numerator}" + (
             f" / {factor.denominator}" if factor.denominator != 1 else ""
         )
-    target = stage.target + (_subscript(stage.put) or ("" if stage.adds else "[...]"))
-    return fill("numpy/move.py.j2", target=target, sign=sign, source=source)
+    whole = "[...]" if not adds and not target.endswith("]") else ""
+    return f"{target}{whole} {sign} {source}"
 
 
 def _axes(summed: Sequence[int]) -> str:
@@ -66,10 +71,10 @@ def _subscript(cuts: Sequence[Cut]) -> str:
 
 def view(stage: View, result: bool) -> str:
     """Write the elements in another shape: into the result, or as a name for them."""
-    target = f"{stage.target}[...]" if result and not stage.adds else stage.target
     source = f"{stage.source}.reshape{shape(stage.shape)}"
-    sign = "+=" if stage.adds else "="
-    return fill("numpy/move.py.j2", target=target, sign=sign, source=source)
+    if not result:
+        return f"{stage.target} = {source}\n"
+    return assignment(stage.target, source, Fraction(1), stage.adds) + "\n"
 
 
 def product(stage: Product) -> str:

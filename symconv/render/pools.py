@@ -86,7 +86,7 @@ def _whole(stage: Windowed) -> str:
             return fill("numpy/whole_sum.py.j2", source=source, target=target, axes=axes, divisors=parts)
         case WindowSpread(source=source, target=target, divisors=divisors):
             share = " / ".join([source, *_divisors(divisors)])
-            return fill("numpy/move.py.j2", target=f"{target}[...]", sign="=", source=share)
+            return f"{target}[...] = {share}\n"
         case WindowMaximum(source=source, target=target):
             return fill("numpy/whole_maximum.py.j2", source=source, target=target, axes=axes)
         case WindowSelect(cells=image, source=source, target=target):

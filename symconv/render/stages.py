@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from symconv.plan.algorithms import (
     Apply,
+    Choose,
     Columns,
+    Contract,
     Extend,
     FoldBack,
     Intermediate,
@@ -24,6 +28,7 @@ from symconv.plan.algorithms import (
     WindowSum,
     Zero,
 )
+from symconv.render.contract import choose, contract
 from symconv.render.environment import fill
 from symconv.render.expressions import apply
 from symconv.render.moves import move, product, view
@@ -33,8 +38,8 @@ from symconv.render.windows import columns, pointwise, rows, shift, table, table
 from symconv.render.writes import phase_constants, phases, scatter
 
 
-def render_stage(stage: Stage, function: str, result: str) -> str:
-    """Return the code of one stage of a function, which returns ``result``."""
+def render_stage(stage: Stage, function: str, results: Sequence[str]) -> str:
+    """Return the code of one stage of a function, which returns ``results``."""
     match stage:
         case Table():
             return table(stage, function)
@@ -59,7 +64,7 @@ def render_stage(stage: Stage, function: str, result: str) -> str:
         case Move():
             return move(stage)
         case View():
-            return view(stage, result=stage.target == result)
+            return view(stage, result=stage.target in results)
         case Zero(target=target):
             return f"{target}[...] = 0\n"
         case Apply():
@@ -68,6 +73,10 @@ def render_stage(stage: Stage, function: str, result: str) -> str:
             return product(stage)
         case WindowSum() | WindowSpread() | WindowMaximum() | WindowSelect():
             return pool(stage)
+        case Contract():
+            return contract(stage)
+        case Choose():
+            return choose(stage)
 
 
 def render_constants(stage: Stage) -> str:

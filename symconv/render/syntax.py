@@ -12,6 +12,8 @@ from symconv.notation.names import TAPS
 def shape(sizes: Iterable[int | str]) -> str:
     """Write a tuple: ``(2, 3)``, ``(2,)``."""
     words = [str(size) for size in sizes]
+    if not words:
+        return "()"
     return f"({words[0]},)" if len(words) == 1 else f"({', '.join(words)})"
 
 
