@@ -23,11 +23,13 @@ from symconv.check.exact import check_exactly
 from symconv.check.functions import check_functions
 from symconv.check.numeric import check_numerically
 from symconv.check.report import Method, Report, Result
+from symconv.check.values import check_values
 from symconv.derive.derivation import Derivation, derive_layer
 from symconv.errors import SymconvError
 from symconv.layers.activation import Activation
 from symconv.layers.conv import ConvLayer
 from symconv.layers.layer import Layer, rebuild
+from symconv.notation.graph import Elementwise
 from symconv.plan.layer import Plan, plan_layer
 from symconv.prove.layer import prove_layer
 from symconv.prove.theorems import Proof
@@ -220,6 +222,8 @@ def _check_module(subject: str, layer: Layer, load: Callable[[object], ModuleTyp
     }
     if isinstance(layer, Activation):
         runs = {"numeric": lambda: check_functions(layer, load)}
+    elif any(isinstance(step, Elementwise) for step in layer.graph.steps):
+        runs = {"numeric": lambda: check_values(layer, load)}
     for method, run in runs.items():
         try:
             results += run()

@@ -4,13 +4,17 @@ from symconv.layers.activation import Activation
 from symconv.layers.conv import Conv, ConvTranspose
 from symconv.layers.layer import Layer, rebuild
 from symconv.layers.linear import Linear
+from symconv.layers.losses import MeanSquaredError
+from symconv.layers.normalisation import BatchNorm, LayerNorm
 from symconv.layers.pool import AvgPool, GlobalAvgPool, GlobalMaxPool, MaxPool
 from symconv.layers.shapes import Add, Concat, Flatten, Reshape
+from symconv.layers.softmax import Softmax, SoftmaxCrossEntropy
 
 __all__ = [
     "Activation",
     "Add",
     "AvgPool",
+    "BatchNorm",
     "Concat",
     "Conv",
     "ConvTranspose",
@@ -18,8 +22,12 @@ __all__ = [
     "GlobalAvgPool",
     "GlobalMaxPool",
     "Layer",
+    "LayerNorm",
     "Linear",
     "MaxPool",
+    "MeanSquaredError",
     "Reshape",
+    "Softmax",
+    "SoftmaxCrossEntropy",
     "rebuild",
 ]

@@ -81,7 +81,7 @@ class Activation(Layer):
 
     def read(self, text: str) -> sympy.Expr:
         """Return an expression in x, from text with the layer's constants."""
-        return parse_expression(text, "x", dict(self.constants))
+        return parse_expression(text, ["x"], dict(self.constants))
 
     @property
     def output_shape(self) -> tuple[int, ...]:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from symconv.errors import SymconvError
-from symconv.notation.backpropagation import gradients
+from symconv.notation.backpropagation import gradient_of, gradients
 from symconv.notation.contraction import Tensor
 from symconv.notation.graph import Graph
 
@@ -93,6 +93,10 @@ class Layer(ABC):
         """The gradients by all inputs that have one: the chain rule, unless another form is better."""
         by = [self.tensors[name] for name in self.differentiable]
         return gradients(self.graph, by, self.cotangent)
+
+    def backward_by(self, name: str) -> Graph:
+        """Return the part of ``backward`` that computes the gradient by one input."""
+        return self.backward.only(gradient_of(self.tensors[name]).name)
 
     @property
     def arguments(self) -> dict[str, object]:

@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 
 from symconv.notation.contraction import Access, Contraction, Program, index
 from symconv.notation.evaluate import Point, evaluate, points
-from symconv.notation.graph import Graph, Selection, Step, written
+from symconv.notation.graph import Elementwise, Graph, Selection, Step, written
 from symconv.notation.polynomial import Polynomial
 
 Values = NDArray[np.float64]
+Places = NDArray[np.int64]
 
 
 def evaluate_arrays(graph: Graph, tensors: Mapping[str, Values]) -> Values:
@@ -35,9 +36,47 @@ def _evaluate(step: Step, known: Mapping[str, Values]) -> Values:
             return result
         case Selection():
             return _select(step, known)
+        case Elementwise():
+            return _apply(step, known)
         case _:  # has no slices
             plain = evaluate(Graph((step,)), known)
             return plain[written(step).name].astype(float)
+
+
+def _apply(step: Elementwise, known: Mapping[str, Values]) -> Values:
+    """Read what each argument is at every point, in arrays that broadcast; then one expression."""
+    import sympy
+
+    grids = np.meshgrid(*(np.arange(int(n)) for _, n in step.extents), indexing="ij", sparse=True)
+    points_ = dict(zip((name for name, _ in step.extents), grids, strict=True))
+    words = [{"erf": np.vectorize(math.erf), "erfc": np.vectorize(math.erfc)}, "numpy"]
+    function = sympy.lambdify([name for name, _ in step.arguments], step.expression, words)
+    given = [
+        _read(known[argument.tensor.name], argument, points_)
+        if isinstance(argument, Access)
+        else _values(argument, points_)
+        for _, argument in step.arguments
+    ]
+    result = np.zeros(step.target.tensor.sizes)
+    places = tuple(_values(subscript, points_) for subscript in step.target.subscripts)
+    result[places] = function(*given)
+    return result
+
+
+def _read(array: Values, access: Access, points_: Mapping[str, Places]) -> Values:
+    """Return a tensor's elements at every point; 0 outside."""
+    places = [_values(subscript, points_) for subscript in access.subscripts]
+    sizes = access.tensor.sizes
+    inside = [(at >= 0) & (at < size) for at, size in zip(places, sizes, strict=True)]
+    cells = tuple(np.clip(at, 0, size - 1) for at, size in zip(places, sizes, strict=True))
+    return np.asarray(array[cells] * math.prod(inside), dtype=float)
+
+
+def _values(subscript: Polynomial, points_: Mapping[str, Places]) -> Places:
+    values: Places = np.asarray(int(subscript.constant))
+    for name in subscript.variables:
+        values = values + int(subscript.coefficient(name)) * points_[name]
+    return values
 
 
 def _select(step: Selection, known: Mapping[str, Values]) -> Values:
@@ -79,7 +118,7 @@ def _terms(
         views, labels = [], []
         for access in accesses:
             array = result if access is contraction.target else tensors[access.tensor.name]
-            views.append(array[_cuts(access, point, ranges)])
+            views.append(array[(*_cuts(access, point, ranges), ...)])  # a view, of one cell too
             left = [_free(s, point) for s in access.subscripts]
             labels.append("".join(letters[name] for name in left if name))
         target, *reads = views

@@ -1,4 +1,4 @@
-"""Expressions in one variable: a small grammar, read into SymPy objects without evaluating any text.
+"""Expressions in variables: a small grammar, read into SymPy objects without evaluating any text.
 
 sum      = product { ("+" | "-") product }
 product  = signed { ("*" | "/") signed }
@@ -11,7 +11,7 @@ argument = sum [ ("<" | "<=" | ">" | ">=") sum ]
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -61,8 +61,8 @@ def _functions() -> dict[str, _Function]:
     }
 
 
-def parse_expression(text: str, variable: str, constants: Mapping[str, float]) -> sympy.Expr:
-    """Read an expression in one real variable and named constants.
+def parse_expression(text: str, variables: Sequence[str], constants: Mapping[str, float]) -> sympy.Expr:
+    """Read an expression in real variables and named constants.
 
     Raises
     ------
@@ -71,14 +71,14 @@ def parse_expression(text: str, variable: str, constants: Mapping[str, float]) -
     """
     if len(text) > LONGEST:
         raise SymconvError(f"expression of {len(text)} characters: must have at most {LONGEST}")
-    return _Parser(text, variable, constants).whole()
+    return _Parser(text, variables, constants).whole()
 
 
 class _Parser:
     """Reads tokens from left to right; each method reads one rule of the grammar."""
 
-    def __init__(self, text: str, variable: str, constants: Mapping[str, float]) -> None:
-        self.text, self.variable, self.constants = text, variable, constants
+    def __init__(self, text: str, variables: Sequence[str], constants: Mapping[str, float]) -> None:
+        self.text, self.variables, self.constants = text, variables, constants
         self.at, self.depth = 0, 0
         self.token = self.kind = ""
         self._next()
@@ -165,13 +165,13 @@ class _Parser:
         name = self._next()
         if self.token == "(":
             return self._call(name)
-        if name == self.variable:
+        if name in self.variables:
             return sympy.Symbol(name, real=True)
         if name in self.constants:
             return sympy.Rational(repr(float(self.constants[name])))
         if name == "pi":
             return sympy.pi
-        known = ", ".join([self.variable, *self.constants, "pi"])
+        known = ", ".join([*self.variables, *self.constants, "pi"])
         raise self._refuse(f"{name!r} is unknown: the names are {known}")
 
     def _call(self, name: str) -> Any:

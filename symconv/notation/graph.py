@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from symconv.notation.contraction import Access, Contraction, Program, Size, Tensor
+from symconv.notation.contraction import Access, Contraction, Program, Size, Tensor, index
+from symconv.notation.expression import parse_expression
 from symconv.notation.polynomial import Number, Polynomial
 
 if TYPE_CHECKING:
@@ -132,6 +133,43 @@ class Graph:
         if len(found) < len(self.steps):
             raise TypeError("a step is no program")
         return found
+
+
+def each(target: Access, text: str, **given: Access | float) -> Elementwise:
+    """Return the step that fills a whole tensor, addressed by its own indices, with an expression.
+
+    The expression's names are what is read, or numbers.
+    """
+    arguments = {name: read for name, read in given.items() if isinstance(read, Access)}
+    numbers = {name: number for name, number in given.items() if not isinstance(number, Access)}
+    expression = parse_expression(text, list(arguments), numbers)
+    return Elementwise(target, expression, tuple(arguments.items()), _extents(target))
+
+
+def one_hot(target: Access, labels: Access, of: str) -> Elementwise:
+    """Return the step that marks the element whose index ``of`` is the label: 1 there, else 0."""
+    import sympy
+
+    label, at = sympy.symbols(f"label {of}", real=True)
+    marked = sympy.Piecewise((1, sympy.Eq(label, at)), (0, True))
+    return Elementwise(target, marked, (("label", labels), (of, index(of))), _extents(target))
+
+
+def _extents(target: Access) -> tuple[tuple[str, Size], ...]:
+    """Return the indices of a whole tensor and their numbers of values."""
+    sized = zip(target.subscripts, target.tensor.shape, strict=True)
+    return tuple((name, size) for subscript, size in sized for name in subscript.variables)
+
+
+def total(
+    target: Access,
+    *factors: Access,
+    coefficient: Number = 1,
+    reduce: Literal["sum", "max"] = "sum",
+) -> Program:
+    """Return the sum, or the maximum, of products of whole tensors, addressed by their own indices."""
+    extents = dict(pair for access in (target, *factors) for pair in _extents(access))
+    return Program((Contraction(target, factors, tuple(extents.items()), coefficient, reduce),))
 
 
 def needed(graph: Graph) -> Graph:

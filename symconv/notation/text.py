@@ -35,7 +35,8 @@ def subscript_text(subscript: Polynomial, times: str = "·") -> str:
 
 def access_text(access: Access) -> str:
     """Write an access as ``X[n, c, y + i]``."""
-    return f"{access.tensor.name}[{', '.join(map(subscript_text, access.subscripts))}]"
+    subscripts = ", ".join(map(subscript_text, access.subscripts))
+    return f"{access.tensor.name}[{subscripts}]" if subscripts else access.tensor.name
 
 
 def contraction_text(contraction: Contraction) -> str:

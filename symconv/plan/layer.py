@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from symconv.layers.layer import Layer
-from symconv.notation.backpropagation import gradient_of
 from symconv.notation.graph import Graph, written
 from symconv.plan.algorithms import Candidate, Stage
 from symconv.plan.graph import plan_graph
@@ -81,18 +80,14 @@ def plan_layer(layer: Layer) -> Plan:
 
 def _gradient(layer: Layer, name: str) -> Function:
     """Plan the gradient by one of forward's inputs; it takes what its formula reads."""
-    graph = _only(layer, name)
+    graph = layer.backward_by(name)
     reads = tuple(n for n, t in layer.tensors.items() if t.name in graph.inputs)
     return _function(layer, f"{_WORDS.get(name, name)}_gradient", (name,), reads, graph)
 
 
-def _only(layer: Layer, name: str) -> Graph:
-    return layer.backward.only(gradient_of(layer.tensors[name]).name)
-
-
 def _backward(layer: Layer) -> Function | None:
     """Plan all gradients together where they share a step."""
-    steps = [set(_only(layer, name).steps) for name in layer.differentiable]
+    steps = [set(layer.backward_by(name).steps) for name in layer.differentiable]
     if sum(map(len, steps)) == len(set.union(*steps)):
         return None
     return _function(layer, "backward", layer.differentiable, tuple(layer.inputs), layer.backward)

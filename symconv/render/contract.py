@@ -68,12 +68,20 @@ def _product(operands: list[_Operand], kept: str) -> str:
     present = "".join(letter for letter in kept if any(letter in o.letters for o in operands))
     inputs = ",".join(operand.letters for operand in operands)
     names = ", ".join(operand.name for operand in operands)
-    how = ", optimize=True" if len(operands) > 1 and set(inputs) - {*kept, ","} else ""
+    how = ", optimize=True" if _is_product(operands, kept) else ""
     text = f'np.einsum("{inputs}->{present}", {names}{how})'
     if present == kept:
         return text
     places = [":" if letter in present else "None" for letter in kept]
     return f"{text}[{', '.join(places)}]"
+
+
+def _is_product(operands: list[_Operand], kept: str) -> bool:
+    """Whether there is a product of matrices in it, which einsum leaves to BLAS only if asked."""
+    if len(operands) != 2:
+        return len(operands) > 2
+    one, other = (set(operand.letters) for operand in operands)
+    return bool((one & other) - set(kept)) and not one & other & set(kept)
 
 
 def _by_turns(stage: Contract) -> str:

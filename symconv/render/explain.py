@@ -7,7 +7,9 @@ import math
 from symconv.plan.algorithms import (
     Algorithm,
     Apply,
+    Choose,
     Columns,
+    Contract,
     Move,
     Phases,
     Pointwise,
@@ -70,6 +72,10 @@ def _without_choice(stages: tuple[Stage, ...]) -> str:
             return "one pass for each operation"
         case Product():
             return "one product of matrices"
+        case Contract(sources=(_,)) | Choose():
+            return "NumPy's own maximum"
+        case Contract():
+            return "one einsum"
         case WindowSum() | WindowSpread() | WindowMaximum():
             return "one pass for each tap of the window"
         case WindowSelect():

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
+import textwrap
 from collections.abc import Sequence
 
 from symconv.notation.expression_text import Dialect, expression_text
 from symconv.plan.algorithms import Apply, Spread
-from symconv.render.environment import fill
+from symconv.render.syntax import JOINER, WIDTH
 
 
 def _cases(cases: Sequence[tuple[str, str]]) -> str:
@@ -71,10 +73,28 @@ def apply(stage: Apply) -> str:
     names = {symbol: _spread(spread) for symbol, spread in stage.arrays}
     fresh = sympy.numbered_symbols("t", real=True)
     parts, (result,) = sympy.cse([stage.expression], fresh, order="canonical")
-    lines = [(symbol.name, expression_text(part, names, NUMPY)) for symbol, part in parts]
-    return fill(
-        "numpy/apply.py.j2",
-        parts=lines,
-        target=stage.target,
-        value=expression_text(result, names, NUMPY),
-    )
+    named = [*((symbol.name, part) for symbol, part in parts), (f"{stage.target}[...]", result)]
+    lines = [_assigned(name, expression_text(part, names, NUMPY)) for name, part in named]
+    return "".join(line + "\n" for line in lines)
+
+
+def _assigned(name: str, value: str) -> str:
+    """Write an assignment; a long one in brackets, folded before operators, the outermost first."""
+    if len(name) + len(value) + 3 <= WIDTH:
+        return f"{name} = {value}"
+    for depth, signs in itertools.product(range(value.count("(") + 1), ("+-", "+-*/,")):
+        lines = textwrap.wrap(_joined(value, depth, signs), WIDTH - 4, break_long_words=False)
+        if max(map(len, lines)) <= WIDTH - 4:
+            break
+    inside = textwrap.indent("\n".join(lines).replace(JOINER, " "), "    ")
+    return f"{name} = (\n{inside}\n)"
+
+
+def _joined(value: str, depth: int, signs: str) -> str:
+    """Join at every space but those before some signs, in at most so many brackets."""
+    text, inside = "", 0
+    for before, here, after in zip(" " + value, value, value[1:] + " ", strict=False):
+        inside += (here in "([") - (here in ")]")
+        folds = after in signs or (before in signs and before == ",")
+        text += JOINER if here == " " and not (folds and inside <= depth) else here
+    return text

@@ -18,10 +18,7 @@ from symconv.render.explain import choice_text
 from symconv.render.expressions import ERFC
 from symconv.render.literal import literal
 from symconv.render.stages import render_constants, render_stage
-from symconv.render.syntax import shape
-
-WIDTH = 96
-JOINER = "\0"  # stands for a space at which a formula is not folded
+from symconv.render.syntax import JOINER, WIDTH, shape
 
 
 def render_module(plan: Plan, name: str, version: str) -> str:
@@ -162,8 +159,8 @@ def _check(array: Array, layer: Layer) -> str:
 def _summary(function: Function, layer: Layer) -> str:
     """Say what a function returns."""
     if not function.by:
-        also = [f"; {layer.words[name]}" for name in layer.updates]
-        return f"Return O, the layer's output{''.join(also)}."
+        *parts, last = ["O, the layer's output", *(layer.words[name] for name in layer.updates)]
+        return f"Return {', '.join(parts) + ' and ' if parts else ''}{last}."
     if len(function.by) > 1:
         return f"Return {_gradients_of(function.results, function.by)}, where grad_output = ∂E/∂O = G."
     gradient, by = function.formula.output.name, layer.words[function.by[0]]

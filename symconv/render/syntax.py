@@ -8,6 +8,9 @@ from math import prod
 from symconv.notation.correlation import Axis, Correlation
 from symconv.notation.names import TAPS
 
+WIDTH = 96  # of a module's lines, indented
+JOINER = "\0"  # stands for a space at which a line is not folded
+
 
 def shape(sizes: Iterable[int | str]) -> str:
     """Write a tuple: ``(2, 3)``, ``(2,)``."""

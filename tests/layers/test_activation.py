@@ -166,7 +166,7 @@ def test_a_wrong_derivative_is_false_and_a_wrong_form_is_not_proved(
     assert proof.theorems[0].holds is False
     assert "claimed" in proof.text()
     monkeypatch.undo()
-    other = parse_expression(NAMED["gelu"].value, "x", {})
+    other = parse_expression(NAMED["gelu"].value, ["x"], {})
     assert functions._computed(layer, other, right).holds is None
 
 
@@ -242,10 +242,10 @@ TEXTS = st.recursive(
 @given(TEXTS)
 def test_what_is_written_is_read_back(text: str) -> None:
     try:
-        expression = parse_expression(text, "x", {})
+        expression = parse_expression(text, ["x"], {})
     except SymconvError:
         return  # 1/0 and the like
-    again = parse_expression(expression_text(expression, {}, GRAMMAR), "x", {})
+    again = parse_expression(expression_text(expression, {}, GRAMMAR), ["x"], {})
     for at in (0.3, -1.7):
         one, other = (complex(e.subs(X, at).evalf()) for e in (expression, again))
         assert one == pytest.approx(other, rel=1e-9, abs=1e-9)
@@ -255,4 +255,4 @@ def test_what_is_written_is_read_back(text: str) -> None:
 @given(st.text("x1.+-*/^(),<>= aewhrpi\\'\"_", max_size=30))
 def test_any_text_is_read_or_refused(text: str) -> None:
     with contextlib.suppress(SymconvError):
-        parse_expression(text, "x", {"a": 1.0})
+        parse_expression(text, ["x"], {"a": 1.0})

@@ -1,0 +1,160 @@
+"""Layers of several steps, such as softmax: against their definition, in float64, and by slope."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import warnings
+from collections.abc import Callable, Mapping
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from symconv.check.report import Result
+from symconv.layers.layer import Layer
+from symconv.notation.arrays import evaluate_arrays
+from symconv.notation.graph import Graph
+from symconv.plan.layer import plan_layer
+
+AGREE = {"float32": 2e-5, "float64": 1e-11}  # of the largest number
+FAR = {"float32": 2e-2, "float64": 1e-9}  # the same where numbers are large, or cancel
+LEAST = 1e-6  # a gradient below it is rounding, where numbers are large
+SLOPE = 0.05  # that Taylor's remainder may fall slower or faster than h²
+STEPS = (1e-2, 5e-3, 2.5e-3)
+
+Array = NDArray[Any]
+Loader = Callable[[object], ModuleType]
+Point = dict[str, Array]  # by the names of forward's inputs, and grad_output
+
+
+def check_values(layer: Layer, load: Loader) -> tuple[Result, ...]:
+    """Compare a module with the layer's definition, and its gradients with the chain rule.
+
+    Parameters
+    ----------
+    layer
+        The layer.
+    load
+        Returns the module with another ``DTYPE``, or with its own for None.
+    """
+    dtype = str(np.dtype(load(None).DTYPE))
+    declared = Result("DTYPE", "numeric", dtype == layer.dtype, f"{dtype}, LAYER has {layer.dtype}")
+    if not declared.passed:
+        return (declared,)
+    chain_rule = {name: layer.gradient(name) for name in layer.differentiable}
+    point = drawn(layer, np.random.default_rng(0), np.float64)
+    return (
+        declared,
+        *_agreement(layer, load(np.float64), point, layer.graph, chain_rule, AGREE["float64"]),
+        taylor(layer, load(np.float64)),
+        *_in_own_dtype(layer, load(None)),
+    )
+
+
+def drawn(layer: Layer, rng: np.random.Generator, dtype: Any) -> Point:
+    """Return random inputs, positive where they may be a variance, and ∂E/∂O."""
+    point: Point = {}
+    for name, shape in layer.inputs.items():
+        if name in layer.classes:
+            point[name] = rng.integers(0, layer.classes[name], shape)
+        else:
+            numbers = rng.standard_normal(shape)
+            point[name] = (np.abs(numbers) + 0.5 if name == "running_var" else numbers).astype(dtype)
+    point["grad_output"] = np.asarray(rng.standard_normal(layer.output_shape)).astype(dtype)
+    return point
+
+
+def _agreement(
+    layer: Layer,
+    module: ModuleType,
+    point: Point,
+    graph: Graph,
+    gradients: Mapping[str, Graph],
+    most: float,
+    least: float = 1e-300,
+) -> list[Result]:
+    """Compare a module's functions with graphs in float64: to ``most`` of the largest number."""
+    tensors = {tensor.name: np.asarray(point[n], float) for n, tensor in layer.tensors.items()}
+    tensors[layer.cotangent.name] = np.asarray(point["grad_output"], float)
+    inputs = [point[name] for name in layer.inputs]
+    received = module.forward(*inputs)
+    outputs = received if layer.updates else (received,)
+    results = []
+    for name, tensor, array in zip(("forward", *layer.updates), graph.outputs, outputs, strict=True):
+        wanted = evaluate_arrays(graph.only(tensor.name), tensors)
+        results.append(_compared(name, array, wanted, most, least))
+    together = module.backward(point["grad_output"], *inputs)
+    for function, array in zip(plan_layer(layer).gradients, together, strict=True):
+        (by,) = function.by
+        alone = getattr(module, function.name)(*(point[array.name] for array in function.inputs))
+        wanted = evaluate_arrays(gradients[by], tensors)
+        results.append(_compared(function.name, alone, wanted, most, least))
+        results.append(_compared(f"backward, by {by}", array, wanted, most, least))
+    return results
+
+
+def _compared(name: str, received: Array, wanted: Array, most: float, least: float) -> Result:
+    if received.shape != wanted.shape:
+        text = f"shape {received.shape}, expected {wanted.shape}"
+        return Result(name, "numeric", False, text)
+    scale = max(float(np.abs(wanted).max()), least)
+    error = np.abs(np.asarray(received, float) - wanted) / scale
+    worst = np.unravel_index(int(np.argmax(np.where(np.isnan(error), np.inf, error))), error.shape)
+    if error[worst] <= most:
+        detail = f"relative difference {error[worst]:.0e}, at most {most:.0e}"
+        return Result(name, "numeric", True, detail)
+    place = list(map(int, worst))
+    text = f"at {place}: {float(received[worst]):g}, expected {float(wanted[worst]):g}"
+    return Result(name, "numeric", False, text)
+
+
+def _in_own_dtype(layer: Layer, module: ModuleType) -> list[Result]:
+    """Compare in the module's own dtype, then for inputs that are far apart, or far from 0."""
+    dtype = layer.dtype
+    thousand = np.asarray(1000, dtype)
+    point = drawn(layer, np.random.default_rng(1), dtype)
+    closed = {name: layer.backward_by(name) for name in layer.differentiable}
+    results = []
+    for name, at, most in (
+        (f"in {dtype}", point, AGREE[dtype]),
+        ("X times 1000", {**point, "x": point["x"] * thousand}, FAR[dtype]),
+        ("X plus 1000", {**point, "x": point["x"] + thousand}, FAR[dtype]),
+    ):
+        with warnings.catch_warnings(record=True) as seen, np.errstate(all="warn", under="ignore"):
+            warnings.simplefilter("always")
+            found = _agreement(layer, module, at, layer.forward, closed, most, LEAST)
+        said = [f"{result.name} {result.detail}" for result in found if not result.passed]
+        said += sorted({str(warning.message) for warning in seen})
+        fine = f"within {most:.0e} of the same formulas in float64, and no warning"
+        results.append(Result(name, "numeric", not said, "; ".join(said[:3]) or fine))
+    return results
+
+
+def taylor(layer: Layer, module: ModuleType) -> Result:
+    """E(θ + hv) - E(θ) - h⟨∇E, v⟩ falls as h²: the slope says if ∇E is right."""
+    rng = np.random.default_rng(2)
+    point = drawn(layer, rng, np.float64)
+    ways = {name: rng.standard_normal(layer.inputs[name]) for name in layer.differentiable}
+    cotangent = point.pop("grad_output")
+
+    def energy(h: float) -> float:
+        moved = [array + h * ways[name] if name in ways else array for name, array in point.items()]
+        output = module.forward(*moved)
+        return float(np.sum(cotangent * (output[0] if layer.updates else output)))
+
+    gradients = module.backward(cotangent, *point.values())
+    slope = sum(float(np.sum(g * way)) for g, way in zip(gradients, ways.values(), strict=True))
+    errors = [abs(energy(h) - energy(0.0) - h * slope) for h in STEPS]
+    if not all(map(math.isfinite, errors)):
+        return Result("Taylor slope", "numeric", False, "is not finite")
+    if max(errors) <= 1e-13 * max(1.0, abs(energy(0.0))):
+        return Result("Taylor slope", "numeric", True, "no remainder: a line")
+    rates = [math.log2(max(a, 1e-300) / max(b, 1e-300)) for a, b in itertools.pairwise(errors)]
+    return Result(
+        "Taylor slope",
+        "numeric",
+        abs(rates[-1] - 2) <= SLOPE,
+        f"the remainder falls as h^{rates[-1]:.3f}, must be h^2",
+    )

@@ -1,0 +1,367 @@
+"""Batch and layer normalisation: deviations from a mean over their standard deviation."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from math import prod
+from typing import ClassVar
+
+from symconv.layers import arguments
+from symconv.layers.arguments import refuse
+from symconv.layers.layer import Layer
+from symconv.notation.backpropagation import gradient_of
+from symconv.notation.contraction import Access, Tensor, index
+from symconv.notation.graph import Graph, Step, each, needed, total
+from symconv.notation.names import element
+
+RANKS = (2, 3, 4, 5)
+
+
+@dataclass(frozen=True)
+class _Normalisation(Layer):
+    """What both have: for each of some cells, the mean and the variance of M elements."""
+
+    symbols: ClassVar[dict[str, str]] = {
+        "x": "X",
+        "weight": "γ",
+        "bias": "β",
+        "mean": "A",
+        "deviation": "D",
+        "variance": "V",
+        "inverse": "R",
+        "scale": "K",
+        "normalised": "Y",
+        "mean_gradient": "P",
+        "along": "Q",
+    }
+    words: ClassVar[dict[str, str]] = Layer.words | {"weight": "the weight"}
+
+    input_shape: tuple[int, ...]
+
+    @property
+    def output_shape(self) -> tuple[int, ...]:
+        """Shape of the output: the input's."""
+        return self.input_shape
+
+    @property
+    def _names(self) -> tuple[str, ...]:
+        return element(len(self.input_shape))
+
+    @property
+    def _kept(self) -> tuple[int, ...]:
+        """The axes that each have a mean of their own."""
+        raise NotImplementedError
+
+    @property
+    def _count(self) -> int:
+        """How many elements a mean is of."""
+        return prod(n for axis, n in enumerate(self.input_shape) if axis not in self._kept)
+
+    def _like_input(self, name: str) -> Access:
+        return Tensor(name, self.input_shape)[tuple(map(index, self._names))]
+
+    def _along(self, name: str, axes: Sequence[int]) -> Access:
+        sizes = tuple(self.input_shape[axis] for axis in axes)
+        return Tensor(name, sizes)[tuple(index(self._names[axis]) for axis in axes)]
+
+    def _statistics(self) -> list[Step]:
+        """Return the mean A, the deviations D and the variance V, biased."""
+        x, d = self._like_input("X"), self._like_input("D")
+        a, v = self._along("A", self._kept), self._along("V", self._kept)
+        share = Fraction(1, self._count)
+        return [
+            total(a, x, coefficient=share),
+            each(d, "x - a", x=x, a=a),
+            total(v, d, d, coefficient=share),
+        ]
+
+    @property
+    def _affine(self) -> tuple[int, ...]:
+        """The axes that the weight γ and the bias β have; none if there are none."""
+        raise NotImplementedError
+
+    @property
+    def parameters(self) -> dict[str, tuple[int, ...]]:
+        """Shapes of ``weight`` and ``bias``, if there are any."""
+        shape = tuple(self.input_shape[axis] for axis in self._affine)
+        return {"weight": shape, "bias": shape} if self._affine else {}
+
+    def _weights(self) -> tuple[Access | float, Access | float]:
+        """Return γ and β, or the numbers that change nothing."""
+        return (
+            (self._along("γ", self._affine), self._along("β", self._affine)) if self._affine else (1, 0)
+        )
+
+    def _gradients(self, steps: list[Step]) -> Graph:
+        """Return the graph of the gradients by the inputs that have one."""
+        results = tuple(gradient_of(self.tensors[name]).name for name in self.differentiable)
+        return needed(Graph(tuple(steps), results))
+
+
+def epsilon(value: object) -> float:
+    """Return what is added to a variance."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
+        raise refuse("eps", value, "a positive number")
+    return float(value)
+
+
+@dataclass(frozen=True)
+class BatchNorm(_Normalisation):
+    """Each channel less its mean, over its standard deviation: ``γ (X − A) / √(V + ε) + β``.
+
+    In training, A and V are the batch's mean and (biased) variance, and the running ones are moved
+    towards them, the variance unbiased: ``forward(x, weight, bias, running_mean, running_var)`` →
+    ``(y, new_mean, new_var)``. Otherwise A and V are the running ones, and it returns ``y``. Running
+    statistics have no gradient. Sizes and defaults are PyTorch's.
+
+    S. Ioffe and C. Szegedy, Batch Normalization, 2015.
+
+    Parameters
+    ----------
+    input_shape
+        Batch, channels, then up to three sizes.
+    eps
+        What is added to the variance.
+    momentum
+        The batch's share in the new running statistics, from 0 to 1.
+    training
+        Whether the statistics are the batch's.
+    affine
+        Whether there are a weight γ and a bias β for each channel.
+    dtype
+        ``"float32"`` or ``"float64"``.
+
+    Raises
+    ------
+    SymconvError
+        If an argument is not valid.
+    """
+
+    symbols: ClassVar[dict[str, str]] = _Normalisation.symbols | {
+        "running_mean": "μ",
+        "running_var": "σ²",
+        "new_mean": "μ′",
+        "new_var": "σ²′",
+    }
+    words: ClassVar[dict[str, str]] = _Normalisation.words | {
+        "new_mean": "the new running mean",
+        "new_var": "the new running variance",
+    }
+
+    eps: float = 1e-5
+    momentum: float = 0.1
+    training: bool = True
+    affine: bool = True
+    dtype: str = "float32"
+
+    def __post_init__(self) -> None:
+        valid = "batch, channels, then up to three sizes, all positive ints"
+        sizes = arguments.shape("input_shape", self.input_shape, RANKS, valid)
+        momentum = self.momentum
+        if isinstance(momentum, bool) or not isinstance(momentum, int | float) or not 0 <= momentum <= 1:
+            raise refuse("momentum", momentum, "a number from 0 to 1")
+        normal: dict[str, object] = {
+            "input_shape": sizes,
+            "eps": epsilon(self.eps),
+            "momentum": float(momentum),
+            "training": arguments.flag("training", self.training),
+            "affine": arguments.flag("affine", self.affine),
+            "dtype": arguments.dtype(self.dtype),
+        }
+        for name, value in normal.items():
+            object.__setattr__(self, name, value)
+        if self.training and self._count == 1:
+            raise refuse("input_shape", sizes, "more than one value per channel in training")
+
+    @property
+    def _kept(self) -> tuple[int, ...]:
+        return (1,)
+
+    @property
+    def inputs(self) -> dict[str, tuple[int, ...]]:
+        """Names and shapes of ``forward``'s inputs: the running statistics come last."""
+        channels = self.input_shape[1:2]
+        running = {"running_mean": channels, "running_var": channels}
+        return {"x": self.input_shape} | self.parameters | running
+
+    @property
+    def differentiable(self) -> tuple[str, ...]:
+        """Running statistics have no gradient."""
+        return ("x", *self.parameters)
+
+    @property
+    def updates(self) -> tuple[str, ...]:
+        """In training, the running statistics are moved."""
+        return ("new_mean", "new_var") if self.training else ()
+
+    @property
+    def _affine(self) -> tuple[int, ...]:
+        return (1,) if self.affine else ()
+
+    def _deviations(self) -> tuple[list[Step], Access]:
+        """Return the steps to the deviations D, and where the variance is."""
+        if self.training:
+            return self._statistics(), self._along("V", (1,))
+        x, mean = self._like_input("X"), self._along("μ", (1,))
+        return [each(self._like_input("D"), "x - a", x=x, a=mean)], self._along("σ²", (1,))
+
+    def _with_moved(self, *steps: Step) -> Graph:
+        """Return the output's graph; in training, with the new running statistics."""
+        if not self.training:
+            return Graph(steps)
+        m, count = self.momentum, self._count
+        mean, new_mean, of_batch = (self._along(name, (1,)) for name in ("μ", "μ′", "A"))
+        var, new_var, biased = (self._along(name, (1,)) for name in ("σ²", "σ²′", "V"))
+        moved = (
+            each(new_mean, "(1 - m)*r + m*a", r=mean, a=of_batch, m=m),
+            each(new_var, "(1 - m)*r + m*count/(count - 1)*v", r=var, v=biased, m=m, count=count),
+        )
+        return Graph((*steps, *moved), ("O", "μ′", "σ²′"))
+
+    @property
+    def graph(self) -> Graph:
+        """The statistics, then γ D / √(V + ε) + β; in training, the new running statistics."""
+        steps, v = self._deviations()
+        o, d = self._like_input("O"), self._like_input("D")
+        w, b = self._weights()
+        return self._with_moved(
+            *steps, each(o, "w*d/sqrt(v + eps) + b", d=d, v=v, eps=self.eps, w=w, b=b)
+        )
+
+    @property
+    def forward(self) -> Graph:
+        """The same, with one factor K for each channel."""
+        steps, v = self._deviations()
+        k, o, d = self._along("K", (1,)), self._like_input("O"), self._like_input("D")
+        w, b = self._weights()
+        factor = each(k, "w/sqrt(v + eps)", v=v, w=w, eps=self.eps)
+        return self._with_moved(*steps, factor, each(o, "k*d + b", k=k, d=d, b=b))
+
+    @property
+    def backward(self) -> Graph:
+        """In training, G less its mean and its part along Y, which the statistics take away."""
+        steps, v = self._deviations()
+        x, d, y, g = (self._like_input(name) for name in ("X", "D", "Y", "G"))
+        r, k, p, q, gw, gb = (self._along(name, (1,)) for name in ("R", "K", "P", "Q", "∂E/∂γ", "∂E/∂β"))
+        w, _ = self._weights()
+        by = Access(gradient_of(x.tensor), x.subscripts)
+        closed = each(by, "k*(g - p - y*q)", k=k, g=g, p=p, y=y, q=q)
+        steps += [
+            each(r, "1/sqrt(v + eps)", v=v, eps=self.eps),
+            each(y, "d*r", d=d, r=r),
+            total(gb, g),
+            total(gw, g, y),
+            each(k, "w*r", w=w, r=r),
+            each(p, "gb/count", gb=gb, count=self._count),
+            each(q, "gw/count", gw=gw, count=self._count),
+            closed if self.training else each(by, "k*g", k=k, g=g),
+        ]
+        return self._gradients(steps)
+
+
+@dataclass(frozen=True)
+class LayerNorm(_Normalisation):
+    """The last axes less their mean, over their standard deviation: ``γ (X − A) / √(V + ε) + β``.
+
+    Arguments and defaults are PyTorch's. J. L. Ba, J. R. Kiros, G. E. Hinton, Layer Normalization, 2016.
+
+    Parameters
+    ----------
+    input_shape
+        Any sizes.
+    normalized_shape
+        The last sizes, over which the statistics are taken; all but the batch if it is not given.
+    eps
+        What is added to the variance.
+    elementwise_affine
+        Whether there are a weight γ and a bias β of this shape.
+    dtype
+        ``"float32"`` or ``"float64"``.
+
+    Raises
+    ------
+    SymconvError
+        If an argument is not valid.
+    """
+
+    symbols: ClassVar[dict[str, str]] = _Normalisation.symbols | {"weighted": "H"}
+
+    normalized_shape: tuple[int, ...] | None = None
+    eps: float = 1e-5
+    elementwise_affine: bool = True
+    dtype: str = "float32"
+
+    def __post_init__(self) -> None:
+        sizes = arguments.shape("input_shape", self.input_shape, RANKS, "two to five positive ints")
+        last = self.normalized_shape
+        valid = f"the last sizes of the input, such as {sizes[1:]}"
+        if last is not None:
+            last = (last,) if isinstance(last, int) else last
+            last = arguments.shape("normalized_shape", last, range(1, len(sizes) + 1), valid)
+            if last != sizes[-len(last) :]:
+                raise refuse("normalized_shape", self.normalized_shape, valid)
+        object.__setattr__(self, "input_shape", sizes)
+        object.__setattr__(self, "normalized_shape", last)
+        object.__setattr__(self, "eps", epsilon(self.eps))
+        affine = arguments.flag("elementwise_affine", self.elementwise_affine)
+        object.__setattr__(self, "elementwise_affine", affine)
+        object.__setattr__(self, "dtype", arguments.dtype(self.dtype))
+
+    @property
+    def _normalised(self) -> tuple[int, ...]:
+        rank = len(self.input_shape)
+        count = rank - 1 if self.normalized_shape is None else len(self.normalized_shape)
+        return tuple(range(rank - count, rank))
+
+    @property
+    def _kept(self) -> tuple[int, ...]:
+        return tuple(range(len(self.input_shape) - len(self._normalised)))
+
+    @property
+    def _affine(self) -> tuple[int, ...]:
+        return self._normalised if self.elementwise_affine else ()
+
+    @property
+    def graph(self) -> Graph:
+        """The statistics, then γ D / √(V + ε) + β."""
+        o, d, v = self._like_input("O"), self._like_input("D"), self._along("V", self._kept)
+        w, b = self._weights()
+        out = each(o, "w*d/sqrt(v + eps) + b", d=d, v=v, eps=self.eps, w=w, b=b)
+        return Graph((*self._statistics(), out))
+
+    def _inverse(self) -> Step:
+        r, v = self._along("R", self._kept), self._along("V", self._kept)
+        return each(r, "1/sqrt(v + eps)", v=v, eps=self.eps)
+
+    @property
+    def forward(self) -> Graph:
+        """The same, with one factor R for each mean."""
+        o, d, r = self._like_input("O"), self._like_input("D"), self._along("R", self._kept)
+        w, b = self._weights()
+        return Graph((*self._statistics(), self._inverse(), each(o, "w*d*r + b", d=d, r=r, w=w, b=b)))
+
+    @property
+    def backward(self) -> Graph:
+        """H = γ G less its mean P and its part Q along Y, which the statistics take away."""
+        x, d, y, g = (self._like_input(name) for name in ("X", "D", "Y", "G"))
+        h = self._like_input("H") if self._affine else g
+        r, p, q = (self._along(name, self._kept) for name in ("R", "P", "Q"))
+        gw, gb = (self._along(name, self._normalised) for name in ("∂E/∂γ", "∂E/∂β"))
+        w, _ = self._weights()
+        share = Fraction(1, self._count)
+        by = Access(gradient_of(x.tensor), x.subscripts)
+        steps = [
+            *self._statistics(),
+            self._inverse(),
+            each(y, "d*r", d=d, r=r),
+            total(gb, g),
+            total(gw, g, y),
+            *([each(h, "w*g", w=w, g=g)] if self._affine else []),
+            total(p, h, coefficient=share),
+            total(q, h, y, coefficient=share),
+            each(by, "r*(h - p - y*q)", r=r, h=h, p=p, y=y, q=q),
+        ]
+        return self._gradients(steps)

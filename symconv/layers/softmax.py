@@ -1,0 +1,245 @@
+"""Softmax, and its cross-entropy with labels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from math import prod
+from typing import ClassVar
+
+from symconv.layers import arguments
+from symconv.layers.arguments import refuse
+from symconv.layers.layer import Layer
+from symconv.notation.backpropagation import gradient_of
+from symconv.notation.contraction import Access, Tensor, index
+from symconv.notation.graph import Graph, Step, each, one_hot, total
+from symconv.notation.names import element
+
+SIZES = "two to five positive ints"
+RANKS = (2, 3, 4, 5)
+REDUCTIONS = ("mean", "sum")
+
+
+@dataclass(frozen=True)
+class _Exponential(Layer):
+    """What softmax and its cross-entropy have in common: exponentials along an axis, and their sum.
+
+    ``M`` is their greatest argument. It is taken off before, so that none overflows, and cancels.
+    """
+
+    symbols: ClassVar[dict[str, str]] = {
+        "x": "X",
+        "greatest": "M",
+        "shifted": "D",
+        "exponential": "U",
+        "total": "S",
+    }
+
+    input_shape: tuple[int, ...]
+
+    @property
+    def _class_axis(self) -> int:
+        return 1
+
+    def _places(self) -> tuple[Access, Access]:
+        """Return a place of the input, and the same without the classes' index."""
+        names = element(len(self.input_shape))
+        x = self.tensors["x"]
+        rows = [name for axis, name in enumerate(names) if axis != self._class_axis]
+        sizes = [size for axis, size in enumerate(self.input_shape) if axis != self._class_axis]
+        return x[tuple(map(index, names))], Tensor("", tuple(sizes))[tuple(map(index, rows))]
+
+    def _defined(self) -> list[Step]:
+        """Return U = exp(X) and its sum S."""
+        x, row = self._places()
+        u, s = renamed(x, "U"), renamed(row, "S")
+        return [each(u, "exp(x)", x=x), total(s, u)]
+
+    def _computed(self) -> list[Step]:
+        """Return U = exp(X − M) and its sum S: M cancels in U/S."""
+        x, row = self._places()
+        m, d, u, s = renamed(row, "M"), renamed(x, "D"), renamed(x, "U"), renamed(row, "S")
+        return [
+            total(m, x, reduce="max"),
+            each(d, "x - m", x=x, m=m),
+            each(u, "exp(d)", d=d),
+            total(s, u),
+        ]
+
+
+def renamed(access: Access, name: str) -> Access:
+    """Return a place of another tensor of the same shape."""
+    return Access(Tensor(name, access.tensor.shape), access.subscripts)
+
+
+@dataclass(frozen=True)
+class Softmax(_Exponential):
+    """Exponentials over their sum along an axis: ``O[n, c] = exp(X[n, c]) / Σ_k exp(X[n, k])``.
+
+    The gradient is ``∂E/∂X = O · (G - Σ_k G[n, k] · O[n, k])``.
+
+    Parameters
+    ----------
+    input_shape
+        Any sizes.
+    axis
+        The axis, counted from 0 (the batch); 1 is the channels'.
+    dtype
+        ``"float32"`` or ``"float64"``.
+
+    Raises
+    ------
+    SymconvError
+        If an argument is not valid.
+    """
+
+    symbols: ClassVar[dict[str, str]] = _Exponential.symbols | {"y": "O", "along": "P"}
+
+    axis: int = 1
+    dtype: str = "float32"
+
+    def __post_init__(self) -> None:
+        sizes = arguments.shape("input_shape", self.input_shape, RANKS, "two to five positive ints")
+        valid = f"an axis of the input, from 0 to {len(sizes) - 1}"
+        axis = arguments.integer("axis", self.axis, 0, valid)
+        if axis >= len(sizes):
+            raise refuse("axis", self.axis, valid)
+        object.__setattr__(self, "input_shape", sizes)
+        object.__setattr__(self, "axis", axis)
+        object.__setattr__(self, "dtype", arguments.dtype(self.dtype))
+
+    @property
+    def _class_axis(self) -> int:
+        return self.axis
+
+    @property
+    def output_shape(self) -> tuple[int, ...]:
+        """Shape of the output: the input's."""
+        return self.input_shape
+
+    def _shares(self) -> Step:
+        x, row = self._places()
+        return each(renamed(x, "O"), "u / s", u=renamed(x, "U"), s=renamed(row, "S"))
+
+    @property
+    def graph(self) -> Graph:
+        """The exponentials, their sum, and their quotient."""
+        return Graph((*self._defined(), self._shares()))
+
+    @property
+    def forward(self) -> Graph:
+        """The same of the input less its greatest element, which cancels."""
+        return Graph((*self._computed(), self._shares()), held=("M",))
+
+    @property
+    def backward(self) -> Graph:
+        """The output again, then O · (G − P), where P is the sum of G · O."""
+        x, row = self._places()
+        o, g, p = renamed(x, "O"), renamed(x, "G"), renamed(row, "P")
+        by = Access(gradient_of(x.tensor), x.subscripts)
+        closed = each(by, "o * (g - p)", o=o, g=g, p=p)
+        return Graph((*self.forward.steps, total(p, g, o), closed), (by.tensor.name,))
+
+
+@dataclass(frozen=True)
+class SoftmaxCrossEntropy(_Exponential):
+    """The loss of classes' scores: ``log Σ_k exp(X[n, k]) − X[n, T[n]]``, averaged or summed.
+
+    ``forward(x, labels)``, ``backward(grad_output, x, labels)``: labels are integers from 0 on, in the
+    input's shape without its axis 1, and have no gradient. The output has no axes.
+
+    Parameters
+    ----------
+    input_shape
+        Batch, classes, then up to three sizes.
+    reduction
+        ``"mean"`` over all labels, or ``"sum"``.
+    dtype
+        ``"float32"`` or ``"float64"``.
+
+    Raises
+    ------
+    SymconvError
+        If an argument is not valid.
+    """
+
+    symbols: ClassVar[dict[str, str]] = _Exponential.symbols | {
+        "labels": "T",
+        "one_hot": "H",
+        "chosen": "Q",
+        "losses": "L",
+    }
+
+    reduction: str = "mean"
+    dtype: str = "float32"
+
+    def __post_init__(self) -> None:
+        valid = "batch, classes, then up to three sizes, all positive ints"
+        sizes = arguments.shape("input_shape", self.input_shape, RANKS, valid)
+        object.__setattr__(self, "input_shape", sizes)
+        object.__setattr__(self, "reduction", arguments.choice("reduction", self.reduction, REDUCTIONS))
+        object.__setattr__(self, "dtype", arguments.dtype(self.dtype))
+
+    @property
+    def output_shape(self) -> tuple[int, ...]:
+        """Shape of the output: a number."""
+        return ()
+
+    @property
+    def inputs(self) -> dict[str, tuple[int, ...]]:
+        """Names and shapes of ``forward``'s inputs."""
+        return {"x": self.input_shape, "labels": (self.input_shape[0], *self.input_shape[2:])}
+
+    @property
+    def differentiable(self) -> tuple[str, ...]:
+        """The scores have a gradient, labels have none."""
+        return ("x",)
+
+    @property
+    def classes(self) -> dict[str, int]:
+        """Labels are integers below the number of classes."""
+        return {"labels": self.input_shape[1]}
+
+    @property
+    def _count(self) -> int:
+        return prod(self.inputs["labels"]) if self.reduction == "mean" else 1
+
+    def _one_hot(self) -> Step:
+        x, row = self._places()
+        return one_hot(renamed(x, "H"), renamed(row, "T"), "c")
+
+    def _losses(self, scores: Access) -> list[Step]:
+        x, row = self._places()
+        q, losses = renamed(row, "Q"), renamed(row, "L")
+        return [
+            self._one_hot(),
+            total(q, renamed(x, "H"), scores),
+            each(losses, "log(s) - q", s=renamed(row, "S"), q=q),
+            total(Tensor("O", ())[()], losses, coefficient=Fraction(1, self._count)),
+        ]
+
+    @property
+    def graph(self) -> Graph:
+        """The exponentials and their sum, the score of each label, and the losses."""
+        return Graph((*self._defined(), *self._losses(self._places()[0])))
+
+    @property
+    def forward(self) -> Graph:
+        """The same of the input less its greatest element, which cancels."""
+        return Graph((*self._computed(), *self._losses(renamed(self._places()[0], "D"))), held=("M",))
+
+    @property
+    def backward(self) -> Graph:
+        """Softmax less the one-hot labels, averaged or summed as the loss is."""
+        x, row = self._places()
+        by = Access(gradient_of(x.tensor), x.subscripts)
+        closed = each(
+            by,
+            "g * (u/s - h) / count",
+            count=self._count,
+            g=self.cotangent[()],
+            u=renamed(x, "U"),
+            s=renamed(row, "S"),
+            h=renamed(x, "H"),
+        )
+        return Graph((*self._computed(), self._one_hot(), closed), (by.tensor.name,))
