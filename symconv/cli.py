@@ -292,6 +292,10 @@ _METAVARS = {
     "out_features": "N",
     "out_channels": "N",
     "groups": "N",
+    "eps": "NUMBER",
+    "momentum": "NUMBER",
+    "reduction": "mean|sum",
+    "normalized_shape": "N[xN...]",
     "kernel_size": "N[xN...]",
     "stride": "N[xN...]",
     "dilation": "N[xN...]",
@@ -373,7 +377,7 @@ def _command(verb: str, kind: type[Layer]) -> click.Command:
         arguments = {
             name: read(name, value) if isinstance(value, str) else value for name, value in given.items()
         }
-        for name in ("input_shape", "shape"):
+        for name in ("input_shape", "shape", "normalized_shape"):
             if isinstance(arguments.get(name), int):
                 arguments[name] = (arguments[name],)
         sys.exit(action(rebuild({"layer": kind.__name__, **arguments}), **values))

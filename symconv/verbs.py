@@ -29,7 +29,6 @@ from symconv.errors import SymconvError
 from symconv.layers.activation import Activation
 from symconv.layers.conv import ConvLayer
 from symconv.layers.layer import Layer, rebuild
-from symconv.notation.graph import Elementwise
 from symconv.plan.layer import Plan, plan_layer
 from symconv.prove.layer import prove_layer
 from symconv.prove.theorems import Proof
@@ -222,7 +221,7 @@ def _check_module(subject: str, layer: Layer, load: Callable[[object], ModuleTyp
     }
     if isinstance(layer, Activation):
         runs = {"numeric": lambda: check_functions(layer, load)}
-    elif any(isinstance(step, Elementwise) for step in layer.graph.steps):
+    elif layer.composite:
         runs = {"numeric": lambda: check_values(layer, load)}
     for method, run in runs.items():
         try:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
+from symconv.derive.composite_view import composite_steps
 from symconv.derive.function_view import function_steps
 from symconv.derive.graph_view import graph_steps
 from symconv.derive.index_view import index_steps
@@ -129,8 +130,9 @@ def derive_layer(layer: Layer, view: str | None) -> Derivation:
     if not isinstance(layer, ConvLayer):
         if view == "matrix":
             raise SymconvError(f"view = 'matrix': must be 'index' for {type(layer).__name__}")
-        steps = function_steps(layer) if isinstance(layer, Activation) else graph_steps(layer)
-        return Derivation(layer, "index", steps)
+        if isinstance(layer, Activation):
+            return Derivation(layer, "index", function_steps(layer))
+        return Derivation(layer, "index", (composite_steps if layer.composite else graph_steps)(layer))
     if view is None:
         plane = layer.input_shape[:2] == (1, 1) and layer.out_channels == 1
         small = max(layer.input_shape[2:]) <= 9 and len(layer.windows) <= 2

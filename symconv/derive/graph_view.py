@@ -38,22 +38,40 @@ def formula(graph: Graph) -> Formula:
 
 
 def _forward(layer: Layer) -> Step:
-    kind = type(layer).__name__
-    tensors = [*layer.tensors.values(), Tensor("O", layer.output_shape)]
-    text = ", ".join(f"{tensor.name} {tensor.sizes}" for tensor in tensors)
-    spaces = [rf"{name_latex(t.name)}\in\mathbb{{R}}^{{{_times(t.sizes)}}}" for t in tensors]
-    latex = r",\ ".join(spaces)
     used = _checked_layer(layer)
     output = evaluate_arrays(used.graph, _drawn(used))
     return Step(
         "forward",
-        Formula(f"{kind}: {text}", rf"&\text{{{kind}}}:\ {latex}"),
+        spaces_formula(layer),
         formula(layer.graph),
         _conventions(layer.graph),
         Check(
             f"every element of O has a term{_where(layer, used)}",
             output.shape == used.output_shape and bool(np.isfinite(output).all()),
         ),
+    )
+
+
+def spaces_formula(layer: Layer) -> Formula:
+    """Name the layer and the shapes of its tensors."""
+    kind = type(layer).__name__
+    tensors = [*layer.tensors.values(), Tensor("O", layer.output_shape)]
+    text = ", ".join(f"{tensor.name} {tensor.sizes}" for tensor in tensors)
+    spaces = [rf"{name_latex(t.name)}\in\mathbb{{R}}^{{{_times(t.sizes)}}}" for t in tensors]
+    latex = r",\ ".join(spaces)
+    return Formula(f"{kind}: {text}", rf"&\text{{{kind}}}:\ {latex}")
+
+
+def chain_formula(layer: Layer, name: str) -> Formula:
+    """Write the chain rule for one element of an input."""
+    tensor = layer.tensors[name]
+    place = tensor[tuple(map(index, element(len(tensor.sizes))))]
+    cell, below = access_text(place), access_latex(place)
+    return Formula(
+        f"∂E/∂{cell} = Σ G · ∂O/∂{cell}, where G = ∂E/∂O",
+        rf"\frac{{\partial E}}{{\partial {below}}} &= "
+        rf"\sum G \, \frac{{\partial O}}{{\partial {below}}},"
+        r"\quad G = \frac{\partial E}{\partial O}",
     )
 
 
@@ -83,16 +101,9 @@ def _chain_rule(layer: Layer, name: str) -> Step:
             "; a maximum follows the term that it selects, the first of equals, "
             "which is its gradient away from ties"
         )
-    place = tensor[tuple(map(index, element(len(tensor.sizes))))]
-    cell, below = access_text(place), access_latex(place)
     return Step(
         f"chain rule for ∂E/∂{tensor.name}",
-        Formula(
-            f"∂E/∂{cell} = Σ G · ∂O/∂{cell}, where G = ∂E/∂O",
-            rf"\frac{{\partial E}}{{\partial {below}}} &= "
-            rf"\sum G \, \frac{{\partial O}}{{\partial {below}}},"
-            r"\quad G = \frac{\partial E}{\partial O}",
-        ),
+        chain_formula(layer, name),
         formula(back),
         reason,
         Check(

@@ -10,7 +10,7 @@ from typing import ClassVar
 from symconv.errors import SymconvError
 from symconv.notation.backpropagation import gradient_of, gradients
 from symconv.notation.contraction import Tensor
-from symconv.notation.graph import Graph
+from symconv.notation.graph import Elementwise, Graph
 
 
 class Layer(ABC):
@@ -93,6 +93,24 @@ class Layer(ABC):
         """The gradients by all inputs that have one: the chain rule, unless another form is better."""
         by = [self.tensors[name] for name in self.differentiable]
         return gradients(self.graph, by, self.cotangent)
+
+    @property
+    def reasons(self) -> dict[str, str]:
+        """Why ``forward`` and ``backward`` are what the definition and the chain rule give."""
+        return {}
+
+    @property
+    def composite(self) -> bool:
+        """Whether expressions of elements are among the steps."""
+        return any(isinstance(step, Elementwise) for step in self.graph.steps)
+
+    def smaller(self) -> Layer:
+        """Return the layer with at most two of everything, or itself where that is not one."""
+        shape = tuple(min(size, 2) for size in self.input_shape)
+        try:
+            return dataclasses.replace(self, input_shape=shape)  # type: ignore[type-var]  # every kind is a dataclass
+        except SymconvError:
+            return self
 
     def backward_by(self, name: str) -> Graph:
         """Return the part of ``backward`` that computes the gradient by one input."""

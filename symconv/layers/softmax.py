@@ -35,11 +35,20 @@ class _Exponential(Layer):
         "total": "S",
     }
 
+    _because: ClassVar[str]
     input_shape: tuple[int, ...]
 
     @property
     def _class_axis(self) -> int:
         return 1
+
+    @property
+    def reasons(self) -> dict[str, str]:
+        """Why the greatest element may be taken off, and where the closed form comes from."""
+        return {
+            "forward": "exp(X - M) = exp(X)/exp(M), and exp(M) cancels; none overflows, one is 1",
+            "backward": self._because,
+        }
 
     def _places(self) -> tuple[Access, Access]:
         """Return a place of the input, and the same without the classes' index."""
@@ -94,6 +103,7 @@ class Softmax(_Exponential):
     """
 
     symbols: ClassVar[dict[str, str]] = _Exponential.symbols | {"y": "O", "along": "P"}
+    _because: ClassVar[str] = "U/S is O, and through S the same comes to all: the sum P of G · O"
 
     axis: int = 1
     dtype: str = "float32"
@@ -169,6 +179,9 @@ class SoftmaxCrossEntropy(_Exponential):
         "chosen": "Q",
         "losses": "L",
     }
+    _because: ClassVar[str] = (
+        "through log S every score gets its share U/S, through Q the label's -1: H is 1 there, else 0"
+    )
 
     reduction: str = "mean"
     dtype: str = "float32"

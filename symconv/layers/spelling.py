@@ -8,7 +8,8 @@ import re
 from symconv.errors import SymconvError
 from symconv.layers.layer import Layer
 
-WORDS = ("dtype", "padding_mode", "function")  # arguments that are text as they are
+WORDS = ("dtype", "padding_mode", "function", "reduction")  # arguments that are text as they are
+REALS = ("eps", "momentum")  # that are any numbers
 _NUMBER = re.compile(r"[+-]?[0-9]{1,12}")
 
 
@@ -47,7 +48,16 @@ def read(argument: str, text: str) -> object:
         return text
     if argument == "constants":
         return tuple(_constant(part) for part in text.split(","))
+    if argument in REALS:
+        return _real(argument, text)
     return parse(option_name(argument), text)
+
+
+def _real(argument: str, text: str) -> float:
+    try:
+        return float(text)
+    except ValueError as error:
+        raise SymconvError(f"{option_name(argument)} {text!r}: must be a number (1e-5)") from error
 
 
 def _constant(text: str) -> tuple[str, float]:

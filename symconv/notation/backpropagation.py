@@ -136,12 +136,12 @@ def _elementwise_shares(
     """Multiply by each partial derivative; a cell that several cells read sums their products."""
     shares: list[tuple[Tensor, Share]] = []
     above = Access(upstream, step.target.subscripts)
-    for name, read, partial in partials(step, varying):
+    for _, read, partial in partials(step, varying):
         factors: tuple[Access, ...] = (above,)
         before: tuple[Step, ...] = ()
         if not partial.is_Rational:
             sizes = tuple(size for _, size in step.extents)
-            local = Tensor(f"∂{written(step).name}/∂{name}", sizes)
+            local = Tensor(f"∂{written(step).name}/∂{read.tensor.name}", sizes)
             cell = local[tuple(index(n) for n, _ in step.extents)]
             before = (applied(step, cell, partial, step.arguments),)
             factors = (above, cell)

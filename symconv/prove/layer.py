@@ -7,6 +7,7 @@ from symconv.layers.activation import Activation
 from symconv.layers.conv import ConvLayer
 from symconv.layers.layer import Layer
 from symconv.layers.pool import POOLS
+from symconv.prove.composites import composite_theorems
 from symconv.prove.convolutions import convolution_decisions
 from symconv.prove.decisions import decide
 from symconv.prove.functions import function_theorems
@@ -20,6 +21,8 @@ def prove_layer(layer: Layer) -> Proof:
     numbers: dict[str, int] = {}
     if isinstance(layer, Activation):
         return Proof(layer, numbers, function_theorems(layer))
+    if layer.composite:
+        return Proof(layer, numbers, composite_theorems(layer))
     if isinstance(layer, ConvLayer):
         numbers, decisions = numbers_of(roles(layer)), convolution_decisions(layer)
     else:

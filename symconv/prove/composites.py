@@ -1,0 +1,86 @@
+"""What is shown of layers of several steps: what is computed is what is defined, and the chain rule."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import replace
+
+import numpy as np
+
+from symconv.layers.layer import Layer
+from symconv.notation.arrays import evaluate_arrays
+from symconv.notation.backpropagation import gradients
+from symconv.notation.contraction import Program
+from symconv.notation.graph import Graph, written
+from symconv.prove.claims import Counterexample
+from symconv.prove.formal import same
+from symconv.prove.theorems import Control, Theorem
+
+FORMAL = (
+    "for these sizes",
+    "both become the same expression of elements and formal sums: a sum over an index is linear, what "
+    "does not depend on the index is taken out of it, and a sum of ones is the index's size",
+)
+AGREE = 1e-9
+
+
+def composite_theorems(layer: Layer) -> tuple[Theorem, ...]:
+    """Return what is found about a layer of several steps."""
+    found = []
+    if layer.forward != layer.graph:
+        held = "".join(f", whatever {name} is" for name in layer.forward.held)
+        statement = f"what is computed for O equals its definition{held}"
+        found.append(_theorem(layer, "N1", statement, layer.graph, layer.forward, ()))
+    for name in layer.differentiable:
+        tensor = layer.tensors[name].name
+        statement = f"what is computed for ∂E/∂{tensor} is what the chain rule gives"
+        chain_rule = layer.gradient(name)
+        controls = _sums_held(layer, name)
+        found.append(_theorem(layer, "N2", statement, chain_rule, layer.backward_by(name), controls))
+    return tuple(found)
+
+
+def _theorem(
+    layer: Layer, name: str, statement: str, right: Graph, computed: Graph, controls: tuple[Control, ...]
+) -> Theorem:
+    """Compare two graphs by formal sums; where that does not see them equal, by numbers."""
+    if same(right, computed):
+        return Theorem(name, statement, True, (FORMAL,), None, controls)
+    counterexample = difference(layer, right, computed)
+    grounds = (("formal sums", "do not show it"),)
+    return Theorem(name, statement, False if counterexample else None, grounds, counterexample, controls)
+
+
+def _sums_held(layer: Layer, name: str) -> tuple[Control, ...]:
+    """Refute the gradient that takes the sums between input and output for constants."""
+    small = layer.smaller()
+    sums = [
+        written(step).name
+        for step in small.graph.steps
+        if isinstance(step, Program) and written(step) != small.graph.output
+    ]
+    held = replace(small.graph, held=tuple(sums))
+    if not sums or name != next(iter(small.inputs)):
+        return ()
+    with contextlib.suppress(ValueError):  # then nothing is left to differentiate
+        wrong = gradients(held, (small.tensors[name],), small.cotangent)
+        counterexample = difference(small, small.gradient(name), wrong)
+        return (Control(f"{', '.join(sums)} taken for constants", counterexample),)
+    return ()
+
+
+def difference(layer: Layer, right: Graph, wrong: Graph) -> Counterexample | None:
+    """Return numbers for which two graphs differ."""
+    rng = np.random.default_rng(0)
+    tensors = {layer.cotangent.name: np.asarray(rng.integers(1, 4, layer.output_shape), float)}
+    for name, tensor in layer.tensors.items():
+        low, high = (0, layer.classes[name]) if name in layer.classes else (1, 4)
+        tensors[tensor.name] = rng.integers(low, high, tensor.sizes).astype(float)
+    one, other = evaluate_arrays(right, tensors), evaluate_arrays(wrong, tensors)
+    error = np.abs(one - other)
+    if not error.size or error.max() <= AGREE * (1 + np.abs(one).max()):
+        return None
+    at = np.unravel_index(int(np.argmax(error)), error.shape)
+    place = ", ".join(str(int(i)) for i in at)
+    text = f"{right.output.name}[{place}] = {one[at]:g}, claimed {other[at]:g}"
+    return Counterexample(f"X {' × '.join(map(str, layer.input_shape))}", text, one, other)
