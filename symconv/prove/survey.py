@@ -21,6 +21,11 @@ AT_GIVEN_SIZES = (
         "a certificate accepted",
     ),
     (
+        "Softmax, losses, normalisations: what is computed is the definition, and the chain rule's gradient",
+        "the layer's sizes, all numbers",
+        "formal sums become the same expression",
+    ),
+    (
         "a derivation's steps (`derive`)",
         "the layer's sizes; a large one's axes, shortened",
         "every term compared",
