@@ -21,7 +21,7 @@ AT_GIVEN_SIZES = (
         "a certificate accepted",
     ),
     (
-        "Softmax, losses, normalisations: what is computed is the definition, and the chain rule's gradient",
+        "Softmax, losses, normalisations: what is computed is the definition, and the chain rule",
         "the layer's sizes, all numbers",
         "formal sums become the same expression",
     ),
