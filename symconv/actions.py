@@ -92,13 +92,19 @@ def prove(
 
 
 def generate(
-    layer: Layer, name: str, output: str | None, explained: bool, force: bool, as_json: bool
+    layer: Layer,
+    name: str,
+    order: int,
+    output: str | None,
+    explained: bool,
+    force: bool,
+    as_json: bool,
 ) -> int:
     """Generate a layer's module: print or write it, or explain the plan."""
     if output is not None and output.endswith(".py"):
         raise click.UsageError(f"--output {output}: must be a folder, the file is named by --name")
     with progress("generating"):
-        unit = verbs.generate(layer, name)
+        unit = verbs.generate(layer, name, order)
     path = unit.write(output, force) if output is not None else None
     if as_json:
         functions = unit.plan.functions

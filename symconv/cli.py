@@ -172,13 +172,13 @@ def generate(
     if config is None:
         raise click.UsageError("name a layer, or a configuration with --config FILE")
     folder = Path(config).parent
-    layers = verbs.read_config(config)
+    requests = verbs.read_config(config)
     differences: list[verbs.Difference | None] = []
     written: dict[Path, str] = {}
-    with progress("generating", len(layers)) as advance:
+    with progress("generating", len(requests)) as advance:
         units = []
-        for name, layer in layers.items():
-            units.append(verbs.generate(layer, name))
+        for name, request in requests.items():
+            units.append(request.generate(name))
             advance()
     for unit in units:
         if only_check:
@@ -187,7 +187,7 @@ def generate(
             written[unit.path(folder)] = unit.source
     verbs.write_texts(written, force)
     found = [d for d in differences if d] + [
-        verbs.Difference(path, "stale", "") for path in verbs.stale_files(folder, layers)
+        verbs.Difference(path, "stale", "") for path in verbs.stale_files(folder, requests)
     ]
     if as_json:
         print_json(
@@ -269,6 +269,12 @@ _VERBS: dict[str, tuple[click.Group, Callable[..., int], list[click.Parameter]]]
         actions.generate,
         [
             click.Option(["--name"], required=True, help="The module's name."),
+            click.Option(
+                ["--order"],
+                type=click.IntRange(1, 2),
+                default=1,
+                help="2 adds derivatives of second order: jvp, double_backward.",
+            ),
             click.Option(["-o", "--output"], metavar="DIR", help="Write DIR/NAME.py; else print it."),
             click.Option(
                 ["--explain", "explained"],

@@ -115,7 +115,7 @@ def prove(layer: Layer) -> Proof:
     return prove_layer(_a_layer(layer))
 
 
-def generate(layer: Layer, name: str) -> Unit:
+def generate(layer: Layer, name: str, order: int = 1) -> Unit:
     """Return the standalone module that computes a layer and its gradients.
 
     Parameters
@@ -124,14 +124,16 @@ def generate(layer: Layer, name: str) -> Unit:
         The layer, for exactly its sizes.
     name
         The module's name: an ASCII Python identifier.
+    order
+        2 adds derivatives of second order: ``jvp`` and ``double_backward``.
 
     Raises
     ------
     SymconvError
-        If the name is not one.
+        If the name is not one, or the order is neither 1 nor 2.
     """
     check_name(name)
-    plan = plan_layer(_a_layer(layer))
+    plan = plan_layer(_a_layer(layer), check_order(order))
     return Unit(name, render_module(plan, name, __version__), plan)
 
 
@@ -287,8 +289,20 @@ class Difference:
     diff: str
 
 
-def read_config(path: str | os.PathLike[str]) -> dict[str, Layer]:
-    """Return the layers that a configuration lists, by module name.
+@dataclass(frozen=True)
+class Request:
+    """What a configuration says of a module: its layer, and what :func:`generate` takes besides."""
+
+    layer: Layer
+    order: int
+
+    def generate(self, name: str) -> Unit:
+        """Generate the module."""
+        return generate(self.layer, name, self.order)
+
+
+def read_config(path: str | os.PathLike[str]) -> dict[str, Request]:
+    """Return what a configuration lists, by module name.
 
     Raises
     ------
@@ -302,18 +316,19 @@ def read_config(path: str | os.PathLike[str]) -> dict[str, Layer]:
     modules = data.pop("module", None)
     if data or not isinstance(modules, list):
         raise SymconvError(f"{path}: must consist of [[module]] tables with name, layer and arguments")
-    layers: dict[str, Layer] = {}
+    requests: dict[str, Request] = {}
     for entry in modules:
         try:
             if not isinstance(entry, Mapping):
                 raise SymconvError("must be a table")
             name = check_name(entry.get("name"))
-            if name in layers:
+            if name in requests:
                 raise SymconvError(f"name = {name!r}: must be the name of one module only")
-            layers[name] = rebuild({key: value for key, value in entry.items() if key != "name"})
+            arguments = {key: value for key, value in entry.items() if key not in ("name", "order")}
+            requests[name] = Request(rebuild(arguments), check_order(entry.get("order", 1)))
         except SymconvError as error:
-            raise SymconvError(f"{path}: module {len(layers) + 1}: {error}") from error
-    return layers
+            raise SymconvError(f"{path}: module {len(requests) + 1}: {error}") from error
+    return requests
 
 
 def stale_files(folder: Path, names: Mapping[str, object]) -> list[Path]:
@@ -352,6 +367,13 @@ def check_name(name: object) -> str:
             "and no module that the generated one imports"
         )
     return name
+
+
+def check_order(order: object) -> int:
+    """Return the order of derivatives that a module can have."""
+    if isinstance(order, bool) or order not in (1, 2):
+        raise SymconvError(f"order = {order!r}: must be 1 or 2")
+    return 2 if order == 2 else 1
 
 
 class _SourceLoader(importlib.abc.InspectLoader):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from types import ModuleType
 from typing import Any
@@ -14,12 +15,13 @@ from numpy.typing import NDArray
 from symconv.check.report import Result
 from symconv.layers.layer import Layer
 from symconv.notation.arrays import evaluate_arrays
-from symconv.notation.backpropagation import gradient
+from symconv.notation.backpropagation import gradient, gradient_of
 from symconv.notation.contraction import Program, Tensor
 from symconv.notation.evaluate import evaluate
 from symconv.notation.graph import Constant, Graph
 from symconv.notation.monomials import term_count
 from symconv.notation.polynomial import Monomial, Number, Polynomial
+from symconv.notation.tangent import tangent_of
 from symconv.plan.layer import plan_layer
 
 MOST_TERMS = 40_000  # products that are run on polynomials
@@ -29,6 +31,19 @@ FEW = 2  # integers to this size meet their equals
 
 Array = NDArray[Any]
 Loader = Callable[[object], ModuleType]
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What a module must return: the output, its change, and the gradients of E and of ⟨G, dO⟩.
+
+    ``change`` is None for a module without derivatives of second order.
+    """
+
+    output: Array
+    gradients: dict[str, Array]
+    change: Array | None = None
+    second: dict[str, Array] = field(default_factory=dict)
 
 
 def check_exactly(layer: Layer, load: Loader) -> tuple[Result, ...]:
@@ -61,20 +76,53 @@ def _on_polynomials(layer: Layer, module: ModuleType) -> tuple[Result, ...]:
     values = {name: _variables(tensor) for name, tensor in tensors.items()}
     inputs = {tensor.name: values[name] for name, tensor in layer.tensors.items()}
     output = evaluate(layer.graph, inputs)[layer.graph.output.name]
-    gradients = _derivatives(output, values["grad_output"])
-    expected = {
+    expected = Expected(output, _by_inputs(layer, output, values["grad_output"]))
+    if hasattr(module, "jvp"):
+        values |= {f"d{name}": _variables(tangent_of(t)) for name, t in layer.tensors.items()}
+        change = _changes(layer, output)
+        second = _by_inputs(layer, change, values["grad_output"])
+        expected = replace(expected, change=change, second=second)
+    return _compare(
+        layer, module, values, expected, "for all numbers: polynomials of {} elements compared"
+    )
+
+
+def _by_inputs(layer: Layer, output: Array, cotangent: Array) -> dict[str, Array]:
+    """Return the derivatives of E = Σ G·O by every element of the inputs."""
+    gradients = _derivatives(output, cotangent)
+    return {
         name: _filled(tensor.sizes, [gradients.get(v, Polynomial({})) for v in _names(tensor)])
         for name, tensor in layer.tensors.items()
     }
-    return _compare(
-        layer, module, values, output, expected, "for all numbers: polynomials of {} elements compared"
-    )
+
+
+def _changes(layer: Layer, output: Array) -> Array:
+    """Return the change of each element of the output: its derivatives, times the changes of inputs."""
+    to = {
+        name: Polynomial.variable(change)
+        for tensor in layer.tensors.values()
+        for name, change in zip(_names(tensor), _names(tangent_of(tensor)), strict=True)
+    }
+    changes = [
+        sum(
+            (by * to[name] for name, by in Polynomial.lift(element).derivatives().items()),
+            Polynomial({}),
+        )
+        for element in output.flat
+    ]
+    return _filled(output.shape, changes)
 
 
 def _on_integers(layer: Layer, module: ModuleType) -> tuple[Result, ...]:
     """Run the code on random integers small enough that every sum in float64 is exact."""
     gradients = _gradients(layer)
     graphs = [layer.graph, *gradients.values()]
+    has_second = hasattr(module, "jvp")
+    if has_second:
+        graphs += [
+            layer.tangent,
+            *(layer.second.only(gradient_of(t).name) for t in layer.tensors.values()),
+        ]
     longest, divisor = max(map(_longest_sum, graphs)), math.lcm(*map(_divisor, graphs))
     span = math.isqrt(2**52 // longest) // divisor
     rng = np.random.default_rng(0)
@@ -95,14 +143,20 @@ def _on_integers(layer: Layer, module: ModuleType) -> tuple[Result, ...]:
         )
     for span in spans:
         tensors = {**layer.tensors, "grad_output": layer.cotangent}
+        tensors |= {f"d{name}": tangent_of(tensor) for name, tensor in layer.tensors.items()}
         values: dict[str, Array] = {
             name: divisor * rng.integers(-span, span, tensor.sizes, endpoint=True).astype(np.float64)
             for name, tensor in tensors.items()
         }
         arrays = {tensor.name: values[name] for name, tensor in tensors.items()}
-        output = np.rint(evaluate_arrays(layer.graph, arrays))  # a multiple of 3, times 1/3, is whole
-        expected = {name: np.rint(evaluate_arrays(graph, arrays)) for name, graph in gradients.items()}
-        results = _compare(layer, module, values, output, expected, detail)
+        whole = [np.rint(evaluate_arrays(graph, arrays)) for graph in graphs]  # of 3, a third is whole
+        output, *found = whole
+        expected = Expected(output, dict(zip(layer.tensors, found, strict=False)))
+        if has_second:
+            change, *second = found[len(gradients) :]
+            by_inputs = dict(zip(layer.tensors, second, strict=True))
+            expected = replace(expected, change=change, second=by_inputs)
+        results = _compare(layer, module, values, expected, detail)
         failed |= {result.name: result for result in results if not result.passed}
     return tuple(failed.get(result.name, result) for result in results)
 
@@ -134,16 +188,12 @@ def _divisor(graph: Graph) -> int:
 
 
 def _compare(
-    layer: Layer,
-    module: ModuleType,
-    values: dict[str, Array],
-    output: Array,
-    gradients: dict[str, Array],
-    detail: str,
+    layer: Layer, module: ModuleType, values: dict[str, Array], expected: Expected, detail: str
 ) -> tuple[Result, ...]:
     """Call every function of a module and compare what it returns."""
     inputs = [values[name] for name in layer.tensors]
     cotangent = values["grad_output"]
+    output, gradients = expected.output, expected.gradients
     results = [_result("forward", module.forward(*inputs, out=_unwritten(output)), output, detail)]
     for function in plan_layer(layer).gradients:
         arguments = [values[array.name] for array in function.inputs]
@@ -152,15 +202,32 @@ def _compare(
         received = getattr(module, function.name)(*arguments, out=out)
         results.append(_result(function.name, received, gradients[by], detail))
     together = module.backward(cotangent, *inputs)
+    wrong = _first_wrong(together, gradients)
     verdict = "returns the same gradients together"
-    wrong = None
-    if len(together) != len(gradients):
-        wrong = f"returns {len(together)} arrays, expected {len(gradients)}"
-    for (name, wanted), received in zip(gradients.items(), together, strict=False):
-        difference = _first_difference(received, wanted)
-        wrong = wrong or (difference and f"gradient by {name} {difference}")
     results.append(Result("backward", "exact", wrong is None, wrong or verdict))
+    if expected.change is not None:
+        changes = [values[f"d{name}"] for name in layer.tensors]
+        out = _unwritten(expected.change)
+        received = module.jvp(*inputs, *changes, out=out)
+        results.append(_result("jvp", received, expected.change, detail))
+        every = {"grad_output": expected.change, **expected.second}
+        outs = tuple(map(_unwritten, every.values()))
+        wrong = _first_wrong(module.double_backward(*changes, cotangent, *inputs, out=outs), every)
+        size = sum(array.size for array in every.values())
+        result = Result("double_backward", "exact", wrong is None, wrong or detail.format(size))
+        results.append(result)
     return tuple(results)
+
+
+def _first_wrong(received: Sequence[Array], expected: Mapping[str, Array]) -> str | None:
+    """Return how gradients differ from the expected ones, in words; None if they do not."""
+    if len(received) != len(expected):
+        return f"returns {len(received)} arrays, expected {len(expected)}"
+    for (name, wanted), array in zip(expected.items(), received, strict=True):
+        difference = _first_difference(array, wanted)
+        if difference:
+            return f"gradient by {name} {difference}"
+    return None
 
 
 def _unwritten(like: Array) -> Array:

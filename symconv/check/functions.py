@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 from symconv.check.report import Result
 from symconv.layers.activation import Activation
 from symconv.layers.activations import NAMED
-from symconv.notation.backpropagation import gradient
+from symconv.notation.backpropagation import gradient, gradient_of
 from symconv.notation.contraction import Tensor
 from symconv.notation.evaluate import evaluate
+from symconv.notation.tangent import second_gradients, tangent, tangent_of
 from symconv.plan.layer import plan_layer
 
 Array = NDArray[Any]
@@ -54,8 +55,9 @@ def _values(layer: Activation, module: ModuleType) -> tuple[Result, ...]:
     rng = np.random.default_rng(0)
     edges = np.array([*_EDGES, *(-e for e in _EDGES)])
     numbers = np.concatenate([edges, rng.uniform(-8, 8, 200)]).astype(layer.dtype)
-    value, slope, real = _exactly(layer, numbers)
-    numbers, value, slope = numbers[real], value[real], slope[real]
+    order = 2 if hasattr(module, "jvp") else 1
+    exactly, real = _exactly(layer, numbers, order)
+    numbers, value, slope, *curvature = numbers[real], *exactly[:, real]
     if not len(numbers):
         text = "is no real number at any x that was tried"
         return (Result("forward", "numeric", False, text),)
@@ -72,6 +74,8 @@ def _values(layer: Activation, module: ModuleType) -> tuple[Result, ...]:
         arguments = [given[array.name] for array in function.inputs]
         found = module.input_gradient(*arguments, out=np.full(x.shape, np.nan, layer.dtype))
         (together,) = module.backward(cotangent, x)
+        change = rng.choice([-2.0, -1.0, 1.0, 2.0], layer.input_shape).astype(layer.dtype)
+        second = _second(module, x, cotangent, change) if order == 2 else []
     same = np.array_equal(together, found, equal_nan=True)
     text = "returns the same gradient" if same else "returns another gradient than input_gradient"
     named = layer.function in NAMED
@@ -80,7 +84,12 @@ def _values(layer: Activation, module: ModuleType) -> tuple[Result, ...]:
         _compared("input_gradient", found, cotangent * slope[places], layer, x, False),
         Result("backward", "numeric", same, text),
     ]
-    infinite = sorted({float(at) for at in x[~(np.isfinite(output) & np.isfinite(found))].flat})
+    if order == 2:
+        first, twice = change * slope[places], cotangent * change * curvature[0][places]
+        names = ("jvp", "double_backward, by grad_output", "double_backward, by x")
+        for name, array, wanted in zip(names, second, (first, first, twice), strict=True):
+            results.append(_compared(name, array, wanted, layer, x, False))
+    infinite = sorted({float(at) for at in x[~_all_finite(output, found, *second)].flat})
     warned = sorted({str(w.message) for w in seen})
     where = f"no finite number at x = {', '.join(f'{at:g}' for at in infinite[:8])}" if infinite else ""
     fine = "finite, and no warning, for x from -1000 to 1000"
@@ -89,25 +98,40 @@ def _values(layer: Activation, module: ModuleType) -> tuple[Result, ...]:
     return tuple(results)
 
 
-def _exactly(layer: Activation, numbers: Array) -> tuple[Array, Array, NDArray[np.bool_]]:
-    """Return the function and its derivative from 500 digits, and where both are real numbers."""
+def _second(module: ModuleType, x: Array, cotangent: Array, change: Array) -> list[Array]:
+    """Return what jvp returns, then both results of double_backward."""
+    out = np.full(x.shape, np.nan, x.dtype)
+    outs = tuple(np.full(x.shape, np.nan, x.dtype) for _ in range(2))
+    return [module.jvp(x, change, out=out), *module.double_backward(change, cotangent, x, out=outs)]
+
+
+def _all_finite(*arrays: Array) -> NDArray[np.bool_]:
+    return np.asarray(np.isfinite(arrays).all(axis=0))
+
+
+def _exactly(layer: Activation, numbers: Array, order: int) -> tuple[Array, NDArray[np.bool_]]:
+    """Return the function and its derivatives from 500 digits, and where all are real numbers."""
     import mpmath
 
     alone = dataclasses.replace(layer, input_shape=(1,))
-    back = gradient(alone.graph, alone.tensors["x"], Tensor("G", (1,)))
-    found: list[tuple[float, float]] = []
+    x, cotangent = alone.tensors["x"], Tensor("G", (1,))
+    graphs = [alone.graph, gradient(alone.graph, x, cotangent)]
+    if order == 2:
+        second = second_gradients(tangent(alone.graph, [x]), [x], cotangent)
+        graphs.append(second.only(gradient_of(x).name))
+    one = {name: np.array([1], object) for name in (cotangent.name, tangent_of(x).name)}
+    found: list[list[float]] = []
     with mpmath.workdps(DIGITS):
         for number in numbers.tolist():
-            tensors = {"X": np.array([mpmath.mpf(number)], object), "G": np.array([1], object)}
+            tensors = {"X": np.array([mpmath.mpf(number)], object), **one}
             try:
-                pair = [evaluate(g, tensors)[g.output.name][0] for g in (alone.graph, back)]
-                found.append((float(pair[0]), float(pair[1])))
+                found.append([float(evaluate(g, tensors)[g.output.name][0]) for g in graphs])
             except (TypeError, ValueError, ZeroDivisionError, OverflowError):  # complex, or a pole
-                found.append((math.nan, math.nan))
-    values, slopes = np.array(found).T
+                found.append([math.nan] * len(graphs))
+    values = np.array(found).T
     largest = np.finfo(layer.dtype).max / 4
-    real = np.isfinite(values) & np.isfinite(slopes)
-    return values, slopes, real & (np.abs(values) < largest) & (np.abs(slopes) < largest)
+    with np.errstate(invalid="ignore"):
+        return values, (np.abs(values) < largest).all(axis=0)
 
 
 def _compared(

@@ -45,12 +45,15 @@ def check_values(layer: Layer, load: Loader) -> tuple[Result, ...]:
         return (declared,)
     chain_rule = {name: layer.gradient(name) for name in layer.differentiable}
     point = drawn(layer, np.random.default_rng(0), np.float64)
-    return (
+    module = load(np.float64)
+    results = [
         declared,
-        *_agreement(layer, load(np.float64), point, layer.graph, chain_rule, AGREE["float64"]),
-        taylor(layer, load(np.float64)),
-        *_in_own_dtype(layer, load(None)),
-    )
+        *_agreement(layer, module, point, layer.graph, chain_rule, AGREE["float64"]),
+        taylor(layer, module),
+    ]
+    if hasattr(module, "jvp"):
+        results += second_order(layer, module)
+    return (*results, *_in_own_dtype(layer, load(None)))
 
 
 def drawn(layer: Layer, rng: np.random.Generator, dtype: Any) -> Point:
@@ -146,14 +149,51 @@ def taylor(layer: Layer, module: ModuleType) -> Result:
 
     gradients = module.backward(cotangent, *point.values())
     slope = sum(float(np.sum(g * way)) for g, way in zip(gradients, ways.values(), strict=True))
+    return falls("Taylor slope", energy, slope)
+
+
+def second_order(layer: Layer, module: ModuleType) -> list[Result]:
+    """Check jvp by its adjoint, backward, and double_backward by the slope of Taylor's remainder."""
+    rng = np.random.default_rng(3)
+    point = drawn(layer, rng, np.float64)
+    changes, ways = (
+        {name: rng.standard_normal(layer.inputs[name]) for name in layer.differentiable}
+        for _ in range(2)
+    )
+    cotangent = point.pop("grad_output")
+    of_output = np.asarray(rng.standard_normal(cotangent.shape))
+
+    def energy(h: float) -> float:
+        moved = [array + h * ways[name] if name in ways else array for name, array in point.items()]
+        change = module.jvp(*moved, *changes.values())
+        return float(np.sum((cotangent + h * of_output) * change))
+
+    gradients = module.backward(cotangent, *point.values())
+    wanted = [float(np.sum(g * change)) for g, change in zip(gradients, changes.values(), strict=True)]
+    scale = sum(map(abs, wanted)) + 1e-300
+    error = abs(energy(0.0) - sum(wanted)) / scale
+    adjoint = Result(
+        "jvp",
+        "numeric",
+        error <= AGREE["float64"],
+        f"⟨G, dO⟩ = Σ ⟨∂E/∂T, dT⟩: relative difference {error:.0e}, at most {AGREE['float64']:.0e}",
+    )
+    second = module.double_backward(*changes.values(), cotangent, *point.values())
+    directions = (of_output, *ways.values())
+    slope = sum(float(np.sum(g * way)) for g, way in zip(second, directions, strict=True))
+    return [adjoint, falls("double_backward: Taylor slope", energy, slope)]
+
+
+def falls(name: str, energy: Callable[[float], float], slope: float) -> Result:
+    """Check that what is left of an energy along a line, less its start and slope, falls as h²."""
     errors = [abs(energy(h) - energy(0.0) - h * slope) for h in STEPS]
     if not all(map(math.isfinite, errors)):
-        return Result("Taylor slope", "numeric", False, "is not finite")
+        return Result(name, "numeric", False, "is not finite")
     if max(errors) <= 1e-13 * max(1.0, abs(energy(0.0))):
-        return Result("Taylor slope", "numeric", True, "no remainder: a line")
+        return Result(name, "numeric", True, "no remainder: a line")
     rates = [math.log2(max(a, 1e-300) / max(b, 1e-300)) for a, b in itertools.pairwise(errors)]
     return Result(
-        "Taylor slope",
+        name,
         "numeric",
         abs(rates[-1] - 2) <= SLOPE,
         f"the remainder falls as h^{rates[-1]:.3f}, must be h^2",

@@ -14,10 +14,11 @@ from symconv.layers.arguments import refuse
 from symconv.layers.layer import Layer
 from symconv.notation.backpropagation import gradient_of, multiplied
 from symconv.notation.contraction import Tensor, index
-from symconv.notation.expression import parse_expression
+from symconv.notation.expression import derivative, parse_expression
 from symconv.notation.expression_text import GRAMMAR, expression_text
 from symconv.notation.graph import Elementwise, Graph
 from symconv.notation.names import element
+from symconv.notation.tangent import tangent_of
 
 if TYPE_CHECKING:
     import sympy
@@ -77,7 +78,21 @@ class Activation(Layer):
     def slope(self) -> sympy.Expr:
         """The function's derivative, SymPy's."""
         (x,) = self.expression.free_symbols
-        return self.expression.diff(x)
+        return derivative(self.expression, x)
+
+    @property
+    def curvature(self) -> sympy.Expr:
+        """The derivative's derivative."""
+        (x,) = self.expression.free_symbols
+        return derivative(self.slope, x)
+
+    @property
+    def computed(self) -> tuple[sympy.Expr, sympy.Expr, sympy.Expr]:
+        """The function, its derivative and its second derivative, in the forms that are computed."""
+        named = NAMED.get(self.function)
+        if named:
+            return self.read(named.value), self.read(named.slope), self.read(named.curvature)
+        return self.expression, self.slope, self.curvature
 
     def read(self, text: str) -> sympy.Expr:
         """Return an expression in x, from text with the layer's constants."""
@@ -96,19 +111,36 @@ class Activation(Layer):
     @property
     def forward(self) -> Graph:
         """The same; of a named function, its form that is accurate everywhere."""
-        named = NAMED.get(self.function)
-        return Graph((self._applied(self.read(named.value)),)) if named else self.graph
+        return Graph((self._applied(self.computed[0]),))
 
     @property
     def backward(self) -> Graph:
         """G times the derivative; of a named function, its form that is accurate everywhere."""
-        named = NAMED.get(self.function)
-        if not named:
-            return super().backward
-        slope = self._applied(self.read(named.slope))
-        back = gradient_of(self.tensors["x"])[slope.target.subscripts]
-        above = self.cotangent[slope.target.subscripts]
-        return Graph((multiplied(slope, back, above, slope.expression),))
+        slope = self._applied(self.computed[1])
+        cell = slope.target.subscripts
+        back = gradient_of(self.tensors["x"])[cell]
+        return Graph((multiplied(slope, back, (("g", self.cotangent[cell]),), slope.expression),))
+
+    @property
+    def tangent(self) -> Graph:
+        """The derivative times dX."""
+        return Graph((self._change(),))
+
+    @property
+    def second(self) -> Graph:
+        """The change dO, and the second derivative times G and dX."""
+        change, curvature = self._change(), self._applied(self.computed[2])
+        cell = curvature.target.subscripts
+        factors = (("g", self.cotangent[cell]), ("dx", tangent_of(self.tensors["x"])[cell]))
+        back = gradient_of(self.tensors["x"])[cell]
+        second = multiplied(curvature, back, factors, curvature.expression)
+        return Graph((change, second), (change.target.tensor.name, back.tensor.name))
+
+    def _change(self) -> Elementwise:
+        slope = self._applied(self.computed[1])
+        cell = slope.target.subscripts
+        by = tangent_of(self.tensors["x"])[cell]
+        return multiplied(slope, tangent_of(slope.target.tensor)[cell], (("dx", by),), slope.expression)
 
     def _applied(self, expression: sympy.Expr) -> Elementwise:
         names = element(len(self.input_shape))

@@ -16,45 +16,64 @@ _SIGMOID_OF = f"(where(x >= 0, 1, {_SMALL}) / (1 + {_SMALL}))"
 
 @dataclass(frozen=True)
 class Named:
-    """An activation by its definition, and by what is computed for it and for its derivative.
+    """An activation by its definition, and by what is computed for it and for its derivatives.
 
-    The latter are equal to the definition and its derivative everywhere, and accurate for every x. Of
+    The latter are equal to the definition and its derivatives everywhere, and accurate for every x. Of
     what is no number every comparison is false, so cases end with the one that hands it on.
     """
 
     definition: str
     value: str
     slope: str
+    curvature: str
 
 
-def _plain(definition: str, slope: str) -> Named:
-    return Named(definition, definition, slope)
+def _linear(definition: str, slope: str) -> Named:
+    """Return an activation of straight pieces."""
+    return Named(definition, definition, slope, "0")
 
+
+_SLOPE_OF = f"({_SMALL} / (1 + {_SMALL})^2)"
+_BY_X = "(2*sqrt(2/pi) * (1 + 3*0.044715*x^2))"  # the argument's derivative
+_SIGMOID_SLOPE = f"({_E} / (1 + {_E})^2)"
 
 NAMED = {
-    "relu": _plain("where(x <= 0, 0, x)", "where(x <= 0, 0, 1)"),
-    "leaky_relu": _plain("where(x <= 0, 0.01*x, x)", "where(x <= 0, 0.01, 1)"),
-    "relu6": _plain("where(x <= 0, 0, where(x >= 6, 6, x))", "where(x <= 0, 0, where(x >= 6, 0, 1))"),
-    "hardtanh": _plain(
+    "relu": _linear("where(x <= 0, 0, x)", "where(x <= 0, 0, 1)"),
+    "leaky_relu": _linear("where(x <= 0, 0.01*x, x)", "where(x <= 0, 0.01, 1)"),
+    "relu6": _linear("where(x <= 0, 0, where(x >= 6, 6, x))", "where(x <= 0, 0, where(x >= 6, 0, 1))"),
+    "hardtanh": _linear(
         "where(x <= -1, -1, where(x >= 1, 1, x))", "where(x <= -1, 0, where(x >= 1, 0, 1))"
     ),
     "elu": Named(
         "where(x <= 0, exp(x) - 1, x)",
         "where(x <= 0, expm1(min(x, 0)), x)",
         "where(x <= 0, exp(min(x, 0)), 1)",
+        "where(x <= 0, exp(min(x, 0)), 0)",
     ),
-    "sigmoid": Named("1/(1 + exp(-x))", _SIGMOID, f"{_E} / (1 + {_E})^2"),
-    "tanh": _plain("tanh(x)", "4*exp(-2*abs(x)) / (1 + exp(-2*abs(x)))^2"),
-    "softplus": Named("log(1 + exp(x))", f"max(x, 0) + log1p({_E})", _SIGMOID),
-    "silu": Named("x/(1 + exp(-x))", f"x * {_SIGMOID}", f"{_SIGMOID} + x * {_E} / (1 + {_E})^2"),
+    "sigmoid": Named("1/(1 + exp(-x))", _SIGMOID, _SIGMOID_SLOPE, f"-tanh(x/2) * {_SIGMOID_SLOPE}"),
+    "tanh": Named(
+        "tanh(x)",
+        "tanh(x)",
+        "4*exp(-2*abs(x)) / (1 + exp(-2*abs(x)))^2",
+        "-8*tanh(x)*exp(-2*abs(x)) / (1 + exp(-2*abs(x)))^2",
+    ),
+    "softplus": Named("log(1 + exp(x))", f"max(x, 0) + log1p({_E})", _SIGMOID, _SIGMOID_SLOPE),
+    "silu": Named(
+        "x/(1 + exp(-x))",
+        f"x * {_SIGMOID}",
+        f"{_SIGMOID} + x * {_SIGMOID_SLOPE}",
+        f"(2 - x*tanh(x/2)) * {_SIGMOID_SLOPE}",
+    ),
     "gelu": Named(
         "x/2 * (1 + erf(x/sqrt(2)))",
         f"x * {_BELOW}",
         f"{_BELOW} + x * {_NORMAL}",
+        f"(2 - x^2) * {_NORMAL}",
     ),
     "gelu_tanh": Named(
         "x/2 * (1 + tanh(sqrt(2/pi) * (x + 0.044715*x^3)))",
         f"x * {_SIGMOID_OF}",
-        f"{_SIGMOID_OF} + x * {_SMALL} / (1 + {_SMALL})^2 * 2*sqrt(2/pi) * (1 + 3*0.044715*x^2)",
+        f"{_SIGMOID_OF} + x * {_SLOPE_OF} * {_BY_X}",
+        f"{_SLOPE_OF} * (2*{_BY_X} + x * (12*sqrt(2/pi)*0.044715*x - tanh({_ARGUMENT}/2)*{_BY_X}^2))",
     ),
 }

@@ -11,6 +11,7 @@ from symconv.errors import SymconvError
 from symconv.notation.backpropagation import gradient_of, gradients
 from symconv.notation.contraction import Tensor
 from symconv.notation.graph import Elementwise, Graph
+from symconv.notation.tangent import second_gradients, tangent
 
 
 class Layer(ABC):
@@ -93,6 +94,18 @@ class Layer(ABC):
         """The gradients by all inputs that have one: the chain rule, unless another form is better."""
         by = [self.tensors[name] for name in self.differentiable]
         return gradients(self.graph, by, self.cotangent)
+
+    @property
+    def tangent(self) -> Graph:
+        """The change dO of the output when the inputs change by dX, …, to first order."""
+        by = [self.tensors[name] for name in self.differentiable]
+        return tangent(self.forward.only(self.forward.output.name), by)
+
+    @property
+    def second(self) -> Graph:
+        """The change dO, and the gradients of ⟨G, dO⟩ by all inputs that have one."""
+        by = [self.tensors[name] for name in self.differentiable]
+        return second_gradients(self.tangent, by, self.cotangent)
 
     @property
     def reasons(self) -> dict[str, str]:

@@ -70,7 +70,7 @@ class MeanSquaredError(Layer):
     @property
     def reasons(self) -> dict[str, str]:
         """Where the closed form comes from."""
-        return {"backward": "D is read twice in D · D: two equal shares"}
+        return {"backward": "∂E/∂D is put where it is read"}
 
     @property
     def _count(self) -> int:

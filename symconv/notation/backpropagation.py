@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
-from symconv.notation.contraction import Access, Contraction, Program, Tensor, index
+from symconv.notation.contraction import Access, Contraction, Program, Tensor, combined, index
+from symconv.notation.expression import derivative
 from symconv.notation.graph import (
     Argument,
     Constant,
@@ -137,40 +138,55 @@ def _elementwise_shares(
     shares: list[tuple[Tensor, Share]] = []
     above = Access(upstream, step.target.subscripts)
     for _, read, partial in partials(step, varying):
-        factors: tuple[Access, ...] = (above,)
-        before: tuple[Step, ...] = ()
-        if not partial.is_Rational:
-            sizes = tuple(size for _, size in step.extents)
-            local = Tensor(f"∂{written(step).name}/∂{read.tensor.name}", sizes)
-            cell = local[tuple(index(n) for n, _ in step.extents)]
-            before = (applied(step, cell, partial, step.arguments),)
-            factors = (above, cell)
+        coefficient, factors, before = _as_factors(step, read, partial)
         by = Access(gradient_of(read.tensor), read.subscripts)
-        coefficient = 1 if before else Fraction(int(partial.p), int(partial.q))
-        total = Contraction(by, factors, step.extents, coefficient)
+        total = Contraction(by, (above, *factors), step.extents, coefficient)
         own = read.subscripts == step.target.subscripts and read.tensor.shape == upstream.shape
         shares.append(
-            (read.tensor, Share(total, before, multiplied(step, by, above, partial) if own else None))
+            (
+                read.tensor,
+                Share(total, before, multiplied(step, by, (("g", above),), partial) if own else None),
+            )
         )
     return shares
+
+
+def _as_factors(
+    step: Elementwise, read: Access, partial: sympy.Expr
+) -> tuple[Fraction, tuple[Access, ...], tuple[Step, ...]]:
+    """Return a derivative as a number times reads; if it is another expression, a step computes it."""
+    number, product = partial.as_coeff_Mul()
+    given = dict(step.arguments)
+    names = [factor.name if factor.is_Symbol else "" for factor in product.as_ordered_factors()]
+    reads = [given.get(name) for name in names if product != 1]
+    plain = tuple(access for access in reads if isinstance(access, Access))
+    if number.is_Rational and len(plain) == len(reads):
+        return Fraction(int(number.p), int(number.q)), plain, ()
+    sizes = tuple(size for _, size in step.extents)
+    local = Tensor(f"∂{written(step).name}/∂{read.tensor.name}", sizes)
+    cell = local[tuple(index(name) for name, _ in step.extents)]
+    return Fraction(1), (cell,), (applied(step, cell, partial, step.arguments),)
 
 
 def partials(step: Elementwise, varying: set[Tensor]) -> list[tuple[str, Access, sympy.Expr]]:
     """Return the name, the read and the partial derivative of each argument that varies."""
     symbols = {symbol.name: symbol for symbol in step.expression.free_symbols}
     return [
-        (name, read, step.expression.diff(symbols[name]))
+        (name, read, derivative(step.expression, symbols[name]))
         for name, read in step.arguments
         if isinstance(read, Access) and read.tensor in varying and name in symbols
     ]
 
 
-def multiplied(step: Elementwise, by: Access, above: Access, partial: sympy.Expr) -> Elementwise:
-    """Return a derivative times ∂E/∂(what the step computes), cell by cell."""
+def multiplied(
+    step: Elementwise, target: Access, factors: tuple[Argument, ...], expression: sympy.Expr
+) -> Elementwise:
+    """Return an expression times what is read under each name, at a step's points."""
     import sympy
 
-    g = sympy.Symbol("g", real=True)
-    return applied(step, by, times(g, partial), (("g", above), *step.arguments))
+    for name, _ in reversed(factors):
+        expression = times(sympy.Symbol(name, real=True), expression)
+    return applied(step, target, expression, (*factors, *step.arguments))
 
 
 def times(factor: sympy.Expr, expression: sympy.Expr) -> sympy.Expr:
@@ -197,7 +213,7 @@ def _added(shares: list[Share]) -> list[Step]:
     if len(alone) == len(shares) and len({(step.target, step.extents) for step in alone}) == 1:
         return [_together(alone)]
     before = [step for share in shares for step in share.before]
-    return [*before, Program(tuple(share.contraction for share in shares))]
+    return [*before, combined(share.contraction for share in shares)]
 
 
 def _together(steps: list[Elementwise]) -> Elementwise:

@@ -9,6 +9,7 @@ Sizes are integers, or polynomials in letters where a statement is about every s
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
@@ -175,3 +176,16 @@ class Program:
                 if read.tensor == tensor
             )
         )
+
+
+def combined(contractions: Iterable[Contraction]) -> Program:
+    """Return the sum of contractions, those of the same terms as one."""
+    found: dict[object, Contraction] = {}
+    for contraction in contractions:
+        factors = frozenset(Counter(contraction.factors).items())
+        terms = (contraction.target, factors, contraction.extents, contraction.reduce)
+        if terms in found:
+            coefficient = found[terms].coefficient + contraction.coefficient
+            contraction = replace(found[terms], coefficient=coefficient)
+        found[terms] = contraction
+    return Program(tuple(found.values()))

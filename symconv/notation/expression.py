@@ -74,6 +74,13 @@ def parse_expression(text: str, variables: Sequence[str], constants: Mapping[str
     return _Parser(text, variables, constants).whole()
 
 
+def derivative(expression: sympy.Expr, by: sympy.Symbol) -> sympy.Expr:
+    """Return the derivative, case by case: away from kinks, where a step's own derivative is 0."""
+    import sympy
+
+    return expression.diff(by).replace(sympy.DiracDelta, lambda *_: sympy.Integer(0))
+
+
 class _Parser:
     """Reads tokens from left to right; each method reads one rule of the grammar."""
 

@@ -236,6 +236,17 @@ class WindowSelect:
     axes: tuple[Axis, ...]
 
 
+@dataclass(frozen=True)
+class WindowPick:
+    """For each position, ``source``'s number at the first of its window's cells that is greatest."""
+
+    cells: str
+    greatest: str
+    source: str
+    target: str
+    axes: tuple[Axis, ...]
+
+
 def is_whole(axes: tuple[Axis, ...]) -> bool:
     """Whether there is one window: all cells of the spatial axes."""
     return all(a.positions == 1 and (a.offset, a.taps) == (0, a.cells) for a in axes[2:])
@@ -325,7 +336,7 @@ class Choose:
     target: str
 
 
-Windowed: TypeAlias = WindowSum | WindowSpread | WindowMaximum | WindowSelect
+Windowed: TypeAlias = WindowSum | WindowSpread | WindowMaximum | WindowSelect | WindowPick
 Stage: TypeAlias = (
     Algorithm
     | Intermediate

@@ -7,6 +7,7 @@ import itertools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from fractions import Fraction
 from math import prod
 
 from symconv.notation.contraction import Access, Contraction, Program, Tensor
@@ -17,6 +18,8 @@ from symconv.plan.algorithms import (
     Apply,
     Candidate,
     Choose,
+    Contract,
+    Cut,
     Intermediate,
     Move,
     Scatter,
@@ -24,6 +27,7 @@ from symconv.plan.algorithms import (
     Stage,
     View,
     WindowMaximum,
+    WindowPick,
     WindowSelect,
     Zero,
     is_whole,
@@ -31,7 +35,7 @@ from symconv.plan.algorithms import (
 from symconv.plan.candidates import rank_candidates
 from symconv.plan.contract import contract, spread_axes
 from symconv.plan.moves import is_window, move, one_read, window_axes
-from symconv.plan.padding import padding_kind, padding_stage
+from symconv.plan.padding import padding_chains, padding_stage
 from symconv.plan.products import product_of
 
 SHOWN_PHASES = 4  # phases that a docstring writes out
@@ -63,12 +67,11 @@ def plan_graph(graph: Graph, names: Names) -> Stages:
     graph = folded(graph)
     constants = {step.target.name: step for step in graph.steps if isinstance(step, Constant)}
     found: list[Stages] = []
-    for kind, steps in itertools.groupby(graph.steps, key=padding_kind):
-        if kind:
-            programs = [step for step in steps if isinstance(step, Program)]
-            found.append(Stages((padding_stage(kind, programs, names),), tuple(programs)))
+    for step in padding_chains(graph.steps):
+        if isinstance(step, tuple):
+            found.append(Stages((padding_stage(step, names),), step))
         else:
-            found += [_planned(step, graph, names, constants) for step in steps]
+            found.append(_planned(step, graph, names, constants))
     return Stages(
         tuple(stage for part in found for stage in part.stages),
         tuple(step for part in found for step in part.steps),
@@ -108,10 +111,10 @@ def _program(program: Program, graph: Graph, names: Names, constants: Mapping[st
             stages.append(_maximum(contraction, names, target))
         else:
             found, ranked = _sum(contraction, names, constants, adds=bool(stages))
-            stages.append(found)
+            stages += found
             if ranked:
                 candidates = ranked
-                if not isinstance(found, Scatter):
+                if not isinstance(ranked[0].algorithm, Scatter):
                     steps += _solved(contraction)
                     continue
         steps.append(contraction)
@@ -127,19 +130,35 @@ def _chosen(contraction: Contraction, selections: Mapping[Tensor, Selection]) ->
 
 def _sum(
     contraction: Contraction, names: Names, constants: Mapping[str, Constant], adds: bool
-) -> tuple[Stage, tuple[Candidate, ...]]:
+) -> tuple[list[Stage], tuple[Candidate, ...]]:
     """Recognise a sum: a copy or a window's, a product of matrices, a correlation, or any other."""
     if contraction.reduce == "sum" and one_read(contraction, constants):
         with contextlib.suppress(ValueError):  # it is none
-            return move(contraction, names, constants, adds), ()
+            return [move(contraction, names, constants, adds)], ()
+    if adds:
+        return _added(contraction, names, constants)
     product = product_of(contraction, names)
-    if product is not None and not adds:
-        return product, ()
-    if not adds and any(map(is_window, (contraction.target, *contraction.reads))):
+    if product is not None:
+        return [product], ()
+    if any(map(is_window, (contraction.target, *contraction.reads))) and contraction.coefficient == 1:
         with contextlib.suppress(ValueError):
             candidates = rank_candidates(contraction, names)
-            return candidates[0].algorithm, candidates
-    return contract(contraction, names, adds), ()
+            return [candidates[0].algorithm], candidates
+    return [contract(contraction, names, adds)], ()
+
+
+def _added(
+    contraction: Contraction, names: Names, constants: Mapping[str, Constant]
+) -> tuple[list[Stage], tuple[Candidate, ...]]:
+    """Add a sum: what writes its target does so in scratch, which is added."""
+    target = contraction.target.tensor
+    array, more = names[target.name], f"{names[target.name]}_more"
+    stages, candidates = _sum(contraction, {**names, target.name: more}, constants, adds=False)
+    if isinstance(stages[0], Contract):
+        return [contract(contraction, names, adds=True)], ()
+    cuts = tuple(Cut(str(axis), 0, 1, size, size) for axis, size in enumerate(target.sizes))
+    addition = Move(more, array, cuts, cuts, Fraction(1), adds=True)
+    return [Intermediate(more, target.sizes), *stages, addition], candidates
 
 
 def _filled(stages: list[Stage], target: str, size: int) -> list[Stage]:
@@ -184,7 +203,7 @@ def _maximum(contraction: Contraction, names: Names, target: str) -> WindowMaxim
 
 
 def _selected(contraction: Contraction, selection: Selection, names: Names) -> list[Stage]:
-    """Find the greatest cells again, then give each window's number to the first of them."""
+    """Find the greatest cells again; then give each window's number to the first of them, or take it."""
     (cells,) = selection.maximum.reads
     (source,) = (
         read for read in contraction.reads if read.tensor not in (selection.target, cells.tensor)
@@ -192,7 +211,8 @@ def _selected(contraction: Contraction, selection: Selection, names: Names) -> l
     greatest = Tensor("greatest", selection.maximum.target.tensor.shape)
     maximum = _maximum(selection.maximum, names, greatest.name)
     target = names[contraction.target.tensor.name]
-    select = WindowSelect(maximum.source, greatest.name, names[source.tensor.name], target, maximum.axes)
+    kind = WindowSelect if is_window(contraction.target) else WindowPick
+    select = kind(maximum.source, greatest.name, names[source.tensor.name], target, maximum.axes)
     if is_whole(maximum.axes):
         return [select]  # by argmax
     return [Intermediate(greatest.name, greatest.sizes), maximum, select]

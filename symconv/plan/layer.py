@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from symconv.layers.layer import Layer
 from symconv.notation.graph import Graph, written
+from symconv.notation.tangent import tangent_of
 from symconv.plan.algorithms import Candidate, Stage
 from symconv.plan.graph import plan_graph
 
@@ -54,28 +55,63 @@ class Function:
 class Plan:
     """A module: the layer and its functions.
 
-    ``backward`` computes what the gradients share once; None if they share nothing.
+    ``backward`` computes what the gradients share once; None if they share nothing. ``second`` are
+    ``jvp`` and ``double_backward``, if derivatives of second order are wanted.
     """
 
     layer: Layer
     forward: Function
     gradients: tuple[Function, ...]
     backward: Function | None
+    second: tuple[Function, ...]
 
     @property
     def functions(self) -> tuple[Function, ...]:
-        """All functions, in the module's order."""
-        return (self.forward, *self.gradients, *([self.backward] if self.backward else []))
+        """All functions that are planned."""
+        together = [self.backward] if self.backward else []
+        return (self.forward, *self.gradients, *together, *self.second)
+
+    @property
+    def order(self) -> int:
+        """The order of the derivatives that the module has."""
+        return 2 if self.second else 1
 
 
-def plan_layer(layer: Layer) -> Plan:
+def plan_layer(layer: Layer, order: int = 1) -> Plan:
     """Choose how each function of a layer's module is computed."""
     return Plan(
         layer,
         _function(layer, "forward", (), tuple(layer.inputs), layer.forward),
         tuple(_gradient(layer, name) for name in layer.differentiable),
         _backward(layer),
+        (_jvp(layer), _double_backward(layer)) if order == 2 else (),
     )
+
+
+def _jvp(layer: Layer) -> Function:
+    """Plan the change of the output; the inputs' changes come after them."""
+    changes = {name: f"t{name}" for name in layer.differentiable}
+    inputs = [*_inputs(layer), *(Array(changes[name], layer.inputs[name]) for name in changes)]
+    return _planned(layer, "jvp", inputs, ["ty"], (), layer.tangent, changes)
+
+
+def _double_backward(layer: Layer) -> Function:
+    """Plan the gradients of ⟨the gradients, what comes before them⟩, by grad_output first."""
+    by = layer.differentiable
+    changes = {name: f"gg{_SHORT.get(name, name)}" for name in by}
+    inputs = [
+        *(Array(changes[name], layer.inputs[name]) for name in by),
+        Array("grad_output", layer.output_shape),
+        *_inputs(layer),
+    ]
+    called = ["ggo", *(f"g{_SHORT.get(name, name)}" for name in by)]
+    return _planned(
+        layer, "double_backward", inputs, called, ("grad_output", *by), layer.second, changes
+    )
+
+
+def _inputs(layer: Layer) -> list[Array]:
+    return [Array(name, shape) for name, shape in layer.inputs.items()]
 
 
 def _gradient(layer: Layer, name: str) -> Function:
@@ -101,21 +137,48 @@ def _function(
     called = [f"g{_SHORT.get(n, n)}" for n in by] or ["y", *layer.updates]
     if by:
         inputs.insert(0, Array("grad_output", layer.output_shape))
+    return _planned(layer, name, inputs, called, by, graph, {})
+
+
+def _planned(
+    layer: Layer,
+    name: str,
+    inputs: Sequence[Array],
+    called: Sequence[str],
+    by: tuple[str, ...],
+    graph: Graph,
+    changes: Mapping[str, str],
+) -> Function:
+    """Plan a function; ``called`` are its results, ``changes`` the arrays of the inputs' changes."""
     results = tuple(Array(n, t.sizes) for n, t in zip(called, graph.outputs, strict=True))
-    plan = plan_graph(graph, _array_names(layer, graph, called))
+    plan = plan_graph(graph, _array_names(layer, graph, called, changes))
     formula = Graph(plan.steps, graph.results)
     return Function(name, tuple(inputs), results, by, formula, plan.stages, plan.candidates)
 
 
-def _array_names(layer: Layer, graph: Graph, called: Sequence[str]) -> dict[str, str]:
-    """Return what the module calls each tensor: a padded X ``extended``, its gradient ``spread``."""
+def _array_names(
+    layer: Layer, graph: Graph, called: Sequence[str], changes: Mapping[str, str]
+) -> dict[str, str]:
+    """Return what the module calls each tensor: a padded X ``extended``, its gradient ``spread``.
+
+    Behind ``g`` is the gradient by a tensor, behind ``t`` its change.
+    """
     names = {symbol: name for name, symbol in layer.symbols.items()} | {"G": "grad_output"}
-    for step in graph.steps:
-        name = written(step).name
-        of = name.removeprefix("∂E/∂")
-        if of.startswith("X") and name not in names:
-            names[name] = "extended" if name == of else "spread"
-        else:
-            of = names.get(of, of)
-            names.setdefault(name, of.lower() if name == of else f"g{of.lower()}")
-    return names | {tensor.name: name for tensor, name in zip(graph.outputs, called, strict=True)}
+    names |= {tangent_of(layer.tensors[name]).name: array for name, array in changes.items()}
+    names |= {tensor.name: name for tensor, name in zip(graph.outputs, called, strict=True)}
+    computed = {written(step).name for step in graph.steps}
+
+    def array(tensor: str) -> str:
+        if tensor in names:
+            return names[tensor]
+        if tensor.startswith("∂E/∂X"):
+            return "spread"
+        if tensor.startswith("∂E/∂"):
+            return f"g{array(tensor.removeprefix('∂E/∂'))}"
+        if tensor.startswith("∂"):
+            return "_by_".join(map(array, tensor.removeprefix("∂").split("/∂")))
+        if tensor.startswith("d") and tensor[1:] in computed | set(names):
+            return f"t{array(tensor[1:])}"
+        return "extended" if tensor.startswith("X") else tensor.lower()
+
+    return names | {name: array(name) for name in computed}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from math import prod
 
 from symconv.layers.padding import Piece
@@ -11,22 +11,44 @@ from symconv.notation.graph import Step
 from symconv.plan.algorithms import Extend, FoldBack, Stage
 
 
-def padding_kind(step: Step) -> str:
-    """Tell a step that pads, ``extend``, and one that folds back, ``fold``, from all others, nothing."""
+def padding_chains(steps: Iterable[Step]) -> list[Step | tuple[Program, ...]]:
+    """Group the programs that pad a tensor axis by axis, or fold it back; other steps stay alone."""
+    found: list[Step | tuple[Program, ...]] = []
+    for step in steps:
+        kind = _padding_kind(step)
+        last = found[-1] if found else ()
+        if not isinstance(step, Program) or kind is None:
+            found.append(step)
+        elif isinstance(last, tuple) and last and _continues(last[-1], step):
+            found[-1] = (*last, step)
+        else:
+            found.append((step,))
+    return found
+
+
+def _continues(before: Program, step: Program) -> bool:
+    """Whether a step pads on, or folds on, what the one before computes."""
+    same_kind = _padding_kind(before) == _padding_kind(step)
+    return same_kind and before.target == step.contractions[0].reads[0].tensor
+
+
+def _padding_kind(step: Step) -> str | None:
+    """Tell a step that pads, ``extend``, and one that folds back, ``fold``, from all others."""
     if not isinstance(step, Program) or len(step.contractions) == 1:
-        return ""
+        return None
     reads = [read for contraction in step.contractions for read in contraction.reads]
     sources = {read.tensor.sizes for read in reads}
     if len(reads) > len(step.contractions) or len({read.tensor for read in reads}) > 1:
-        return ""
+        return None
     target, (source,) = step.target.sizes, sources
     if len(target) != len(source) or sum(a != b for a, b in zip(target, source, strict=True)) != 1:
-        return ""
+        return None
     return "extend" if prod(target) > prod(source) else "fold"
 
 
-def padding_stage(kind: str, steps: list[Program], names: Mapping[str, str]) -> Stage:
+def padding_stage(steps: tuple[Program, ...], names: Mapping[str, str]) -> Stage:
     """Collect the pieces along each axis from the programs that pad, or that fold back."""
+    kind = _padding_kind(steps[0]) or ""
     if kind == "fold":
         steps = steps[::-1]
     small, large = (

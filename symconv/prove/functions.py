@@ -20,9 +20,8 @@ if TYPE_CHECKING:
 def function_theorems(layer: Activation) -> tuple[Theorem, ...]:
     """Return what is found about an activation."""
     found = [_derivative(layer)]
-    named = NAMED.get(layer.function)
-    if named:
-        found.append(_computed(layer, layer.read(named.value), layer.read(named.slope)))
+    if layer.function in NAMED:
+        found.append(_computed(layer, *layer.computed))
     return tuple(found)
 
 
@@ -66,10 +65,10 @@ def _counterexample(text: str, right: float, wrong: float) -> Counterexample:
     return Counterexample("one element", text, np.array([right]), np.array([wrong]))
 
 
-def _computed(layer: Activation, value: sympy.Expr, slope: sympy.Expr) -> Theorem:
-    """Show that what is computed equals the function and its derivative, on each side of 0 and there."""
+def _computed(layer: Activation, value: sympy.Expr, slope: sympy.Expr, curvature: sympy.Expr) -> Theorem:
+    """Show that what is computed equals the function and its derivatives, beside 0 and there."""
     (x,) = layer.expression.free_symbols
-    same_slope = _equal(layer.slope, slope, x)
+    same_derivatives = _equal(layer.slope, slope, x) and _equal(layer.curvature, curvature, x)
     same = _equal(layer.expression, value, x) or (
         # two continuous functions of equal slope that meet
         _equal(layer.slope, value.diff(x), x, at_zero=False)
@@ -77,11 +76,11 @@ def _computed(layer: Activation, value: sympy.Expr, slope: sympy.Expr) -> Theore
     )
     return Theorem(
         "D2",
-        f"what is computed equals f and f′: {expression_text(value, {}, PAPER)}, and "
-        f"{expression_text(slope, {}, PAPER)}",
-        True if same and same_slope else None,
+        f"what is computed equals f, f′ and f″: {expression_text(value, {}, PAPER)}, "
+        f"{expression_text(slope, {}, PAPER)}, and {expression_text(curvature, {}, PAPER)}",
+        True if same and same_derivatives else None,
         (("symbolic", "the differences simplify to 0 for x > 0, for x < 0 and at 0"),)
-        if same and same_slope
+        if same and same_derivatives
         else (("symbolic", "SymPy does not simplify the differences to 0"),),
         None,
         (),

@@ -20,6 +20,7 @@ from symconv.plan.algorithms import (
     Stage,
     Table,
     WindowMaximum,
+    WindowPick,
     WindowSelect,
     WindowSpread,
     WindowSum,
@@ -78,7 +79,7 @@ def _without_choice(stages: tuple[Stage, ...]) -> str:
             return "one einsum"
         case WindowSum() | WindowSpread() | WindowMaximum():
             return "one pass for each tap of the window"
-        case WindowSelect():
+        case WindowSelect() | WindowPick():
             return "one pass for each tap of the window to find its maximum, one to find its place"
         case _:
             return "a copy"

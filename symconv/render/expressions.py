@@ -17,13 +17,19 @@ def _cases(cases: Sequence[tuple[str, str]]) -> str:
     return f"np.where({condition}, {value}, {rest})"
 
 
+def _power(base: str, exponent: str) -> str:
+    if exponent != "2":
+        return f"{base}**{exponent}"
+    return f"np.square{base}" if base.startswith("(") else f"np.square({base})"
+
+
 _SAME = ("sign", "exp", "log", "sqrt", "sin", "cos", "tan", "sinh", "cosh", "tanh", "log1p", "expm1")
 NUMPY = Dialect(
     " * ",
     {name: f"np.{name}" for name in _SAME}
     | {"Abs": "np.abs", "atan": "np.arctan", "pi": "np.pi", "erf": "_erf", "erfc": "_erfc"},
     _cases,
-    lambda base, exponent: f"np.square({base})" if exponent == "2" else f"{base}**{exponent}",
+    _power,
     decimals=True,
 )
 

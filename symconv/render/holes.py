@@ -21,8 +21,18 @@ from symconv.render.syntax import (
     taps_view,
 )
 
-RESULTS = {"gx": "∂E/∂X[n, c", "spread": "∂E/∂X[n, c", "y": "O[n, o"}
-SYMBOLS = {"x": "X", "extended": "X", "grad_output": "G"}
+SYMBOLS = {"x": "X", "extended": "X", "grad_output": "G", "gx": "∂E/∂X", "spread": "∂E/∂X", "y": "O"}
+OUTPUTS = ("y", "grad_output", "ty", "ggo")  # whose channels are the output's
+
+
+def symbol(array: str) -> str:
+    """Return what the formulas call an array; one that they do not have keeps its name."""
+    return SYMBOLS.get(array, array)
+
+
+def channel(array: str) -> str:
+    """Return the index of an array's channels: of the input's, or of the output's."""
+    return "o" if array in OUTPUTS else "c"
 
 
 def first_read(c: Correlation, axis: Axis) -> int:
@@ -106,17 +116,16 @@ def cell_list(c: Correlation, first: str | None = None) -> str:
 
 def cell_text(c: Correlation, first: str | None = None) -> str:
     """Write what is read, as in the formulas: ``X[n, c, y + i, x + j]``."""
-    channel = index("o" if c.cells == "grad_output" else "c")
+    at = index(channel(c.cells))
     if c.groups > 1:
-        channel = index("g") * c.channels + channel
-    return f"{SYMBOLS[c.cells]}[n, {subscript_text(channel)}, {cell_list(c, first)}]"
+        at = index("g") * c.channels + at
+    return f"{symbol(c.cells)}[n, {subscript_text(at)}, {cell_list(c, first)}]"
 
 
 def column_text(c: Correlation, name: str, indices: tuple[str, ...]) -> str:
     """Write an element of a copy of windows, whose channels are those of one group."""
-    channel = "o" if c.cells == "grad_output" else "c"
     group_index = ("g",) if c.groups > 1 else ()
-    at = [channel if i == "c" else i for i in indices]
+    at = [channel(c.cells) if i == "c" else i for i in indices]
     return f"{name}[{', '.join(('n', *group_index, *at))}]"
 
 

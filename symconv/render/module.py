@@ -6,11 +6,13 @@ import re
 import shlex
 import textwrap
 from collections.abc import Sequence
+from typing import get_args
 
 from symconv.layers.layer import Layer
 from symconv.layers.spelling import shell_options
 from symconv.notation.graph import Graph, folded
 from symconv.notation.step_text import step_text
+from symconv.plan.algorithms import Algorithm
 from symconv.plan.layer import Array, Function, Plan
 from symconv.prove.covers import rests_on
 from symconv.render.environment import fill
@@ -24,15 +26,15 @@ from symconv.render.syntax import JOINER, WIDTH, shape
 def render_module(plan: Plan, name: str, version: str) -> str:
     """Return the source of a standalone module: the same text for the same plan, always."""
     constants = [render_constants(s).rstrip("\n") for f in plan.functions for s in f.stages]
-    functions = [render_function(function, plan.layer) for function in plan.functions]
-    if plan.backward is None:
-        functions.append(_backward(plan))
+    first = [render_function(function, plan.layer) for function in (plan.forward, *plan.gradients)]
+    together = render_function(plan.backward, plan.layer) if plan.backward else _backward(plan)
+    functions = [*first, together, *(render_function(function, plan.layer) for function in plan.second)]
     code = "\n".join(functions)
     helpers = _helpers(code)
     return fill(
         "numpy/module.py.j2",
         version=version,
-        command=shlex.join(["symconv", "generate", *shell_options(plan.layer), "--name", name]),
+        command=shlex.join(_command(plan, name)),
         title=f"{name}: {_title(plan.layer)}.",
         summary=[*_formulas(folded(plan.layer.graph)), *_theorems(plan.layer)],
         imports=_imports(code, helpers),
@@ -42,6 +44,12 @@ def render_module(plan: Plan, name: str, version: str) -> str:
         functions=[function.rstrip("\n") for function in functions],
         helpers=helpers,
     )
+
+
+def _command(plan: Plan, name: str) -> list[str]:
+    """Return the words of the command that regenerates a module."""
+    order = ["--order", "2"] if plan.order == 2 else []
+    return ["symconv", "generate", *shell_options(plan.layer), *order, "--name", name]
 
 
 def _helpers(code: str) -> list[str]:
@@ -100,11 +108,17 @@ def render_function(function: Function, layer: Layer) -> str:
     """Return a function's text."""
     names = [array.name for array in function.inputs]
     called = [result.name for result in function.results]
-    body = "".join(render_stage(stage, function.name, called) for stage in function.stages)
+    body = "".join(
+        render_stage(stage, label, called)
+        for stage, label in zip(function.stages, _labels(function), strict=True)
+    )
     choice = textwrap.wrap(choice_text(function), WIDTH - 4)
+    meaning = textwrap.wrap(_meaning(function), WIDTH - 4)
     common = {
         "summary": _summary(function, layer),
-        "notes": textwrap.indent("\n".join([*_formulas(function.formula), "", *choice]), "    "),
+        "notes": textwrap.indent(
+            "\n".join([*meaning, *_formulas(function.formula), "", *choice]), "    "
+        ),
         "checks": [(array.name, _check(array, layer)) for array in function.inputs],
         "body": textwrap.indent(body, "    ").rstrip("\n"),
     }
@@ -123,6 +137,16 @@ def render_function(function: Function, layer: Layer) -> str:
         result=result.name,
         shape=shape(result.shape),
     )
+
+
+def _labels(function: Function) -> list[str]:
+    """Return a name for each stage's own zeros: the function's, with a number from the second on."""
+    labels = []
+    count = 0
+    for stage in function.stages:
+        count += isinstance(stage, get_args(Algorithm))
+        labels.append(f"{function.name} {count}" if count > 1 else function.name)
+    return labels
 
 
 def _several(name: str, inputs: list[str], results: Sequence[Array]) -> dict[str, object]:
@@ -158,6 +182,10 @@ def _check(array: Array, layer: Layer) -> str:
 
 def _summary(function: Function, layer: Layer) -> str:
     """Say what a function returns."""
+    if function.name == "jvp":
+        return "Return dO, the output's change to first order."
+    if function.name == "double_backward":
+        return f"Return {shape(result.name for result in function.results)}, gradients of second order."
     if not function.by:
         *parts, last = ["O, the layer's output", *(layer.words[name] for name in layer.updates)]
         return f"Return {', '.join(parts) + ' and ' if parts else ''}{last}."
@@ -165,6 +193,22 @@ def _summary(function: Function, layer: Layer) -> str:
         return f"Return {_gradients_of(function.results, function.by)}, where grad_output = ∂E/∂O = G."
     gradient, by = function.formula.output.name, layer.words[function.by[0]]
     return f"Return {gradient}, the gradient by {by}, where grad_output = ∂E/∂O = G."
+
+
+def _meaning(function: Function) -> str:
+    """Say what a function of second order takes and returns."""
+    names = [array.name for array in function.inputs]
+    if function.name == "jvp":
+        changes = ", ".join(name for name in names if f"t{name}" not in names and name[0] == "t")
+        return f"The inputs change by {changes}: a Jacobian-vector product."
+    if function.name == "double_backward":
+        given = shape(names[: names.index("grad_output")])
+        return (
+            f"They are the gradients by {', '.join(function.by)} of E = ⟨G, dO⟩, which is the inner "
+            f"product of backward's results with {given}; dO is the output's change when the inputs "
+            "change by these."
+        )
+    return ""
 
 
 def _gradients_of(results: Sequence[Array], by: Sequence[str]) -> str:

@@ -12,6 +12,7 @@ from symconv.plan.algorithms import (
     Divisors,
     Windowed,
     WindowMaximum,
+    WindowPick,
     WindowSelect,
     WindowSpread,
     WindowSum,
@@ -63,7 +64,9 @@ def pool(stage: Windowed) -> str:
                 position=at(target, positions),
                 cell=at(source, cells),
             )
-        case WindowSelect(cells=image, greatest=greatest, source=source, target=target):
+        case WindowSelect() | WindowPick():
+            image, greatest, source, target = stage.cells, stage.greatest, stage.source, stage.target
+            picks = isinstance(stage, WindowPick)
             return fill(
                 "numpy/window_select.py.j2",
                 target=target,
@@ -72,8 +75,8 @@ def pool(stage: Windowed) -> str:
                 cell=at(image, cells),
                 waiting=at("waiting", positions),
                 greatest=at(greatest, positions),
-                source=at(source, positions),
-                result=at(target, cells),
+                source=at(source, cells if picks else positions),
+                result=at(target, positions if picks else cells),
             )
 
 
@@ -89,16 +92,17 @@ def _whole(stage: Windowed) -> str:
             return f"{target}[...] = {share}\n"
         case WindowMaximum(source=source, target=target):
             return fill("numpy/whole_maximum.py.j2", source=source, target=target, axes=axes)
-        case WindowSelect(cells=image, source=source, target=target):
+        case WindowSelect() | WindowPick():
             outer = tuple(axis.positions for axis in stage.axes[:2])
             cells = prod(axis.cells for axis in stage.axes[2:])
+            picks = isinstance(stage, WindowPick)
             return fill(
-                "numpy/whole_select.py.j2",
-                cells=image,
-                source=source,
-                target=target,
+                "numpy/whole_pick.py.j2" if picks else "numpy/whole_select.py.j2",
+                cells=stage.cells,
+                source=stage.source,
+                target=stage.target,
                 planes=shape((*outer, cells)),
-                places=shape((*outer, 1)),
+                places=shape(axis.positions for axis in stage.axes) if picks else shape((*outer, 1)),
             )
 
 

@@ -23,6 +23,7 @@ from symconv.plan.algorithms import (
     Table,
     View,
     WindowMaximum,
+    WindowPick,
     WindowSelect,
     WindowSpread,
     WindowSum,
@@ -71,7 +72,7 @@ def render_stage(stage: Stage, function: str, results: Sequence[str]) -> str:
             return apply(stage)
         case Product():
             return product(stage)
-        case WindowSum() | WindowSpread() | WindowMaximum() | WindowSelect():
+        case WindowSum() | WindowSpread() | WindowMaximum() | WindowSelect() | WindowPick():
             return pool(stage)
         case Contract():
             return contract(stage)
@@ -86,7 +87,7 @@ def render_constants(stage: Stage) -> str:
             return table_constants(stage)
         case Phases():
             return phase_constants(stage)
-        case WindowSum() | WindowSpread() | WindowMaximum() | WindowSelect():
+        case WindowSum() | WindowSpread() | WindowMaximum() | WindowSelect() | WindowPick():
             return pool_constants(stage)
         case _:
             return ""

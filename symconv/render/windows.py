@@ -8,13 +8,13 @@ from symconv.notation.correlation import Correlation
 from symconv.plan.algorithms import Columns, Pointwise, Rows, Shift, Table
 from symconv.render.environment import fill
 from symconv.render.holes import (
-    SYMBOLS,
     cell_list,
     cell_text,
     column_text,
     first_read,
     position_names,
     products,
+    symbol,
     window_source,
 )
 from symconv.render.syntax import (
@@ -61,7 +61,7 @@ def reads_outside(stage: Table) -> bool:
 
 def table_name(c: Correlation) -> str:
     """Return the table's name in the module."""
-    return f"_WINDOWS_OF_{SYMBOLS[c.cells]}"
+    return f"_WINDOWS_OF_{symbol(c.cells).upper()}"
 
 
 def pointwise(stage: Pointwise) -> str:
@@ -180,7 +180,7 @@ def shift(stage: Shift, function: str) -> str:
         term=shape((stage.images, planes, stage.rows, *positions[1:])),
         tap_loop=tap_loop(c.axes, names),
         einsum=f"{letters},{letters}->g",
-        planes_read=f"{SYMBOLS[c.cells]}[n, g, {cell_list(c)}]",
+        planes_read=f"{symbol(c.cells)}[n, g, {cell_list(c)}]",
         **read
         | {
             "window": ", ".join(

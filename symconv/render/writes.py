@@ -10,7 +10,7 @@ from symconv.notation.names import CELLS, POSITIONS
 from symconv.notation.text import subscript_text
 from symconv.plan.algorithms import Phases, Scatter
 from symconv.render.environment import fill
-from symconv.render.holes import RESULTS, cell_list, index_text, overlap
+from symconv.render.holes import cell_list, channel, index_text, overlap, symbol
 from symconv.render.syntax import (
     block_loop,
     block_slice,
@@ -124,7 +124,7 @@ def scatter(stage: Scatter) -> str:
     last = f"{view}.reshape{shape((*group(c), c.filters, c.channels * prod(taps)))}.swapaxes(-1, -2)"
     if c.taps_transposed:
         last = f"{view}.reshape{shape(stored)}.swapaxes(-1, -2).reshape{shape(rows)}"
-    written = RESULTS[c.cells]
+    at = channel(c.cells)
     return fill(
         "numpy/scatter.py.j2",
         cells=c.cells,
@@ -140,7 +140,7 @@ def scatter(stage: Scatter) -> str:
         term=", ".join([":"] * leading + list(tap_names(c))),
         result=block + (ellipsis_slices([s for _, s in copies], leading) or "[...]"),
         inside="spread_out" + ellipsis_slices([t for t, _ in copies], leading),
-        meaning=f"{written}, {cell_list(c)}] += terms[n, {written[-1]}, {index_text(c)}]",
+        meaning=f"{symbol(c.cells)}[n, {at}, {cell_list(c)}] += terms[n, {at}, {index_text(c)}]",
     )
 
 

@@ -167,7 +167,8 @@ def test_a_wrong_derivative_is_false_and_a_wrong_form_is_not_proved(
     assert "claimed" in proof.text()
     monkeypatch.undo()
     other = parse_expression(NAMED["gelu"].value, ["x"], {})
-    assert functions._computed(layer, other, right).holds is None
+    assert functions._computed(layer, other, right, layer.curvature).holds is None
+    assert functions._computed(layer, layer.computed[0], right, right).holds is None
 
 
 def test_sympy_expressions_are_taken() -> None:
