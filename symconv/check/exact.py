@@ -129,23 +129,24 @@ def _on_integers(layer: Layer, module: ModuleType) -> tuple[Result, ...]:
     failed: dict[str, Result] = {}
     results: tuple[Result, ...] = ()
     if is_linear(layer.graph):
-        spans = [span] * TRIALS
+        bounds = [(-span, span)] * TRIALS
         chance = (2 / (2 * span + 1)) ** TRIALS
         detail = (
             f"integers to ±{span}, sums exact in float64, {TRIALS} trials, {{}} elements each: "
             f"code of another polynomial of degree 2 passes with probability below {chance:.0e}"
         )
     else:
-        spans = [span, FEW]
+        bounds = [(-span, span), (-FEW, FEW), (-FEW, -1)]
         detail = (
-            f"integers to ±{span}, sums exact in float64, then to ±{FEW}, with many ties: "
+            f"integers to ±{span}, sums exact in float64, then to ±{FEW}, with many ties, then below 0: "
             "{} elements each"
         )
-    for span in spans:
-        tensors = {**layer.tensors, "grad_output": layer.cotangent}
+    tensors = {**layer.tensors, "grad_output": layer.cotangent}
+    if has_second:
         tensors |= {f"d{name}": tangent_of(tensor) for name, tensor in layer.tensors.items()}
+    for low, high in bounds:
         values: dict[str, Array] = {
-            name: divisor * rng.integers(-span, span, tensor.sizes, endpoint=True).astype(np.float64)
+            name: divisor * rng.integers(low, high, tensor.sizes, endpoint=True).astype(np.float64)
             for name, tensor in tensors.items()
         }
         arrays = {tensor.name: values[name] for name, tensor in tensors.items()}
