@@ -35,17 +35,6 @@ LAYER = {
 Array = NDArray[Any]
 _LOCAL = threading.local()
 
-# The cell of the flattened image that holds G[n, o, u + i - 1, v + j - 1]; 4 is the zero behind it.
-# A row for each channel and tap, a column for each position.
-_WINDOWS_OF_G = np.array(
-    [
-        [4, 4, 4, 4, 0, 1, 4, 2, 3],
-        [4, 4, 4, 0, 1, 4, 2, 3, 4],
-        [4, 0, 1, 4, 2, 3, 4, 4, 4],
-        [0, 1, 4, 2, 3, 4, 4, 4, 4],
-    ]
-)
-
 # The cell of the flattened image that holds X[n, c, y + i, x + j].
 # A row for each channel and tap, a column for each position.
 _WINDOWS_OF_X = np.array(
@@ -54,6 +43,17 @@ _WINDOWS_OF_X = np.array(
         [1, 2, 4, 5],
         [3, 4, 6, 7],
         [4, 5, 7, 8],
+    ]
+)
+
+# The cell of the flattened image that holds G[n, o, u + i - 1, v + j - 1]; 4 is the zero behind it.
+# A row for each channel and tap, a column for each position.
+_WINDOWS_OF_G = np.array(
+    [
+        [4, 4, 4, 4, 0, 1, 4, 2, 3],
+        [4, 4, 4, 0, 1, 4, 2, 3, 4],
+        [4, 0, 1, 4, 2, 3, 4, 4, 4],
+        [0, 1, 4, 2, 3, 4, 4, 4, 4],
     ]
 )
 

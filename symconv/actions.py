@@ -26,7 +26,7 @@ from symconv.render.document import (
     proof_document,
     text_document,
 )
-from symconv.render.explain import choice_text, explain
+from symconv.render.explain import choices, explain
 from symconv.terminal import print_derivation, print_json, print_proof, progress, screen, write
 from symconv.version import __version__
 
@@ -107,14 +107,13 @@ def generate(
         unit = verbs.generate(layer, name, order)
     path = unit.write(output, force) if output is not None else None
     if as_json:
-        functions = unit.plan.functions
         print_json(
             {
                 "name": name,
                 "path": path and str(path),
                 "layer": layer.as_dict(),
                 "source": unit.source,
-                "plan": {f.name: choice_text(f) for f in functions},
+                "plan": choices(unit.plan),
             }
         )
     elif explained:

@@ -294,6 +294,7 @@ _METAVARS = {
     "shape": "N[xN...]",
     "axis": "N",
     "function": "NAME|EXPRESSION",
+    "layers": "JSON",
     "constants": "NAME=NUMBER[,...]",
     "out_features": "N",
     "out_channels": "N",
@@ -318,6 +319,7 @@ _SAMPLES = {
     "kernel_size": "3",
     "shape": "1x-1",
     "function": "relu",
+    "layers": """'[{"layer": "Flatten"}, {"layer": "Linear", "out_features": 10}]'""",
 }  # for the arguments that a layer must be given
 
 

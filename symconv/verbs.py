@@ -21,6 +21,7 @@ from types import ModuleType
 from symconv.check.callables import Backward, Forward, check_callables
 from symconv.check.exact import check_exactly
 from symconv.check.functions import check_functions
+from symconv.check.network import check_network
 from symconv.check.numeric import check_numerically
 from symconv.check.report import Method, Report, Result
 from symconv.check.values import check_values
@@ -29,10 +30,12 @@ from symconv.errors import SymconvError
 from symconv.layers.activation import Activation
 from symconv.layers.conv import ConvLayer
 from symconv.layers.layer import Layer, rebuild
-from symconv.plan.layer import Plan, plan_layer
+from symconv.layers.network import Network
+from symconv.plan.layer import Plan
+from symconv.plan.network import NetworkPlan, plan_module
 from symconv.prove.layer import prove_layer
 from symconv.prove.theorems import Proof
-from symconv.render.module import render_module
+from symconv.render.network import render_module
 from symconv.version import __version__
 
 MARKS = (
@@ -58,7 +61,7 @@ class Unit:
 
     name: str
     source: str
-    plan: Plan
+    plan: Plan | NetworkPlan
 
     def write(self, folder: str | os.PathLike[str], force: bool = False) -> Path:
         """Write ``folder/name.py``, whole or not at all, and return its path.
@@ -133,7 +136,7 @@ def generate(layer: Layer, name: str, order: int = 1) -> Unit:
         If the name is not one, or the order is neither 1 nor 2.
     """
     check_name(name)
-    plan = plan_layer(_a_layer(layer), check_order(order))
+    plan = plan_module(_a_layer(layer), check_order(order))
     return Unit(name, render_module(plan, name, __version__), plan)
 
 
@@ -221,7 +224,9 @@ def _check_module(subject: str, layer: Layer, load: Callable[[object], ModuleTyp
         "exact": lambda: check_exactly(layer, load),
         "numeric": lambda: check_numerically(layer, load),
     }
-    if isinstance(layer, Activation):
+    if isinstance(layer, Network):
+        runs = {"numeric": lambda: check_network(layer, load)}
+    elif isinstance(layer, Activation):
         runs = {"numeric": lambda: check_functions(layer, load)}
     elif layer.composite:
         runs = {"numeric": lambda: check_values(layer, load)}

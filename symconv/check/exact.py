@@ -120,11 +120,10 @@ def _on_integers(layer: Layer, module: ModuleType) -> tuple[Result, ...]:
     has_second = hasattr(module, "jvp")
     if has_second:
         graphs += [
-            layer.tangent,
-            *(layer.second.only(gradient_of(t).name) for t in layer.tensors.values()),
+            layer.tangent(),
+            *(layer.second().only(gradient_of(t).name) for t in layer.tensors.values()),
         ]
-    longest, divisor = max(map(_longest_sum, graphs)), math.lcm(*map(_divisor, graphs))
-    span = math.isqrt(2**52 // longest) // divisor
+    span, divisor = exact_range(graphs)
     rng = np.random.default_rng(0)
     failed: dict[str, Result] = {}
     results: tuple[Result, ...] = ()
@@ -165,6 +164,12 @@ def _on_integers(layer: Layer, module: ModuleType) -> tuple[Result, ...]:
 def _gradients(layer: Layer) -> dict[str, Graph]:
     cotangent = layer.cotangent
     return {name: gradient(layer.graph, tensor, cotangent) for name, tensor in layer.tensors.items()}
+
+
+def exact_range(graphs: Sequence[Graph]) -> tuple[int, int]:
+    """Return how large integers with exact sums may be, and what they must be multiples of."""
+    longest, divisor = max(map(_longest_sum, graphs)), math.lcm(*map(_divisor, graphs))
+    return math.isqrt(2**52 // longest) // divisor, divisor
 
 
 def _longest_sum(graph: Graph) -> int:

@@ -11,11 +11,13 @@ from symconv.derive.composite_view import composite_steps
 from symconv.derive.function_view import function_steps
 from symconv.derive.graph_view import graph_steps
 from symconv.derive.index_view import index_steps
+from symconv.derive.network_view import network_steps
 from symconv.derive.steps import Formula, Step
 from symconv.errors import SymconvError
 from symconv.layers.activation import Activation
 from symconv.layers.conv import ConvLayer
 from symconv.layers.layer import Layer
+from symconv.layers.network import Network
 from symconv.notation.text import prose_latex
 
 if TYPE_CHECKING:
@@ -130,6 +132,10 @@ def derive_layer(layer: Layer, view: str | None) -> Derivation:
     if not isinstance(layer, ConvLayer):
         if view == "matrix":
             raise SymconvError(f"view = 'matrix': must be 'index' for {type(layer).__name__}")
+        if isinstance(layer, Network):
+            return Derivation(
+                layer, "index", network_steps(layer, lambda of: derive_layer(of, None).steps)
+            )
         if isinstance(layer, Activation):
             return Derivation(layer, "index", function_steps(layer))
         return Derivation(layer, "index", (composite_steps if layer.composite else graph_steps)(layer))

@@ -5,6 +5,7 @@ from symconv.layers.conv import Conv, ConvTranspose
 from symconv.layers.layer import Layer, rebuild
 from symconv.layers.linear import Linear
 from symconv.layers.losses import MeanSquaredError
+from symconv.layers.network import Network
 from symconv.layers.normalisation import BatchNorm, LayerNorm
 from symconv.layers.pool import AvgPool, GlobalAvgPool, GlobalMaxPool, MaxPool
 from symconv.layers.shapes import Add, Concat, Flatten, Reshape
@@ -26,6 +27,7 @@ __all__ = [
     "Linear",
     "MaxPool",
     "MeanSquaredError",
+    "Network",
     "Reshape",
     "Softmax",
     "SoftmaxCrossEntropy",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -121,14 +121,12 @@ class Activation(Layer):
         back = gradient_of(self.tensors["x"])[cell]
         return Graph((multiplied(slope, back, (("g", self.cotangent[cell]),), slope.expression),))
 
-    @property
-    def tangent(self) -> Graph:
-        """The derivative times dX."""
+    def tangent(self, by: Sequence[str] | None = None) -> Graph:
+        """Return the derivative times dX."""
         return Graph((self._change(),))
 
-    @property
-    def second(self) -> Graph:
-        """The change dO, and the second derivative times G and dX."""
+    def second(self, by: Sequence[str] | None = None) -> Graph:
+        """Return the change dO, and the second derivative times G and dX."""
         change, curvature = self._change(), self._applied(self.computed[2])
         cell = curvature.target.subscripts
         factors = (("g", self.cotangent[cell]), ("dx", tangent_of(self.tensors["x"])[cell]))

@@ -77,3 +77,6 @@ NAMED = {
         f"{_SLOPE_OF} * (2*{_BY_X} + x * (12*sqrt(2/pi)*0.044715*x - tanh({_ARGUMENT}/2)*{_BY_X}^2))",
     ),
 }
+
+# what has the same derivative at x and at its value there: which of both is kept does not matter
+SAME_SLOPE = ("relu", "leaky_relu", "relu6", "hardtanh")

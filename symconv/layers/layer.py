@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from symconv.errors import SymconvError
@@ -95,17 +95,15 @@ class Layer(ABC):
         by = [self.tensors[name] for name in self.differentiable]
         return gradients(self.graph, by, self.cotangent)
 
-    @property
-    def tangent(self) -> Graph:
-        """The change dO of the output when the inputs change by dX, …, to first order."""
-        by = [self.tensors[name] for name in self.differentiable]
-        return tangent(self.forward.only(self.forward.output.name), by)
+    def tangent(self, by: Sequence[str] | None = None) -> Graph:
+        """Return the change dO of the output to first order, when some inputs change, or all."""
+        moved = [self.tensors[name] for name in (self.differentiable if by is None else by)]
+        return tangent(self.forward.only(self.forward.output.name), moved)
 
-    @property
-    def second(self) -> Graph:
-        """The change dO, and the gradients of ⟨G, dO⟩ by all inputs that have one."""
-        by = [self.tensors[name] for name in self.differentiable]
-        return second_gradients(self.tangent, by, self.cotangent)
+    def second(self, by: Sequence[str] | None = None) -> Graph:
+        """Return the change dO, and the gradients of ⟨G, dO⟩ by the inputs that change."""
+        moved = [self.tensors[name] for name in (self.differentiable if by is None else by)]
+        return second_gradients(self.tangent(by), moved, self.cotangent)
 
     @property
     def reasons(self) -> dict[str, str]:

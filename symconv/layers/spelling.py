@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import re
 
 from symconv.errors import SymconvError
@@ -50,6 +51,8 @@ def read(argument: str, text: str) -> object:
         return tuple(_constant(part) for part in text.split(","))
     if argument in REALS:
         return _real(argument, text)
+    if argument == "layers":
+        return _json(argument, text)
     return parse(option_name(argument), text)
 
 
@@ -58,6 +61,13 @@ def _real(argument: str, text: str) -> float:
         return float(text)
     except ValueError as error:
         raise SymconvError(f"{option_name(argument)} {text!r}: must be a number (1e-5)") from error
+
+
+def _json(argument: str, text: str) -> object:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise SymconvError(f"{option_name(argument)}: must be JSON: {error}") from error
 
 
 def _constant(text: str) -> tuple[str, float]:
@@ -71,7 +81,9 @@ def _constant(text: str) -> tuple[str, float]:
 
 
 def spell(argument: str, value: object) -> str:
-    """Write an argument's value as :func:`parse` reads it."""
+    """Write an argument's value as :func:`read` reads it."""
+    if argument == "layers":
+        return json.dumps(value, ensure_ascii=False)
     if argument == "constants" and isinstance(value, tuple):
         return ",".join(f"{name}={number!r}" for name, number in value)
     if argument == "input_shapes" and isinstance(value, tuple):
@@ -96,8 +108,9 @@ def option_name(argument: str) -> str:
 def shell_options(layer: Layer) -> list[str]:
     """Return the words that name a layer in the shell, arguments at their defaults left out."""
     words = [command_name(type(layer).__name__)]
+    values = layer.arguments
     for field in dataclasses.fields(layer):  # type: ignore[arg-type]  # every layer is a dataclass
-        value = getattr(layer, field.name)
+        value = values[field.name]
         if value == field.default:
             continue
         if isinstance(value, bool):

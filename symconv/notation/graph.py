@@ -183,6 +183,28 @@ def needed(graph: Graph) -> Graph:
     return replace(graph, steps=tuple(found))
 
 
+def renamed(step: Step, tensors: Mapping[str, Tensor]) -> Step:
+    """Return a step with other tensors in the place of those of these names."""
+
+    def at(access: Access) -> Access:
+        return replace(access, tensor=tensors.get(access.tensor.name, access.tensor))
+
+    def summed(contraction: Contraction) -> Contraction:
+        factors = tuple(at(f) if isinstance(f, Access) else f for f in contraction.factors)
+        return replace(contraction, target=at(contraction.target), factors=factors)
+
+    match step:
+        case Program(contractions=contractions):
+            return Program(tuple(map(summed, contractions)))
+        case Elementwise(target=target, arguments=arguments):
+            given = tuple((name, at(a) if isinstance(a, Access) else a) for name, a in arguments)
+            return replace(step, target=at(target), arguments=given)
+        case Constant(target=tensor):
+            return replace(step, target=tensors.get(tensor.name, tensor))
+        case Selection(target=tensor, maximum=maximum):
+            return Selection(tensors.get(tensor.name, tensor), summed(maximum))
+
+
 def folded(graph: Graph) -> Graph:
     """Return the graph with the number of each constant that has only one in place of its reads."""
     alike = {

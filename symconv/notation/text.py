@@ -96,6 +96,9 @@ def name_latex(name: str) -> str:
     if name.startswith("∂E/∂"):
         return rf"\partial E/\partial {name_latex(name.removeprefix('∂E/∂'))}"
     stem, _, axis = name.partition("_")
+    if len(axis.rstrip("'")) > 1 or "." in name:  # a word: a network's value, or its parameter
+        word, dot, symbol = name.replace("_", r"\_").partition(".")
+        return rf"\mathit{{{word}}}" + (f".{name_latex(symbol)}" if dot else "")
     primes = stem[len(stem.rstrip("'")) :]
     stem = stem.removesuffix(primes)
     written = _LETTERS.get(stem) or (stem if len(stem) == 1 else rf"\mathit{{{stem}}}")

@@ -179,10 +179,13 @@ class Product:
 
 @dataclass(frozen=True)
 class Matrix:
-    """An array as a matrix: its shape, whether its axes are in one piece each, columns first or last."""
+    """An array as a matrix: its shape, and whether its columns come first.
+
+    ``plain``: it has these two axes; else several axes are one of the matrix's, or none is.
+    """
 
     name: str
-    axes: int
+    plain: bool
     rows: int
     columns: int
     transposed: bool

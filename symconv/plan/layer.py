@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from symconv.layers.layer import Layer
-from symconv.notation.graph import Graph, written
+from symconv.notation.backpropagation import gradient_of
+from symconv.notation.graph import Elementwise, Graph, written
 from symconv.notation.tangent import tangent_of
 from symconv.plan.algorithms import Candidate, Stage
 from symconv.plan.graph import plan_graph
@@ -92,7 +93,7 @@ def _jvp(layer: Layer) -> Function:
     """Plan the change of the output; the inputs' changes come after them."""
     changes = {name: f"t{name}" for name in layer.differentiable}
     inputs = [*_inputs(layer), *(Array(changes[name], layer.inputs[name]) for name in changes)]
-    return _planned(layer, "jvp", inputs, ["ty"], (), layer.tangent, changes)
+    return _planned(layer, "jvp", inputs, ["ty"], (), layer.tangent(), changes)
 
 
 def _double_backward(layer: Layer) -> Function:
@@ -106,8 +107,35 @@ def _double_backward(layer: Layer) -> Function:
     ]
     called = ["ggo", *(f"g{_SHORT.get(name, name)}" for name in by)]
     return _planned(
-        layer, "double_backward", inputs, called, ("grad_output", *by), layer.second, changes
+        layer, "double_backward", inputs, called, ("grad_output", *by), layer.second(), changes
     )
+
+
+def plan_change(layer: Layer, by: Sequence[str]) -> Function:
+    """Plan the change of the output when some inputs change; it takes what its formula reads."""
+    graph, changes = layer.tangent(by), {name: f"t{name}" for name in by}
+    return _planned(layer, "jvp", _read(layer, graph, changes), ["ty"], (), graph, changes)
+
+
+def plan_second(layer: Layer, by: Sequence[str]) -> Function | None:
+    """Plan the gradients of ⟨G, dO⟩ by the inputs that change; None if all are 0."""
+    second = layer.second(by)
+    zero = {written(s) for s in second.steps if isinstance(s, Elementwise) and s.expression == 0}
+    kept = [name for name in by if gradient_of(layer.tensors[name]) not in zero]
+    if not kept:
+        return None
+    graph = second.only(*(gradient_of(layer.tensors[name]).name for name in kept))
+    changes = {name: f"t{name}" for name in by}
+    inputs = [Array("grad_output", layer.output_shape), *_read(layer, graph, changes)]
+    called = [f"g{_SHORT.get(name, name)}" for name in kept]
+    return _planned(layer, "second", inputs, called, tuple(kept), graph, changes)
+
+
+def _read(layer: Layer, graph: Graph, changes: Mapping[str, str]) -> list[Array]:
+    """Return the inputs, and their changes, that a graph reads."""
+    found = [a for a in _inputs(layer) if layer.tensors[a.name].name in graph.inputs]
+    moved = {n: a for n, a in changes.items() if tangent_of(layer.tensors[n]).name in graph.inputs}
+    return [*found, *(Array(array, layer.inputs[name]) for name, array in moved.items())]
 
 
 def _inputs(layer: Layer) -> list[Array]:

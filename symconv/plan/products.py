@@ -56,5 +56,5 @@ def _matrix(
     shape = (prod(sizes[name] for name in rows), prod(sizes[name] for name in columns))
     for transposed in (False, True):
         if [*indices] == ([*columns, *rows] if transposed else [*rows, *columns]):
-            return Matrix(name, len(indices), *shape, transposed)
+            return Matrix(name, len(rows) == len(columns) == 1, *shape, transposed)
     return None

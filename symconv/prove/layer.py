@@ -6,12 +6,14 @@ from symconv.derive.forms import roles
 from symconv.layers.activation import Activation
 from symconv.layers.conv import ConvLayer
 from symconv.layers.layer import Layer
+from symconv.layers.network import Network
 from symconv.layers.pool import POOLS
 from symconv.prove.composites import composite_theorems
 from symconv.prove.convolutions import convolution_decisions
 from symconv.prove.decisions import decide
 from symconv.prove.functions import function_theorems
 from symconv.prove.instances import numbers_of
+from symconv.prove.network import network_theorems
 from symconv.prove.sums import pool_numbers, sum_decisions
 from symconv.prove.theorems import Proof
 
@@ -19,6 +21,9 @@ from symconv.prove.theorems import Proof
 def prove_layer(layer: Layer) -> Proof:
     """Decide the theorems about a layer, and show that their controls are refuted."""
     numbers: dict[str, int] = {}
+    if isinstance(layer, Network):
+        theorems = network_theorems(layer, lambda of: prove_layer(of).theorems)
+        return Proof(layer, numbers, theorems)
     if isinstance(layer, Activation):
         return Proof(layer, numbers, function_theorems(layer))
     if layer.composite:

@@ -27,6 +27,7 @@ from symconv.plan.algorithms import (
     Zero,
 )
 from symconv.plan.layer import Function, Plan
+from symconv.plan.network import NetworkPlan
 
 
 def algorithm_name(algorithm: Algorithm) -> str:
@@ -110,6 +111,13 @@ def _how(algorithm: Algorithm) -> str:
             return f"one product{in_blocks}, a strided addition per tap (col2im)"
 
 
-def explain(plan: Plan) -> str:
+def explain(plan: Plan | NetworkPlan) -> str:
     """Return what ``symconv generate --explain`` prints: a paragraph a function."""
-    return "\n".join(f"{function.name}\n    {choice_text(function)}" for function in plan.functions)
+    return "\n".join(f"{name}\n    {text}" for name, text in choices(plan).items())
+
+
+def choices(plan: Plan | NetworkPlan) -> dict[str, str]:
+    """Return which algorithm each function uses, by the functions' names."""
+    if isinstance(plan, NetworkPlan):
+        return {f.name: choice_text(f.function) for f in plan.functions}
+    return {f.name: choice_text(f) for f in plan.functions}

@@ -85,5 +85,5 @@ def product(stage: Product) -> str:
 
 def _matrix(m: Matrix) -> str:
     sizes = (m.columns, m.rows) if m.transposed else (m.rows, m.columns)
-    array = m.name if m.axes == 2 else f"{m.name}.reshape{shape(sizes)}"
+    array = m.name if m.plain else f"{m.name}.reshape{shape(sizes)}"
     return f"{array}.T" if m.transposed else array

@@ -13,7 +13,7 @@ from symconv import Conv, ConvTranspose, generate
 from symconv.plan import candidates as planning
 from symconv.plan.algorithms import Algorithm, Phases, Scatter
 from symconv.plan.layer import Plan, plan_layer
-from symconv.render.module import render_module
+from symconv.render.module import render_layer
 from symconv.verbs import load_source
 from tests.bridge import close, expected
 from tests.strategies import layers
@@ -42,7 +42,7 @@ def test_every_candidate_equals_the_oracle(layer: Conv | ConvTranspose, block: i
         plan = plan_layer(layer)
     most = max(len(f.candidates) for f in (plan.forward, *plan.gradients))
     for at in range(most):
-        module = load_source("m", render_module(with_algorithm(plan, at), "m", "0"))
+        module = load_source("m", render_layer(with_algorithm(plan, at), "m", "0"))
         for _ in range(2):
             assert close(module.forward(*want.inputs), want.output)
             received = module.backward(want.cotangent, *want.inputs)

@@ -1,0 +1,349 @@
+"""Networks: each layer's functions against the layer's sums, and the whole against the chain rule."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from symconv.check.exact import exact_range
+from symconv.check.report import Result
+from symconv.check.values import AGREE
+from symconv.layers.activation import Activation
+from symconv.layers.layer import Layer
+from symconv.layers.network import Network
+from symconv.layers.normalisation import BatchNorm
+from symconv.notation.arrays import evaluate_arrays
+from symconv.notation.backpropagation import gradient_of, gradients
+from symconv.notation.contraction import Tensor
+from symconv.notation.graph import Graph
+from symconv.notation.tangent import second_gradients, tangent, tangent_of
+from symconv.plan.network import LayerFunction, plan_network
+
+Array = NDArray[Any]
+Arrays = dict[str, Array]
+Loader = Callable[[object], ModuleType]
+
+STEPS = [1e-3 * 2.0**-k for k in range(20)]
+ROUNDING = 1e-15  # of an energy, relative
+SLOPE = 0.05  # that Taylor's remainder may fall slower or faster than h²
+CLOSE = {"float32": 2e-3, "float64": 1e-9}  # of a network's gradient, relative to its largest number
+
+
+def check_network(network: Network, load: Loader) -> tuple[Result, ...]:
+    """Compare a network's module with the layers' definitions, and its gradients with the chain rule.
+
+    Parameters
+    ----------
+    network
+        The network.
+    load
+        Returns the module with another ``DTYPE``, or with its own for None.
+    """
+    own = load(None)
+    dtype = str(np.dtype(own.DTYPE))
+    declared = Result("DTYPE", "numeric", dtype == network.dtype, f"{dtype}, LAYER has {network.dtype}")
+    if not declared.passed:
+        return (declared,)
+    results = [declared, _init(network, own), *_layers(network, load(np.float64))]
+    module = load(np.float64)
+    point = _Point(network, module)
+    results.append(_forward(network, module, point))
+    if network.loss is None:
+        return (*results, *_backward(network, module, point))
+    results += _loss(network, module, point)
+    results += [_sgd(module, point), _in_own_dtype(network, load(None), module, point)]
+    if hasattr(module, "hessian_vector_product"):
+        results += _curvature(module, point)
+    return tuple(results)
+
+
+class _Point:
+    """Random parameters, input and labels in float64, and directions to move in."""
+
+    def __init__(self, network: Network, module: ModuleType) -> None:
+        rng = np.random.default_rng(0)
+        self.params: Arrays = {
+            name: array + 0.1 * rng.standard_normal(array.shape) * (name in network.parameters)
+            for name, array in module.init(0).items()
+        }
+        self.x = rng.standard_normal(network.input_shape)
+        self.labels = {
+            name: rng.integers(0, network.classes[name], shape)
+            if name in network.classes
+            else rng.standard_normal(shape)
+            for name, shape in network.labels.items()
+        }
+        self.ways: list[Arrays] = [
+            {name: rng.standard_normal(shape) for name, shape in network.parameters.items()}
+            for _ in range(2)
+        ]
+
+    def loss_and_gradients(self, module: ModuleType, h: float = 0.0) -> tuple[float, Arrays]:
+        """Return the loss and its gradients at the parameters, moved by h along the first direction."""
+        loss, found, *_ = module.loss_and_gradients(self.moved(h), self.x, *self.labels.values())
+        return float(loss), found
+
+    def moved(self, h: float) -> Arrays:
+        """Return the parameters, moved by h along the first direction."""
+        (way, _), params = self.ways, self.params
+        return {name: array + h * way[name] if name in way else array for name, array in params.items()}
+
+    def tensors(self, network: Network) -> Arrays:
+        """Return everything that the network reads, by the names of its tensors."""
+        given = {"x": self.x, **self.params, **self.labels}
+        return {tensor.name: np.asarray(given[n], float) for n, tensor in network.tensors.items()}
+
+
+def _init(network: Network, module: ModuleType) -> Result:
+    """Check that init gives every parameter, and for one seed always the same."""
+    shapes = network.parameters | network.running
+    first, again = module.init(0), module.init(0)
+    right = {name: array.shape for name, array in first.items()} == shapes
+    right &= all(array.dtype == network.dtype for array in first.values())
+    same = right and all(np.array_equal(first[name], again[name]) for name in shapes)
+    text = f"{len(shapes)} parameters by name, the same for the same seed"
+    return Result("init", "numeric", same, text if same else "other names, shapes, dtypes or numbers")
+
+
+def _layers(network: Network, module: ModuleType) -> list[Result]:
+    """Check the functions of every layer, on their own, against the layer's definition."""
+    order = 2 if hasattr(module, "hessian_vector_product") else 1
+    by_node = itertools.groupby(plan_network(network, order).functions, key=lambda f: f.node)
+    functions: dict[str, list[LayerFunction]] = {}
+    for node, group in by_node:
+        functions.setdefault(node.name, []).extend(group)
+    return [_layer(module, found) for found in functions.values()]
+
+
+def _layer(module: ModuleType, functions: list[LayerFunction]) -> Result:
+    node = functions[0].node
+    layer = node.layer
+    summed = not isinstance(layer, Activation) and not layer.composite
+    method: Any = "exact" if summed else "numeric"
+    checked = []
+    for f in functions:
+        graph = _definition(layer, f)
+        rng = np.random.default_rng(1)
+        span = exact_range([graph]) if summed else (0, 0)
+        values = {name: _drawn(layer, name, shape, span, rng) for name, shape in _given(f).items()}
+        results = [np.full(result.shape, np.nan) for result in f.function.results]
+        getattr(module, f.name)(*(values[a.name] for a in f.function.inputs), *results)
+        names = _tensor_names(layer, f)
+        tensors = {names[name]: np.asarray(array, float) for name, array in values.items()}
+        for tensor, received in zip(graph.outputs, results, strict=True):
+            wanted = evaluate_arrays(graph.only(tensor.name), tensors)
+            most = 0.0 if summed else AGREE["float64"] * _largest([wanted])
+            wrong = _difference(received, np.rint(wanted) if summed else wanted, most)
+            if wrong:
+                return Result(node.name, method, False, f"{f.name}: {tensor.name} {wrong}")
+        checked.append(f.function.name)
+    how = "integers whose sums are exact" if summed else f"to {AGREE['float64']:.0e} of the definition"
+    return Result(node.name, method, True, f"{', '.join(checked)}: {how}")
+
+
+def _definition(layer: Layer, f: LayerFunction) -> Graph:
+    """Return the graph of what a layer's function is, from the layer's definition."""
+    function, tensors = f.function, layer.tensors
+    if function.name == "forward":
+        return layer.graph
+    if function.name == "inference":
+        assert isinstance(layer, BatchNorm)  # nothing else has one
+        return replace(layer, training=False).graph
+    if function.name in ("jvp", "second"):
+        moved = [array.name[1:] for array in function.inputs if array.name[1:] in tensors]
+        moved = [name for name in moved if f"t{name}" in [array.name for array in function.inputs]]
+        change = tangent(layer.graph.only(layer.graph.output.name), [tensors[name] for name in moved])
+        if function.name == "jvp":
+            return change
+        second = second_gradients(change, [tensors[name] for name in function.by], layer.cotangent)
+        return second.only(*(gradient_of(tensors[name]).name for name in function.by))
+    return gradients(layer.graph, [tensors[name] for name in function.by], layer.cotangent)
+
+
+def _given(f: LayerFunction) -> dict[str, tuple[int, ...]]:
+    """Return what a function must be given, and what its definition reads besides."""
+    layer = f.node.layer
+    shapes = dict(layer.inputs) | {array.name: array.shape for array in f.function.inputs}
+    return shapes | {f"t{name}": layer.inputs[name] for name in layer.differentiable}
+
+
+def _tensor_names(layer: Layer, f: LayerFunction) -> dict[str, str]:
+    """Return the tensor that each array is in the definition."""
+    names = {name: tensor.name for name, tensor in layer.tensors.items()}
+    names |= {f"t{name}": tangent_of(layer.tensors[name]).name for name in layer.differentiable}
+    return {name: names.get(name, layer.cotangent.name) for name in _given(f)}
+
+
+def _drawn(
+    layer: Layer,
+    name: str,
+    shape: tuple[int, ...],
+    integers: tuple[int, int],
+    rng: np.random.Generator,
+) -> Array:
+    if name in layer.classes:
+        return rng.integers(0, layer.classes[name], shape)
+    span, divisor = integers
+    if span:
+        return divisor * rng.integers(-span, span, shape, endpoint=True).astype(np.float64)
+    numbers = np.asarray(rng.standard_normal(shape))
+    return np.abs(numbers) + 0.5 if name == "running_var" else numbers
+
+
+def _difference(received: Array, wanted: Array, most: float) -> str:
+    """Say where two arrays differ most, if they do by more than is allowed."""
+    if received.shape != wanted.shape:
+        return f"has shape {received.shape}, expected {wanted.shape}"
+    error = np.abs(np.asarray(received, float) - wanted)
+    error = np.where(np.isfinite(error), error, np.inf)
+    if not error.size or error.max() <= most:
+        return ""
+    at = np.unravel_index(int(np.argmax(error)), error.shape)
+    place = list(map(int, at))
+    return f"at {place}: {float(received[at]):g}, expected {float(wanted[at]):g}"
+
+
+def _largest(arrays: Iterable[Array]) -> float:
+    return max((float(np.abs(array).max(initial=0.0)) for array in arrays), default=0.0)
+
+
+def _compared(name: str, received: Mapping[str, Array], wanted: Mapping[str, Array]) -> Result:
+    """Compare arrays by name, relative to the largest number of all."""
+    if received.keys() != wanted.keys():
+        text = f"other names: {sorted(received.keys() ^ wanted.keys())}"
+        return Result(name, "numeric", False, text)
+    for key, array in wanted.items():
+        wrong = _difference(received[key], array, CLOSE["float64"] * _largest(wanted.values()))
+        if wrong:
+            return Result(name, "numeric", False, f"{key} {wrong}")
+    text = f"{len(wanted)} arrays to {CLOSE['float64']:.0e} of what the whole network's chain rule gives"
+    return Result(name, "numeric", True, text)
+
+
+def _forward(network: Network, module: ModuleType, point: _Point) -> Result:
+    """Compare the output with that of the layers' definitions, statistics being the running ones."""
+    still = {
+        node.name: replace(node.layer, training=False).graph
+        if isinstance(node.layer, BatchNorm)
+        else node.layer.graph
+        for node in network.nodes
+    }
+    last = network.body[-1]
+    graph = network.composed(still).only(last.name)
+    wanted = {"output": evaluate_arrays(graph, point.tensors(network))}
+    out = np.full(last.layer.output_shape, np.nan)
+    received = {"output": module.forward(point.params, point.x, out=out)}
+    result = _compared("forward", received, wanted)
+    return replace(result, detail=result.detail.replace("chain rule", "definition"))
+
+
+def _chain_rule(network: Network, point: _Point, by: list[str], cotangent: Array) -> Arrays:
+    """Return the gradients that the chain rule through the whole network gives."""
+    tensors = network.tensors
+    g = Tensor("G", network.output_shape)
+    back = gradients(network.graph, [tensors[name] for name in by], g)
+    given = {**point.tensors(network), g.name: cotangent}
+    return {name: evaluate_arrays(back.only(gradient_of(tensors[name]).name), given) for name in by}
+
+
+def _loss(network: Network, module: ModuleType, point: _Point) -> list[Result]:
+    loss, found = point.loss_and_gradients(module)
+    wanted = evaluate_arrays(network.graph, point.tensors(network))
+    wrong = _difference(np.asarray(loss), wanted, AGREE["float64"] * abs(float(wanted)))
+    named = Result("loss", "numeric", not wrong, wrong or f"to {AGREE['float64']:.0e} of its definition")
+    chain_rule = _chain_rule(network, point, list(network.parameters), np.ones(()))
+    slope = sum(float(np.sum(found[name] * way)) for name, way in point.ways[0].items())
+    return [
+        named,
+        _compared("gradients", found, chain_rule),
+        _falls("Taylor slope", lambda h: point.loss_and_gradients(module, h)[0], slope),
+    ]
+
+
+def _backward(network: Network, module: ModuleType, point: _Point) -> list[Result]:
+    cotangent = np.random.default_rng(5).standard_normal(network.output_shape)
+    gx, found, *_ = module.backward(point.params, cotangent, point.x)
+    chain_rule = _chain_rule(network, point, list(network.differentiable), cotangent)
+    return [_compared("backward", {"x": gx, **found}, chain_rule)]
+
+
+def _falls(name: str, energy: Callable[[float], float], slope: float) -> Result:
+    """Check that what is left of an energy along a line, less its start and slope, falls as h²."""
+    start = energy(0.0)
+    errors = [abs(energy(h) - start - h * slope) for h in STEPS]
+    seen = [at for at, error in enumerate(errors) if error > 100 * ROUNDING * max(1.0, abs(start))]
+    if not seen or max(seen) < 2:
+        return Result(name, "numeric", not seen, "no remainder: a line" if not seen else "does not fall")
+    at = max(seen)  # so that no kink is crossed
+    rate = math.log2(errors[at - 2] / errors[at]) / 2
+    return Result(
+        name, "numeric", abs(rate - 2) <= SLOPE, f"the remainder falls as h^{rate:.3f}, must be h^2"
+    )
+
+
+def _sgd(module: ModuleType, point: _Point) -> Result:
+    """Take two steps: v = momentum · v + gradient + decay · parameter, the parameter less rate · v."""
+    _, found = point.loss_and_gradients(module)
+    params, state = point.params, dict[str, Array]()
+    before = {name: array.copy() for name, array in params.items()}
+    wanted, speed = dict(params), {name: np.zeros(array.shape) for name, array in found.items()}
+    for _ in range(2):
+        params, state = module.sgd_step(params, found, state, 0.1, momentum=0.8, weight_decay=0.01)
+        for name, gradient in found.items():
+            speed[name] = 0.8 * speed[name] + gradient + 0.01 * wanted[name]
+            wanted[name] = wanted[name] - 0.1 * speed[name]
+    kept = all(np.array_equal(before[name], array) for name, array in point.params.items())
+    result = _compared("sgd_step", params, wanted)
+    text = "two steps with momentum and weight decay; what comes in is not written to"
+    return replace(result, passed=result.passed and kept, detail=text if kept else "writes to its input")
+
+
+def _in_own_dtype(network: Network, own: ModuleType, precise: ModuleType, point: _Point) -> Result:
+    """Compare loss and gradients in the module's own dtype with those in float64."""
+    params = {name: array.astype(network.dtype) for name, array in point.params.items()}
+    x = point.x.astype(network.dtype)
+    labels = [
+        array if name in network.classes else array.astype(network.dtype)
+        for name, array in point.labels.items()
+    ]
+    loss, found, *_ = own.loss_and_gradients(params, x, *labels)
+    again = {name: array.astype(np.float64) for name, array in params.items()}
+    exact_labels = [array.astype(np.float64) if array.dtype.kind == "f" else array for array in labels]
+    wanted_loss, wanted, *_ = precise.loss_and_gradients(again, x.astype(np.float64), *exact_labels)
+    scale = max(_largest(wanted.values()), 1e-300)
+    errors = [float(np.abs(found[name] - array).max()) / scale for name, array in wanted.items()]
+    error = max([abs(loss - wanted_loss) / max(abs(wanted_loss), 1.0), *errors])
+    most = CLOSE[network.dtype]
+    text = f"loss and gradients to {error:.0e} of those in float64, at most {most:.0e}"
+    return Result(f"in {network.dtype}", "numeric", error <= most, text)
+
+
+def _curvature(module: ModuleType, point: _Point) -> list[Result]:
+    """⟨U, H·V⟩ = ⟨H·U, V⟩; and ⟨gradients, V⟩ changes along U as H·V says."""
+    u, v = point.ways
+
+    def product(way: Arrays) -> Arrays:
+        found: Arrays = module.hessian_vector_product(point.params, point.x, *point.labels.values(), way)
+        return found
+
+    def inner(a: Arrays, b: Arrays) -> float:
+        return math.fsum(float(np.sum(a[name] * b[name])) for name in a)
+
+    hu, hv = product(u), product(v)
+    one, other = inner(u, hv), inner(hu, v)
+    error = abs(one - other) / max(abs(one), abs(other), 1e-300)
+    text = f"⟨U, H·V⟩ = ⟨H·U, V⟩: relative difference {error:.0e}, at most {CLOSE['float64']:.0e}"
+    symmetric = Result("hessian_vector_product", "numeric", error <= CLOSE["float64"], text)
+    along = _falls(
+        "hessian_vector_product: Taylor slope",
+        lambda h: inner(point.loss_and_gradients(module, h)[1], v),
+        one,
+    )
+    return [symmetric, along]

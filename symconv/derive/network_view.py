@@ -1,0 +1,175 @@
+"""The derivation of a network: its layers one after the other, then the chain rule in reverse."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from symconv.derive.graph_view import formula
+from symconv.derive.steps import Check, Formula, Step
+from symconv.layers.layer import Layer
+from symconv.layers.network import INPUT, LABELS, Network, Node
+from symconv.notation.arrays import evaluate_arrays
+from symconv.notation.backpropagation import gradient_of, gradients, varying_with
+from symconv.notation.contraction import Tensor, index
+from symconv.notation.graph import Graph, renamed
+from symconv.notation.names import element
+from symconv.notation.text import access_latex, access_text, name_latex
+
+STEP, MOST = 1e-6, 1e-5  # of a difference quotient in float64, and its relative error
+
+Values = NDArray[np.float64]
+Steps = Callable[[Layer], Sequence[Step]]
+
+
+def network_steps(network: Network, steps_of: Steps) -> tuple[Step, ...]:
+    """Return the derivation of every parameter's gradient; ``steps_of`` derives a layer's on its own."""
+    by = [network.tensors[name] for name in network.parameters] or [network.tensors[INPUT]]
+    varying = {tensor.name for tensor in varying_with(network.graph, by)}
+    through = [node for node in reversed(network.nodes) if node.name in varying]
+    checks = {node.layer: _checked(steps_of(node.layer)) for node in through}
+    back = [_through(network, node, varying, checks[node.layer]) for node in through]
+    return (_forward(network), *back, _whole(network, by))
+
+
+def _checked(steps: Sequence[Step]) -> Check:
+    passed = all(step.check.passed for step in steps)
+    return Check(f"the {len(steps)} steps of this layer's own derivation are", passed)
+
+
+def _forward(network: Network) -> Step:
+    """List the layers, what they take, and the shapes of what they give."""
+    rows = []
+    for node in network.nodes:
+        given = [*node.sources, *(name for name in LABELS if name in node.layer.inputs)]
+        rows.append((node.name, type(node.layer).__name__, given, _shape(node.layer.output_shape)))
+    text = [f"{name} = {kind}({', '.join(given)}): {sizes}" for name, kind, given, sizes in rows]
+    latex = [
+        rf"{name_latex(name)} &= \text{{{kind}}}({', '.join(map(name_latex, given))}) :"
+        rf"\ {_shape_latex(sizes)}"
+        for name, kind, given, sizes in rows
+    ]
+    output = evaluate_arrays(network.graph, _drawn(network))
+    finite = output.shape == network.output_shape and bool(np.isfinite(output).all())
+    sizes = _shape(network.input_shape)
+    return Step(
+        "forward, layer by layer",
+        Formula(f"{INPUT}: {sizes}", rf"{INPUT} &:\ {_shape_latex(sizes)}"),
+        Formula("\n".join(text), " \\\\\n".join(latex)),
+        "each layer takes what the layers named in brackets give",
+        Check("the output has this shape, and is finite, for random numbers", finite),
+    )
+
+
+def _shape(sizes: tuple[int, ...]) -> str:
+    return " × ".join(map(str, sizes)) or "a number"
+
+
+def _shape_latex(sizes: str) -> str:
+    return sizes.replace("×", r"\times").replace("a number", r"\text{a number}")
+
+
+def _through(network: Network, node: Node, varying: set[str], check: Check) -> Step:
+    """Go back through one layer: from the gradient by what it gives to those by what it takes."""
+    tensors = {name: _in_network(network, node, name) for name in node.layer.differentiable}
+    by = [name for name, tensor in tensors.items() if tensor.name in varying]
+    layer = node.layer
+    back = gradients(layer.graph, [layer.tensors[name] for name in by], layer.cotangent)
+    names = {layer.tensors[name].name: tensor for name, tensor in tensors.items()}
+    names |= {gradient_of(layer.tensors[n]).name: gradient_of(t) for n, t in tensors.items()}
+    output = Tensor(node.name, layer.output_shape)
+    names |= {layer.graph.output.name: output, layer.cotangent.name: gradient_of(output)}
+    shown = formula(Graph(tuple(renamed(step, names) for step in back.steps)))
+    chains = [_chain(tensors[name], output) for name in by]
+    acts = " and ".join(tensors[name].name for name in by)
+    reason = f"through {node.name}, {_shape(layer.output_shape)}, {acts} act on E"
+    if node.is_loss:
+        reason += f"; E is {node.name}: ∂E/∂{node.name} = 1"
+    for source in dict.fromkeys(node.sources):
+        others = [other.name for other in network.nodes if source in other.sources]
+        if len(others) > 1 and source in varying:
+            reason += f"; ∂E/∂{source} is the sum of what comes through {' and '.join(others)}"
+    return Step(
+        f"back through {node.name}: {type(layer).__name__}",
+        Formula("\n".join(text for text, _ in chains), " \\\\\n".join(latex for _, latex in chains)),
+        shown,
+        reason,
+        check,
+    )
+
+
+def _in_network(network: Network, node: Node, name: str) -> Tensor:
+    """Return the network's tensor for one of a layer's inputs."""
+    if name not in node.data:
+        return network.tensors[node.own(name)]
+    source = node.data[name]
+    return network.tensors[INPUT] if source == INPUT else Tensor(source, node.layer.inputs[name])
+
+
+def _chain(tensor: Tensor, output: Tensor) -> tuple[str, str]:
+    """Write the chain rule for one element, as text and as LaTeX."""
+    place = tensor[tuple(map(index, element(len(tensor.sizes))))]
+    cell, below = access_text(place), access_latex(place)
+    value = name_latex(output.name)
+    return (
+        f"∂E/∂{cell} = Σ ∂E/∂{output.name} · ∂{output.name}/∂{cell}",
+        rf"\frac{{\partial E}}{{\partial {below}}} &= \sum \frac{{\partial E}}{{\partial {value}}} \, "
+        rf"\frac{{\partial {value}}}{{\partial {below}}}",
+    )
+
+
+def _whole(network: Network, by: list[Tensor]) -> Step:
+    """Compare all gradients together with a difference quotient of the whole network."""
+    shapes = {tensor.name: tensor.sizes for tensor in by}
+    text = "\n".join(f"∂E/∂{name}: {_shape(sizes)}" for name, sizes in shapes.items())
+    latex = " \\\\\n".join(
+        rf"{name_latex(f'∂E/∂{name}')} &:\ {_shape_latex(_shape(sizes))}"
+        for name, sizes in shapes.items()
+    )
+    names = ", ".join(shapes)
+    return Step(
+        "all gradients",
+        Formula(f"∂E/∂θ for θ = {names}", r"&\frac{\partial E}{\partial \theta}"),
+        Formula(text, latex),
+        "each is found on the way back; a layer's gradients need only what it takes and gives",
+        Check(
+            f"⟨∂E/∂θ, V⟩ equals the difference quotient of E in float64, to {MOST:.0e}, for random V",
+            _is_the_slope(network, by),
+        ),
+    )
+
+
+def _is_the_slope(network: Network, by: list[Tensor]) -> bool:
+    rng = np.random.default_rng(1)
+    g = Tensor("G", network.output_shape)
+    point = _drawn(network)
+    point[g.name] = np.asarray(rng.standard_normal(g.sizes)) if g.sizes else np.ones(())
+    ways = {tensor.name: rng.standard_normal(tensor.sizes) for tensor in by}
+
+    def energy(h: float) -> float:
+        moved = {name: array + h * ways.get(name, 0.0) for name, array in point.items()}
+        return float(np.sum(evaluate_arrays(network.graph, moved) * point[g.name]))
+
+    back = gradients(network.graph, by, g)
+    slope = sum(
+        float(np.sum(evaluate_arrays(back.only(gradient_of(t).name), point) * ways[t.name])) for t in by
+    )
+    quotient = (energy(STEP) - energy(-STEP)) / (2 * STEP)
+    return abs(slope - quotient) <= MOST * max(abs(slope), 1e-6)
+
+
+def _drawn(network: Network) -> dict[str, Values]:
+    """Return random numbers for everything that the network reads; weights small as a fan-in asks."""
+    rng = np.random.default_rng(0)
+    drawn: dict[str, Values] = {}
+    for name, tensor in network.tensors.items():
+        if name in network.classes:
+            drawn[tensor.name] = rng.integers(0, network.classes[name], tensor.sizes).astype(float)
+        elif name.endswith("running_var"):
+            drawn[tensor.name] = rng.uniform(0.5, 2, tensor.sizes)
+        else:
+            fan_in = max(int(np.prod(tensor.sizes[1:])), 1) if name in network.parameters else 1
+            drawn[tensor.name] = rng.standard_normal(tensor.sizes) / fan_in**0.5
+    return drawn

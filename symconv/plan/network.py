@@ -1,0 +1,389 @@
+"""From a network to calls of its layers' functions, and the buffers that their results are in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from math import prod
+from typing import TypeAlias
+
+from symconv.errors import SymconvError
+from symconv.layers.activation import Activation
+from symconv.layers.activations import SAME_SLOPE
+from symconv.layers.layer import Layer
+from symconv.layers.network import INPUT, LABELS, Network, Node, running
+from symconv.layers.normalisation import BatchNorm
+from symconv.layers.shapes import Flatten, Reshape
+from symconv.plan.layer import Function, Plan, plan_change, plan_layer, plan_second
+
+LOSS, ONE, COTANGENT = "loss", "one", "grad_output"
+PARAMETERS, GRADIENTS, STATISTICS = "params/", "gradients/", "statistics/"
+CHANGES, PRODUCT = "changes/", "product/"  # the vector, and the Hessian's product with it
+
+
+@dataclass(frozen=True)
+class Variable:
+    """An array that a call writes. ``gradients/conv1.weight`` is one of those that are returned."""
+
+    name: str
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Call:
+    """A call of a layer's function, which writes its results."""
+
+    node: str
+    function: str
+    arguments: tuple[str, ...]
+    results: tuple[Variable, ...]
+
+
+@dataclass(frozen=True)
+class Alias:
+    """Another name for a variable's memory: in another shape, or what is written over it."""
+
+    variable: Variable
+    of: str
+
+
+@dataclass(frozen=True)
+class AddTo:
+    """Add one variable to another."""
+
+    target: str
+    source: str
+
+
+Action: TypeAlias = Call | Alias | AddTo
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """What is done in turn, and in which buffer each variable is.
+
+    Parameters
+    ----------
+    sections
+        ``forward``, ``changes`` and ``reverse``: calls, and names for what they read and write.
+    buffers
+        The number of elements of each buffer.
+    places
+        The number of the buffer of each variable that has one of its own.
+    owners
+        For each variable, the one whose memory it is in.
+    """
+
+    sections: Mapping[str, tuple[Action, ...]]
+    buffers: tuple[int, ...]
+    places: Mapping[str, int]
+    owners: Mapping[str, str]
+
+    @property
+    def actions(self) -> tuple[Action, ...]:
+        """The actions of every section."""
+        return tuple(action for actions in self.sections.values() for action in actions)
+
+
+@dataclass(frozen=True)
+class LayerFunction:
+    """A function of one of a network's layers, and the name that it has in the network's module."""
+
+    name: str
+    node: Node
+    function: Function
+
+
+@dataclass(frozen=True)
+class NetworkPlan:
+    """A network's module: its layers' functions, and its schedules.
+
+    ``training`` computes the loss and its gradients, or without a loss the gradients from that by the
+    output; ``curvature``, if derivatives of second order are wanted, the product of the loss's Hessian
+    with a vector.
+    """
+
+    layer: Network
+    functions: tuple[LayerFunction, ...]
+    forward: Schedule
+    training: Schedule
+    curvature: Schedule | None
+
+    @property
+    def order(self) -> int:
+        """The order of the derivatives that the module has."""
+        return 2 if self.curvature else 1
+
+
+def plan_network(network: Network, order: int = 1) -> NetworkPlan:
+    """Choose how a network is computed.
+
+    Raises
+    ------
+    SymconvError
+        If derivatives of second order are wanted and there is no loss.
+    """
+    if order == 2 and network.loss is None:
+        raise SymconvError("order = 2: must be 1 for a network without a loss")
+    planner = _Planner(network)
+    forward = _scheduled({"forward": planner.forward(training=False)}, network.body[-1].name)
+    training = _scheduled(
+        {"forward": planner.forward(training=True), "reverse": planner.backward()},
+        LOSS if network.loss else f"g_{INPUT}",
+    )
+    curvature = None
+    if order == 2:
+        sections = {
+            "forward": planner.forward(training=True, keeps=False),
+            "changes": planner.changes(),
+            "reverse": planner.second(),
+        }
+        curvature = _scheduled(sections, LOSS)
+    schedules = [forward, training, *([curvature] if curvature else [])]
+    called = {a.function for s in schedules for a in s.actions if isinstance(a, Call)}
+    functions = tuple(f for name, f in planner.functions.items() if name in called)
+    return NetworkPlan(network, functions, forward, training, curvature)
+
+
+class _Planner:
+    """What is known of a network while its schedules are written."""
+
+    def __init__(self, network: Network) -> None:
+        self.network = network
+        self.functions: dict[str, LayerFunction] = {}
+        for node in network.nodes:
+            self._add(node, self._of_layer(node))
+        sources = [source for node in network.nodes for source in node.sources]
+        self.readers = {source: sources.count(source) for source in sources}
+        self.varying: set[str] = set() if network.loss else {INPUT}
+        for node in network.nodes:
+            if node.layer.parameters or self.varying & set(node.sources):
+                self.varying.add(node.name)
+
+    def _of_layer(self, node: Node) -> Iterator[Function]:
+        plan = plan_layer(node.layer)
+        yield from plan.functions
+        if isinstance(node.layer, BatchNorm) and node.layer.training:
+            still = plan_layer(replace(node.layer, training=False))
+            yield replace(still.forward, name="inference")
+
+    def _add(self, node: Node, functions: Iterable[Function]) -> None:
+        for function in functions:
+            name = f"_{node.name}_{function.name}"
+            self.functions[name] = LayerFunction(name, node, function)
+
+    def forward(self, training: bool, keeps: bool = True) -> Iterator[Action]:
+        """Compute every layer's output; in training the loss's, too, and statistics to keep."""
+        network = self.network
+        for node in network.nodes if training else network.body:
+            output = Variable(LOSS if node.is_loss else node.name, node.layer.output_shape)
+            if isinstance(node.layer, Flatten | Reshape):
+                yield Alias(output, node.sources[0])
+                continue
+            if self._in_place(node, training):
+                yield Alias(output, node.sources[0])
+            moves = isinstance(node.layer, BatchNorm) and node.layer.training
+            kept = STATISTICS if keeps else "moved_"
+            moved = [
+                Variable(kept + (node.own(of) if keeps else f"{node.name}_{of}"), node.layer.inputs[of])
+                for of in (running(node.layer) if training and moves else [])
+            ]
+            name = f"_{node.name}_{'inference' if moves and not training else 'forward'}"
+            yield self._call(name, {}, (output, *moved))
+
+    def _in_place(self, node: Node, training: bool) -> bool:
+        """Whether a function's values may be written over what it is of, which nothing else reads.
+
+        In training, only where the derivative is the same function of either.
+        """
+        layer = node.layer
+        if not isinstance(layer, Activation) or (training and layer.function not in SAME_SLOPE):
+            return False
+        nodes = {other.name: other for other in self.network.nodes}
+        source = node.sources[0]
+        while source in nodes and self.readers[source] == 1:
+            if not isinstance(nodes[source].layer, Flatten | Reshape):
+                return True
+            source = nodes[source].sources[0]
+        return False
+
+    def backward(self) -> Iterator[Action]:
+        """Go through the layers in reverse: each gives gradients to what it takes; readers' add up."""
+        given: set[str] = set()
+        for node in self._reversed():
+            results, added = self._shares(node, "g_", GRADIENTS, given)
+            yield from self._through(node, self._above(node), results)
+            yield from added
+
+    def _reversed(self) -> list[Node]:
+        return [node for node in reversed(self.network.nodes) if node.name in self.varying]
+
+    def _above(self, node: Node) -> str:
+        """Return what the gradient by a layer's output is called."""
+        if node != self.network.nodes[-1]:
+            return f"g_{node.name}"
+        return ONE if self.network.loss else COTANGENT
+
+    def _shares(
+        self, node: Node, prefix: str, parameters: str | None, given: set[str]
+    ) -> tuple[dict[str, Variable], list[AddTo]]:
+        """Name what a layer gives to what it takes, and what is added to what others gave."""
+        results: dict[str, Variable] = {}
+        added: list[AddTo] = []
+        for name, source in node.data.items():
+            if source not in self.varying:
+                continue
+            whole = share = prefix + source
+            if source in given:
+                share = f"{whole}_by_{node.name}_{name}"
+                added.append(AddTo(whole, share))
+            given.add(source)
+            results[name] = Variable(share, node.layer.inputs[name])
+        if parameters is not None:
+            for name, shape in node.layer.parameters.items():
+                results[name] = Variable(parameters + node.own(name), shape)
+        return results, added
+
+    def _through(self, node: Node, above: str, results: Mapping[str, Variable]) -> Iterator[Action]:
+        """Compute a layer's gradients from that by its output: together, if they share steps."""
+        if isinstance(node.layer, Flatten | Reshape):
+            yield from (Alias(result, above) for result in results.values())
+            return
+        if isinstance(node.layer, Activation) and self._is_own(node):
+            yield from (Alias(result, above) for result in results.values())  # written over it
+        together = f"_{node.name}_backward"
+        if together in self.functions and set(results) == set(self.functions[together].function.by):
+            names = [together]
+        else:
+            names = [
+                name
+                for name, f in self.functions.items()
+                if f.node == node and f.function.name.endswith("_gradient")
+                if f.function.by[0] in results
+            ]
+        for name in names:
+            by = self.functions[name].function.by
+            yield self._call(name, {COTANGENT: above}, tuple(results[n] for n in by))
+
+    def _is_own(self, node: Node) -> bool:
+        """Whether the gradient by a layer's output is in memory of its own, not the caller's."""
+        behind = self.network.nodes[self.network.nodes.index(node) + 1 :]
+        return not all(isinstance(other.layer, Flatten | Reshape) for other in behind)
+
+    def changes(self) -> Iterator[Action]:
+        """Compute the change of every layer's output when the parameters change."""
+        for node in self.network.body:
+            if node.name not in self.varying:
+                continue
+            output = Variable(f"t_{node.name}", node.layer.output_shape)
+            moved = self._moved(node)
+            if isinstance(node.layer, Flatten | Reshape):
+                yield Alias(output, *moved.values())
+                continue
+            if self._in_place(node, training=True):
+                yield Alias(output, *moved.values())
+            self._add(node, [plan_change(node.layer, list(moved))])
+            given = {f"t{name}": array for name, array in moved.items()}
+            yield self._call(f"_{node.name}_jvp", given, (output,))
+
+    def _moved(self, node: Node) -> dict[str, str]:
+        """Return the changes of a layer's inputs that vary."""
+        values = {name: f"t_{source}" for name, source in node.data.items() if source in self.varying}
+        return values | {name: CHANGES + node.own(name) for name in node.layer.parameters}
+
+    def second(self) -> Iterator[Action]:
+        """Go through the layers in reverse: ``tg_`` is how a gradient changes when parameters do."""
+        given: set[str] = set()
+        changed: set[str] = set()
+        for node in self._reversed():
+            results, added = self._shares(node, "tg_", PRODUCT, changed)
+            if not node.is_loss:
+                yield from self._through(node, f"tg_{node.name}", results)
+            yield from self._curved(node, results)
+            yield from added
+            results, added = self._shares(node, "g_", None, given)
+            yield from self._through(node, self._above(node), results)
+            yield from added
+
+    def _curved(self, node: Node, results: Mapping[str, Variable]) -> Iterator[Action]:
+        """Add what a layer's own derivatives of second order give; it is all that a loss gives."""
+        moved = self._moved(node)
+        function = None if isinstance(node.layer, Flatten) else plan_second(node.layer, list(moved))
+        if function is None:
+            return
+        self._add(node, [function])
+        shares = {name: results[name] for name in function.by}
+        if not node.is_loss:
+            shares = {n: replace(r, name=f"more_{node.name}_{n}") for n, r in shares.items()}
+        given = {COTANGENT: self._above(node), **{f"t{name}": array for name, array in moved.items()}}
+        yield self._call(f"_{node.name}_second", given, tuple(shares.values()))
+        if not node.is_loss:
+            yield from (AddTo(results[name].name, share.name) for name, share in shares.items())
+
+    def _call(self, name: str, given: Mapping[str, str], results: tuple[Variable, ...]) -> Call:
+        """Call a function; its arguments are the network's values and parameters, or what is given."""
+        node, function = self.functions[name].node, self.functions[name].function
+        own = {n: PARAMETERS + node.own(n) for n in node.layer.inputs} | {n: n for n in LABELS}
+        own |= node.data | dict(given)
+        return Call(node.name, name, tuple(own[a.name] for a in function.inputs), results)
+
+
+def _scheduled(given: Mapping[str, Iterable[Action]], last: str) -> Schedule:
+    """Put each variable into a buffer that is free from its first use to its last.
+
+    ``last`` is the one that is returned: its memory is the caller's.
+    """
+    sections = {name: tuple(actions) for name, actions in given.items()}
+    actions = [action for section in sections.values() for action in section]
+    of = {a.variable.name: a.of for a in actions if isinstance(a, Alias)}
+
+    def owner(name: str) -> str:
+        return owner(of[name]) if name in of else name
+
+    names = [_names(action) for action in actions]
+    owners = {name: owner(name) for names_ in names for name in names_}
+    last_use = {owners[name]: at for at, names_ in enumerate(names) for name in names_}
+    places: dict[str, int] = {}
+    sizes: list[int] = []
+    free: set[int] = set()
+    for at, action in enumerate(actions):
+        for result in action.results if isinstance(action, Call) else ():
+            name = owners[result.name]
+            if "/" in name or name in places or name in (owners[last], LOSS):
+                continue
+            places[name] = _buffer(prod(result.shape), sizes, free)
+        for name in {owners[name] for name in names[at]}:
+            if name in places and last_use[name] == at:
+                free.add(places[name])
+    return Schedule(sections, tuple(sizes), places, owners)
+
+
+def _names(action: Action) -> Sequence[str]:
+    """Return the variables that an action reads or writes."""
+    match action:
+        case Call(arguments=arguments, results=results):
+            return [*arguments, *(result.name for result in results)]
+        case Alias(variable=variable, of=of):
+            return [variable.name, of]
+        case AddTo(target=target, source=source):
+            return [target, source]
+
+
+def _buffer(size: int, sizes: list[int], free: set[int]) -> int:
+    """Take the free buffer that fits best, or enlarge the largest, or add one."""
+    fitting = [number for number in free if sizes[number] >= size]
+    if fitting:
+        number = min(fitting, key=lambda n: (sizes[n], n))
+    elif free:
+        number = max(free, key=lambda n: (sizes[n], -n))
+        sizes[number] = size
+    else:
+        number = len(sizes)
+        sizes.append(size)
+    free.discard(number)
+    return number
+
+
+def plan_module(layer: Layer, order: int = 1) -> Plan | NetworkPlan:
+    """Choose how a module's functions are computed."""
+    return plan_network(layer, order) if isinstance(layer, Network) else plan_layer(layer, order)

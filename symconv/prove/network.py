@@ -1,0 +1,130 @@
+"""What is shown of a network: its layers' theorems, and that their gradients compose."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from symconv.layers.layer import Layer
+from symconv.layers.network import INPUT, Network, Node
+from symconv.notation.arrays import evaluate_arrays
+from symconv.notation.backpropagation import gradient_of, gradients
+from symconv.prove.claims import Counterexample
+from symconv.prove.theorems import Control, Theorem
+
+AGREE = 1e-9
+
+Values = NDArray[np.float64]
+Named = dict[str, Values]  # by the names of the network's inputs and values
+
+
+def network_theorems(
+    network: Network, theorems_of: Callable[[Layer], Iterable[Theorem]]
+) -> tuple[Theorem, ...]:
+    """Return the theorems about each layer, equal ones once, and that about the whole."""
+    users: dict[Layer, list[str]] = {}
+    for node in network.nodes:
+        users.setdefault(node.layer, []).append(node.name)
+    own = [
+        replace(theorem, name=f"{', '.join(names)}: {theorem.name}")
+        for layer, names in users.items()
+        for theorem in theorems_of(layer)
+    ]
+    small = network.smaller()
+    assert isinstance(small, Network)  # the same network for fewer images
+    return (*own, _composition(small))
+
+
+def _composition(network: Network) -> Theorem:
+    """Compare the chain rule through the whole network with its layers' gradients, in reverse."""
+    point = _drawn(network)
+    whole = _whole(network, point)
+    counterexample = _difference(network, whole, _in_reverse(network, point, np.add))
+    sources = [source for node in network.nodes for source in node.sources if source != INPUT]
+    controls: list[Control] = []
+    if len(set(sources)) < len(sources):
+        wrong = _difference(network, whole, _in_reverse(network, point, lambda before, last: last))
+        controls.append(Control("a value's gradient is its last reader's share alone", wrong))
+    agree = f"all {len(whole)} gradients agree in float64, for random numbers, to {AGREE:.0e}"
+    return Theorem(
+        "C1",
+        "the layers' gradients, computed one after the other in reverse, those through several readers "
+        "added up, are the gradients of the network as one function",
+        counterexample is None,
+        () if counterexample else (("numeric", agree),),
+        counterexample,
+        tuple(controls),
+    )
+
+
+def _drawn(network: Network) -> Named:
+    """Return random numbers for what the network reads, and the gradient by its output."""
+    rng = np.random.default_rng(0)
+    drawn: Named = {}
+    for name, tensor in network.tensors.items():
+        if name in network.classes:
+            drawn[name] = rng.integers(0, network.classes[name], tensor.sizes).astype(float)
+        else:
+            drawn[name] = rng.uniform(0.25, 1, tensor.sizes)
+            if not name.endswith("running_var"):
+                drawn[name] *= rng.choice([-1, 1], tensor.sizes)
+    cotangent = network.cotangent
+    drawn[cotangent.name] = np.asarray(rng.uniform(0.5, 1, cotangent.sizes))
+    return drawn
+
+
+def _whole(network: Network, point: Named) -> Named:
+    """Return the gradients that the chain rule through the network's own graph gives."""
+    tensors = network.tensors
+    back = gradients(
+        network.graph, [tensors[name] for name in network.differentiable], network.cotangent
+    )
+    given = {tensors[name].name: array for name, array in point.items() if name in tensors}
+    given[network.cotangent.name] = point[network.cotangent.name]
+    return {
+        name: evaluate_arrays(back.only(gradient_of(tensors[name]).name), given)
+        for name in network.differentiable
+    }
+
+
+def _in_reverse(network: Network, point: Named, together: Callable[[Values, Values], Values]) -> Named:
+    """Compute every layer's output as it is computed, then each layer's gradients, the last one first.
+
+    ``together`` puts a share to what other readers of a value gave.
+    """
+    values = dict(point)
+    for node in network.nodes:
+        layer = node.layer
+        output = layer.forward.only(layer.forward.output.name)
+        values[node.name] = evaluate_arrays(output, _given(node, values))
+    found: Named = {network.nodes[-1].name: point[network.cotangent.name]}
+    for node in reversed(network.nodes):
+        given = _given(node, values)
+        given[node.layer.cotangent.name] = found[node.name]
+        for name in node.layer.differentiable:
+            share = evaluate_arrays(node.layer.backward_by(name), given)
+            of = node.own(name)
+            found[of] = together(found[of], share) if of in found else share
+    return {name: found[name] for name in network.differentiable}
+
+
+def _given(node: Node, values: Named) -> Named:
+    """Return what a layer reads, by the names of its tensors."""
+    return {tensor.name: values[node.own(name)] for name, tensor in node.layer.tensors.items()}
+
+
+def _difference(network: Network, right: Named, claimed: Named) -> Counterexample | None:
+    """Return where gradients differ most; None if they agree."""
+    scale = max(float(np.abs(array).max(initial=0.0)) for array in right.values())
+    errors = {name: np.abs(array - claimed[name]) for name, array in right.items()}
+    name = max(errors, key=lambda name: float(errors[name].max(initial=0.0)))
+    if errors[name].max(initial=0.0) <= AGREE * scale:
+        return None
+    at = np.unravel_index(int(np.argmax(errors[name])), errors[name].shape)
+    place = ", ".join(str(int(i)) for i in at)
+    text = f"∂E/∂{name}[{place}] = {right[name][at]:g}, claimed {claimed[name][at]:g}"
+    sizes = " × ".join(map(str, network.input_shape))
+    return Counterexample(f"x {sizes}", text, right[name], claimed[name])

@@ -1,0 +1,194 @@
+"""Functions of a module: signature, docstring, checks, and the code of each stage."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from collections.abc import Iterable, Sequence
+from typing import get_args
+
+from symconv.layers.layer import Layer
+from symconv.notation.graph import Graph
+from symconv.notation.step_text import step_text
+from symconv.plan.algorithms import Algorithm
+from symconv.plan.layer import Array, Function, Plan
+from symconv.render.environment import fill
+from symconv.render.explain import choice_text
+from symconv.render.stages import render_constants, render_stage
+from symconv.render.syntax import JOINER, WIDTH, shape
+
+
+def formulas(graph: Graph) -> list[str]:
+    """Write the formulas of a function, too long ones folded."""
+    lines = []
+    for step in graph.steps:
+        for line in step_text(step).splitlines():
+            whole = re.sub(r"\[[^\]]*\]", lambda found: found[0].replace(" ", JOINER), line)
+            folded = textwrap.wrap(
+                whole, WIDTH - 4, subsequent_indent="        ", break_on_hyphens=False
+            )
+            lines += [part.replace(JOINER, " ") for part in folded]
+    return lines
+
+
+def render_function(function: Function, layer: Layer) -> str:
+    """Return a function's text."""
+    names = [array.name for array in function.inputs]
+    common = {
+        "summary": f"Return {_what(function, layer)}.",
+        "notes": _notes(function),
+        "checks": [(array.name, check_of(array, layer)) for array in function.inputs],
+        "body": _body(function, function.name),
+    }
+    if len(function.results) > 1:
+        return fill("numpy/functions.py.j2", **common, **several(function.name, names, function.results))
+    (result,) = function.results
+    return fill(
+        "numpy/function.py.j2",
+        **common,
+        signature=signature(
+            function.name, [*annotated(names), "*", "out: Array | None = None"], "Array"
+        ),
+        inputs=", ".join(names),
+        result=result.name,
+        shape=shape(result.shape),
+    )
+
+
+def render_private(function: Function, layer: Layer, name: str, title: str) -> str:
+    """Return the text of a function of a network's layer: of arrays that are checked, into arrays."""
+    names = [array.name for array in (*function.inputs, *function.results)]
+    results = " and ".join(result.name for result in function.results)
+    return fill(
+        "numpy/layer_function.py.j2",
+        signature=signature(name, annotated(names), "None"),
+        summary=f"Write {_what(function, layer)}, into {results}, for {title}.",
+        notes=_notes(function),
+        body=_body(function, name),
+    )
+
+
+def constants_of(function: Function) -> list[str]:
+    """Return the constants that a function reads."""
+    texts = (render_constants(stage).rstrip("\n") for stage in function.stages)
+    return [text for text in texts if text]
+
+
+def _notes(function: Function) -> str:
+    """Write what a function's docstring says behind its first line: formulas, and the algorithm."""
+    meaning = textwrap.wrap(_meaning(function), WIDTH - 4)
+    choice = textwrap.wrap(choice_text(function), WIDTH - 4)
+    return textwrap.indent("\n".join([*meaning, *formulas(function.formula), "", *choice]), "    ")
+
+
+def _body(function: Function, label: str) -> str:
+    """Write the stages; a name that their own zeros have gets a number from the second one on."""
+    results = [result.name for result in function.results]
+    parts, count = [], 0
+    for stage in function.stages:
+        count += isinstance(stage, get_args(Algorithm))
+        parts.append(render_stage(stage, f"{label} {count}" if count > 1 else label, results))
+    return textwrap.indent("".join(parts), "    ").rstrip("\n")
+
+
+def several(name: str, inputs: list[str], results: Sequence[Array]) -> dict[str, object]:
+    """Return the head and the end of a function with several results."""
+    names = [result.name for result in results]
+    outs = "out: tuple[Array, ...] | None = None"
+    return {
+        "signature": signature(name, [*annotated(inputs), "*", outs], "tuple[Array, ...]"),
+        "nones": shape(["None"] * len(results)),
+        "count": len(results),
+        "arrays": "1 array" if len(results) == 1 else f"{len(results)} arrays",
+        "results": [
+            {
+                "name": result.name,
+                "out": f"outs[{number}]",
+                "shape": shape(result.shape),
+                "apart": ", ".join(inputs + names[:number]),
+            }
+            for number, result in enumerate(results)
+        ],
+        "returned": ", ".join(names) if len(names) > 1 else f"({names[0]},)",
+    }
+
+
+def check_of(array: Array, layer: Layer) -> str:
+    """Write the call that checks an input."""
+    if array.name in layer.classes:
+        return (
+            f'_labels("{array.name}", {array.name}, {shape(array.shape)}, {layer.classes[array.name]})'
+        )
+    return f'_checked("{array.name}", {array.name}, {shape(array.shape)})'
+
+
+def _what(function: Function, layer: Layer) -> str:
+    """Say what a function computes."""
+    results = shape(result.name for result in function.results)
+    if function.name == "jvp":
+        return "dO, the output's change to first order"
+    if function.name == "double_backward":
+        return f"{results}, gradients of second order"
+    if function.name == "second":
+        return "the gradients of ⟨G, dO⟩"
+    if not function.by:
+        *parts, last = ["O, the layer's output", *(layer.words[name] for name in layer.updates)]
+        return f"{', '.join(parts) + ' and ' if parts else ''}{last}"
+    if len(function.by) > 1:
+        return f"{_gradients_of(function.results, function.by)}, where grad_output = ∂E/∂O = G"
+    gradient, by = function.formula.output.name, layer.words[function.by[0]]
+    return f"{gradient}, the gradient by {by}, where grad_output = ∂E/∂O = G"
+
+
+def _meaning(function: Function) -> str:
+    """Say what a function of second order takes and returns."""
+    names = [array.name for array in function.inputs]
+    if function.name == "jvp":
+        changes = ", ".join(name for name in names if f"t{name}" not in names and name[0] == "t")
+        return f"The inputs change by {changes}: a Jacobian-vector product."
+    if function.name == "double_backward":
+        given = shape(names[: names.index("grad_output")])
+        return (
+            f"They are the gradients by {', '.join(function.by)} of E = ⟨G, dO⟩, which is the inner "
+            f"product of backward's results with {given}; dO is the output's change when the inputs "
+            "change by these."
+        )
+    return ""
+
+
+def _gradients_of(results: Sequence[Array], by: Sequence[str]) -> str:
+    return f"{shape(result.name for result in results)}, the gradients by {', '.join(by)}"
+
+
+def annotated(names: Iterable[str]) -> list[str]:
+    """Return parameters that are arrays."""
+    return [f"{name}: Array" for name in names]
+
+
+def signature(name: str, parameters: list[str], returned: str) -> str:
+    """Write a function's head on one line, or, where that is too long, its parameters on one."""
+    line = f"def {name}({', '.join(parameters)}) -> {returned}:"
+    if len(line) <= WIDTH:
+        return line
+    folded = ", ".join(parameters)
+    if len(folded) + 4 > WIDTH:
+        folded = ",\n    ".join(parameters) + ","
+    return f"def {name}(\n    {folded}\n) -> {returned}:"
+
+
+def render_backward(plan: Plan) -> str:
+    """Write the function that returns all gradients, which share nothing: one after the other."""
+    inputs = [Array("grad_output", plan.layer.output_shape), *plan.forward.inputs]
+    results = [function.results[0] for function in plan.gradients]
+    by = [name for function in plan.gradients for name in function.by]
+    calls = [
+        f"{function.name}({', '.join(array.name for array in function.inputs)}, out={result.name})"
+        for function, result in zip(plan.gradients, results, strict=True)
+    ]
+    return fill(
+        "numpy/backward.py.j2",
+        **several("backward", [array.name for array in inputs], results),
+        summary=f"Return {_gradients_of(results, by)}, where grad_output = ∂E/∂O.",
+        checks=[check_of(array, plan.layer) for array in inputs],
+        calls=calls,
+    )
