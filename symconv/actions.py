@@ -9,6 +9,7 @@ import click
 
 from symconv import verbs
 from symconv.layers.layer import Layer
+from symconv.plan.network import NetworkPlan
 from symconv.prove.catalogue import CATALOGUE
 from symconv.prove.refutations import refutations
 from symconv.prove.survey import (
@@ -27,6 +28,7 @@ from symconv.render.document import (
     text_document,
 )
 from symconv.render.explain import choices, explain
+from symconv.render.memory import needs
 from symconv.terminal import print_derivation, print_json, print_proof, progress, screen, write
 from symconv.version import __version__
 
@@ -114,6 +116,11 @@ def generate(
                 "layer": layer.as_dict(),
                 "source": unit.source,
                 "plan": choices(unit.plan),
+                **(
+                    {"needs": dataclasses.asdict(needs(unit.plan))}
+                    if isinstance(unit.plan, NetworkPlan)
+                    else {}
+                ),
             }
         )
     elif explained:

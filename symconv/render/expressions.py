@@ -5,10 +5,14 @@ from __future__ import annotations
 import itertools
 import textwrap
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from symconv.notation.expression_text import Dialect, expression_text
 from symconv.plan.algorithms import Apply, Spread
 from symconv.render.syntax import JOINER, WIDTH
+
+if TYPE_CHECKING:
+    import sympy
 
 
 def _cases(cases: Sequence[tuple[str, str]]) -> str:
@@ -72,13 +76,19 @@ def _spread(spread: Spread) -> str:
     return array if "None" not in places else f"{array}[{', '.join(places)}]"
 
 
-def apply(stage: Apply) -> str:
-    """Return the code of an expression of arrays' elements."""
+def common_parts(expression: sympy.Expr) -> tuple[list[tuple[sympy.Symbol, sympy.Expr]], sympy.Expr]:
+    """Return what an expression needs more than once, by name, and the expression in these names."""
     import sympy
 
-    names = {symbol: _spread(spread) for symbol, spread in stage.arrays}
     fresh = sympy.numbered_symbols("t", real=True)
-    parts, (result,) = sympy.cse([stage.expression], fresh, order="canonical")
+    parts, (result,) = sympy.cse([expression], fresh, order="canonical")
+    return parts, result
+
+
+def apply(stage: Apply) -> str:
+    """Return the code of an expression of arrays' elements."""
+    names = {symbol: _spread(spread) for symbol, spread in stage.arrays}
+    parts, result = common_parts(stage.expression)
     named = [*((symbol.name, part) for symbol, part in parts), (f"{stage.target}[...]", result)]
     lines = [_assigned(name, expression_text(part, names, NUMPY)) for name, part in named]
     return "".join(line + "\n" for line in lines)

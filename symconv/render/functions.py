@@ -12,8 +12,8 @@ from symconv.notation.graph import Graph
 from symconv.notation.step_text import step_text
 from symconv.plan.algorithms import Algorithm
 from symconv.plan.layer import Array, Function, Plan
+from symconv.render.choice import choice_text
 from symconv.render.environment import fill
-from symconv.render.explain import choice_text
 from symconv.render.stages import render_constants, render_stage
 from symconv.render.syntax import JOINER, WIDTH, shape
 
@@ -38,7 +38,7 @@ def render_function(function: Function, layer: Layer) -> str:
         "summary": f"Return {_what(function, layer)}.",
         "notes": _notes(function),
         "checks": [(array.name, check_of(array, layer)) for array in function.inputs],
-        "body": _body(function, function.name),
+        "body": body_of(function, function.name),
     }
     if len(function.results) > 1:
         return fill("numpy/functions.py.j2", **common, **several(function.name, names, function.results))
@@ -64,7 +64,7 @@ def render_private(function: Function, layer: Layer, name: str, title: str) -> s
         signature=signature(name, annotated(names), "None"),
         summary=f"Write {_what(function, layer)}, into {results}, for {title}.",
         notes=_notes(function),
-        body=_body(function, name),
+        body=body_of(function, name),
     )
 
 
@@ -81,8 +81,8 @@ def _notes(function: Function) -> str:
     return textwrap.indent("\n".join([*meaning, *formulas(function.formula), "", *choice]), "    ")
 
 
-def _body(function: Function, label: str) -> str:
-    """Write the stages; a name that their own zeros have gets a number from the second one on."""
+def body_of(function: Function, label: str) -> str:
+    """Write a function's stages; the second one with zeros of its own and those after get a number."""
     results = [result.name for result in function.results]
     parts, count = [], 0
     for stage in function.stages:

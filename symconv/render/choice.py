@@ -1,0 +1,110 @@
+"""Which algorithm computes a function, and why, in words."""
+
+from __future__ import annotations
+
+import math
+
+from symconv.plan.algorithms import (
+    Algorithm,
+    Apply,
+    Choose,
+    Columns,
+    Contract,
+    Move,
+    Phases,
+    Pointwise,
+    Product,
+    Rows,
+    Scatter,
+    Shift,
+    Stage,
+    Table,
+    WindowMaximum,
+    WindowPick,
+    WindowSelect,
+    WindowSpread,
+    WindowSum,
+    Zero,
+)
+from symconv.plan.layer import Function
+
+
+def algorithm_name(algorithm: Algorithm) -> str:
+    """Return an algorithm's name; the two kinds of phases have one each."""
+    if isinstance(algorithm, Phases):
+        return "polyphase shifts" if algorithm.by_shifts else "polyphase products"
+    return type(algorithm).__name__.lower()
+
+
+def duration(microseconds: float) -> str:
+    """Write a time in the unit that suits it."""
+    if microseconds >= 1000:
+        return f"{_digits(microseconds / 1000)} ms"
+    return f"{_digits(microseconds)} µs"
+
+
+def _digits(number: float) -> str:
+    """Write a number to two significant digits."""
+    places = max(0, 1 - math.floor(math.log10(number)))
+    return f"{round(number, 1 - math.floor(math.log10(number))):.{places}f}"
+
+
+def choice_text(function: Function) -> str:
+    """Say which algorithm a function uses, and what the others were expected to take."""
+    if not function.candidates:
+        return f"Algorithm: {_without_choice(function.stages)}."
+    best, *others = function.candidates
+    text = (
+        f"Algorithm: {algorithm_name(best.algorithm)}, {_how(best.algorithm)}; "
+        f"expected {duration(best.microseconds)}"
+    )
+    rejected = ", ".join(
+        f"{algorithm_name(other.algorithm)} {duration(other.microseconds)}" for other in others
+    )
+    return f"{text} ({rejected})." if rejected else f"{text} (nothing else applies)."
+
+
+def _without_choice(stages: tuple[Stage, ...]) -> str:
+    """Say what the only way to compute something is."""
+    match next((s for s in stages[::-1] if not isinstance(s, Zero | Move)), stages[-1]):
+        case Move(taken=taken, put=put) if {c.index for c in taken} - {c.index for c in put}:
+            return "NumPy's own sum"
+        case Apply():
+            return "one pass for each operation"
+        case Product():
+            return "one product of matrices"
+        case Contract(sources=(_,)) | Choose():
+            return "NumPy's own maximum"
+        case Contract():
+            return "one einsum"
+        case WindowSum() | WindowSpread() | WindowMaximum():
+            return "one pass for each tap of the window"
+        case WindowSelect() | WindowPick():
+            return "one pass for each tap of the window to find its maximum, one to find its place"
+        case _:
+            return "a copy"
+
+
+def _how(algorithm: Algorithm) -> str:
+    """Say in a few words what an algorithm does."""
+    blocks = algorithm.correlation.batch // getattr(algorithm, "images", 1)
+    in_blocks = f" in {blocks} blocks of images" if blocks > 1 else ""
+    match algorithm:
+        case Table():
+            return "one look-up of every window through a constant table, one product"
+        case Pointwise():
+            return "a plain product without a copy"
+        case Columns():
+            return f"windows copied side by side (im2col){in_blocks}, one product"
+        case Rows(correlation=c):
+            return f"one shifted copy per inner tap{in_blocks}, {c.axes[0].taps} products"
+        case Shift(correlation=c, planes=planes, rows=rows):
+            size = f"{planes} planes" if planes > 1 else "a plane"
+            if rows < c.axes[0].positions:
+                size = f"{rows} rows"
+            return f"one multiplication and addition per tap, {size} at a time{in_blocks}"
+        case Phases(axes=axes):
+            count = math.prod(map(len, axes))
+            return f"{count} plain correlations, one per phase{in_blocks}"
+        case Scatter():
+            return f"one product{in_blocks}, a strided addition per tap (col2im)"
