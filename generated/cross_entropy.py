@@ -54,7 +54,7 @@ def forward(x: Array, labels: Array, *, out: Array | None = None) -> Array:
     shifted = _scratch("shifted", (32, 10))
     shifted[...] = x - greatest[:, None]
     exponential = _scratch("exponential", (32, 10))
-    exponential[...] = np.exp(shifted)
+    np.exp(shifted, out=exponential)
     total = _scratch("total", (32,))
     np.sum(exponential, axis=1, out=total)
     one_hot = _scratch("one_hot", (32, 10))
@@ -90,7 +90,7 @@ def input_gradient(
     shifted = _scratch("shifted", (32, 10))
     shifted[...] = x - greatest[:, None]
     exponential = _scratch("exponential", (32, 10))
-    exponential[...] = np.exp(shifted)
+    np.exp(shifted, out=exponential)
     total = _scratch("total", (32,))
     np.sum(exponential, axis=1, out=total)
     one_hot = _scratch("one_hot", (32, 10))

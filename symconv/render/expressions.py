@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
 def _cases(cases: Sequence[tuple[str, str]]) -> str:
     (value, condition), *others = cases
     rest = others[0][0] if len(others) == 1 else _cases(others)
+    if condition in (f"{rest} <= {value}", f"{rest} < {value}", f"{value} > {rest}"):
+        return f"np.maximum({rest}, {value})"
+    if condition in (f"{rest} >= {value}", f"{rest} > {value}", f"{value} < {rest}"):
+        return f"np.minimum({rest}, {value})"
     return f"np.where({condition}, {value}, {rest})"
 
 
@@ -89,9 +94,19 @@ def apply(stage: Apply) -> str:
     """Return the code of an expression of arrays' elements."""
     names = {symbol: _spread(spread) for symbol, spread in stage.arrays}
     parts, result = common_parts(stage.expression)
-    named = [*((symbol.name, part) for symbol, part in parts), (f"{stage.target}[...]", result)]
-    lines = [_assigned(name, expression_text(part, names, NUMPY)) for name, part in named]
+    lines = [_assigned(symbol.name, expression_text(part, names, NUMPY)) for symbol, part in parts]
+    lines.append(_stored(stage.target, expression_text(result, names, NUMPY)))
     return "".join(line + "\n" for line in lines)
+
+
+_INTO = re.compile(r"np\.(?:maximum|minimum|square|(?!where|sign)[a-z0-9]+)\(((?:[^()]|\([^()]*\))*)\)")
+
+
+def _stored(target: str, value: str) -> str:
+    """Write a value into an array: a single function's without a copy on the way."""
+    if _INTO.fullmatch(value) and len(value) + len(target) + 6 <= WIDTH:
+        return f"{value[:-1]}, out={target})"
+    return _assigned(f"{target}[...]", value)
 
 
 def _assigned(name: str, value: str) -> str:

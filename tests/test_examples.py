@@ -1,0 +1,39 @@
+"""The examples run as a user runs them, and say what README says of them."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from symconv.verbs import read_config
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def run(name: str, folder: Path) -> str:
+    """Run an example in a folder of its own and return what it prints."""
+    command = [sys.executable, str(ROOT / "examples" / name)]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_digits_are_learnt_by_generated_code(tmp_path: Path) -> None:
+    """The last line is the median accuracy: at least 98 %."""
+    last = run("digits.py", tmp_path).splitlines()[-1]
+    accuracy = re.fullmatch(r"(\d\d\.\d\d) %", last)
+    assert accuracy, last
+    assert float(accuracy[1]) >= 98
+    assert "<svg" in (tmp_path / "digits.svg").read_text("utf-8")
+
+
+def test_the_gallery_has_the_same_network() -> None:
+    spec = importlib.util.spec_from_file_location("digits", ROOT / "examples" / "digits.py")
+    assert spec is not None
+    assert spec.loader is not None
+    digits = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(digits)
+    assert read_config(ROOT / "generated" / "symconv.toml")["digits_network"].layer == digits.NETWORK
