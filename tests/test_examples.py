@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import re
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
 
 from symconv.verbs import read_config
 
@@ -30,10 +32,7 @@ def test_digits_are_learnt_by_generated_code(tmp_path: Path) -> None:
     assert "<svg" in (tmp_path / "digits.svg").read_text("utf-8")
 
 
-def test_the_gallery_has_the_same_network() -> None:
-    spec = importlib.util.spec_from_file_location("digits", ROOT / "examples" / "digits.py")
-    assert spec is not None
-    assert spec.loader is not None
-    digits = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(digits)
-    assert read_config(ROOT / "generated" / "symconv.toml")["digits_network"].layer == digits.NETWORK
+def test_the_gallery_has_the_same_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(ROOT / "examples")
+    network = importlib.import_module("digits").NETWORK
+    assert read_config(ROOT / "generated" / "symconv.toml")["digits_network"].layer == network
