@@ -295,6 +295,9 @@ _METAVARS = {
     "axis": "N",
     "function": "NAME|EXPRESSION",
     "layers": "JSON",
+    "formula": "TEXT",
+    "shapes": "NAME=NxN...[,...]",
+    "extents": "INDEX=N[,...]",
     "constants": "NAME=NUMBER[,...]",
     "out_features": "N",
     "out_channels": "N",
@@ -319,6 +322,8 @@ _SAMPLES = {
     "kernel_size": "3",
     "shape": "1x-1",
     "function": "relu",
+    "formula": "'O[n,i] = X[n,i+k] * F[k]'",
+    "shapes": "X=2x8,F=3",
     "layers": """'[{"layer": "Flatten"}, {"layer": "Linear", "out_features": 10}]'""",
 }  # for the arguments that a layer must be given
 

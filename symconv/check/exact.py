@@ -18,7 +18,7 @@ from symconv.notation.arrays import evaluate_arrays
 from symconv.notation.backpropagation import gradient, gradient_of
 from symconv.notation.contraction import Program, Tensor
 from symconv.notation.evaluate import evaluate
-from symconv.notation.graph import Constant, Graph
+from symconv.notation.graph import Constant, Graph, written
 from symconv.notation.monomials import term_count
 from symconv.notation.polynomial import Monomial, Number, Polynomial
 from symconv.notation.tangent import tangent_of
@@ -169,7 +169,21 @@ def _gradients(layer: Layer) -> dict[str, Graph]:
 def exact_range(graphs: Sequence[Graph]) -> tuple[int, int]:
     """Return how large integers with exact sums may be, and what they must be multiples of."""
     longest, divisor = max(map(_longest_sum, graphs)), math.lcm(*map(_divisor, graphs))
-    return math.isqrt(2**52 // longest) // divisor, divisor
+    degree = max(2, *map(_degree, graphs))
+    largest = math.isqrt(2**52 // longest) if degree == 2 else int((2**51 / longest) ** (1 / degree))
+    return max(largest // divisor, 1), divisor
+
+
+def _degree(graph: Graph) -> int:
+    """Return how many inputs' elements a product has at the most; selections are 0 or 1."""
+    degrees: dict[str, int] = {}
+    for step in graph.steps:
+        if isinstance(step, Program):
+            products = (sum(degrees.get(r.tensor.name, 1) for r in c.reads) for c in step.contractions)
+            degrees[step.target.name] = max(products, default=0)
+        else:
+            degrees[written(step).name] = 0
+    return degrees[graph.output.name]
 
 
 def _longest_sum(graph: Graph) -> int:
@@ -190,6 +204,8 @@ def _divisor(graph: Graph) -> int:
     for step in graph.steps:
         if isinstance(step, Constant):
             divisor *= math.lcm(*(Fraction(value).denominator for value in step.values))
+        elif isinstance(step, Program):
+            divisor *= math.lcm(*(Fraction(c.coefficient).denominator for c in step.contractions))
     return divisor
 
 
@@ -255,7 +271,8 @@ def _first_difference(received: Array, expected: Array) -> str | None:
         unequal = np.argwhere(received != expected)
         cell = tuple(map(int, unequal[0])) if len(unequal) else None
     else:
-        cell = next((c for c in np.ndindex(expected.shape) if received[c] != expected[c]), None)
+        cells = np.ndindex(expected.shape)
+        cell = next((c for c in cells if received[c] is None or received[c] - expected[c]), None)
     if cell is None:
         return None
     if received[cell] is None:

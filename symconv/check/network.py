@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from symconv.check.exact import exact_range
 from symconv.check.report import Result
+from symconv.check.slope import falls
 from symconv.check.values import AGREE
 from symconv.layers.activation import Activation
 from symconv.layers.layer import Layer
@@ -30,9 +31,6 @@ Array = NDArray[Any]
 Arrays = dict[str, Array]
 Loader = Callable[[object], ModuleType]
 
-STEPS = [1e-3 * 2.0**-k for k in range(20)]
-ROUNDING = 1e-15  # of an energy, relative
-SLOPE = 0.05  # that Taylor's remainder may fall slower or faster than h²
 CLOSE = {"float32": 2e-3, "float64": 1e-9}  # of a network's gradient, relative to its largest number
 
 
@@ -263,7 +261,7 @@ def _loss(network: Network, module: ModuleType, point: _Point) -> list[Result]:
     return [
         named,
         _compared("gradients", found, chain_rule),
-        _falls("Taylor slope", lambda h: point.loss_and_gradients(module, h)[0], slope),
+        falls("Taylor slope", lambda h: point.loss_and_gradients(module, h)[0], slope),
     ]
 
 
@@ -272,23 +270,6 @@ def _backward(network: Network, module: ModuleType, point: _Point) -> list[Resul
     gx, found, *_ = module.backward(point.params, cotangent, point.x)
     chain_rule = _chain_rule(network, point, list(network.differentiable), cotangent)
     return [_compared("backward", {"x": gx, **found}, chain_rule)]
-
-
-def _falls(name: str, energy: Callable[[float], float], slope: float) -> Result:
-    """Check that what is left of an energy along a line, less its start and slope, falls as h².
-
-    At the smallest steps whose remainder is seen: there a wrong slope's falls as h.
-    """
-    start = energy(0.0)
-    errors = [abs(energy(h) - start - h * slope) for h in STEPS]
-    least = 100 * ROUNDING * max(1.0, abs(start))
-    rates = [math.log2(a / b) for a, b in itertools.pairwise(errors) if b > least]
-    if not rates:
-        return Result(name, "numeric", max(errors) <= least, "no remainder: a line")
-    rate = min(rates[-3:], key=lambda rate: abs(rate - 2))  # a step may cross a kink
-    return Result(
-        name, "numeric", abs(rate - 2) <= SLOPE, f"the remainder falls as h^{rate:.3f}, must be h^2"
-    )
 
 
 def _sgd(module: ModuleType, point: _Point) -> Result:
@@ -344,7 +325,7 @@ def _curvature(module: ModuleType, point: _Point) -> list[Result]:
     error = abs(one - other) / max(abs(one), abs(other), 1e-300)
     text = f"⟨U, H·V⟩ = ⟨H·U, V⟩: relative difference {error:.0e}, at most {CLOSE['float64']:.0e}"
     symmetric = Result("hessian_vector_product", "numeric", error <= CLOSE["float64"], text)
-    along = _falls(
+    along = falls(
         "hessian_vector_product: Taylor slope",
         lambda h: inner(point.loss_and_gradients(module, h)[1], v),
         one,

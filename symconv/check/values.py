@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-import math
 import warnings
 from collections.abc import Callable, Mapping
 from types import ModuleType
@@ -13,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from symconv.check.report import Result
+from symconv.check.slope import falls
 from symconv.layers.layer import Layer
 from symconv.notation.arrays import evaluate_arrays
 from symconv.notation.graph import Graph
@@ -21,8 +20,6 @@ from symconv.plan.layer import plan_layer
 AGREE = {"float32": 2e-5, "float64": 1e-11}  # of the largest number
 FAR = {"float32": 2e-2, "float64": 1e-9}  # the same where numbers are large, or cancel
 LEAST = 1e-6  # a gradient below it is rounding, where numbers are large
-SLOPE = 0.05  # that Taylor's remainder may fall slower or faster than h²
-STEPS = (1e-2, 5e-3, 2.5e-3)
 
 Array = NDArray[Any]
 Loader = Callable[[object], ModuleType]
@@ -182,19 +179,3 @@ def second_order(layer: Layer, module: ModuleType) -> list[Result]:
     directions = (of_output, *ways.values())
     slope = sum(float(np.sum(g * way)) for g, way in zip(second, directions, strict=True))
     return [adjoint, falls("double_backward: Taylor slope", energy, slope)]
-
-
-def falls(name: str, energy: Callable[[float], float], slope: float) -> Result:
-    """Check that what is left of an energy along a line, less its start and slope, falls as h²."""
-    errors = [abs(energy(h) - energy(0.0) - h * slope) for h in STEPS]
-    if not all(map(math.isfinite, errors)):
-        return Result(name, "numeric", False, "is not finite")
-    if max(errors) <= 1e-13 * max(1.0, abs(energy(0.0))):
-        return Result(name, "numeric", True, "no remainder: a line")
-    rates = [math.log2(max(a, 1e-300) / max(b, 1e-300)) for a, b in itertools.pairwise(errors)]
-    return Result(
-        name,
-        "numeric",
-        abs(rates[-1] - 2) <= SLOPE,
-        f"the remainder falls as h^{rates[-1]:.3f}, must be h^2",
-    )

@@ -2,6 +2,7 @@
 
 from symconv.layers.activation import Activation
 from symconv.layers.conv import Conv, ConvTranspose
+from symconv.layers.index_notation import Contraction
 from symconv.layers.layer import Layer, rebuild
 from symconv.layers.linear import Linear
 from symconv.layers.losses import MeanSquaredError
@@ -17,6 +18,7 @@ __all__ = [
     "AvgPool",
     "BatchNorm",
     "Concat",
+    "Contraction",
     "Conv",
     "ConvTranspose",
     "Flatten",

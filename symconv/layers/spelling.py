@@ -9,7 +9,14 @@ import re
 from symconv.errors import SymconvError
 from symconv.layers.layer import Layer
 
-WORDS = ("dtype", "padding_mode", "function", "reduction")  # arguments that are text as they are
+WORDS = (
+    "dtype",
+    "padding_mode",
+    "function",
+    "reduction",
+    "formula",
+)  # arguments that are text as they are
+NAMED = ("shapes", "extents")  # that are names with sizes
 REALS = ("eps", "momentum")  # that are any numbers
 _NUMBER = re.compile(r"[+-]?[0-9]{1,12}")
 
@@ -49,11 +56,23 @@ def read(argument: str, text: str) -> object:
         return text
     if argument == "constants":
         return tuple(_constant(part) for part in text.split(","))
+    if argument in NAMED:
+        return tuple(_named(argument, part) for part in text.split(","))
     if argument in REALS:
         return _real(argument, text)
     if argument == "layers":
         return _json(argument, text)
     return parse(option_name(argument), text)
+
+
+def _named(argument: str, text: str) -> tuple[str, object]:
+    name, sign, sizes = text.partition("=")
+    if sign and not sizes and argument == "shapes":
+        return name, ()  # a number
+    if not sign or not _NUMBER.fullmatch(sizes.replace("x", "")):
+        raise SymconvError(f"{option_name(argument)} {text!r}: must be a name, = and sizes (X=1x3x8x8)")
+    found = parse(option_name(argument), sizes)
+    return name, (found,) if argument == "shapes" and isinstance(found, int) else found
 
 
 def _real(argument: str, text: str) -> float:
@@ -86,6 +105,8 @@ def spell(argument: str, value: object) -> str:
         return json.dumps(value, ensure_ascii=False)
     if argument == "constants" and isinstance(value, tuple):
         return ",".join(f"{name}={number!r}" for name, number in value)
+    if argument in NAMED and isinstance(value, tuple):
+        return ",".join(f"{name}={spell('', sizes)}" for name, sizes in value)
     if argument == "input_shapes" and isinstance(value, tuple):
         return ",".join(spell("input_shape", shape) for shape in value)
     if isinstance(value, tuple):

@@ -134,14 +134,18 @@ def _cuts(access: Access, point: Point, ranges: dict[str, tuple[int, int]]) -> t
 
 
 def _fixed(accesses: tuple[Access, ...], extents: dict[str, int], summed: tuple[str, ...]) -> list[str]:
-    """Return the indices to loop over: the summed, of each compound subscript all but the longest."""
+    """Return the indices to loop over: the summed, of each compound subscript all but the longest.
+
+    One that the target has twice, too: einsum writes no diagonals.
+    """
     fixed = list(summed)
     for access in accesses:
         for subscript in access.subscripts:
             names = [name for name in subscript.variables if name not in fixed]
             names.sort(key=lambda name: extents[name])
             fixed += names[:-1]
-    return fixed
+    left = [name for s in accesses[0].subscripts for name in s.variables if name not in fixed]
+    return fixed + [name for name in dict.fromkeys(left) if left.count(name) > 1]
 
 
 def _ranges(

@@ -52,6 +52,18 @@ class Axis:
         """Whether no cell is read outside the tensor."""
         return self.offset >= 0 and self.offset + self.span <= self.cells
 
+    @property
+    def meets(self) -> bool:
+        """Whether every position has a tap on a cell that exists."""
+        reached = (
+            any(
+                0 <= self.stride * p + self.dilation * k + self.offset < self.cells
+                for k in range(self.taps)
+            )
+            for p in range(self.positions)
+        )
+        return all(reached)
+
     def triples(self) -> list[tuple[int, int, int]]:
         """Return every (cell, tap, position) that belongs together, sorted, by their addresses."""
         return sorted(
@@ -149,17 +161,19 @@ def recognise(contraction: Contraction) -> Correlation:
     ValueError
         If it is not one.
     """
+    contraction = _ascending(contraction)
     cells, taps, positions = roles = _roles(contraction)
     extents = contraction.ranges
-    batch = cells.subscripts[0].variables[0]
-    along = {name for s in _spatial(cells, taps, positions) for name in s.variables}
+    batch = _only(cells.subscripts[0].variables)
+    spatial = _spatial(cells, taps, positions)
+    along = {name for s in spatial for name in s.variables}
     plain = [name for name in extents if name not in along]
     in_cells, in_taps, in_positions = map(_variables, roles)
     groups = [n for n in plain if n in in_cells and n in in_taps and n in in_positions]
     channels = [n for n in plain if n in in_cells and n in in_taps and n not in groups]
     filters = [n for n in plain if n in in_taps and n in in_positions and n not in groups]
     names: tuple[Role, ...] = ("cells", "taps", "positions")
-    return Correlation(
+    found = Correlation(
         cells=cells.tensor.name,
         taps=taps.tensor.name,
         positions=positions.tensor.name,
@@ -172,8 +186,81 @@ def recognise(contraction: Contraction) -> Correlation:
         axes=tuple(
             _axis(subscript, size, taps, positions, extents)
             for subscript, size in zip(cells.subscripts, cells.tensor.sizes, strict=True)
-            if subscript in _spatial(cells, taps, positions)
+            if subscript in spatial
         ),
+    )
+    along_axes = [(_index_of(s, taps), _index_of(s, positions)) for s in spatial]
+    own = [batch, *groups, *channels, *filters, *itertools.chain.from_iterable(along_axes)]
+    if (
+        len(own) != len(set(own))
+        or set(own) != set(extents)
+        or max(map(len, (groups, channels, filters))) > 1
+    ):
+        raise ValueError("an index plays no part, or several the same one")
+    wanted = _written_out(found, roles, (batch, groups, channels, filters), along_axes)
+    if contraction.coefficient != 1 or contraction.reduce != "sum" or wanted != roles:
+        raise ValueError("it is written in another way")
+    return found
+
+
+def _ascending(contraction: Contraction) -> Contraction:
+    """Count an index from its last value down where cells are read backwards: ``x - i``."""
+    cells, *others = _roles(contraction)
+    for subscript in _spatial(cells, *others):
+        for name in subscript.variables:
+            if subscript.coefficient(name) < 0:
+                last = {name: -index(name) + (contraction.ranges[name] - 1)}
+                contraction = replace(
+                    contraction,
+                    target=contraction.target.substitute(last),
+                    factors=tuple(read.substitute(last) for read in contraction.reads),
+                )
+    return contraction
+
+
+def _only(names: Sequence[str]) -> str:
+    if len(names) != 1:
+        raise ValueError("images have no index of their own")
+    return names[0]
+
+
+def _written_out(
+    c: Correlation,
+    roles: tuple[Access, Access, Access],
+    plain: tuple[str, list[str], list[str], list[str]],
+    along: Sequence[tuple[str, str]],
+) -> tuple[Access, Access, Access]:
+    """Return the accesses that a correlation has, in the names of its indices."""
+    batch, groups, channels, filters = plain
+    n = index(batch)
+    g, channel, filter_ = (
+        index(names[0]) if names else Polynomial({}) for names in (groups, channels, filters)
+    )
+    inner, outer = g * c.channels + channel, g * c.filters + filter_
+    taps_at = [index(k) * a.tap_step + a.tap_start for (k, _), a in zip(along, c.axes, strict=True)]
+    cells_at = [
+        index(p) * a.stride + index(k) * a.dilation + a.offset
+        for (k, p), a in zip(along, c.axes, strict=True)
+    ]
+    places = [
+        index(p) * a.position_step + a.position_start for (_, p), a in zip(along, c.axes, strict=True)
+    ]
+    first = (inner, filter_) if c.taps_transposed else (outer, channel)
+    stored = (
+        (c.groups * c.channels, c.filters) if c.taps_transposed else (c.groups * c.filters, c.channels)
+    )
+    shapes = (
+        (c.batch, c.groups * c.channels, *(a.cells for a in c.axes)),
+        (*stored, *roles[1].tensor.sizes[2:]),
+        (c.batch, c.groups * c.filters, *roles[2].tensor.sizes[2:]),
+    )
+    if tuple(access.tensor.sizes for access in roles) != shapes:
+        raise ValueError("a tensor has other channels than it is read at")
+    cells, taps, positions = (access.tensor for access in roles)
+    return (
+        Access(cells, (n, inner, *cells_at)),
+        Access(taps, (*first, *taps_at)),
+        Access(positions, (n, outer, *places)),
     )
 
 
@@ -187,6 +274,7 @@ def gather(contraction: Contraction, names: Sequence[str]) -> Program:
     names
         What to call the new positions' index, for each axis.
     """
+    contraction = _ascending(contraction)
     cells, taps, former = _roles(contraction)
     spatial = _spatial(cells, taps, former)
     gone = {name for s in spatial for name in s.variables}
@@ -215,10 +303,10 @@ def gather(contraction: Contraction, names: Sequence[str]) -> Program:
 def _roles(contraction: Contraction) -> tuple[Access, Access, Access]:
     """Return the cells, the taps and the positions of a correlation."""
     accesses = (contraction.target, *contraction.reads)
-    if len(accesses) == 3:
+    if len(accesses) == 3 and len(contraction.factors) == 2:
         for cells in accesses:
             others = [a for a in accesses if a is not cells]
-            if _spatial(cells, *others):
+            if _spatial(cells, *others) and cells.subscripts[0].variables:
                 batch = cells.subscripts[0].variables[0]
                 positions, taps = sorted(others, key=lambda a: batch not in _variables(a))
                 return cells, taps, positions

@@ -10,26 +10,19 @@ argument = sum [ ("<" | "<=" | ">" | ">=") sum ]
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from symconv.errors import SymconvError
+from symconv.notation.tokens import Reader
 
 if TYPE_CHECKING:
     import sympy
 
-LONGEST, DEEPEST, GREATEST = 2000, 60, 64  # characters; brackets in brackets; an exponent
+DEEPEST, GREATEST = 60, 64  # brackets in brackets; an exponent
 RELATIONS = ("<=", ">=", "<", ">")
 NOT_DIFFERENTIABLE = ("floor", "ceil", "round", "sign", "heaviside", "mod", "rand", "argmax")
-
-_TOKEN = re.compile(
-    r"\s*(?:(?P<number>(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,3})?)|(?P<name>[A-Za-z_]\w*)"
-    r"|(?P<sign>\*\*|<=|>=|[-+*/^(),<>]))",
-    re.ASCII,
-)
 
 
 @dataclass(frozen=True)
@@ -69,8 +62,6 @@ def parse_expression(text: str, variables: Sequence[str], constants: Mapping[str
     SymconvError
         If the text does not follow the grammar, or has an unknown name or function.
     """
-    if len(text) > LONGEST:
-        raise SymconvError(f"expression of {len(text)} characters: must have at most {LONGEST}")
     return _Parser(text, variables, constants).whole()
 
 
@@ -81,66 +72,43 @@ def derivative(expression: sympy.Expr, by: sympy.Symbol) -> sympy.Expr:
     return expression.diff(by).replace(sympy.DiracDelta, lambda *_: sympy.Integer(0))
 
 
-class _Parser:
+class _Parser(Reader):
     """Reads tokens from left to right; each method reads one rule of the grammar."""
 
     def __init__(self, text: str, variables: Sequence[str], constants: Mapping[str, float]) -> None:
-        self.text, self.variables, self.constants = text, variables, constants
-        self.at, self.depth = 0, 0
-        self.token = self.kind = ""
-        self._next()
-
-    def _next(self) -> str:
-        """Return the current token, and go to the next one."""
-        before = self.token
-        found = _TOKEN.match(self.text, self.at)
-        rest = self.text[self.at :].strip()
-        if found is None and rest:
-            raise self._refuse(f"{rest[:20]!r} is no number, name or operator")
-        self.kind = found.lastgroup or "" if found else ""
-        self.token = found[self.kind] if found else ""
-        self.at = found.end() if found else len(self.text)
-        return before
-
-    def _refuse(self, why: str) -> SymconvError:
-        shown = self.text if len(self.text) <= 60 else self.text[:57] + "..."
-        return SymconvError(f"expression {shown!r}: {why}")
-
-    def _expect(self, sign: str) -> None:
-        if self.token != sign:
-            raise self._refuse(f"expected {sign!r}, found {self.token or 'the end'!r}")
-        self._next()
+        self.variables, self.constants = variables, constants
+        self.depth = 0
+        super().__init__("expression", text)
 
     def whole(self) -> sympy.Expr:
         import sympy
 
         found = self._sum()
-        if self.token:
-            raise self._refuse(f"unexpected {self.token!r}")
+        self.end()
         if found.has(sympy.zoo, sympy.nan, sympy.oo, -sympy.oo, sympy.I):
-            raise self._refuse("is no real number anywhere")
+            raise self.refuse("is no real number anywhere")
         return found
 
     def _sum(self) -> Any:
         self.depth += 1
         if self.depth > DEEPEST:
-            raise self._refuse(f"has more than {DEEPEST} brackets in brackets")
+            raise self.refuse(f"has more than {DEEPEST} brackets in brackets")
         total = self._product()
         while self.token in ("+", "-"):
-            total = total + self._product() if self._next() == "+" else total - self._product()
+            total = total + self._product() if self.next() == "+" else total - self._product()
         self.depth -= 1
         return total
 
     def _product(self) -> Any:
         product = self._signed()
         while self.token in ("*", "/"):
-            product = product * self._signed() if self._next() == "*" else product / self._signed()
+            product = product * self._signed() if self.next() == "*" else product / self._signed()
         return product
 
     def _signed(self) -> Any:
         signs = 0
         while self.token in ("-", "+"):
-            signs += self._next() == "-"
+            signs += self.next() == "-"
         value = self._power()
         return -value if signs % 2 else value
 
@@ -148,28 +116,28 @@ class _Parser:
         base = self._atom()
         if self.token not in ("^", "**"):
             return base
-        self._next()
+        self.next()
         exponent = self._signed()
         if not exponent.is_Rational or abs(exponent) > GREATEST:
-            raise self._refuse(f"an exponent must be a number of at most {GREATEST}")
+            raise self.refuse(f"an exponent must be a number of at most {GREATEST}")
         return base**exponent
 
     def _atom(self) -> Any:
         import sympy
 
         if self.kind == "number":
-            return sympy.Rational(self._next())
+            return sympy.Rational(self.next())
         if self.kind == "name":
             return self._named()
-        self._expect("(")
+        self.expect("(")
         value = self._sum()
-        self._expect(")")
+        self.expect(")")
         return value
 
     def _named(self) -> Any:
         import sympy
 
-        name = self._next()
+        name = self.next()
         if self.token == "(":
             return self._call(name)
         if name in self.variables:
@@ -179,23 +147,23 @@ class _Parser:
         if name == "pi":
             return sympy.pi
         known = ", ".join([*self.variables, *self.constants, "pi"])
-        raise self._refuse(f"{name!r} is unknown: the names are {known}")
+        raise self.refuse(f"{name!r} is unknown: the names are {known}")
 
     def _call(self, name: str) -> Any:
         functions = _functions()
         if name in NOT_DIFFERENTIABLE:
-            raise self._refuse(f"{name!r} is not differentiable")
+            raise self.refuse(f"{name!r} is not differentiable")
         if name not in functions:
-            raise self._refuse(f"{name!r} is no function: these are {', '.join(functions)}")
+            raise self.refuse(f"{name!r} is no function: these are {', '.join(functions)}")
         function = functions[name]
-        self._expect("(")
+        self.expect("(")
         arguments = [self._argument(name == "where")]
         while self.token == ",":
-            self._next()
+            self.next()
             arguments.append(self._sum())
-        self._expect(")")
+        self.expect(")")
         if len(arguments) != function.arguments:
-            raise self._refuse(f"{name!r} takes {function.arguments}, not {len(arguments)} arguments")
+            raise self.refuse(f"{name!r} takes {function.arguments}, not {len(arguments)} arguments")
         return function.make(*arguments)
 
     def _argument(self, condition: bool) -> Any:
@@ -205,9 +173,9 @@ class _Parser:
         if not condition:
             return left
         if self.token not in RELATIONS:
-            raise self._refuse("'where' needs a condition first: where(x > 0, x, 0)")
-        relation = self._next()
+            raise self.refuse("'where' needs a condition first: where(x > 0, x, 0)")
+        relation = self.next()
         right = self._sum()
         if left.has(sympy.Piecewise) or right.has(sympy.Piecewise):
-            raise self._refuse("a condition must have no cases in it")
+            raise self.refuse("a condition must have no cases in it")
         return {"<": left < right, "<=": left <= right, ">": left > right, ">=": left >= right}[relation]

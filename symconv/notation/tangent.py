@@ -100,7 +100,9 @@ def _zero(tensor: Tensor, change: Graph) -> Elementwise:
 
     names = element(len(tensor.shape))
     for access in (access for step in change.steps for access in reads(step)):
-        if access.tensor == tangent_of(tensor) and all(len(s.variables) == 1 for s in access.subscripts):
-            names = tuple(subscript.variables[0] for subscript in access.subscripts)
+        used = tuple(name for subscript in access.subscripts for name in subscript.variables)
+        plain = access.subscripts == tuple(map(index, used)) and len(set(used)) == len(used)
+        if access.tensor == tangent_of(tensor) and plain:
+            names = used
     by = gradient_of(tensor)[tuple(map(index, names))]
     return Elementwise(by, sympy.Integer(0), (), tuple(zip(names, tensor.shape, strict=True)))

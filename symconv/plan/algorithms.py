@@ -313,7 +313,8 @@ class Strided:
     def plain(self) -> bool:
         """Whether the indices are the array's own axes."""
         units = tuple(tuple(int(a == b) for b in range(len(self.sizes))) for a in range(len(self.sizes)))
-        return (self.steps, self.shape, any(self.first)) == (units, self.sizes, False)
+        whole = (self.steps, self.shape, any(self.first)) == (units, self.sizes, False)
+        return whole and not self.padded
 
 
 @dataclass(frozen=True)

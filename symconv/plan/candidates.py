@@ -29,8 +29,26 @@ BLOCK = 1 << 18  # numbers of scratch that a block of images or planes may need
 
 
 def rank_candidates(contraction: Contraction, names: Mapping[str, str]) -> tuple[Candidate, ...]:
-    """Return every algorithm that computes a contraction, fastest first."""
-    correlation = _named(recognise(contraction), names)
+    """Return every algorithm that computes a contraction, fastest first.
+
+    Raises
+    ------
+    ValueError
+        If it is no correlation of whole tensors.
+    """
+    whole = recognise(contraction)
+    sizes = {a.tensor.name: a.tensor.sizes[2:] for a in (contraction.target, *contraction.reads)}
+    if sizes[whole.taps] != tuple(a.taps for a in whole.axes):
+        raise ValueError("not every tap is read")
+    if sizes[whole.positions] != tuple(a.positions for a in whole.axes):
+        raise ValueError("not every position has a window")
+    if any((a.position_start, a.position_step) != (0, 1) for a in whole.axes):
+        raise ValueError("positions are counted in another way")
+    if any((a.tap_start, a.tap_step) not in ((0, 1), (a.taps - 1, -1)) for a in whole.axes):
+        raise ValueError("taps are counted in another way")
+    if whole.result == "taps" and whole.taps_transposed:
+        raise ValueError("taps are computed filter by filter")
+    correlation = _named(whole, names)
     found = [Candidate(algorithm, microseconds(algorithm)) for algorithm in _applicable(correlation)]
     return tuple(sorted(found, key=lambda candidate: candidate.microseconds))
 

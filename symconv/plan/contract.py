@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import string
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from fractions import Fraction
 
 from symconv.notation.contraction import Access, Contraction
@@ -20,24 +20,26 @@ def contract(contraction: Contraction, names: Mapping[str, str], adds: bool) -> 
     """
     if len(contraction.reads) < len(contraction.factors):
         raise ValueError("a factor is no tensor")
-    letters = letters_of(contraction)
+    looped = _looped(contraction)
+    letters = _letters(contraction, set(looped) & set(names.values()))
     return Contract(
         sources=tuple(_strided(read, names, letters, contraction) for read in contraction.reads),
         target=_strided(contraction.target, names, letters, contraction),
-        looped="".join(letters[name] for name in _looped(contraction)),
+        looped="".join(letters[name] for name in looped),
         coefficient=Fraction(contraction.coefficient),
         reduce=contraction.reduce,
         adds=adds,
     )
 
 
-def letters_of(contraction: Contraction) -> dict[str, str]:
-    """Return a letter for each index: its name, if that is one."""
+def _letters(contraction: Contraction, taken: Collection[str]) -> dict[str, str]:
+    """Return a letter for each index: its name, if that is one and not taken by an array."""
     names = [name for name, _ in contraction.extents]
-    free = [letter for letter in string.ascii_letters if letter not in names]
-    if len(names) > len(string.ascii_letters):
+    own = [name for name in names if name in string.ascii_letters and name not in taken]
+    free = [letter for letter in string.ascii_uppercase + string.ascii_lowercase if letter not in names]
+    if len(names) - len(own) > len(free):
         raise ValueError("more indices than letters")
-    return {name: name if name in string.ascii_letters else free.pop(0) for name in names}
+    return {name: name if name in own else free.pop(0) for name in names}
 
 
 def _looped(contraction: Contraction) -> list[str]:

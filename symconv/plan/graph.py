@@ -34,7 +34,7 @@ from symconv.plan.algorithms import (
 )
 from symconv.plan.candidates import rank_candidates
 from symconv.plan.contract import contract, spread_axes
-from symconv.plan.moves import is_window, move, one_read, window_axes
+from symconv.plan.moves import is_pool, is_window, move, one_read, window_axes
 from symconv.plan.padding import padding_chains, padding_stage
 from symconv.plan.products import product_of
 
@@ -85,7 +85,7 @@ def _planned(step: Step, graph: Graph, names: Names, constants: Mapping[str, Con
             return _program(step, graph, names, constants)
         case Constant():
             return Stages((), (step,))  # a constant of the module
-        case Selection() if is_window(step.maximum.reads[0]):
+        case Selection() if is_pool(step.maximum):
             return Stages((), (step,))  # made where it is read
         case Selection():
             maximum = contract(step.maximum, {**names, step.maximum.target.tensor.name: ""}, adds=False)
@@ -105,9 +105,9 @@ def _program(program: Program, graph: Graph, names: Names, constants: Mapping[st
     target = names[program.target.name]
     for contraction in program.contractions:
         chosen = _chosen(contraction, selections)
-        if chosen and is_window(chosen.maximum.reads[0]):
+        if chosen and is_pool(chosen.maximum):
             stages += _selected(contraction, chosen, names)
-        elif contraction.reduce == "max" and is_window(contraction.reads[0]):
+        elif contraction.reduce == "max" and is_pool(contraction):
             stages.append(_maximum(contraction, names, target))
         else:
             found, ranked = _sum(contraction, names, constants, adds=bool(stages))

@@ -146,7 +146,7 @@ def _gradient(layer: Layer, name: str) -> Function:
     """Plan the gradient by one of forward's inputs; it takes what its formula reads."""
     graph = layer.backward_by(name)
     reads = tuple(n for n, t in layer.tensors.items() if t.name in graph.inputs)
-    return _function(layer, f"{_WORDS.get(name, name)}_gradient", (name,), reads, graph)
+    return _function(layer, f"{_WORDS.get(name, name.rstrip('_'))}_gradient", (name,), reads, graph)
 
 
 def _backward(layer: Layer) -> Function | None:

@@ -43,7 +43,16 @@ def move(
         axes = window_axes(cells, positions, contraction.ranges)
         return kind(source, target, axes, _divisors(contraction, positions, constants))
     (read,) = contraction.reads
+    for access in (contraction.target, read):
+        used = [name for subscript in access.subscripts for name in subscript.variables]
+        fixed = [int(s.constant) for s in access.subscripts if not s.variables]
+        sizes = [size for s, size in _sized(access) if not s.variables]
+        outside = any(not 0 <= at < size for at, size in zip(fixed, sizes, strict=True))
+        if len(set(used)) < len(used) or outside:
+            raise ValueError("a diagonal, or nothing")
     ranges = _inside(contraction)
+    if not all(ranges.values()):
+        raise ValueError("nothing is read inside")
     free = [_cut(s, ranges, size) for s, size in _sized(contraction.target)]
     taken = [_cut(s, ranges, size) for s, size in _sized(read)]
     return Move(source, target, tuple(taken), tuple(free), Fraction(contraction.coefficient), adds)
@@ -93,15 +102,29 @@ def is_window(access: Access) -> bool:
     return any(len(s.variables) > 1 for s in access.subscripts)
 
 
+def is_pool(maximum: Contraction) -> bool:
+    """Whether a maximum is that of each window of one tensor, each with a cell inside."""
+    if len(maximum.factors) != 1 or maximum.coefficient != 1 or not is_window(maximum.reads[0]):
+        return False
+    try:
+        axes = window_axes(maximum.reads[0], maximum.target, maximum.ranges)
+    except ValueError:
+        return False
+    return all(axis.meets for axis in axes)
+
+
 def window_axes(cells: Access, positions: Access, ranges: Mapping[str, int]) -> tuple[Axis, ...]:
-    """Return the windows along each axis that cells and positions share, in order; batch has one tap.
+    """Return the windows along each axis that cells and positions share, in order.
+
+    Images and channels, the first two axes, have no windows; taps are in the order of the axes.
 
     Raises
     ------
     ValueError
-        If the cells are not addressed by windows of positions, axis by axis.
+        If the cells are not addressed by windows of whole positions, axis by axis.
     """
-    axes = []
+    axes: list[Axis] = []
+    order: list[str] = []
     for cell, position, size in zip(
         cells.subscripts, positions.subscripts, cells.tensor.sizes, strict=True
     ):
@@ -110,6 +133,9 @@ def window_axes(cells: Access, positions: Access, ranges: Mapping[str, int]) -> 
             raise ValueError(f"no window of positions: {cell} for {position}")
         taps = [name for name in cell.variables if name != p]
         k = taps[0] if taps else None
+        order += taps
+        if min(map(int, (cell.coefficient(name) for name in cell.variables))) < 1:
+            raise ValueError(f"goes backwards: {cell}")
         axes.append(
             Axis(
                 cells=size,
@@ -120,6 +146,12 @@ def window_axes(cells: Access, positions: Access, ranges: Mapping[str, int]) -> 
                 offset=int(cell.constant),
             )
         )
+    whole = tuple(axis.positions for axis in axes) == positions.tensor.sizes
+    alone = all((a.taps, a.stride, a.offset, a.cells) == (1, 1, 0, a.positions) for a in axes[:2])
+    if len(axes) < 3 or not whole or not alone or order != [n for n in ranges if n in order]:
+        raise ValueError("no windows of images")
+    if set(order) | {v for s in positions.subscripts for v in s.variables} != set(ranges):
+        raise ValueError("another index is summed over")
     return tuple(axes)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from math import prod
 
 from symconv.layers.padding import Piece
-from symconv.notation.contraction import Contraction, Program
+from symconv.notation.contraction import Contraction, Program, index
 from symconv.notation.graph import Step
 from symconv.plan.algorithms import Extend, FoldBack, Stage
 
@@ -36,14 +36,35 @@ def _padding_kind(step: Step) -> str | None:
     """Tell a step that pads, ``extend``, and one that folds back, ``fold``, from all others."""
     if not isinstance(step, Program) or len(step.contractions) == 1:
         return None
-    reads = [read for contraction in step.contractions for read in contraction.reads]
-    sources = {read.tensor.sizes for read in reads}
-    if len(reads) > len(step.contractions) or len({read.tensor for read in reads}) > 1:
+    if any(len(c.factors) != 1 or len(c.reads) != 1 for c in step.contractions):
         return None
-    target, (source,) = step.target.sizes, sources
-    if len(target) != len(source) or sum(a != b for a, b in zip(target, source, strict=True)) != 1:
+    (source, *others) = {c.reads[0].tensor for c in step.contractions}
+    target = step.target
+    if others or len(target.sizes) != len(source.sizes) or len(target.sizes) < 3:
         return None
-    return "extend" if prod(target) > prod(source) else "fold"
+    axes = [a for a, (n, m) in enumerate(zip(target.sizes, source.sizes, strict=True)) if n != m]
+    if len(axes) != 1 or not all(_is_piece(c, axes[0]) for c in step.contractions):
+        return None
+    return "extend" if prod(target.sizes) > prod(source.sizes) else "fold"
+
+
+def _is_piece(contraction: Contraction, axis: int) -> bool:
+    """Whether a sum copies cells along one axis, the others as they are."""
+    pairs = zip(contraction.target.subscripts, contraction.reads[0].subscripts, strict=True)
+    sizes = contraction.reads[0].tensor.sizes
+    names = []
+    for at, (written, read) in enumerate(pairs):
+        used = dict.fromkeys((*written.variables, *read.variables))
+        if len(used) != 1 or contraction.coefficient != 1 or contraction.reduce != "sum":
+            return False
+        (name,) = used
+        names.append(name)
+        plain = written == read == index(name) and contraction.ranges[name] == sizes[at]
+        if at != axis and not plain:
+            return False
+        if at == axis and 1 not in (written.coefficient(name), read.coefficient(name)):
+            return False
+    return len(set(names)) == len(names) == len(contraction.ranges)
 
 
 def padding_stage(steps: tuple[Program, ...], names: Mapping[str, str]) -> Stage:

@@ -11,10 +11,10 @@ from symconv.plan.algorithms import Matrix, Product
 
 def product_of(contraction: Contraction, names: Mapping[str, str]) -> Product | None:
     """Return the matrix product that a contraction is; None if it is none."""
-    if len(contraction.reads) != 2 or contraction.coefficient != 1:
+    if len(contraction.reads) != 2 or contraction.coefficient != 1 or contraction.reduce != "sum":
         return None
     for first, second in (contraction.reads, contraction.reads[::-1]):
-        found = [_indices(access) for access in (first, second, contraction.target)]
+        found = [_indices(a, contraction) for a in (first, second, contraction.target)]
         if None in found:
             return None
         one, other, result = (indices or [] for indices in found)
@@ -37,10 +37,12 @@ def product_of(contraction: Contraction, names: Mapping[str, str]) -> Product | 
     return None
 
 
-def _indices(access: Access) -> list[str] | None:
+def _indices(access: Access, contraction: Contraction) -> list[str] | None:
     """Return the indices of a whole tensor; None if a subscript is anything else, or one is twice."""
     names = [s.variables[0] for s in access.subscripts if s.variables and s == index(s.variables[0])]
     if len(names) < len(access.subscripts) or len(set(names)) < len(names):
+        return None
+    if tuple(contraction.ranges[name] for name in names) != access.tensor.sizes:
         return None
     return names
 

@@ -13,6 +13,7 @@ from symconv.derive.forms import (
     weight_form,
 )
 from symconv.layers.conv import Conv, ConvLayer, ConvTranspose
+from symconv.layers.index_notation import Contraction
 from symconv.layers.layer import Layer
 from symconv.layers.pool import AvgPool, GlobalAvgPool, GlobalMaxPool, MaxPool
 from symconv.layers.roles import Roles
@@ -161,6 +162,8 @@ def rests_on(layer: Layer) -> dict[str, tuple[str, ...]]:
         return {"∂E/∂X": ("T7′",)}
     if isinstance(layer, AvgPool | GlobalAvgPool):
         return {"O": ("T7",)}
+    if isinstance(layer, Contraction):
+        return rests_on(layer.conv) if layer.conv else {}
     if not isinstance(layer, ConvLayer):
         return {}
     phases = ("T2′",) if any(w.stride > 1 for w in layer.windows) else ()

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from symconv.layers.layer import Layer
 from symconv.layers.pool import POOLS, AvgPool, GlobalAvgPool, PoolLayer
-from symconv.notation.contraction import Program, Tensor, index
+from symconv.notation.contraction import Access, Contraction, Factor, Program, Tensor, index
 from symconv.notation.graph import Graph
 from symconv.notation.names import POSITIONS, TAPS
 from symconv.prove import letters, swaps
@@ -15,18 +15,21 @@ from symconv.prove.covers import Cover, cover
 from symconv.prove.decisions import Decision
 from symconv.prove.pooling import Pool, average, averaged, averages, selected
 
+PRIMES = "′"
+
 
 def sum_decisions(layer: Layer) -> list[Decision]:
     """Return what is to be shown of each sum of a layer, by each tensor that varies in it."""
     decisions = []
     if isinstance(layer, AvgPool | GlobalAvgPool):
         decisions.append(_average(layer))
-    varying = set(layer.tensors.values())
+    varying = {tensor.name for tensor in layer.tensors.values()}
     for at, step in enumerate(layer.graph.steps):
         if isinstance(step, Program):
-            read = dict.fromkeys(r.tensor for c in step.contractions for r in c.reads)
-            decisions += [_adjoint(layer, at, tensor) for tensor in read if tensor in varying]
-            varying.add(step.target)
+            reads = [r.tensor for c in _program(layer, at).contractions for r in c.reads]
+            by = (t for t in dict.fromkeys(reads) if t.name.rstrip(PRIMES) in varying)
+            decisions += [_adjoint(layer, at, tensor) for tensor in by]
+            varying.add(step.target.name)
     return decisions
 
 
@@ -53,14 +56,34 @@ def _adjoint(layer: Layer, at: int, tensor: Tensor) -> Decision:
     if maximum:
         statement += ", each window having selected its first greatest one: S = 1"
     theorem = "T7′" if maximum else "T7" if isinstance(layer, POOLS) else "T4"
-    wrong = Claim("off by one", lambda layer: sides(layer, 1))
-    return Decision(theorem, Claim(statement, sides), covers, [("a read off by one", wrong)])
+    shifts = [("a read off by one", Claim("off by one", lambda layer: sides(layer, 1)))]
+    if not _program(layer, at).target.shape:
+        shifts = []  # G is a number
+    return Decision(theorem, Claim(statement, sides), covers, shifts)
 
 
 def _program(layer: Layer, at: int) -> Program:
+    """Return a step with its tensors apart: one that a product reads again is X′ there, numbers κ.
+
+    By the product rule the gradient by X is the sum of those by X, X′, …
+    """
     step = layer.graph.steps[at]
     assert isinstance(step, Program)  # only these are decided
-    return step
+    return Program(tuple(_apart(c, number) for number, c in enumerate(step.contractions)))
+
+
+def _apart(contraction: Contraction, number: int) -> Contraction:
+    factors: list[Factor] = []
+    for factor in contraction.factors:
+        if isinstance(factor, Access):
+            tensor = factor.tensor
+            while tensor in [other.tensor for other in factors if isinstance(other, Access)]:
+                tensor = replace(tensor, name=f"{tensor.name}{PRIMES}")
+            factor = replace(factor, tensor=tensor)
+        factors.append(factor)
+    if contraction.coefficient != 1:
+        factors.append(Access(Tensor(f"κ{number}", ()), ()))
+    return replace(contraction, factors=tuple(factors), coefficient=1)
 
 
 def _shifted(graph: Graph, shift: int) -> Graph:

@@ -30,7 +30,8 @@ def contract(stage: Contract) -> str:
         source = _maximum(stage, operands)
     else:
         source = _product(operands, target.letters)
-        if target.plain and stage.coefficient == 1 and not stage.adds and source.endswith(")"):
+        whole = f"->{target.letters}" in source and source.endswith(")")
+        if target.plain and stage.coefficient == 1 and not stage.adds and whole:
             return _filled(operands, f"{source[:-1]}, out={target.array})")
     if not target.plain:
         return _by_turns(stage)
@@ -69,19 +70,36 @@ def _product(operands: list[_Operand], kept: str) -> str:
     inputs = ",".join(operand.letters for operand in operands)
     names = ", ".join(operand.name for operand in operands)
     how = ", optimize=True" if _is_product(operands, kept) else ""
-    text = f'np.einsum("{inputs}->{present}", {names}{how})'
-    if present == kept:
+    text = f'np.einsum("{inputs}->{present}", {names}{how})' if inputs != present else names
+    if present in (kept, ""):  # a number goes everywhere
         return text
     places = [":" if letter in present else "None" for letter in kept]
     return f"{text}[{', '.join(places)}]"
 
 
 def _is_product(operands: list[_Operand], kept: str) -> bool:
-    """Whether there is a product of matrices in it, which einsum leaves to BLAS only if asked."""
-    if len(operands) != 2:
-        return len(operands) > 2
+    """Whether there is a product of matrices in it, which einsum leaves to BLAS only if asked.
+
+    (Asked for a number that others are multiplied with, it does not take numbers of another kind.)
+    """
+    if len(operands) < 2 or not kept or not _connected([o.letters for o in operands] + [kept]):
+        return False
+    if len(operands) > 2:
+        return True
     one, other = (set(operand.letters) for operand in operands)
     return bool((one & other) - set(kept)) and not one & other & set(kept)
+
+
+def _connected(words: list[str]) -> bool:
+    """Whether one gets from each word to every other over letters that words share."""
+    reached, *rest = words
+    while rest:
+        near = next((word for word in rest if set(word) & set(reached)), None)
+        if near is None:
+            return False
+        rest.remove(near)
+        reached += near
+    return True
 
 
 def _by_turns(stage: Contract) -> str:

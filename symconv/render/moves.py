@@ -66,12 +66,13 @@ def _subscript(cuts: Sequence[Cut]) -> str:
     ]
     while slices[-1] == ":":
         slices.pop()
-    return f"[{', '.join(slices)}]"
+    one = all(not cut.index for cut in cuts)  # a view of one element, no number
+    return f"[{', '.join([*slices, '...'] if one else slices)}]"
 
 
 def view(stage: View, result: bool) -> str:
     """Write the elements in another shape: into the result, or as a name for them."""
-    source = f"{stage.source}.reshape{shape(stage.shape)}"
+    source = f"{stage.source}.reshape{shape(stage.shape) if stage.shape else '(())'}"
     if not result:
         return f"{stage.target} = {source}\n"
     return assignment(stage.target, source, Fraction(1), stage.adds) + "\n"
