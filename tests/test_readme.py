@@ -8,6 +8,7 @@ import io
 import os
 import re
 import runpy
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -47,7 +48,7 @@ def test_python_prints_what_is_shown(tmp_path: Path) -> None:
 def test_commands_print_what_is_shown(text: str, tmp_path: Path) -> None:
     for part in re.split(r"^\$ ", text, flags=re.MULTILINE)[1:]:
         command, _, wanted = part.partition("\n")
-        program, *words = command.split()
+        program, *words = shlex.split(command)
         assert program == "symconv"
         done = subprocess.run(
             [sys.executable, "-m", "symconv", *words],

@@ -72,9 +72,7 @@ def refute(claim: Claim, like: Layer) -> Counterexample | None:
     Sizes are searched in the order of their number of products; None means that none was found,
     which is no proof.
     """
-    layers: Iterable[Layer] = (
-        smaller_layers(replace(like, bias=False)) if isinstance(like, ConvLayer) else _smaller(like)
-    )
+    layers = smaller(replace(like, bias=False) if isinstance(like, ConvLayer) else like)
     for layer in layers:
         left, right = claim.sides(layer)
         same_shape = left.output.shape == right.output.shape
@@ -90,8 +88,14 @@ def refute(claim: Claim, like: Layer) -> Counterexample | None:
     return None
 
 
-def _smaller(like: Layer) -> Iterator[Layer]:
-    """Visit layers of smaller sizes and otherwise equal arguments, smallest first, then the layer."""
+def smaller(like: Layer, kernels: int = 3) -> Iterator[Layer]:
+    """Visit layers of smaller sizes and otherwise equal arguments, smallest first, then the layer.
+
+    A convolution's kernels are those up to a size; with ``kernels = 0`` only the layer's own.
+    """
+    if isinstance(like, ConvLayer):
+        yield from _smaller_convolutions(like, kernels)
+        return
     if isinstance(like, POOLS):
         sizes = [sorted(set(_small_sizes(w, w.kernel, w.size))) for w in like.windows]
         for spatial in sorted(product(*sizes), key=math.prod)[:TRIED]:
@@ -102,11 +106,8 @@ def _smaller(like: Layer) -> Iterator[Layer]:
     yield like
 
 
-def smaller_layers(like: ConvLayer, kernels: int = 3) -> Iterator[ConvLayer]:
-    """Visit layers of smaller sizes and otherwise equal arguments, smallest first, then the layer.
-
-    Kernels are those up to a size; with ``kernels = 0`` only the layer's own.
-    """
+def _smaller_convolutions(like: ConvLayer, kernels: int) -> Iterator[ConvLayer]:
+    """Visit convolutions of smaller sizes, in the order of their number of products."""
     axes = [
         sorted(
             (k, size)

@@ -26,6 +26,22 @@ AT_GIVEN_SIZES = (
         "formal sums become the same expression",
     ),
     (
+        "index notation: the gradients are adjoints, T4, product rule for what is read again; a formula "
+        "that is a convolution: its theorems",
+        "the formula's sizes",
+        "a certificate accepted",
+    ),
+    (
+        "activations: f′, and what is computed for f, f′ and f″",
+        "the named ones, all numbers; an expression's f′",
+        "SymPy's simplification, difference quotients to 20 digits",
+    ),
+    (
+        "networks: the layers' gradients in reverse are the gradients of the whole",
+        "the network's sizes, at most two images",
+        "compared in float64 with the chain rule through all steps",
+    ),
+    (
         "a derivation's steps (`derive`)",
         "the layer's sizes; a large one's axes, shortened",
         "every term compared",
