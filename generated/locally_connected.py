@@ -155,6 +155,6 @@ def _strided(
     array: Array, first: tuple[int, ...], steps: tuple[tuple[int, ...], ...], shape: tuple[int, ...]
 ) -> Array:
     """See an array along indices: from its cell ``first``, each moves ``steps`` along every axis."""
-    strides = [sum(a * b for a, b in zip(step, array.strides)) for step in steps]
+    strides = [sum(a * b for a, b in zip(step, array.strides, strict=True)) for step in steps]
     start = array[tuple(slice(at, None) for at in first)]
     return np.lib.stride_tricks.as_strided(start, shape, strides)
