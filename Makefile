@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
 
-.PHONY: demo test lint gallery clean
+.PHONY: demo test lint gallery bench clean
 
 demo: $(VENV)/installed
 	$(RUN) -m symconv demo
@@ -19,6 +19,11 @@ lint: $(VENV)/tests-installed
 gallery: $(VENV)/installed
 	$(RUN) -m symconv generate --config generated/symconv.toml
 
+SUITE := $(shell sed -n 's/^\[\(.*\)\]/generated\/\1.py/p' benchmarks/suite.toml)
+
+bench: $(VENV)/bench-installed
+	$(RUN) -m symconv bench $(SUITE) -o benchmarks
+
 clean:
 	rm -rf $(VENV) symconv-demo
 
@@ -31,4 +36,8 @@ $(VENV)/installed: pyproject.toml | $(VENV)/bin/python
 
 $(VENV)/tests-installed: pyproject.toml | $(VENV)/bin/python
 	$(RUN) -m pip install --quiet --editable '.[test]'
+	touch $@ $(VENV)/installed
+
+$(VENV)/bench-installed: pyproject.toml | $(VENV)/bin/python
+	$(RUN) -m pip install --quiet --editable '.[bench]'
 	touch $@ $(VENV)/installed

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
 import click
 
 from symconv import verbs
+from symconv.bench.report import chart, document, text
+from symconv.files import write_texts
 from symconv.layers.layer import Layer
 from symconv.plan.network import NetworkPlan
 from symconv.prove.catalogue import CATALOGUE
@@ -45,7 +49,7 @@ def derive(
         raise click.UsageError("--json: prints its answer, and does not go with -o")
     if output is not None:
         document = text if form == "latex" else text_document("derive", layer, text, __version__)
-        verbs.write_texts({Path(output): document}, force)
+        write_texts({Path(output): document}, force)
     if as_json:
         steps = [dataclasses.asdict(step) for step in derivation.steps]
         print_json({"layer": layer.as_dict(), "view": derivation.view, "passed": passed, "steps": steps})
@@ -80,7 +84,7 @@ def prove(
         documents[Path(output)] = document
     if certificate is not None:
         documents[Path(certificate)] = certificates_document(proof.certificates, __version__)
-    verbs.write_texts(documents, force)
+    write_texts(documents, force)
     if as_json:
         print_json({"layer": layer.as_dict(), **proof.as_dict()})
     elif form == "latex" and output is None:
@@ -132,13 +136,33 @@ def generate(
     return 0
 
 
+def bench(files: Sequence[str], output: str | None, seconds: float, force: bool, as_json: bool) -> int:
+    """Time generated files against what else is installed: print tables, and write them with a chart."""
+    if output is not None and find_spec("matplotlib") is None:
+        raise click.UsageError("--output: draws a chart, which needs matplotlib: symconv[bench]")
+    with progress("timing", len(files)) as advance:
+        found = verbs.bench(files, seconds, advance)
+    if output is not None:
+        folder = Path(output)
+        texts = {
+            folder / "results.json": document(found, __version__),
+            folder / "results.svg": chart(found, __version__),
+        }
+        write_texts(texts, force)
+    if as_json:
+        print_json(found.as_dict())
+    else:
+        write(screen(), text(found))
+    return 0
+
+
 def theorems(certificate: str | None, force: bool, as_json: bool) -> int:
     """Prove every theorem of the catalogue: print what is proven, or write the certificates."""
     with progress("proving", len(CATALOGUE)) as advance:
         rows = survey(advance)
     if certificate is not None:
         every = [found for row in rows for found in row.certificates]
-        verbs.write_texts({Path(certificate): certificates_document(every, __version__)}, force)
+        write_texts({Path(certificate): certificates_document(every, __version__)}, force)
     if as_json:
         print_json(
             [

@@ -17,6 +17,7 @@ from rich.text import Text
 
 from symconv import actions, verbs
 from symconv.errors import SymconvError
+from symconv.files import read_module, write_texts
 from symconv.layers.conv import Conv
 from symconv.layers.layer import Layer, rebuild
 from symconv.layers.spelling import command_name, option_name, read
@@ -84,7 +85,7 @@ def demo(force: bool, as_json: bool) -> None:
         folder / "derivation.tex": latex_document(derivation, __version__),
         folder / "proof.txt": text_document("prove", ARTICLE, proof.text(), __version__),
     }
-    verbs.write_texts(written, force)
+    write_texts(written, force)
     if as_json:
         print_json({"written": list(map(str, written)), "passed": bool(proof.holds and report.passed)})
         return
@@ -185,7 +186,7 @@ def generate(
             differences.append(verbs.difference(unit, folder))
         else:
             written[unit.path(folder)] = unit.source
-    verbs.write_texts(written, force)
+    write_texts(written, force)
     found = [d for d in differences if d] + [
         verbs.Difference(path, "stale", "") for path in verbs.stale_files(folder, requests)
     ]
@@ -213,7 +214,7 @@ def generate(
 def check(files: tuple[str, ...], as_json: bool) -> None:
     """Check generated files, exactly and numerically (which runs them). Exit code 1: one fails."""
     for file in files:
-        verbs.read_module(file)  # a file that cannot be checked is said before any is run
+        read_module(file)  # a file that cannot be checked is said before any is run
     reports = []
     with progress("checking", len(files)) as advance:
         for file in files:
@@ -226,6 +227,19 @@ def check(files: tuple[str, ...], as_json: bool) -> None:
         for report in reports:
             print_report(out, report)
     sys.exit(0 if all(report.passed for report in reports) else 1)
+
+
+@symconv.command(epilog="Example: symconv bench generated/res56.py")
+@click.argument("files", nargs=-1, required=True, metavar="FILE...")
+@click.option("-o", "--output", metavar="DIR", help="Write DIR/results.json and DIR/results.svg.")
+@click.option("--seconds", default=4.0, help="For each file, forward and backward each. [default: 4]")
+@click.option("--force", is_flag=True, help="Overwrite files that symconv did not generate.")
+@click.option("--json", "as_json", is_flag=True, help="Print the answer as JSON.")
+def bench(
+    files: tuple[str, ...], output: str | None, seconds: float, force: bool, as_json: bool
+) -> None:
+    """Time generated convolutions against what else is installed, on one core (which runs them)."""
+    sys.exit(actions.bench(files, output, seconds, force, as_json))
 
 
 _FORMAT = click.Option(

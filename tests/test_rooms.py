@@ -21,6 +21,7 @@ ROOMS = [
     "render",
     "check",
     "bench",
+    "files",
     "verbs",
     "terminal",
     "actions",

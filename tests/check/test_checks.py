@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 
 from symconv import Conv, ConvTranspose, SymconvError, check, generate
 from symconv.check.exact import check_exactly
+from symconv.files import load_source
 from symconv.notation.arrays import evaluate_arrays
 from symconv.notation.evaluate import evaluate
-from symconv.verbs import Unit, load_source
+from symconv.verbs import Unit
 from tests.bridge import expected
 from tests.strategies import layers
 

@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from symconv import Conv, ConvTranspose, generate
+from symconv.files import load_source
 from symconv.plan import candidates as planning
 from symconv.plan.algorithms import Algorithm, Phases, Scatter
 from symconv.plan.layer import Plan, plan_layer
 from symconv.render.module import render_layer
-from symconv.verbs import load_source
 from tests.bridge import close, expected
 from tests.strategies import layers
 

@@ -1,0 +1,1 @@
+"""Times modules against what else is installed."""
