@@ -66,8 +66,9 @@ _LOCAL = threading.local()
 def init(seed: int) -> Arrays:
     """Return new parameters by name.
 
-    Weights are normal, of variance 2 / fan-in (K. He et al., Delving Deep into Rectifiers, 2015),
-    biases 0, a normalisation's weights and running variances 1.
+    What is multiplied in sums is normal, of variance 2 / fan-in, the number of products in a sum (K. He
+    et al., Delving Deep into Rectifiers, 2015); biases are 0, a normalisation's weights and running
+    variances 1.
     """
     rng = np.random.default_rng(seed)
     return {
@@ -102,7 +103,7 @@ def forward(params: Arrays, x: Array, *, out: Array | None = None) -> Array:
     _linear1_forward(flatten1, p["linear1.weight"], p["linear1.bias"], linear1)
     relu3 = linear1  # written over it
     _relu3_forward(linear1, relu3)
-    linear2 = y.reshape(32, 10)
+    linear2 = y
     _linear2_forward(relu3, p["linear2.weight"], p["linear2.bias"], linear2)
     return y
 
@@ -189,7 +190,7 @@ def sgd_step(
 
 
 def _conv1_forward(x: Array, weight: Array, bias: Array, y: Array) -> None:
-    """Write O, the layer's output, into y, for conv1.
+    """conv1: O, the layer's output, into y.
 
     O[n, o, y, x] = Σ_{c,i,j} X[n, c, y + i - 1, x + j - 1] · F[o, c, i, j] + b[o]
 
@@ -208,7 +209,7 @@ def _conv1_forward(x: Array, weight: Array, bias: Array, y: Array) -> None:
 
 
 def _conv1_weight_gradient(grad_output: Array, x: Array, gw: Array) -> None:
-    """Write ∂E/∂F, the gradient by the filter, where grad_output = ∂E/∂O = G, into gw, for conv1.
+    """conv1: ∂E/∂F, the gradient by the filter, into gw.
 
     ∂E/∂F[o, c, i, j] = Σ_{n,y,x} G[n, o, y, x] · X[n, c, y + i - 1, x + j - 1]
 
@@ -233,7 +234,7 @@ def _conv1_weight_gradient(grad_output: Array, x: Array, gw: Array) -> None:
 
 
 def _conv1_bias_gradient(grad_output: Array, gb: Array) -> None:
-    """Write ∂E/∂b, the gradient by the bias, where grad_output = ∂E/∂O = G, into gb, for conv1.
+    """conv1: ∂E/∂b, the gradient by the bias, into gb.
 
     ∂E/∂b[o] = Σ_{n,y,x} G[n, o, y, x]
 
@@ -243,7 +244,7 @@ def _conv1_bias_gradient(grad_output: Array, gb: Array) -> None:
 
 
 def _relu1_forward(x: Array, y: Array) -> None:
-    """Write O, the layer's output, into y, for relu1.
+    """relu1: O, the layer's output, into y.
 
     O[n, c, y, x] = (0 if X[n, c, y, x] <= 0 else X[n, c, y, x])
 
@@ -253,7 +254,7 @@ def _relu1_forward(x: Array, y: Array) -> None:
 
 
 def _relu1_input_gradient(grad_output: Array, x: Array, gx: Array) -> None:
-    """Write ∂E/∂X, the gradient by the input, where grad_output = ∂E/∂O = G, into gx, for relu1.
+    """relu1: ∂E/∂X, the gradient by the input, into gx.
 
     ∂E/∂X[n, c, y, x] = (0 if X[n, c, y, x] <= 0 else G[n, c, y, x])
 
@@ -263,7 +264,7 @@ def _relu1_input_gradient(grad_output: Array, x: Array, gx: Array) -> None:
 
 
 def _conv2_forward(x: Array, weight: Array, bias: Array, y: Array) -> None:
-    """Write O, the layer's output, into y, for conv2.
+    """conv2: O, the layer's output, into y.
 
     O[n, o, y, x] = Σ_{c,i,j} X[n, c, y + i - 1, x + j - 1] · F[o, c, i, j] + b[o]
 
@@ -291,7 +292,7 @@ def _conv2_forward(x: Array, weight: Array, bias: Array, y: Array) -> None:
 
 
 def _conv2_input_gradient(grad_output: Array, weight: Array, gx: Array) -> None:
-    """Write ∂E/∂X, the gradient by the input, where grad_output = ∂E/∂O = G, into gx, for conv2.
+    """conv2: ∂E/∂X, the gradient by the input, into gx.
 
     ∂E/∂X[n, c, u, v] = Σ_{o,i,j} G[n, o, u + i - 1, v + j - 1] · F[o, c, 2 - i, 2 - j]
 
@@ -319,7 +320,7 @@ def _conv2_input_gradient(grad_output: Array, weight: Array, gx: Array) -> None:
 
 
 def _conv2_weight_gradient(grad_output: Array, x: Array, gw: Array) -> None:
-    """Write ∂E/∂F, the gradient by the filter, where grad_output = ∂E/∂O = G, into gw, for conv2.
+    """conv2: ∂E/∂F, the gradient by the filter, into gw.
 
     ∂E/∂F[o, c, i, j] = Σ_{n,y,x} G[n, o, y, x] · X[n, c, y + i - 1, x + j - 1]
 
@@ -345,7 +346,7 @@ def _conv2_weight_gradient(grad_output: Array, x: Array, gw: Array) -> None:
 
 
 def _conv2_bias_gradient(grad_output: Array, gb: Array) -> None:
-    """Write ∂E/∂b, the gradient by the bias, where grad_output = ∂E/∂O = G, into gb, for conv2.
+    """conv2: ∂E/∂b, the gradient by the bias, into gb.
 
     ∂E/∂b[o] = Σ_{n,y,x} G[n, o, y, x]
 
@@ -355,7 +356,7 @@ def _conv2_bias_gradient(grad_output: Array, gb: Array) -> None:
 
 
 def _relu2_forward(x: Array, y: Array) -> None:
-    """Write O, the layer's output, into y, for relu2.
+    """relu2: O, the layer's output, into y.
 
     O[n, c, y, x] = (0 if X[n, c, y, x] <= 0 else X[n, c, y, x])
 
@@ -365,7 +366,7 @@ def _relu2_forward(x: Array, y: Array) -> None:
 
 
 def _relu2_input_gradient(grad_output: Array, x: Array, gx: Array) -> None:
-    """Write ∂E/∂X, the gradient by the input, where grad_output = ∂E/∂O = G, into gx, for relu2.
+    """relu2: ∂E/∂X, the gradient by the input, into gx.
 
     ∂E/∂X[n, c, y, x] = (0 if X[n, c, y, x] <= 0 else G[n, c, y, x])
 
@@ -375,7 +376,7 @@ def _relu2_input_gradient(grad_output: Array, x: Array, gx: Array) -> None:
 
 
 def _max_pool1_forward(x: Array, y: Array) -> None:
-    """Write O, the layer's output, into y, for max_pool1.
+    """max_pool1: O, the layer's output, into y.
 
     O[n, c, y, x] = max_{i,j} X[n, c, 2·y + i, 2·x + j]
 
@@ -388,7 +389,7 @@ def _max_pool1_forward(x: Array, y: Array) -> None:
 
 
 def _max_pool1_input_gradient(grad_output: Array, x: Array, gx: Array) -> None:
-    """Write ∂E/∂X, the gradient by the input, where grad_output = ∂E/∂O = G, into gx, for max_pool1.
+    """max_pool1: ∂E/∂X, the gradient by the input, into gx.
 
     S[n, c, y, x, i, j] = 1 for the first (i, j) that attains max_{i,j}
             X[n, c, 2·y + i, 2·x + j], else 0
@@ -411,7 +412,7 @@ def _max_pool1_input_gradient(grad_output: Array, x: Array, gx: Array) -> None:
 
 
 def _linear1_forward(x: Array, weight: Array, bias: Array, y: Array) -> None:
-    """Write O, the layer's output, into y, for linear1.
+    """linear1: O, the layer's output, into y.
 
     O[n, o] = Σ_{c} X[n, c] · F[o, c] + b[o]
 
@@ -422,7 +423,7 @@ def _linear1_forward(x: Array, weight: Array, bias: Array, y: Array) -> None:
 
 
 def _linear1_input_gradient(grad_output: Array, weight: Array, gx: Array) -> None:
-    """Write ∂E/∂X, the gradient by the input, where grad_output = ∂E/∂O = G, into gx, for linear1.
+    """linear1: ∂E/∂X, the gradient by the input, into gx.
 
     ∂E/∂X[n, c] = Σ_{o} G[n, o] · F[o, c]
 
@@ -432,7 +433,7 @@ def _linear1_input_gradient(grad_output: Array, weight: Array, gx: Array) -> Non
 
 
 def _linear1_weight_gradient(grad_output: Array, x: Array, gw: Array) -> None:
-    """Write ∂E/∂F, the gradient by the weight, where grad_output = ∂E/∂O = G, into gw, for linear1.
+    """linear1: ∂E/∂F, the gradient by the weight, into gw.
 
     ∂E/∂F[o, c] = Σ_{n} G[n, o] · X[n, c]
 
@@ -442,7 +443,7 @@ def _linear1_weight_gradient(grad_output: Array, x: Array, gw: Array) -> None:
 
 
 def _linear1_bias_gradient(grad_output: Array, gb: Array) -> None:
-    """Write ∂E/∂b, the gradient by the bias, where grad_output = ∂E/∂O = G, into gb, for linear1.
+    """linear1: ∂E/∂b, the gradient by the bias, into gb.
 
     ∂E/∂b[o] = Σ_{n} G[n, o]
 
@@ -452,7 +453,7 @@ def _linear1_bias_gradient(grad_output: Array, gb: Array) -> None:
 
 
 def _relu3_forward(x: Array, y: Array) -> None:
-    """Write O, the layer's output, into y, for relu3.
+    """relu3: O, the layer's output, into y.
 
     O[n, c] = (0 if X[n, c] <= 0 else X[n, c])
 
@@ -462,7 +463,7 @@ def _relu3_forward(x: Array, y: Array) -> None:
 
 
 def _relu3_input_gradient(grad_output: Array, x: Array, gx: Array) -> None:
-    """Write ∂E/∂X, the gradient by the input, where grad_output = ∂E/∂O = G, into gx, for relu3.
+    """relu3: ∂E/∂X, the gradient by the input, into gx.
 
     ∂E/∂X[n, c] = (0 if X[n, c] <= 0 else G[n, c])
 
@@ -472,7 +473,7 @@ def _relu3_input_gradient(grad_output: Array, x: Array, gx: Array) -> None:
 
 
 def _linear2_forward(x: Array, weight: Array, bias: Array, y: Array) -> None:
-    """Write O, the layer's output, into y, for linear2.
+    """linear2: O, the layer's output, into y.
 
     O[n, o] = Σ_{c} X[n, c] · F[o, c] + b[o]
 
@@ -483,7 +484,7 @@ def _linear2_forward(x: Array, weight: Array, bias: Array, y: Array) -> None:
 
 
 def _linear2_input_gradient(grad_output: Array, weight: Array, gx: Array) -> None:
-    """Write ∂E/∂X, the gradient by the input, where grad_output = ∂E/∂O = G, into gx, for linear2.
+    """linear2: ∂E/∂X, the gradient by the input, into gx.
 
     ∂E/∂X[n, c] = Σ_{o} G[n, o] · F[o, c]
 
@@ -493,7 +494,7 @@ def _linear2_input_gradient(grad_output: Array, weight: Array, gx: Array) -> Non
 
 
 def _linear2_weight_gradient(grad_output: Array, x: Array, gw: Array) -> None:
-    """Write ∂E/∂F, the gradient by the weight, where grad_output = ∂E/∂O = G, into gw, for linear2.
+    """linear2: ∂E/∂F, the gradient by the weight, into gw.
 
     ∂E/∂F[o, c] = Σ_{n} G[n, o] · X[n, c]
 
@@ -503,7 +504,7 @@ def _linear2_weight_gradient(grad_output: Array, x: Array, gw: Array) -> None:
 
 
 def _linear2_bias_gradient(grad_output: Array, gb: Array) -> None:
-    """Write ∂E/∂b, the gradient by the bias, where grad_output = ∂E/∂O = G, into gb, for linear2.
+    """linear2: ∂E/∂b, the gradient by the bias, into gb.
 
     ∂E/∂b[o] = Σ_{n} G[n, o]
 
@@ -513,7 +514,7 @@ def _linear2_bias_gradient(grad_output: Array, gb: Array) -> None:
 
 
 def _softmax_cross_entropy1_forward(x: Array, labels: Array, y: Array) -> None:
-    """Write O, the layer's output, into y, for softmax_cross_entropy1.
+    """softmax_cross_entropy1: O, the layer's output, into y.
 
     M[n] = max_{c} X[n, c]
     D[n, c] = X[n, c] - M[n]
@@ -546,7 +547,7 @@ def _softmax_cross_entropy1_forward(x: Array, labels: Array, y: Array) -> None:
 def _softmax_cross_entropy1_input_gradient(
     grad_output: Array, x: Array, labels: Array, gx: Array
 ) -> None:
-    """Write ∂E/∂X, the gradient by the input, where grad_output = ∂E/∂O = G, into gx, for softmax_cross_entropy1.
+    """softmax_cross_entropy1: ∂E/∂X, the gradient by the input, into gx.
 
     M[n] = max_{c} X[n, c]
     D[n, c] = X[n, c] - M[n]

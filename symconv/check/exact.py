@@ -123,16 +123,16 @@ def _on_integers(layer: Layer, module: ModuleType) -> tuple[Result, ...]:
             layer.tangent(),
             *(layer.second().only(gradient_of(t).name) for t in layer.tensors.values()),
         ]
-    span, divisor = exact_range(graphs)
+    span, divisor, degree = exact_range(graphs)
     rng = np.random.default_rng(0)
     failed: dict[str, Result] = {}
     results: tuple[Result, ...] = ()
     if is_linear(layer.graph):
         bounds = [(-span, span)] * TRIALS
-        chance = (2 / (2 * span + 1)) ** TRIALS
+        chance = (degree / (2 * span + 1)) ** TRIALS
         detail = (
             f"integers to ±{span}, sums exact in float64, {TRIALS} trials, {{}} elements each: "
-            f"code of another polynomial of degree 2 passes with probability below {chance:.0e}"
+            f"code of another polynomial of degree {degree} passes with probability below {chance:.0e}"
         )
     else:
         bounds = [(-span, span), (-FEW, FEW), (-FEW, -1)]
@@ -166,12 +166,12 @@ def _gradients(layer: Layer) -> dict[str, Graph]:
     return {name: gradient(layer.graph, tensor, cotangent) for name, tensor in layer.tensors.items()}
 
 
-def exact_range(graphs: Sequence[Graph]) -> tuple[int, int]:
-    """Return how large integers with exact sums may be, and what they must be multiples of."""
+def exact_range(graphs: Sequence[Graph]) -> tuple[int, int, int]:
+    """Return how large integers with exact sums may be, what divides them, and the sums' degree."""
     longest, divisor = max(map(_longest_sum, graphs)), math.lcm(*map(_divisor, graphs))
     degree = max(2, *map(_degree, graphs))
     largest = math.isqrt(2**52 // longest) if degree == 2 else int((2**51 / longest) ** (1 / degree))
-    return max(largest // divisor, 1), divisor
+    return max(largest // divisor, 1), divisor, degree
 
 
 def _degree(graph: Graph) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import math
 import warnings
 from collections.abc import Callable
@@ -14,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from symconv.check.report import Result
+from symconv.check.slope import falls
 from symconv.layers.activation import Activation
 from symconv.layers.activations import NAMED
 from symconv.notation.backpropagation import gradient, gradient_of
@@ -27,8 +27,6 @@ Loader = Callable[[object], ModuleType]
 
 ROUNDINGS = 256  # units in the last place that a value may be off
 DIGITS = 500  # 1 + exp(-745) must not be 1
-SLOPE = 0.05  # that Taylor's remainder may fall slower or faster than h²
-STEPS = (1e-2, 5e-3, 2.5e-3)
 _EDGES = (0, 1e-30, 1e-8, 1e-3, 0.5, 1, 2, 6, 10, 20, 30, 50, 87, 89, 104, 300, 700, 745, 1000)
 
 
@@ -160,36 +158,14 @@ def _compared(
 
 
 def _slope(layer: Activation, module: ModuleType) -> Result:
-    """E(x + hv) - E(x) - h⟨∇E, v⟩ falls as h², or there is nothing but rounding."""
+    """E(x + hv) - E(x) - h⟨∇E, v⟩ falls as h², for x from 0.3 to 1.7."""
     rng = np.random.default_rng(0)
     x, way = (rng.uniform(low, high, layer.input_shape) for low, high in ((0.3, 1.7), (-1, 1)))
-    way[_crosses_a_kink(layer, x, x + STEPS[0] * way)] = 0
     cotangent = rng.standard_normal(layer.input_shape)
     with np.errstate(all="ignore"):
         (found,) = module.backward(cotangent, x)
-        start = module.forward(x)
-        errors = [
-            float(np.sum(cotangent * (module.forward(x + h * way) - start) - h * found * way))
-            for h in STEPS
-        ]
-    scale = float(np.abs(cotangent * start).sum()) + 1e-300
-    if not all(map(math.isfinite, errors)):
-        return Result("Taylor slope", "numeric", False, "is not finite for x from 0.3 to 1.7")
-    if max(map(abs, errors)) <= 1e-13 * scale:
-        return Result("Taylor slope", "numeric", True, "no remainder: a line for x from 0.3 to 1.7")
-    rates = [math.log2(abs(a) / max(abs(b), 1e-300)) for a, b in itertools.pairwise(errors)]
-    passed = abs(rates[-1] - 2) <= SLOPE
-    return Result(
-        "Taylor slope", "numeric", passed, f"the remainder falls as h^{rates[-1]:.3f}, must be h^2"
-    )
 
+        def energy(h: float) -> float:
+            return float(np.sum(cotangent * module.forward(x + h * way)))
 
-def _crosses_a_kink(layer: Activation, start: Array, end: Array) -> NDArray[np.bool_]:
-    """Tell where a condition of the function changes from one number to another."""
-    import sympy
-
-    crosses = np.zeros(start.shape, bool)
-    for condition in layer.expression.atoms(sympy.core.relational.Relational):
-        holds = sympy.lambdify(sorted(condition.free_symbols, key=str), condition, "numpy")
-        crosses |= holds(start) != holds(end)
-    return crosses
+        return falls("Taylor slope", energy, float(np.sum(found * way)))

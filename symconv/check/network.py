@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
@@ -16,6 +15,7 @@ from symconv.check.exact import exact_range
 from symconv.check.report import Result
 from symconv.check.slope import falls
 from symconv.check.values import AGREE
+from symconv.derive.network_view import by_tensor, drawn
 from symconv.layers.activation import Activation
 from symconv.layers.layer import Layer
 from symconv.layers.network import Network
@@ -51,7 +51,7 @@ def check_network(network: Network, load: Loader) -> tuple[Result, ...]:
         return (declared,)
     results = [declared, _init(network, own), *_layers(network, load(np.float64))]
     module = load(np.float64)
-    point = _Point(network, module)
+    point = _Point(network)
     results.append(_forward(network, module, point))
     if network.loss is None:
         return (*results, *_backward(network, module, point))
@@ -65,18 +65,14 @@ def check_network(network: Network, load: Loader) -> tuple[Result, ...]:
 class _Point:
     """Random parameters, input and labels in float64, and directions to move in."""
 
-    def __init__(self, network: Network, module: ModuleType) -> None:
+    def __init__(self, network: Network) -> None:
         rng = np.random.default_rng(0)
-        self.params: Arrays = {
-            name: array + 0.1 * rng.standard_normal(array.shape) * (name in network.parameters)
-            for name, array in module.init(0).items()
-        }
-        self.x = rng.standard_normal(network.input_shape)
+        values = drawn(network)
+        self.x = values["x"]
+        self.params: Arrays = {name: values[name] for name in (*network.parameters, *network.running)}
         self.labels = {
-            name: rng.integers(0, network.classes[name], shape)
-            if name in network.classes
-            else rng.standard_normal(shape)
-            for name, shape in network.labels.items()
+            name: values[name].astype(np.int64) if name in network.classes else values[name]
+            for name in network.labels
         }
         self.ways: list[Arrays] = [
             {name: rng.standard_normal(shape) for name, shape in network.parameters.items()}
@@ -95,8 +91,9 @@ class _Point:
 
     def tensors(self, network: Network) -> Arrays:
         """Return everything that the network reads, by the names of its tensors."""
-        given = {"x": self.x, **self.params, **self.labels}
-        return {tensor.name: np.asarray(given[n], float) for n, tensor in network.tensors.items()}
+        g = {network.cotangent.name: np.ones(network.output_shape)}
+        labels = {name: np.asarray(array, float) for name, array in self.labels.items()}
+        return by_tensor(network, {"x": self.x, **self.params, **labels, **g})
 
 
 def _init(network: Network, module: ModuleType) -> Result:
@@ -113,10 +110,9 @@ def _init(network: Network, module: ModuleType) -> Result:
 def _layers(network: Network, module: ModuleType) -> list[Result]:
     """Check the functions of every layer, on their own, against the layer's definition."""
     order = 2 if hasattr(module, "hessian_vector_product") else 1
-    by_node = itertools.groupby(plan_network(network, order).functions, key=lambda f: f.node)
     functions: dict[str, list[LayerFunction]] = {}
-    for node, group in by_node:
-        functions.setdefault(node.name, []).extend(group)
+    for function in plan_network(network, order).functions:
+        functions.setdefault(function.node.name, []).append(function)
     return [_layer(module, found) for found in functions.values()]
 
 
@@ -127,23 +123,37 @@ def _layer(module: ModuleType, functions: list[LayerFunction]) -> Result:
     method: Any = "exact" if summed else "numeric"
     checked = []
     for f in functions:
-        graph = _definition(layer, f)
-        rng = np.random.default_rng(1)
-        span = exact_range([graph]) if summed else (0, 0)
-        values = {name: _drawn(layer, name, shape, span, rng) for name, shape in _given(f).items()}
-        results = [np.full(result.shape, np.nan) for result in f.function.results]
+        wanted, values = _expected(layer, f, summed)
+        results = [np.full(array.shape, np.nan) for array in wanted.values()]
         getattr(module, f.name)(*(values[a.name] for a in f.function.inputs), *results)
-        names = _tensor_names(layer, f)
-        tensors = {names[name]: np.asarray(array, float) for name, array in values.items()}
-        for tensor, received in zip(graph.outputs, results, strict=True):
-            wanted = evaluate_arrays(graph.only(tensor.name), tensors)
-            most = 0.0 if summed else AGREE["float64"] * _largest([wanted])
-            wrong = _difference(received, np.rint(wanted) if summed else wanted, most)
+        for (name, array), received in zip(wanted.items(), results, strict=True):
+            most = 0.0 if summed else AGREE["float64"] * _largest([array])
+            wrong = _difference(received, array, most)
             if wrong:
-                return Result(node.name, method, False, f"{f.name}: {tensor.name} {wrong}")
+                return Result(node.name, method, False, f"{f.name}: {name} {wrong}")
         checked.append(f.function.name)
     how = "integers whose sums are exact" if summed else f"to {AGREE['float64']:.0e} of the definition"
     return Result(node.name, method, True, f"{', '.join(checked)}: {how}")
+
+
+def _expected(layer: Layer, f: LayerFunction, summed: bool) -> tuple[Arrays, Arrays]:
+    """Return what a function's definition gives, and the numbers for which it does.
+
+    Integers whose sums are exact; for functions any numbers, or positive ones if those have no value.
+    """
+    graph, names = _definition(layer, f), _tensor_names(layer, f)
+    span = exact_range([graph])[:2] if summed else (0, 0)
+    for positive in (False, True):
+        rng = np.random.default_rng(1)
+        values = {name: _drawn(layer, name, shape, span, rng) for name, shape in _given(f).items()}
+        if positive and not summed:
+            values = {n: a if n in layer.classes else np.abs(a) + 0.25 for n, a in values.items()}
+        tensors = {names[name]: np.asarray(array, float) for name, array in values.items()}
+        with np.errstate(all="ignore"):
+            wanted = {t.name: evaluate_arrays(graph.only(t.name), tensors) for t in graph.outputs}
+        if all(np.isfinite(array).all() for array in wanted.values()):
+            break
+    return {n: np.rint(array) if summed else array for n, array in wanted.items()}, values
 
 
 def _definition(layer: Layer, f: LayerFunction) -> Graph:
@@ -155,9 +165,7 @@ def _definition(layer: Layer, f: LayerFunction) -> Graph:
         assert isinstance(layer, BatchNorm)  # nothing else has one
         return replace(layer, training=False).graph
     if function.name in ("jvp", "second"):
-        moved = [array.name[1:] for array in function.inputs if array.name[1:] in tensors]
-        moved = [name for name in moved if f"t{name}" in [array.name for array in function.inputs]]
-        change = tangent(layer.graph.only(layer.graph.output.name), [tensors[name] for name in moved])
+        change = tangent(layer.graph.only(layer.graph.output.name), [tensors[n] for n in f.moved])
         if function.name == "jvp":
             return change
         second = second_gradients(change, [tensors[name] for name in function.by], layer.cotangent)

@@ -90,6 +90,11 @@ def _selects(graph: Graph) -> bool:
     return any(c.reduce == "max" for program in programs for c in program.contractions)
 
 
+def _selects_products(graph: Graph) -> bool:
+    programs = (step for step in graph.steps if isinstance(step, Program))
+    return _selects(graph) and any(len(c.reads) > 1 for p in programs for c in p.contractions)
+
+
 def _chain_rule(layer: Layer, name: str) -> Step:
     """Along a line on which no maximum changes its place, E is a polynomial: its slope is ⟨∂E/∂T, V⟩."""
     tensor = layer.tensors[name]
@@ -143,24 +148,27 @@ def _has_this_slope(layer: Layer, name: str) -> bool:
     way = rng.integers(-1, 1, tensor.sizes, endpoint=True).astype(float)
     cotangent = rng.integers(-8, 8, layer.output_shape, endpoint=True).astype(float)
     degree = _degree(layer, tensor)
+    step = 2.0**-20 if _selects_products(layer.graph) else 1.0  # sums of these are exact, too
     weights = next((w for known, w in SLOPES.items() if known >= degree), SLOPES[4])
     energies = {}
     for t in weights:
-        moved = {**point, tensor.name: point[tensor.name] + t * way}
+        moved = {**point, tensor.name: point[tensor.name] + t * step * way}
         energies[t] = evaluate_arrays(layer.graph, moved) * cotangent
     back = gradient(layer.graph, tensor, layer.cotangent)
     found = evaluate_arrays(back, {**point, "G": cotangent})
-    slope = math.fsum(weight * float(energies[t].sum()) for t, weight in weights.items())
+    slope = math.fsum(weight * float(energies[t].sum()) for t, weight in weights.items()) / step
     scale = max(1.0, *(float(np.abs(energy).sum()) for energy in energies.values()))
     return found.shape == tensor.sizes and abs(slope - float((found * way).sum())) <= 1e-12 * scale
 
 
 def _drawn(layer: Layer) -> dict[str, Values]:
-    """Return integers for every tensor, so far apart that changes by 1 keep their order."""
+    """Return integers for every tensor, so far apart that the changes tried keep their order."""
     rng = np.random.default_rng(0)
     drawn: dict[str, Values] = {}
     for tensor in layer.tensors.values():
-        if _selects(layer.graph):
+        if _selects_products(layer.graph):
+            numbers = rng.integers(-512, 512, tensor.sizes)
+        elif _selects(layer.graph):
             numbers = 3 * rng.permutation(math.prod(tensor.sizes)).reshape(tensor.sizes)
         else:
             numbers = rng.integers(-SPAN, SPAN, tensor.sizes)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from math import prod
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 from symconv.derive.graph_view import formula
 from symconv.derive.steps import Check, Formula, Step
 from symconv.layers.layer import Layer
-from symconv.layers.network import INPUT, LABELS, Network, Node
+from symconv.layers.network import INPUT, Network, Node
 from symconv.notation.arrays import evaluate_arrays
 from symconv.notation.backpropagation import gradient_of, gradients, varying_with
 from symconv.notation.contraction import Tensor, index
@@ -43,7 +44,7 @@ def _forward(network: Network) -> Step:
     """List the layers, what they take, and the shapes of what they give."""
     rows = []
     for node in network.nodes:
-        given = [*node.sources, *(name for name in LABELS if name in node.layer.inputs)]
+        given = [*node.sources, *node.layer.label_names]
         rows.append((node.name, type(node.layer).__name__, given, _shape(node.layer.output_shape)))
     text = [f"{name} = {kind}({', '.join(given)}): {sizes}" for name, kind, given, sizes in rows]
     latex = [
@@ -51,7 +52,7 @@ def _forward(network: Network) -> Step:
         rf"\ {_shape_latex(sizes)}"
         for name, kind, given, sizes in rows
     ]
-    output = evaluate_arrays(network.graph, _drawn(network))
+    output = evaluate_arrays(network.graph, by_tensor(network, drawn(network)))
     finite = output.shape == network.output_shape and bool(np.isfinite(output).all())
     sizes = _shape(network.input_shape)
     return Step(
@@ -143,9 +144,8 @@ def _whole(network: Network, by: list[Tensor]) -> Step:
 
 def _is_the_slope(network: Network, by: list[Tensor]) -> bool:
     rng = np.random.default_rng(1)
-    g = Tensor("G", network.output_shape)
-    point = _drawn(network)
-    point[g.name] = np.asarray(rng.standard_normal(g.sizes)) if g.sizes else np.ones(())
+    g = network.cotangent
+    point = by_tensor(network, drawn(network))
     ways = {tensor.name: rng.standard_normal(tensor.sizes) for tensor in by}
 
     def energy(h: float) -> float:
@@ -160,16 +160,38 @@ def _is_the_slope(network: Network, by: list[Tensor]) -> bool:
     return abs(slope - quotient) <= MOST * max(abs(slope), 1e-6)
 
 
-def _drawn(network: Network) -> dict[str, Values]:
-    """Return random numbers for everything that the network reads; weights small as a fan-in asks."""
+def drawn(network: Network) -> dict[str, Values]:
+    """Return random numbers for what the network reads, and the gradient by its output, by name.
+
+    Positive ones where others have no finite output, as behind a logarithm.
+    """
+    for positive in (False, True):
+        found = _drawn(network, positive)
+        with np.errstate(all="ignore"):
+            output = evaluate_arrays(network.graph, by_tensor(network, found))
+        if np.isfinite(output).all():
+            break
+    return found
+
+
+def by_tensor(network: Network, values: Mapping[str, Values]) -> dict[str, Values]:
+    """Return numbers by the names of the network's tensors."""
+    named = {t.name: np.asarray(values[name], float) for name, t in network.tensors.items()}
+    return named | {network.cotangent.name: values[network.cotangent.name]}
+
+
+def _drawn(network: Network, positive: bool) -> dict[str, Values]:
+    """Return random numbers; weights as small as a fan-in asks."""
     rng = np.random.default_rng(0)
-    drawn: dict[str, Values] = {}
+    found: dict[str, Values] = {}
     for name, tensor in network.tensors.items():
         if name in network.classes:
-            drawn[tensor.name] = rng.integers(0, network.classes[name], tensor.sizes).astype(float)
-        elif name.endswith("running_var"):
-            drawn[tensor.name] = rng.uniform(0.5, 2, tensor.sizes)
-        else:
-            fan_in = max(int(np.prod(tensor.sizes[1:])), 1) if name in network.parameters else 1
-            drawn[tensor.name] = rng.standard_normal(tensor.sizes) / fan_in**0.5
-    return drawn
+            found[name] = rng.integers(0, network.classes[name], tensor.sizes).astype(float)
+            continue
+        fan_in = max(prod(tensor.sizes[1:]), 1) if name in network.parameters else 1
+        found[name] = rng.standard_normal(tensor.sizes) / fan_in**0.5
+        if positive or name.endswith("running_var"):
+            found[name] = np.abs(found[name]) + 0.25
+    g = network.cotangent
+    found[g.name] = np.ones(()) if network.loss else np.asarray(rng.uniform(0.5, 1, g.sizes))
+    return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import contextlib
 import keyword
 import re
@@ -21,59 +22,16 @@ from symconv.notation.correlation import Correlation, recognise
 from symconv.notation.graph import Graph, renamed
 from symconv.notation.index_notation import Formula, parse_formula, program_of
 
-RESERVED = {"G", "E", "O", "S"}  # ∂E/∂O, the error, the result, a selection
+RESERVED = ("G", "E", "O", "INPUT")  # ∂E/∂O, the error, the result; the input's gradient has its name
+SHORT = {"weight": "w", "bias": "b"}  # in the names of gradients
 # what functions of modules call something else: a tensor of this name gets an underscore
-LOCALS = {
-    "b",
-    "best",
-    "cells",
-    "columns",
-    "cotangent",
-    "first",
-    "g",
-    "gradients",
-    "gx",
-    "gw",
-    "gb",
-    "h",
-    "i",
-    "j",
-    "kernel",
-    "math",
-    "matrices",
-    "matrix",
-    "n",
-    "np",
-    "ordered",
-    "out",
-    "outs",
-    "padded",
-    "partial",
-    "phase",
-    "picked",
-    "plane",
-    "product",
-    "products",
-    "row",
-    "share",
-    "shifted",
-    "source",
-    "spread_out",
-    "stacked",
-    "still",
-    "taps",
-    "term",
-    "terms",
-    "threading",
-    "top",
-    "total",
-    "w",
-    "waiting",
-    "window",
-    "windows",
-    "written",
-    "y",
-}
+_WORDS = """
+b best cells columns cotangent first g gradients gx gw gb h i j kernel math matrices matrix n
+np ordered out outs padded partial phase picked plane product products row share shifted source
+spread_out stacked still taps term terms threading top total w waiting window windows written y
+"""
+LOCALS = set(_WORDS.split())
+TAKEN = LOCALS | set(dir(builtins)) | {"s", "ty", "ggo", "labels", "target"}
 ARRAYS = {"X": "x", "F": "weight", "b": "bias"}  # what tensors are called in the module
 MOST = 2**34  # terms of a sum
 SHAPES = "names and shapes of up to eight positive ints, as a mapping or pairs"
@@ -184,6 +142,8 @@ class Contraction(Layer):
             found = recognise(first)
         except ValueError:
             return None
+        if len(self.symbols) < 2:
+            return None
         x, weight, *biases = self.symbols.values()
         conv = _conv(found, bias=bool(biases), dtype=self.dtype)
         if conv is None or len(others) != len(biases) or not all(map(_is_bias, others)):
@@ -278,15 +238,21 @@ def _check_names(formula: Formula, shapes: Mapping[str, object]) -> None:
         if name not in formula.tensors and name != formula.target:
             raise arguments.refuse("shapes", name, f"a tensor of the formula {formula_names(formula)}")
     arrays = [_array(name) for name in formula.tensors]
-    derived = {prefix + array for array in arrays for prefix in ("g", "t", "gg")}
+    short = [SHORT.get(array, array) for array in arrays]
+    derived = {f"t{array}" for array in arrays} | {g + name for name in short for g in ("g", "gg")}
     for name in formula.tensors:
         changes = name[:1] == "d" and name[1:] in formula.tensors
         twice = arrays.count(_array(name)) > 1 or _array(name) in derived
-        if name in RESERVED or changes or twice or not re.fullmatch("[A-Za-z][A-Za-z0-9]{0,19}", name):
+        if (
+            name.upper() in RESERVED
+            or changes
+            or twice
+            or not re.fullmatch("[A-Za-z][A-Za-z0-9]{0,19}", name)
+        ):
             raise SymconvError(
                 f"{name}: must be a tensor's name of up to 20 letters and digits, unlike the others' in "
                 "lower case, not d, g or t and another's, and none of "
-                f"{', '.join(sorted(RESERVED))}"
+                f"{', '.join(RESERVED)}"
             )
 
 
@@ -298,5 +264,5 @@ def formula_names(formula: Formula) -> str:
 def _array(name: str) -> str:
     """Return what a tensor is called in the module."""
     lower = name.lower()
-    own = f"{lower}_" if lower in LOCALS or keyword.iskeyword(lower) else lower
+    own = f"{lower}_" if lower in TAKEN or keyword.iskeyword(lower) else lower
     return ARRAYS.get(name, own)

@@ -66,6 +66,16 @@ class Layer(ABC):
         return ()
 
     @property
+    def label_names(self) -> tuple[str, ...]:
+        """The inputs that a loss compares with; other layers have none."""
+        return ()
+
+    @property
+    def statistic_names(self) -> tuple[str, ...]:
+        """The inputs that are running statistics; most layers have none."""
+        return ()
+
+    @property
     def classes(self) -> dict[str, int]:
         """The inputs that are integers, from 0 on, and how many of these there are."""
         return {}

@@ -63,6 +63,11 @@ class MeanSquaredError(Layer):
         return {"x": self.input_shape, "target": self.input_shape}
 
     @property
+    def label_names(self) -> tuple[str, ...]:
+        """The target."""
+        return ("target",)
+
+    @property
     def differentiable(self) -> tuple[str, ...]:
         """The input has a gradient, the target has none."""
         return ("x",)

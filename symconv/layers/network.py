@@ -17,7 +17,9 @@ from symconv.notation.contraction import Tensor
 from symconv.notation.graph import Graph, needed, renamed, written
 
 INPUT = "x"  # what the network's input is called among the values
-LABELS = ("labels", "target")  # a loss's other input
+# what a network's module calls something else: a layer must not be called so, or begin so
+TAKEN = ("x", "labels", "target", "loss", "one", "grad_output")
+BEGINNINGS = ("g_", "t_", "tg_", "more_", "moved_")
 SHAPES = ("input_shape", "input_shapes", "dtype")  # what follows from the layers before
 
 
@@ -37,11 +39,13 @@ class Node:
     @property
     def is_loss(self) -> bool:
         """Whether the layer compares its input with labels."""
-        return any(name in LABELS for name in self.layer.inputs)
+        return bool(self.layer.label_names)
 
     def own(self, name: str) -> str:
         """Return what one of the layer's inputs is called in the network: ``conv1.weight``."""
-        return name if name in LABELS else self.data.get(name, f"{self.name}.{name}")
+        if name in self.layer.label_names:
+            return name
+        return self.data.get(name, f"{self.name}.{name}")
 
     def as_dict(self) -> dict[str, object]:
         """Return plain data: name, inputs, the layer's kind, and its arguments that are not implied."""
@@ -59,13 +63,8 @@ Entry: TypeAlias = Node | Given | tuple[str, Given] | tuple[str, Given, str | Se
 
 def data_inputs(layer: Layer) -> list[str]:
     """Return the names of a layer's inputs that are no parameters, statistics or labels."""
-    others = {*layer.parameters, *LABELS, *running(layer)}
+    others = {*layer.parameters, *layer.label_names, *layer.statistic_names}
     return [name for name in layer.inputs if name not in others]
-
-
-def running(layer: Layer) -> list[str]:
-    """Return the names of a layer's running statistics."""
-    return [name for name in layer.inputs if name.startswith("running_")]
 
 
 @dataclass(frozen=True)
@@ -142,6 +141,8 @@ class Network(Layer):
     def _check_values(self) -> None:
         """Refuse a value that nothing reads, and a loss that is not last."""
         read = {source for node in self.nodes for source in node.sources}
+        if not self.body:
+            raise SymconvError("a loss alone is no network: generate it as the layer that it is")
         if INPUT not in read:
             raise SymconvError(f"no layer takes {INPUT}, the input")
         for node in self.nodes[:-1]:
@@ -151,7 +152,13 @@ class Network(Layer):
                 raise SymconvError(f"no layer takes what {node.name} gives")
 
     def with_batch(self, batch: int) -> Network:
-        """Return the same network for another number of images."""
+        """Return the same network for another number of images.
+
+        Raises
+        ------
+        SymconvError
+            If a layer's own arguments have the number of images in them: a Reshape's, a Contraction's.
+        """
         again = rebuild({**self.as_dict(), "input_shape": (batch, *self.input_shape[1:])})
         assert isinstance(again, Network)  # that is the kind in the data
         return again
@@ -184,14 +191,14 @@ class Network(Layer):
         return {
             node.own(name): node.layer.inputs[name]
             for node in self.nodes
-            for name in running(node.layer)
+            for name in node.layer.statistic_names
         }
 
     @property
     def labels(self) -> dict[str, tuple[int, ...]]:
         """Name and shape of what the loss compares with; nothing without a loss."""
-        inputs = self.nodes[-1].layer.inputs
-        return {name: inputs[name] for name in LABELS if name in inputs}
+        last = self.nodes[-1].layer
+        return {name: last.inputs[name] for name in last.label_names}
 
     @property
     def inputs(self) -> dict[str, tuple[int, ...]]:
@@ -215,7 +222,7 @@ class Network(Layer):
         for node in self.nodes:
             for name, shape in node.layer.inputs.items():
                 symbol = node.layer.symbols[name]
-                if name in LABELS:
+                if name in node.layer.label_names:
                     found[name] = Tensor(symbol, shape)
                 elif name not in node.data:
                     found[node.own(name)] = Tensor(f"{node.name}.{symbol}", shape)
@@ -337,11 +344,22 @@ def _name(name: object, layer: Layer, before: Mapping[str, Node]) -> str:
         word = re.sub("(?<=[a-z])(?=[A-Z])", "_", kind).lower()
         count = sum(bool(re.fullmatch(rf"{word}\d+", other)) for other in before)
         name = f"{word}{count + 1}"
-    valid = isinstance(name, str) and re.fullmatch("[a-z][a-z0-9_]{0,39}", name)
-    if not valid or keyword.iskeyword(str(name)) or name in before or name in (INPUT, *LABELS):
+    shape = "[a-z]([a-z0-9_]{0,38}[a-z0-9])?"
+    taken = name in TAKEN and not (name == "loss" and layer.label_names)
+    if (
+        not isinstance(name, str)
+        or not re.fullmatch(shape, name)
+        or name.startswith(BEGINNINGS)
+        or "_by_" in name
+        or keyword.iskeyword(name)
+        or name in before
+        or taken
+    ):
         raise arguments.refuse(
             "name",
             name,
-            "lower-case letters, digits and _, begin with a letter, and be no other layer's",
+            "up to 40 lower-case letters, digits and _, begin with a letter and not end with _, be no "
+            f"other layer's, none of {', '.join(TAKEN)}, not begin with {', '.join(BEGINNINGS)}, and "
+            "have no _by_ in it",
         )
-    return str(name)
+    return name

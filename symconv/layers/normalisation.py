@@ -197,6 +197,11 @@ class BatchNorm(_Normalisation):
         return {"x": self.input_shape} | self.parameters | running
 
     @property
+    def statistic_names(self) -> tuple[str, ...]:
+        """The running mean and variance."""
+        return ("running_mean", "running_var")
+
+    @property
     def differentiable(self) -> tuple[str, ...]:
         """Running statistics have no gradient."""
         return ("x", *self.parameters)

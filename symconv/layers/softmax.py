@@ -204,6 +204,11 @@ class SoftmaxCrossEntropy(_Exponential):
         return {"x": self.input_shape, "labels": (self.input_shape[0], *self.input_shape[2:])}
 
     @property
+    def label_names(self) -> tuple[str, ...]:
+        """The labels."""
+        return ("labels",)
+
+    @property
     def differentiable(self) -> tuple[str, ...]:
         """The scores have a gradient, labels have none."""
         return ("x",)

@@ -49,7 +49,8 @@ def contraction_text(contraction: Contraction) -> str:
     number = f"{contraction.coefficient} · " if contraction.coefficient != 1 else ""
     conditions = [_factor_text(factor) for factor in contraction.factors if _is_condition(factor)]
     where = f"   where {', '.join(conditions)}" if conditions else ""
-    return number + (f"{sign}_{{{','.join(names)}}} " if names else "") + body + where
+    over = f"{sign}_{{{','.join(names)}}} " if names else ""
+    return (over + number if contraction.reduce == "max" else number + over) + body + where
 
 
 def program_text(program: Program) -> str:
@@ -135,7 +136,9 @@ def contraction_latex(contraction: Contraction) -> str:
     sign = r"\max" if contraction.reduce == "max" else r"\sum"
     stacked = r" \\ ".join(below)
     head = rf"{sign}_{{\substack{{{stacked}}}}} " if below else ""
-    return number + head + r" \, ".join(factors or ["1"])
+    return (head + number if contraction.reduce == "max" else number + head) + r" \, ".join(
+        factors or ["1"]
+    )
 
 
 def number_latex(number: Number) -> str:

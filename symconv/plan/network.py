@@ -11,9 +11,10 @@ from symconv.errors import SymconvError
 from symconv.layers.activation import Activation
 from symconv.layers.activations import SAME_SLOPE
 from symconv.layers.layer import Layer
-from symconv.layers.network import INPUT, LABELS, Network, Node, running
+from symconv.layers.network import INPUT, Network, Node
 from symconv.layers.normalisation import BatchNorm
 from symconv.layers.shapes import Flatten, Reshape
+from symconv.notation.contraction import Program
 from symconv.plan.layer import Function, Plan, plan_change, plan_layer, plan_second
 
 LOSS, ONE, COTANGENT = "loss", "one", "grad_output"
@@ -87,16 +88,29 @@ class Schedule:
 
 @dataclass(frozen=True)
 class LayerFunction:
-    """A function of one of a network's layers, and the name that it has in the network's module."""
+    """A function of one of a network's layers, and the name that it has in the network's module.
+
+    ``moved`` are the layer's inputs that change, for a function of second order.
+    """
 
     name: str
     node: Node
     function: Function
+    moved: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Initial:
+    """A parameter's first values: one number, or normal ones for so many products in each sum."""
+
+    shape: tuple[int, ...]
+    number: float = 0.0
+    fan_in: int = 0
 
 
 @dataclass(frozen=True)
 class NetworkPlan:
-    """A network's module: its layers' functions, and its schedules.
+    """A network's module: its parameters' first values, its layers' functions, and its schedules.
 
     ``training`` computes the loss and its gradients, or without a loss the gradients from that by the
     output; ``curvature``, if derivatives of second order are wanted, the product of the loss's Hessian
@@ -104,6 +118,7 @@ class NetworkPlan:
     """
 
     layer: Network
+    initial: Mapping[str, Initial]
     functions: tuple[LayerFunction, ...]
     forward: Schedule
     training: Schedule
@@ -138,11 +153,32 @@ def plan_network(network: Network, order: int = 1) -> NetworkPlan:
             "changes": planner.changes(),
             "reverse": planner.second(),
         }
-        curvature = _scheduled(sections, LOSS)
+        curvature = _scheduled(sections)
     schedules = [forward, training, *([curvature] if curvature else [])]
     called = {a.function for s in schedules for a in s.actions if isinstance(a, Call)}
     functions = tuple(f for name, f in planner.functions.items() if name in called)
-    return NetworkPlan(network, functions, forward, training, curvature)
+    return NetworkPlan(network, dict(_initial(network)), functions, forward, training, curvature)
+
+
+def _initial(network: Network) -> Iterator[tuple[str, Initial]]:
+    """Choose parameters' first values: normal ones where they are multiplied in sums, else 0 or 1."""
+    for node in network.nodes:
+        layer = node.layer
+        for name in (*layer.parameters, *layer.statistic_names):
+            shape, fan_in = layer.inputs[name], _fan_in(layer, name)
+            if fan_in:
+                yield node.own(name), Initial(shape, fan_in=fan_in)
+            else:
+                yield node.own(name), Initial(shape, float(name in ("weight", "running_var")))
+
+
+def _fan_in(layer: Layer, name: str) -> int:
+    """Return how many products with a parameter an element of a sum has, on average; 0 if none."""
+    for step in layer.graph.steps:
+        for c in step.contractions if isinstance(step, Program) else ():
+            if len(c.reads) > 1 and layer.tensors[name] in [read.tensor for read in c.reads]:
+                return max(1, round(prod(c.ranges.values()) / prod(c.target.tensor.sizes)))
+    return 0
 
 
 class _Planner:
@@ -167,17 +203,17 @@ class _Planner:
             still = plan_layer(replace(node.layer, training=False))
             yield replace(still.forward, name="inference")
 
-    def _add(self, node: Node, functions: Iterable[Function]) -> None:
+    def _add(self, node: Node, functions: Iterable[Function], moved: Iterable[str] = ()) -> None:
         for function in functions:
             name = f"_{node.name}_{function.name}"
-            self.functions[name] = LayerFunction(name, node, function)
+            self.functions[name] = LayerFunction(name, node, function, tuple(moved))
 
     def forward(self, training: bool, keeps: bool = True) -> Iterator[Action]:
         """Compute every layer's output; in training the loss's, too, and statistics to keep."""
         network = self.network
         for node in network.nodes if training else network.body:
             output = Variable(LOSS if node.is_loss else node.name, node.layer.output_shape)
-            if isinstance(node.layer, Flatten | Reshape):
+            if _is_view(node):
                 yield Alias(output, node.sources[0])
                 continue
             if self._in_place(node, training):
@@ -186,7 +222,7 @@ class _Planner:
             kept = STATISTICS if keeps else "moved_"
             moved = [
                 Variable(kept + (node.own(of) if keeps else f"{node.name}_{of}"), node.layer.inputs[of])
-                for of in (running(node.layer) if training and moves else [])
+                for of in (node.layer.statistic_names if training and moves else ())
             ]
             name = f"_{node.name}_{'inference' if moves and not training else 'forward'}"
             yield self._call(name, {}, (output, *moved))
@@ -202,7 +238,7 @@ class _Planner:
         nodes = {other.name: other for other in self.network.nodes}
         source = node.sources[0]
         while source in nodes and self.readers[source] == 1:
-            if not isinstance(nodes[source].layer, Flatten | Reshape):
+            if not _is_view(nodes[source]):
                 return True
             source = nodes[source].sources[0]
         return False
@@ -246,7 +282,7 @@ class _Planner:
 
     def _through(self, node: Node, above: str, results: Mapping[str, Variable]) -> Iterator[Action]:
         """Compute a layer's gradients from that by its output: together, if they share steps."""
-        if isinstance(node.layer, Flatten | Reshape):
+        if _is_view(node):
             yield from (Alias(result, above) for result in results.values())
             return
         if isinstance(node.layer, Activation) and self._is_own(node):
@@ -268,7 +304,7 @@ class _Planner:
     def _is_own(self, node: Node) -> bool:
         """Whether the gradient by a layer's output is in memory of its own, not the caller's."""
         behind = self.network.nodes[self.network.nodes.index(node) + 1 :]
-        return not all(isinstance(other.layer, Flatten | Reshape) for other in behind)
+        return not all(map(_is_view, behind))
 
     def changes(self) -> Iterator[Action]:
         """Compute the change of every layer's output when the parameters change."""
@@ -277,12 +313,12 @@ class _Planner:
                 continue
             output = Variable(f"t_{node.name}", node.layer.output_shape)
             moved = self._moved(node)
-            if isinstance(node.layer, Flatten | Reshape):
+            if _is_view(node):
                 yield Alias(output, *moved.values())
                 continue
             if self._in_place(node, training=True):
                 yield Alias(output, *moved.values())
-            self._add(node, [plan_change(node.layer, list(moved))])
+            self._add(node, [plan_change(node.layer, list(moved))], moved)
             given = {f"t{name}": array for name, array in moved.items()}
             yield self._call(f"_{node.name}_jvp", given, (output,))
 
@@ -308,10 +344,10 @@ class _Planner:
     def _curved(self, node: Node, results: Mapping[str, Variable]) -> Iterator[Action]:
         """Add what a layer's own derivatives of second order give; it is all that a loss gives."""
         moved = self._moved(node)
-        function = None if isinstance(node.layer, Flatten) else plan_second(node.layer, list(moved))
+        function = plan_second(node.layer, list(moved))
         if function is None:
             return
-        self._add(node, [function])
+        self._add(node, [function], moved)
         shares = {name: results[name] for name in function.by}
         if not node.is_loss:
             shares = {n: replace(r, name=f"more_{node.name}_{n}") for n, r in shares.items()}
@@ -323,17 +359,22 @@ class _Planner:
     def _call(self, name: str, given: Mapping[str, str], results: tuple[Variable, ...]) -> Call:
         """Call a function; its arguments are the network's values and parameters, or what is given."""
         node, function = self.functions[name].node, self.functions[name].function
-        own = {n: PARAMETERS + node.own(n) for n in node.layer.inputs} | {n: n for n in LABELS}
-        own |= node.data | dict(given)
+        own = {n: PARAMETERS + node.own(n) for n in node.layer.inputs}
+        own |= {n: n for n in node.layer.label_names} | node.data | dict(given)
         return Call(node.name, name, tuple(own[a.name] for a in function.inputs), results)
 
 
-def _scheduled(given: Mapping[str, Iterable[Action]], last: str) -> Schedule:
+def _is_view(node: Node) -> bool:
+    """Whether a layer gives the same memory in another shape."""
+    return isinstance(node.layer, Flatten | Reshape)
+
+
+def _scheduled(given: Mapping[str, Iterable[Action]], last: str = "") -> Schedule:
     """Put each variable into a buffer that is free from its first use to its last.
 
     ``last`` is the one that is returned: its memory is the caller's.
     """
-    sections = {name: tuple(actions) for name, actions in given.items()}
+    sections = _useful({name: tuple(actions) for name, actions in given.items()}, last)
     actions = [action for section in sections.values() for action in section]
     of = {a.variable.name: a.of for a in actions if isinstance(a, Alias)}
 
@@ -349,13 +390,35 @@ def _scheduled(given: Mapping[str, Iterable[Action]], last: str) -> Schedule:
     for at, action in enumerate(actions):
         for result in action.results if isinstance(action, Call) else ():
             name = owners[result.name]
-            if "/" in name or name in places or name in (owners[last], LOSS):
+            if "/" in name or name in places or name in (owners.get(last), LOSS):
                 continue
             places[name] = _buffer(prod(result.shape), sizes, free)
         for name in {owners[name] for name in names[at]}:
             if name in places and last_use[name] == at:
                 free.add(places[name])
     return Schedule(sections, tuple(sizes), places, owners)
+
+
+def _useful(sections: dict[str, tuple[Action, ...]], last: str) -> dict[str, tuple[Action, ...]]:
+    """Leave out what computes nothing that is read afterwards, or returned."""
+    wanted = {last}
+    kept: dict[str, tuple[Action, ...]] = {}
+    for section, actions in reversed(sections.items()):
+        found: list[Action] = []
+        for action in reversed(actions):
+            match action:
+                case Call(arguments=arguments, results=results):
+                    names = {result.name for result in results}
+                    reads = set(arguments)
+                case Alias(variable=variable, of=of):
+                    names, reads = {variable.name}, {of}
+                case AddTo(target=target, source=source):
+                    names, reads = {target}, {source}
+            if names & wanted or any("/" in name for name in names):
+                found.append(action)
+                wanted |= reads
+        kept[section] = tuple(reversed(found))
+    return dict(reversed(kept.items()))
 
 
 def _names(action: Action) -> Sequence[str]:

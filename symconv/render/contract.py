@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from math import prod
 
 from symconv.plan.algorithms import Choose, Contract, Strided
 from symconv.render.environment import fill
-from symconv.render.moves import assignment
+from symconv.render.moves import assignment, times
 from symconv.render.syntax import shape
 
 
@@ -27,12 +29,12 @@ def contract(stage: Contract) -> str:
     operands = _operands(stage)
     target = stage.target
     if stage.reduce == "max":
-        source = _maximum(stage, operands)
-    else:
-        source = _product(operands, target.letters)
-        whole = f"->{target.letters}" in source and source.endswith(")")
-        if target.plain and stage.coefficient == 1 and not stage.adds and whole:
-            return _filled(operands, f"{source[:-1]}, out={target.array})")
+        statement = assignment(target.array, _maximum(stage, operands), Fraction(1), stage.adds)
+        return _filled(operands, statement)
+    source = _product(operands, target.letters)
+    whole = f"->{target.letters}" in source and source.endswith(")")
+    if target.plain and stage.coefficient == 1 and not stage.adds and whole:
+        return _filled(operands, f"{source[:-1]}, out={target.array})")
     if not target.plain:
         return _by_turns(stage)
     return _filled(operands, assignment(target.array, source, stage.coefficient, stage.adds))
@@ -147,6 +149,7 @@ def _terms(stage: Contract, operands: list[_Operand], letters: str) -> str:
         for source in stage.sources
         if source.padded
     ]
+    terms = times(terms, stage.coefficient)
     return f"np.where({_product(inside, letters)}, {terms}, -np.inf)" if inside else terms
 
 
@@ -161,7 +164,9 @@ def _maximum(stage: Contract, operands: list[_Operand]) -> str:
     kept, over = _order(stage)
     letters = operands[0].letters if len(operands) == 1 else kept + over
     axes = [at for at, letter in enumerate(letters) if letter in over]
-    return f"{_terms(stage, operands, letters)}.max(axis={axes[0] if len(axes) == 1 else shape(axes)})"
+    terms = _terms(stage, operands, letters)
+    terms = terms if re.fullmatch(r"\w+|np\.\w+\(.*\)", terms) else f"({terms})"
+    return f"{terms}.max(axis={axes[0] if len(axes) == 1 else shape(axes)})"
 
 
 def choose(stage: Choose) -> str:
@@ -177,7 +182,9 @@ def choose(stage: Choose) -> str:
     count = prod(sizes[letter] for letter in over)
     rows = [sizes[letter] for letter in kept]
     every = [sizes[letter] for letter in kept + over]
-    terms = f"{_terms(maximum, operands, kept + over)}.reshape{shape([*rows, count])}"
+    terms = _terms(maximum, operands, kept + over)
+    terms = terms if re.fullmatch(r"\w+|np\.\w+\(.*\)", terms) else f"({terms})"
+    terms += f".reshape{shape([*rows, count])}"
     chosen = f"(first[..., None] == np.arange({count})).reshape{shape(every)}"
     return fill(
         "numpy/choose.py.j2",

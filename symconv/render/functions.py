@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import get_args
 
 from symconv.layers.layer import Layer
@@ -62,16 +62,15 @@ def render_private(function: Function, layer: Layer, name: str, title: str) -> s
     return fill(
         "numpy/layer_function.py.j2",
         signature=signature(name, annotated(names), "None"),
-        summary=f"Write {_what(function, layer)}, into {results}, for {title}.",
+        summary=f"{title}: {_what(function, layer).partition(', where')[0]}, into {results}.",
         notes=_notes(function),
         body=body_of(function, name),
     )
 
 
-def constants_of(function: Function) -> list[str]:
+def constants_of(function: Function, label: str) -> list[str]:
     """Return the constants that a function reads."""
-    texts = (render_constants(stage).rstrip("\n") for stage in function.stages)
-    return [text for text in texts if text]
+    return [constant for constant, _ in _stages(function, label) if constant]
 
 
 def _notes(function: Function) -> str:
@@ -83,12 +82,42 @@ def _notes(function: Function) -> str:
 
 def body_of(function: Function, label: str) -> str:
     """Write a function's stages; the second one with zeros of its own and those after get a number."""
+    body = "".join(code for _, code in _stages(function, label))
+    return textwrap.indent(body, "    ").rstrip("\n")
+
+
+def _stages(function: Function, label: str) -> list[tuple[str, str]]:
+    """Write each stage's constants and code; another table of the same name gets a number."""
     results = [result.name for result in function.results]
-    parts, count = [], 0
+    known: dict[str, str] = {}
+    found, count = [], 0
     for stage in function.stages:
         count += isinstance(stage, get_args(Algorithm))
-        parts.append(render_stage(stage, f"{label} {count}" if count > 1 else label, results))
-    return textwrap.indent("".join(parts), "    ").rstrip("\n")
+        code = render_stage(stage, f"{label} {count}" if count > 1 else label, results)
+        constant = render_constants(stage).rstrip("\n")
+        table = without_comments(constant)
+        names = {}
+        for name in constant_names(constant):
+            names[name] = name if known.setdefault(name, table) == table else f"{name}_{count}"
+        found.append((renamed(constant, names), renamed(code, names)))
+    return found
+
+
+def constant_names(text: str) -> list[str]:
+    """Return the names that constants give."""
+    return re.findall(r"^(_[A-Z_0-9]+) = ", text, re.MULTILINE)
+
+
+def renamed(text: str, names: Mapping[str, str]) -> str:
+    """Replace whole names."""
+    for old, new in names.items():
+        text = re.sub(rf"(?<!\w){old}(?!\w)", new, text)
+    return text
+
+
+def without_comments(text: str) -> str:
+    """Return a constant without its comment: two sweeps may read the same table."""
+    return "\n".join(line for line in text.splitlines() if not line.startswith("#"))
 
 
 def several(name: str, inputs: list[str], results: Sequence[Array]) -> dict[str, object]:

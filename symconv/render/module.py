@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 import textwrap
 from collections.abc import Iterable, Sequence
@@ -15,7 +14,15 @@ from symconv.plan.layer import Function, Plan
 from symconv.prove.covers import rests_on
 from symconv.render.environment import fill
 from symconv.render.expressions import ERFC
-from symconv.render.functions import constants_of, formulas, render_backward, render_function
+from symconv.render.functions import (
+    constant_names,
+    constants_of,
+    formulas,
+    renamed,
+    render_backward,
+    render_function,
+    without_comments,
+)
 from symconv.render.literal import literal
 from symconv.render.syntax import WIDTH
 
@@ -50,7 +57,7 @@ class Written:
     @staticmethod
     def of(function: Function, text: str, prefix: str = "") -> Written:
         """Return a function's text with its constants."""
-        return Written(tuple(constants_of(function)), text.rstrip("\n"), prefix)
+        return Written(tuple(constants_of(function, function.name)), text.rstrip("\n"), prefix)
 
 
 def module_text(
@@ -91,30 +98,18 @@ def _with_constants(functions: Iterable[Written]) -> tuple[list[str], list[str]]
     for function in functions:
         text = function.text
         for constant in function.constants:
-            key = function.prefix + _code(constant)
+            key = function.prefix + without_comments(constant)
             if key not in known:
                 known[key] = {}
-                for name in re.findall(r"^(_[A-Z_]+) = ", constant, re.MULTILINE):
+                for name in constant_names(constant):
                     numbers = ("", *(f"_{number}" for number in range(2, 100)))
                     free = (f"{function.prefix}{name}{n}" for n in numbers)
                     known[key][name] = next(new for new in free if new not in taken)
                 taken |= set(known[key].values())
-                constants.append(_renamed(constant, known[key]))
-            text = _renamed(text, known[key])
+                constants.append(renamed(constant, known[key]))
+            text = renamed(text, known[key])
         texts.append(text.rstrip("\n"))
     return constants, texts
-
-
-def _renamed(text: str, names: dict[str, str]) -> str:
-    """Replace whole names."""
-    for old, new in names.items():
-        text = re.sub(rf"(?<!\w){old}(?!\w)", new, text)
-    return text
-
-
-def _code(text: str) -> str:
-    """Return a constant without its comment: two sweeps may read the same table."""
-    return "\n".join(line for line in text.splitlines() if not line.startswith("#"))
 
 
 def command(layer: Layer, order: int, name: str) -> str:

@@ -40,16 +40,19 @@ def assignment(target: str, source: str, coefficient: Fraction, adds: bool) -> s
     sign = "+=" if adds else "="
     if adds and factor == -1:
         sign, factor = "-=", Fraction(1)
-    if abs(factor) == 1:
-        source = source if factor == 1 else f"-{source}"
-    elif abs(factor.numerator) == 1:
-        source = f"{source} / {factor.denominator * factor.numerator}"
-    else:
-        source = f"{source} * {factor.numerator}" + (
-            f" / {factor.denominator}" if factor.denominator != 1 else ""
-        )
+    source = times(source, factor)
     whole = "[...]" if not adds and not target.endswith("]") else ""
     return f"{target}{whole} {sign} {source}"
+
+
+def times(source: str, factor: Fraction) -> str:
+    """Write a number times an array."""
+    if abs(factor) == 1:
+        return source if factor == 1 else f"-{source}"
+    if abs(factor.numerator) == 1:
+        return f"{source} / {factor.denominator * factor.numerator}"
+    divided = f" / {factor.denominator}" if factor.denominator != 1 else ""
+    return f"{source} * {factor.numerator}{divided}"
 
 
 def _axes(summed: Sequence[int]) -> str:

@@ -6,9 +6,9 @@ import builtins
 import itertools
 import textwrap
 from collections.abc import Iterator, Mapping
-from math import prod
+from typing import TypeAlias
 
-from symconv.layers.network import LABELS, Network, Node
+from symconv.layers.network import Network, Node
 from symconv.plan.layer import Array, Plan
 from symconv.plan.network import (
     CHANGES,
@@ -23,6 +23,7 @@ from symconv.plan.network import (
     AddTo,
     Alias,
     Call,
+    Initial,
     NetworkPlan,
     Schedule,
     Variable,
@@ -34,6 +35,7 @@ from symconv.render.literal import literal
 from symconv.render.module import Written, command, module_text, render_layer
 from symconv.render.syntax import WIDTH, shape
 
+Returned: TypeAlias = tuple[str, tuple[int, ...]]  # the caller's array, and its shape
 DICTS = {PARAMETERS: "p", GRADIENTS: "g", CHANGES: "v", PRODUCT: "h", STATISTICS: "s"}
 HEADINGS = {
     "forward": "forward",
@@ -91,8 +93,10 @@ def _public(plan: NetworkPlan) -> Iterator[str]:
     """Write the functions that users call."""
     network, last = plan.layer, plan.layer.body[-1]
     common = {"x_shape": shape(network.input_shape), "shape": shape(last.layer.output_shape)}
-    yield fill("numpy/network_init.py.j2", initial=list(_initial(network)))
-    lines = _lines(plan.forward, {last.name: "y"})
+    yield fill(
+        "numpy/network_init.py.j2", initial=[(n, _first_values(i)) for n, i in plan.initial.items()]
+    )
+    lines = _lines(plan.forward, {last.name: ("y", last.layer.output_shape)})
     yield fill("numpy/network_forward.py.j2", last=last.name, lines=lines, **common)
     if network.loss is None:
         yield fill("numpy/network_backward.py.j2", **_backward(plan), **common)
@@ -111,11 +115,12 @@ def _backward(plan: NetworkPlan) -> dict[str, object]:
     statistics = bool(plan.layer.running)
     kind = "tuple[Array, Arrays, Arrays]" if statistics else "tuple[Array, Arrays]"
     given = ["params: Arrays", "grad_output: Array", "x: Array"]
+    lines = _lines(plan.training, {"g_x": ("gx", plan.layer.input_shape)})
     also = ", and the new running statistics" if statistics else ""
     return {
         "signature": signature("backward", given, kind),
         "summary": f"the gradients by x and by the parameters, by name{also}",
-        "lines": [*_statistics(plan.layer), *_lines(plan.training, {"g_x": "gx"})],
+        "lines": [*_statistics(plan.layer), *lines],
         "returned": "gx, g, s" if statistics else "gx, g",
     }
 
@@ -139,7 +144,7 @@ def _loss(plan: NetworkPlan, labels: str) -> dict[str, object]:
     return {"signature": head, "summary": summary, "lines": lines, "returned": returned}
 
 
-def _lines(schedule: Schedule, returned: Mapping[str, str]) -> list[str]:
+def _lines(schedule: Schedule, returned: Mapping[str, Returned]) -> list[str]:
     """Write a schedule: names for memory, and calls that fill it.
 
     ``returned`` has the caller's array for the variable whose memory that is.
@@ -151,14 +156,14 @@ def _lines(schedule: Schedule, returned: Mapping[str, str]) -> list[str]:
         lines += [f"# {HEADINGS[section]}"] if len(schedule.sections) > 1 else []
         for action in actions:
             lines += _action(action, schedule, owned, shapes)
-    for name, array in returned.items():
+    for name, (array, _) in returned.items():
         if schedule.owners[name] in ("x", COTANGENT):  # nothing was computed: a view of what came in
             lines.append(f"{array}[...] = {_local(name)}")
     return lines
 
 
 def _action(
-    action: Action, schedule: Schedule, owned: Mapping[str, str], shapes: dict[str, tuple[int, ...]]
+    action: Action, schedule: Schedule, owned: Mapping[str, Returned], shapes: dict[str, tuple[int, ...]]
 ) -> Iterator[str]:
     """Write one action; ``shapes`` are those of the variables that have a name already."""
     match action:
@@ -178,10 +183,12 @@ def _action(
             yield f"{_local(target)} += {_local(source)}"
 
 
-def _allocated(result: Variable, schedule: Schedule, owned: Mapping[str, str]) -> str:
+def _allocated(result: Variable, schedule: Schedule, owned: Mapping[str, Returned]) -> str:
     """Write where a variable's memory is: a buffer, or the array that is returned."""
     if result.name in owned:
-        return f"{_local(result.name)} = {owned[result.name]}.reshape{shape(result.shape)}"
+        array, sizes = owned[result.name]
+        view = "" if sizes == result.shape else f".reshape{shape(result.shape)}"
+        return f"{_local(result.name)} = {array}{view}"
     buffer = schedule.places[result.name]
     return f'{_local(result.name)} = _scratch("buffer {buffer}", {shape(result.shape)})'
 
@@ -200,24 +207,16 @@ def _local(name: str) -> str:
     kind, slash, own = name.partition("/")
     if slash:
         return f'{DICTS[kind + slash]}["{own}"]'
-    if name in (ONE, LOSS, COTANGENT, "x", *LABELS):
+    if name in (ONE, LOSS, COTANGENT, "x"):
         return name
     return f"{name}_" if name in RESERVED else name
 
 
-def _initial(network: Network) -> Iterator[tuple[str, str]]:
-    """Return the expression of each parameter's first value."""
-    for node in network.nodes:
-        for name, sizes in node.layer.inputs.items():
-            own = node.own(name)
-            if own not in network.parameters | network.running:
-                continue
-            if name == "running_var" or (name == "weight" and len(sizes) == 1):
-                yield own, f"np.ones({shape(sizes)}, DTYPE)"
-            elif name in ("bias", "running_mean") or len(sizes) == 1:
-                yield own, f"np.zeros({shape(sizes)}, DTYPE)"
-            else:
-                yield own, f"_normal(rng, {shape(sizes)}, {prod(sizes[1:])})"
+def _first_values(initial: Initial) -> str:
+    """Write a parameter's first values."""
+    if initial.fan_in:
+        return f"_normal(rng, {shape(initial.shape)}, {initial.fan_in})"
+    return f"np.{'ones' if initial.number else 'zeros'}({shape(initial.shape)}, DTYPE)"
 
 
 def _declarations(network: Network) -> list[str]:
@@ -243,7 +242,7 @@ def _layer(network: Network) -> list[str]:
 
 def _formula(node: Node) -> str:
     """Write what a layer computes, as a call of its kind."""
-    given = ", ".join([*node.sources, *(name for name in node.layer.inputs if name in LABELS)])
+    given = ", ".join([*node.sources, *node.layer.label_names])
     return f"{node.name} = {type(node.layer).__name__}({given})"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import threading
 from typing import Any
@@ -75,6 +76,27 @@ NETWORKS = [
     Network((layer("Conv", out_channels=2, kernel_size=2), layer("Flatten"), RELU), (2, 1, 3, 3)),
     Network((Flatten((2, 3, 4)),)),
     Network((Activation((3, 4), "tanh"), layer("MeanSquaredError", reduction="sum"))),
+    Network(
+        (layer("Flatten"), RELU, layer("Linear", out_features=4), RELU, layer("MeanSquaredError")),
+        (3, 5),
+    ),
+    Network((layer("Linear", out_features=4), layer("Activation", function="log(x)")), (3, 5)),
+    Network(
+        (
+            (
+                "y",
+                layer(
+                    "Contraction",
+                    formula="O[n,m] = X[n,c] * F[c,m]",
+                    shapes=[["X", [3, 5]], ["F", [5, 4]]],
+                ),
+            ),
+            ("v", RELU),
+            ("loss", layer("SoftmaxCrossEntropy")),
+        ),
+        (3, 5),
+    ),
+    Network((layer("Contraction", formula="O[] = X[n] * W[n]", shapes=[["X", [4]], ["W", [4]]]),)),
 ]
 
 
@@ -193,7 +215,8 @@ def test_a_planted_error_is_seen(old: str, new: str, seen: str) -> None:
 
 
 def test_a_planted_error_in_what_is_added_is_false(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(np, "add", np.maximum)
+    wrong = functools.partial(prove_network._in_reverse, together=np.maximum)
+    monkeypatch.setattr(prove_network, "_in_reverse", wrong)
     theorem = prove_network._composition(RESIDUAL)
     assert theorem.holds is False
     assert theorem.counterexample is not None
@@ -259,7 +282,10 @@ def test_another_batch() -> None:
         ),
         (lambda: Network(()), r"layers = \(\): must be a list of layers"),
         (lambda: Network((layer("Conv"),)), "layer 1: input_shape: missing, Conv needs it"),
-        (lambda: Network((("x", Flatten((1, 2))),)), "name = 'x': must be lower-case letters"),
+        (lambda: Network((("x", Flatten((1, 2))),)), "name = 'x': must be up to 40 lower-case letters"),
+        (lambda: Network((("t_conv", Flatten((1, 2))),)), "not begin with g_, t_, tg_"),
+        (lambda: Network((("loss", Flatten((1, 2))),)), "none of x, labels, target, loss"),
+        (lambda: Network((layer("MeanSquaredError"),), (1, 2)), "a loss alone is no network"),
         (lambda: Network((layer("Flatten", inputs="y"),), (1, 2)), "inputs = 'y': must be one of"),
         (
             lambda: Network((3,)),  # type: ignore[arg-type]  # refused
