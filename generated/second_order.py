@@ -187,7 +187,9 @@ def jvp(
     dO[n, o, y, x] = Σ_{c,i,j} dX[n, c, y + i - 1, x + j - 1] · F[o, c, i, j] + Σ_{c,i,j}
             X[n, c, y + i - 1, x + j - 1] · dF[o, c, i, j] + db[o]
 
-    Algorithm: rows, one shifted copy per inner tap, 3 products; expected 13 µs (columns 14 µs).
+    Algorithms of its correlations in turn: 1. rows, one shifted copy per inner tap, 3 products;
+    expected 13 µs (columns 14 µs); 2. rows, one shifted copy per inner tap, 3 products;
+    expected 13 µs (columns 14 µs).
     """
     ty = _result(out, (2, 4, 8, 8), x, weight, bias, tx, tweight, tbias)
     x = _checked("x", x, (2, 3, 8, 8))
@@ -260,7 +262,11 @@ def double_backward(
     ∂E/∂F[o, c, i, j] = Σ_{n,y,x} G[n, o, y, x] · dX[n, c, y + i - 1, x + j - 1]
     ∂E/∂b[o] = 0
 
-    Algorithm: rows, one shifted copy per inner tap, 3 products; expected 13 µs (columns 14 µs).
+    Algorithms of its correlations in turn: 1. rows, one shifted copy per inner tap, 3 products;
+    expected 13 µs (columns 14 µs); 2. rows, one shifted copy per inner tap, 3 products;
+    expected 13 µs (columns 14 µs); 3. rows, one shifted copy per inner tap, 3 products;
+    expected 13 µs (columns 15 µs, scatter 30 µs); 4. rows, one shifted copy per inner tap, 3
+    products; expected 13 µs (columns 14 µs).
     """
     outs: tuple[Array | None, ...] = (None, None, None, None) if out is None else tuple(out)
     if len(outs) != 4:

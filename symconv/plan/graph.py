@@ -52,14 +52,14 @@ class Stages:
         What is done, in order.
     steps
         The steps as they are computed: a strided write in its solved form.
-    candidates
-        The algorithms that apply to the last correlation, fastest first: the first one is in
-        ``stages``. Empty if there is no correlation.
+    choices
+        For each correlation, the algorithms that apply to it, fastest first: the first one is in
+        ``stages``.
     """
 
     stages: tuple[Stage, ...]
     steps: tuple[Step, ...]
-    candidates: tuple[Candidate, ...] = ()
+    choices: tuple[tuple[Candidate, ...], ...] = ()
 
 
 def plan_graph(graph: Graph, names: Names) -> Stages:
@@ -75,7 +75,7 @@ def plan_graph(graph: Graph, names: Names) -> Stages:
     return Stages(
         tuple(stage for part in found for stage in part.stages),
         tuple(step for part in found for step in part.steps),
-        next((part.candidates for part in reversed(found) if part.candidates), ()),
+        tuple(choice for part in found for choice in part.choices),
     )
 
 
@@ -101,7 +101,7 @@ def _program(program: Program, graph: Graph, names: Names, constants: Mapping[st
     selections = {step.target: step for step in graph.steps if isinstance(step, Selection)}
     stages: list[Stage] = []
     steps: list[Contraction] = []
-    candidates: tuple[Candidate, ...] = ()
+    choices: list[tuple[Candidate, ...]] = []
     target = names[program.target.name]
     for contraction in program.contractions:
         chosen = _chosen(contraction, selections)
@@ -113,7 +113,7 @@ def _program(program: Program, graph: Graph, names: Names, constants: Mapping[st
             found, ranked = _sum(contraction, names, constants, adds=bool(stages))
             stages += found
             if ranked:
-                candidates = ranked
+                choices.append(ranked)
                 if not isinstance(ranked[0].algorithm, Scatter):
                     steps += _solved(contraction)
                     continue
@@ -121,7 +121,7 @@ def _program(program: Program, graph: Graph, names: Names, constants: Mapping[st
     stages = _filled(stages, target, prod(program.target.sizes))
     if program.target not in graph.outputs and not isinstance(stages[0], View):
         stages.insert(0, Intermediate(target, program.target.sizes))
-    return Stages(tuple(stages), (Program(tuple(steps)),), candidates)
+    return Stages(tuple(stages), (Program(tuple(steps)),), tuple(choices))
 
 
 def _chosen(contraction: Contraction, selections: Mapping[Tensor, Selection]) -> Selection | None:

@@ -38,9 +38,8 @@ class Function:
         What it computes; a strided write in its solved form.
     stages
         What it does, in order.
-    candidates
-        The algorithms that apply to its correlation, fastest first: the first one is in ``stages``.
-        Empty if it has no correlation.
+    choices
+        For each correlation, the algorithms that apply, fastest first: the first one is in ``stages``.
     """
 
     name: str
@@ -49,7 +48,12 @@ class Function:
     by: tuple[str, ...]
     formula: Graph
     stages: tuple[Stage, ...]
-    candidates: tuple[Candidate, ...]
+    choices: tuple[tuple[Candidate, ...], ...]
+
+    @property
+    def candidates(self) -> tuple[Candidate, ...]:
+        """The algorithms that apply to the only correlation; empty if there is none."""
+        return self.choices[0] if len(self.choices) == 1 else ()
 
 
 @dataclass(frozen=True)
@@ -181,7 +185,7 @@ def _planned(
     results = tuple(Array(n, t.sizes) for n, t in zip(called, graph.outputs, strict=True))
     plan = plan_graph(graph, _array_names(layer, graph, called, changes))
     formula = Graph(plan.steps, graph.results)
-    return Function(name, tuple(inputs), results, by, formula, plan.stages, plan.candidates)
+    return Function(name, tuple(inputs), results, by, formula, plan.stages, plan.choices)
 
 
 def _array_names(

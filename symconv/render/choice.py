@@ -7,6 +7,7 @@ import math
 from symconv.plan.algorithms import (
     Algorithm,
     Apply,
+    Candidate,
     Choose,
     Columns,
     Contract,
@@ -51,17 +52,23 @@ def _digits(number: float) -> str:
 
 def choice_text(function: Function) -> str:
     """Say which algorithm a function uses, and what the others were expected to take."""
-    if not function.candidates:
+    if not function.choices:
         return f"Algorithm: {_without_choice(function.stages)}."
-    best, *others = function.candidates
-    text = (
-        f"Algorithm: {algorithm_name(best.algorithm)}, {_how(best.algorithm)}; "
-        f"expected {duration(best.microseconds)}"
-    )
+    if len(function.choices) == 1:
+        return f"Algorithm: {_chosen(function.choices[0])}."
+    chosen = [f"{number}. {_chosen(choice)}" for number, choice in enumerate(function.choices, 1)]
+    return f"Algorithms of its correlations in turn: {'; '.join(chosen)}."
+
+
+def _chosen(choice: tuple[Candidate, ...]) -> str:
+    """Say which algorithm a correlation's is, and what the others were expected to take."""
+    best, *others = choice
+    name = algorithm_name(best.algorithm)
+    text = f"{name}, {_how(best.algorithm)}; expected {duration(best.microseconds)}"
     rejected = ", ".join(
         f"{algorithm_name(other.algorithm)} {duration(other.microseconds)}" for other in others
     )
-    return f"{text} ({rejected})." if rejected else f"{text} (nothing else applies)."
+    return f"{text} ({rejected})" if rejected else f"{text} (nothing else applies)"
 
 
 def _without_choice(stages: tuple[Stage, ...]) -> str:

@@ -45,6 +45,19 @@ LAYERS = {
     "diagonal": parse("D[i,i] = V[i]", V=(4,)),
     "max pooling": parse("O[n,c,y,x] max= X[n,c,2*y+i,2*x+j]", X=(2, 3, 6, 6), i=2, j=2),
     "dilation by a structuring element": parse("O[n,o] max= X[n,i] * W[o,i]", X=(3, 4), W=(5, 4)),
+    "max pooling of the negative": parse("O[n,c,x] max= -X[n,c,2*x+i-1]", X=(1, 2, 7), i=3),
+    "erosion": parse("O[n,o] max= -1/2 * X[n,i] * W[o,i]", X=(3, 4), W=(5, 4)),
+    "two tables of one tensor": parse(
+        "O[n,o,y,x] = X[n,c,y+i,x+k]*F[o,c,i,k] + X[n,c,2*y+j,2*x+l]*H[o,c,j,l]",
+        X=(1, 1, 7, 7),
+        F=(4, 1, 3, 3),
+        H=(4, 1, 2, 2),
+        x=3,
+        y=3,
+    ),
+    "a tensor correlated with itself": parse("O[n,o,x] = X[n,c,x+i]*X[o,c,i]", X=(2, 2, 9), i=3),
+    "names of results": parse("O[n] max= s[n,i] * ggo[i]", s=(2, 3), ggo=(3,)),
+    "names of builtins": parse("O[n] = Range[n,i]*Tuple[i] + Ty[n]", Range=(2, 3), Tuple=(3,), Ty=(2,)),
     "two windows": parse("O[x] = X[x+i]*F[i] - 3/4*X[2*x-j]*H[j]", X=(9,), F=(3,), H=(2,), x=4),
     "names of Python": parse("O[i] = Lambda[i,j] * I[j] - N[i]", Lambda=(2, 3), I=(3,), N=(2,)),
 }
@@ -79,7 +92,7 @@ class Drawn:
             " * ".join([str(number), *(f"{n}[{_subscripts(at)}]" for n, at in factors)])
             for number, factors in self.terms
         ]
-        return f"O[{_subscripts(self.target)}] = {' + '.join(terms)}"
+        return f"O[{_subscripts(self.target)}] = {' + '.join(terms).replace('+ -', '- ')}"
 
     def layer(self, dtype: str) -> Contraction:
         """Return the layer."""
@@ -110,7 +123,7 @@ def formulas(draw: st.DrawFn) -> Drawn:
     def access(name: str) -> oracle.Factor:
         return name, [draw(subscript) for _ in range(ranks[name])]
 
-    numbers = st.sampled_from([Fraction(1), Fraction(1), Fraction(2), Fraction(1, 2)])
+    numbers = st.sampled_from([Fraction(1), Fraction(1), Fraction(-1), Fraction(2), Fraction(-3, 2)])
     terms: list[oracle.Term] = [
         (draw(numbers), [access(name) for name in draw(names)]) for _ in range(draw(st.integers(1, 2)))
     ]
@@ -205,11 +218,11 @@ def test_almost_a_convolution_is_none() -> None:
         layer = parse(other, **sizes, x=6)
         assert layer.conv is None, other
         assert check(generate(layer, "m")).passed
-    for index, extent in (("i", 2), ("o", 2), ("x", 9)):
+    for index, extent, recognised in (("i", 2, False), ("o", 2, False), ("x", 9, False), ("x", 6, True)):
         known = {**sizes, index: extent, "O": (2, 3, 6)}
         layer = parse("O[n,o,x] = X[n,c,x+i] * F[o,c,i]", **known)
         assert check(generate(layer, "m")).passed
-        assert layer.conv is None or index != "i"
+        assert (layer.conv is not None) == recognised
 
 
 @pytest.mark.needs("torch")
@@ -258,6 +271,8 @@ def test_names_of_locals_are_known() -> None:
         ("O[n] = X[n] * X[n,i]", {"X": (2, 3)}, "X has 1 and 2 subscripts"),
         ("O[n] = __import__[n]", {}, "__import__: must be a tensor's name"),
         ("O[n] = G[n,i]", {"G": (2, 3)}, "G: must be a tensor's name"),
+        ("O[n] = X[n,i] * Input[i]", {"X": (2, 3), "Input": (3,)}, "Input: must be a tensor's name"),
+        ("O[n] = X[n] * F[n] * GGW[n]", {"X": (2,), "F": (2,), "GGW": (2,)}, "GGW: must be a tensor's"),
         ("O[n] = X[n] * x[n]", {"X": (2,), "x": (2,)}, "must be a tensor's name"),
         ("O[n+m] max= X[n,m]", {"X": (2, 2)}, "a maximum must be written at indices of its own"),
         (
