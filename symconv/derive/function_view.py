@@ -8,6 +8,7 @@ from symconv.derive.steps import Check, Formula, Step
 from symconv.layers.activation import Activation
 from symconv.notation.expression_text import PAPER, expression_text
 from symconv.notation.step_text import graph_latex, graph_text
+from symconv.notation.text import shape_text
 
 if TYPE_CHECKING:
     import sympy
@@ -22,7 +23,7 @@ def function_steps(layer: Activation) -> tuple[Step, ...]:
     back = layer.gradient("x")
     tried = difference_quotients(layer)
     agrees = bool(tried) and all(agrees for *_, agrees in tried)
-    shape = " × ".join(map(str, layer.input_shape))
+    shape = shape_text(layer.input_shape)
     return (
         Step(
             "derivative of f",

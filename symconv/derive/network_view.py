@@ -17,7 +17,7 @@ from symconv.notation.backpropagation import gradient_of, gradients, varying_wit
 from symconv.notation.contraction import Tensor, index
 from symconv.notation.graph import Graph, renamed
 from symconv.notation.names import element
-from symconv.notation.text import access_latex, access_text, name_latex
+from symconv.notation.text import access_latex, access_text, name_latex, shape_latex, shape_text
 
 STEP, MOST = 1e-6, 1e-5  # of a difference quotient in float64, and its relative error
 
@@ -45,31 +45,25 @@ def _forward(network: Network) -> Step:
     rows = []
     for node in network.nodes:
         given = [*node.sources, *node.layer.label_names]
-        rows.append((node.name, type(node.layer).__name__, given, _shape(node.layer.output_shape)))
-    text = [f"{name} = {kind}({', '.join(given)}): {sizes}" for name, kind, given, sizes in rows]
+        rows.append((node.name, type(node.layer).__name__, given, node.layer.output_shape))
+    text = [
+        f"{name} = {kind}({', '.join(given)}): {shape_text(sizes)}" for name, kind, given, sizes in rows
+    ]
     latex = [
         rf"{name_latex(name)} &= \text{{{kind}}}({', '.join(map(name_latex, given))}) :"
-        rf"\ {_shape_latex(sizes)}"
+        rf"\ {shape_latex(sizes)}"
         for name, kind, given, sizes in rows
     ]
     output = evaluate_arrays(network.graph, by_tensor(network, drawn(network)))
     finite = output.shape == network.output_shape and bool(np.isfinite(output).all())
-    sizes = _shape(network.input_shape)
+    sizes = network.input_shape
     return Step(
         "forward, layer by layer",
-        Formula(f"{INPUT}: {sizes}", rf"{INPUT} &:\ {_shape_latex(sizes)}"),
+        Formula(f"{INPUT}: {shape_text(sizes)}", rf"{INPUT} &:\ {shape_latex(sizes)}"),
         Formula("\n".join(text), " \\\\\n".join(latex)),
         "each layer takes what the layers named in brackets give",
         Check("the output has this shape, and is finite, for random numbers", finite),
     )
-
-
-def _shape(sizes: tuple[int, ...]) -> str:
-    return " × ".join(map(str, sizes)) or "a number"
-
-
-def _shape_latex(sizes: str) -> str:
-    return sizes.replace("×", r"\times").replace("a number", r"\text{a number}")
 
 
 def _through(network: Network, node: Node, varying: set[str], check: Check) -> Step:
@@ -85,7 +79,7 @@ def _through(network: Network, node: Node, varying: set[str], check: Check) -> S
     shown = formula(Graph(tuple(renamed(step, names) for step in back.steps)))
     chains = [_chain(tensors[name], output) for name in by]
     acts = " and ".join(tensors[name].name for name in by)
-    reason = f"through {node.name}, {_shape(layer.output_shape)}, {acts} act on E"
+    reason = f"through {node.name}, {shape_text(layer.output_shape)}, {acts} act on E"
     if node.is_loss:
         reason += f"; E is {node.name}: ∂E/∂{node.name} = 1"
     for source in dict.fromkeys(node.sources):
@@ -124,10 +118,9 @@ def _chain(tensor: Tensor, output: Tensor) -> tuple[str, str]:
 def _whole(network: Network, by: list[Tensor]) -> Step:
     """Compare all gradients together with a difference quotient of the whole network."""
     shapes = {tensor.name: tensor.sizes for tensor in by}
-    text = "\n".join(f"∂E/∂{name}: {_shape(sizes)}" for name, sizes in shapes.items())
+    text = "\n".join(f"∂E/∂{name}: {shape_text(sizes)}" for name, sizes in shapes.items())
     latex = " \\\\\n".join(
-        rf"{name_latex(f'∂E/∂{name}')} &:\ {_shape_latex(_shape(sizes))}"
-        for name, sizes in shapes.items()
+        rf"{name_latex(f'∂E/∂{name}')} &:\ {shape_latex(sizes)}" for name, sizes in shapes.items()
     )
     names = ", ".join(shapes)
     return Step(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from math import gcd
 
@@ -31,6 +32,16 @@ def subscript_text(subscript: Polynomial, times: str = "·") -> str:
     if written.startswith(" - "):
         return "-" + written[3:]
     return written[3:] or "0"
+
+
+def shape_text(sizes: Sequence[int]) -> str:
+    """Write a shape as ``2 × 3``."""
+    return " × ".join(map(str, sizes)) or "a number"
+
+
+def shape_latex(sizes: Sequence[int]) -> str:
+    """Write a shape in LaTeX."""
+    return r" \times ".join(map(str, sizes)) or r"\text{a number}"
 
 
 def access_text(access: Access) -> str:

@@ -12,6 +12,7 @@ from symconv.notation.arrays import evaluate_arrays
 from symconv.notation.backpropagation import gradients
 from symconv.notation.contraction import Program
 from symconv.notation.graph import Graph, written
+from symconv.notation.text import shape_text
 from symconv.prove.claims import Counterexample
 from symconv.prove.formal import same
 from symconv.prove.theorems import Control, Theorem
@@ -83,4 +84,4 @@ def difference(layer: Layer, right: Graph, wrong: Graph) -> Counterexample | Non
     at = np.unravel_index(int(np.argmax(error)), error.shape)
     place = ", ".join(str(int(i)) for i in at)
     text = f"{right.output.name}[{place}] = {one[at]:g}, claimed {other[at]:g}"
-    return Counterexample(f"X {' × '.join(map(str, layer.input_shape))}", text, one, other)
+    return Counterexample(f"X {shape_text(layer.input_shape)}", text, one, other)

@@ -13,6 +13,7 @@ from symconv.layers.layer import Layer
 from symconv.layers.network import INPUT, Network, Node
 from symconv.notation.arrays import evaluate_arrays
 from symconv.notation.backpropagation import gradient_of, gradients
+from symconv.notation.text import shape_text
 from symconv.prove.claims import Counterexample
 from symconv.prove.theorems import Control, Theorem
 
@@ -125,5 +126,5 @@ def _difference(network: Network, right: Named, claimed: Named) -> Counterexampl
     at = np.unravel_index(int(np.argmax(errors[name])), errors[name].shape)
     place = ", ".join(str(int(i)) for i in at)
     text = f"∂E/∂{name}[{place}] = {right[name][at]:g}, claimed {claimed[name][at]:g}"
-    sizes = " × ".join(map(str, network.input_shape))
+    sizes = shape_text(network.input_shape)
     return Counterexample(f"x {sizes}", text, right[name], claimed[name])

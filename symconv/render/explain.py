@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 
+from symconv.notation.text import shape_text
 from symconv.plan.layer import Plan
 from symconv.plan.network import NetworkPlan
 from symconv.render.choice import choice_text
@@ -27,7 +28,7 @@ def _table(found: Needs) -> str:
     rows: list[tuple[str, ...]] = [
         (
             f"{row.name}: {row.kind}",
-            " × ".join(map(str, row.shape)) or "a number",
+            shape_text(row.shape),
             f"{row.parameters:,}",
             f"{row.forward:,}",
             f"{row.backward:,}",

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from symconv.layers.layer import Layer
 from symconv.layers.spelling import shell_options
 from symconv.notation.graph import folded
+from symconv.notation.text import shape_text
 from symconv.plan.layer import Function, Plan
 from symconv.prove.covers import rests_on
 from symconv.render.environment import fill
@@ -154,11 +155,8 @@ def _imports(code: str, helpers: list[str]) -> list[str]:
 
 def _title(layer: Layer) -> str:
     data = [shape for name, shape in layer.inputs.items() if name not in layer.parameters]
-    given, returned = (
-        " and ".join(" × ".join(map(str, shape)) for shape in shapes)
-        for shapes in (data, [layer.output_shape])
-    )
-    return f"{type(layer).__name__} from {given} to {returned or 'a number'} ({layer.dtype})"
+    given = " and ".join(map(shape_text, data))
+    return f"{type(layer).__name__} from {given} to {shape_text(layer.output_shape)} ({layer.dtype})"
 
 
 def theorems(layer: Layer) -> list[str]:

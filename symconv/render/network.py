@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import TypeAlias
 
 from symconv.layers.network import Network, Node
+from symconv.notation.text import shape_text
 from symconv.plan.layer import Array, Plan
 from symconv.plan.network import (
     CHANGES,
@@ -80,8 +81,8 @@ def render_network(plan: NetworkPlan, name: str, version: str) -> str:
         [*(Written((), text.rstrip("\n")) for text in _public(plan)), *private],
         version=version,
         command=command(network, plan.order, name),
-        title=f"{name}: Network from {_times(network.input_shape)} to "
-        f"{_times(network.body[-1].layer.output_shape)} ({network.dtype}).",
+        title=f"{name}: Network from {shape_text(network.input_shape)} to "
+        f"{shape_text(network.body[-1].layer.output_shape)} ({network.dtype}).",
         summary=[*_nodes(network), *_theorems(network)],
         dtype=network.dtype,
         layer=_layer(network),
@@ -252,7 +253,9 @@ def _nodes(network: Network) -> list[str]:
     for node in network.nodes:
         own = {k: v for k, v in node.as_dict().items() if k not in ("name", "inputs", "layer")}
         chosen = ", ".join(f"{key}={literal(value)}" for key, value in own.items())
-        text = f"{_formula(node)}{', ' + chosen if chosen else ''}: {_times(node.layer.output_shape)}"
+        text = (
+            f"{_formula(node)}{', ' + chosen if chosen else ''}: {shape_text(node.layer.output_shape)}"
+        )
         lines += textwrap.wrap(text, WIDTH, subsequent_indent="    ")
     return lines
 
@@ -270,7 +273,3 @@ def _theorems(network: Network) -> list[str]:
     parts = [f"{', '.join(t for t, _ in pairs)} ({', '.join(nodes)})" for nodes, pairs in by]
     text = f"Theorems for every size that it rests on, as `symconv prove` shows: {'; '.join(parts)}."
     return ["", *textwrap.wrap(text, WIDTH)]
-
-
-def _times(sizes: tuple[int, ...]) -> str:
-    return " × ".join(map(str, sizes)) or "a number"
