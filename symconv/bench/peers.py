@@ -59,8 +59,8 @@ def absent() -> list[str]:
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of the peers that are installed."""
-    return {name: version(package) for name, (package, _) in PEERS.items() if find_spec(package)}
+    """Return the versions of the installed peers' packages; of im2col, NumPy's."""
+    return {package: version(package) for package, _ in PEERS.values() if find_spec(package)}
 
 
 def peers(layer: Conv, data: Data) -> Iterator[tuple[str, Peer]]:
