@@ -59,7 +59,7 @@ def text(found: Benchmark) -> str:
 
 def _times(found: Benchmark, sweep: str) -> str:
     names = [OURS, *(n for n in PEERS if any(n in row.runs[sweep] for row in found.rows))]
-    head = [f"{sweep}, µs", *names, "/ PyTorch", "of sgemm", "error"]
+    head = [f"{sweep}, µs", *names, "/ PyTorch", "of sgemm", "error", "extra kB"]
     rows = []
     for row in found.rows:
         runs = row.runs[sweep]
@@ -73,6 +73,7 @@ def _times(found: Benchmark, sweep: str) -> str:
                 NONE if ratio is None else f"{ratio:.2f}",
                 NONE if share is None else f"{100 * share:.0f} %",
                 f"{own.error:.0e}" if own else NONE,
+                _grouped(row.memory[sweep] / 1024),
             ]
         )
     return _table(head, rows)
@@ -99,7 +100,11 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def _microseconds(seconds: float) -> str:
     micro = seconds * 1e6
-    return f"{micro:.1f}" if micro < 10 else f"{micro:,.0f}".replace(",", " ")
+    return f"{micro:.1f}" if micro < 10 else _grouped(micro)
+
+
+def _grouped(number: float) -> str:
+    return f"{number:,.0f}".replace(",", " ")
 
 
 def document(found: Benchmark, version: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import time
+import tracemalloc
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,6 +47,8 @@ class Row:
         Operations of the forward sweep, and of both gradients.
     runs
         By sweep and library.
+    memory
+        Bytes that the module holds beyond its results at each sweep's peak, scratch arrays included.
     wrong
         Libraries that were left out, since what they returned was wrong.
     """
@@ -54,6 +57,7 @@ class Row:
     layer: dict[str, object]
     flops: dict[str, int]
     runs: dict[str, dict[str, Run]]
+    memory: dict[str, int]
     wrong: tuple[str, ...]
 
     def ratio(self, sweep: str, peer: str) -> float | None:
@@ -74,8 +78,11 @@ def measure(name: str, layer: Conv, module: ModuleType, seconds: float) -> Row:
     )
     everyone = {OURS: ours, **dict(peers(layer, data))}
     runs: dict[str, dict[str, Run]] = {}
+    memory: dict[str, int] = {}
     wrong: list[str] = []
     for sweep in SWEEPS:
+        module.release()
+        memory[sweep] = extra_memory(getattr(ours, sweep))
         calls = {n: call for n, peer in everyone.items() if (call := getattr(peer, sweep)) is not None}
         errors = {n: _error(call, exact[sweep]) for n, call in calls.items()}
         wrong += [f"{n} ({sweep})" for n, error in errors.items() if not error <= WRONG]
@@ -86,7 +93,7 @@ def measure(name: str, layer: Conv, module: ModuleType, seconds: float) -> Row:
         "forward": flops(layer.graph),
         "backward": sum(flops(layer.gradient(n)) for n in layer.differentiable),
     }
-    return Row(name, layer.as_dict(), counts, runs, tuple(wrong))
+    return Row(name, layer.as_dict(), counts, runs, memory, tuple(wrong))
 
 
 def _exact(layer: Conv, data: Data) -> dict[str, list[NDArray[np.float64]]]:
@@ -98,13 +105,26 @@ def _exact(layer: Conv, data: Data) -> dict[str, list[NDArray[np.float64]]]:
 
 def _error(call: Call, exact: Sequence[NDArray[np.float64]]) -> float:
     """Return the largest error of a call's results, relative to each one's largest number."""
-    received: Any = call()
-    arrays = [received] if len(exact) == 1 else list(received)
     errors = [
         float(np.abs(np.asarray(array, dtype=float) - wanted).max() / np.abs(wanted).max())
-        for array, wanted in zip(arrays, exact, strict=True)
+        for array, wanted in zip(_arrays(call()), exact, strict=True)
     ]
     return max(errors)
+
+
+def extra_memory(call: Call) -> int:
+    """Return the most bytes that a call of NumPy's functions holds at once, beyond its results."""
+    tracemalloc.start()
+    try:
+        results = _arrays(call())
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    return peak - sum(int(array.nbytes) for array in results)
+
+
+def _arrays(received: Any) -> tuple[Any, ...]:
+    return received if isinstance(received, tuple) else (received,)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from symconv import Conv, SymconvError, generate
 from symconv.bench import peers, timing
 from symconv.bench.peers import Data, Peer, draw
 from symconv.bench.report import text
-from symconv.bench.row import OURS, measure
+from symconv.bench.row import OURS, extra_memory, measure
 from symconv.verbs import bench
 from tests.shell.test_cli import run
 
@@ -60,6 +60,22 @@ def test_what_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch, tmp_pat
     assert "Nobody" in found.absent
     assert "Not installed: " in text(found)
     assert "Nobody" in text(found)
+
+
+def test_memory_beyond_the_results_is_counted() -> None:
+    """Scratch arrays count, and what was freed before the end; results do not."""
+
+    def half(x: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        twice = np.concatenate([x, x])
+        return twice[: len(x) // 2].copy()
+
+    x = np.ones(1 << 18, np.float32)
+    assert extra_memory(lambda: half(x)) == pytest.approx(2 * x.nbytes, rel=0.01)
+    assert extra_memory(lambda: (x.copy(), x.copy())) < 0.01 * x.nbytes
+    layer = Conv((1, 1, 64, 64), 1, 5, padding=2, bias=False)
+    module = generate(layer, "module").load()
+    row = measure("layer", layer, module, seconds=0.05)
+    assert row.memory["forward"] > 64 * 64 * 4  # the padded image at least, though a call came before
 
 
 def test_functions_take_turns() -> None:
