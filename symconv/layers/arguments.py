@@ -50,8 +50,8 @@ def flag(argument: str, value: object) -> bool:
 def dtype(value: object) -> str:
     """Return the name of a floating-point type: its name, or what NumPy takes for it."""
     if not isinstance(value, str):
-        with contextlib.suppress(TypeError):
-            value = np.dtype(value).name  # type: ignore[call-overload]  # no dtype raises
+        with contextlib.suppress(TypeError, ValueError):
+            value = np.dtype(value).name  # type: ignore[call-overload]  # others raise
     return choice("dtype", value, DTYPES)
 
 

@@ -50,6 +50,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"padding_mode": "replicate", "padding": ((-1, 1), (0, 0))}, "from 0 to"),
     ({"flip": "yes"}, "flip = 'yes'"),
     ({"dtype": "float16"}, "dtype = 'float16': must be one of 'float32', 'float64'"),
+    ({"dtype": {"X": (3,)}}, "dtype = {'X': (3,)}: must be one of 'float32', 'float64'"),
 ]
 
 REFUSED_TRANSPOSED: list[tuple[dict[str, Any], str]] = [
