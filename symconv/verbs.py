@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import keyword
+import math
 import os
 import re
 import sys
@@ -200,8 +201,10 @@ def bench(
     Raises
     ------
     SymconvError
-        If a file cannot be read, or is no such module.
+        If a file cannot be read, or is no such module, or the seconds are no positive number.
     """
+    if not 0 < seconds < math.inf:
+        raise SymconvError(f"seconds = {seconds!r}: must be a positive number")
     modules = []
     for file in files:
         path, source = read_module(file)

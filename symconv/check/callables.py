@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from symconv.check.report import Result
 from symconv.layers.activation import Activation
+from symconv.layers.activations import NAMED
 from symconv.layers.conv import ConvLayer
 from symconv.layers.layer import Layer
 from symconv.layers.spelling import shell_options
@@ -41,7 +42,7 @@ def check_callables(
     if forward is not None:
         results.append(_check(layer, "forward", lambda inputs, g: _first(forward(*inputs))))
     if backward is not None:
-        results.append(_check(layer, "backward", lambda inputs, g: backward(g, *inputs)))
+        results.append(_check(layer, "backward", lambda inputs, g: _listed(backward(g, *inputs))))
     return tuple(results)
 
 
@@ -51,6 +52,11 @@ Call = Callable[[list[Array], Array], Sequence[Array]]
 def _first(received: Array | tuple[Array, ...]) -> list[Array]:
     """Return the output alone; a normalisation may return new statistics, too."""
     return [received[0] if isinstance(received, tuple) else received]
+
+
+def _listed(received: Array | Sequence[Array]) -> Sequence[Array]:
+    """Return the gradients; the only one may come alone."""
+    return [received] if isinstance(received, np.ndarray) else received
 
 
 def _check(layer: Layer, name: str, call: Call) -> Result:
@@ -98,6 +104,8 @@ def _failure(
         what = "O" if sweep == "forward" else f"∂E/∂{case.tensors[sweep].name}"
         if array.shape != expected.shape:
             text = f"{what} has shape {array.shape}, expected {expected.shape}."
+        elif not np.can_cast(array.dtype, np.longdouble):
+            text = f"{what} has dtype {array.dtype}, expected {case.dtype}."
         elif not _close(array, expected, limit):
             error = np.abs(array.astype(float) - expected)
             cell = np.unravel_index(
@@ -151,11 +159,13 @@ def _close(received: Array, expected: Array, limit: Array) -> bool:
 def _values(case: Layer) -> dict[str, Array]:
     """Return random numbers for every tensor of a layer, none of them zero.
 
-    Integers to ±8, or ±1/8 of them where they are put into functions; where maxima are taken they all
-    differ, since every convention for ties is as good as ours.
+    Integers to ±8, or ±1/8 of them where they are put into functions, ±7/8 for those with a name: on
+    both sides of every kink, and on none. Where maxima are taken they all differ, since every
+    convention for ties is as good as ours.
     """
     rng = np.random.default_rng(0)
-    small = 1 / 8 if case.composite or isinstance(case, Activation) else 1.0
+    named = isinstance(case, Activation) and case.function in NAMED
+    small = 7 / 8 if named else 1 / 8 if case.composite or isinstance(case, Activation) else 1.0
     values: dict[str, Array] = {}
     for name, tensor in case.tensors.items():
         if name in case.classes:

@@ -107,3 +107,10 @@ def test_data_have_the_layers_shapes() -> None:
     assert data.x.shape == LAYERS[1].input_shape
     assert data.grad.shape == LAYERS[1].output_shape
     assert np.isfinite(data.weight).all()
+
+
+@pytest.mark.parametrize("seconds", [0.0, -1.0, float("nan"), float("inf")])
+def test_seconds_are_a_positive_number(seconds: float, tmp_path: Path) -> None:
+    path = generate(LAYERS[0], "layer").write(tmp_path)
+    with pytest.raises(SymconvError, match="must be a positive number"):
+        bench([path], seconds)

@@ -9,14 +9,14 @@ import pytest
 
 from symconv import Activation, MaxPool, SymconvError, check, generate
 from symconv.layers import Layer
+from symconv.layers.activations import NAMED
 from tests.layers import test_composites, test_index_notation, test_network, test_sums
 
 LAYERS: list[Layer] = [
     *test_composites.LAYERS,
     *test_sums.LAYERS,
     *test_index_notation.LAYERS.values(),
-    Activation((3, 4), "gelu"),
-    Activation((3, 4), "relu"),
+    *(Activation((3, 4), function) for function in NAMED),
 ]
 
 
@@ -52,6 +52,22 @@ def test_a_tie_is_nobodys_fault() -> None:
     own = check(layer, backward=lambda g, x: backward(g, x))
     assert own.results[0].detail.startswith("equals")
     assert not check(layer, backward=padded).passed
+
+
+def test_a_kink_far_from_zero_is_seen() -> None:
+    report = check(Activation((3, 4), "relu6"), forward=lambda x: np.maximum(x, 0))
+    assert not report.passed
+
+
+def test_the_only_gradient_may_come_alone() -> None:
+    layer = Activation((3, 4), "relu")
+    assert check(layer, backward=lambda g, x: g * (x > 0)).passed
+    assert not check(layer, backward=lambda g, x: g * (x > 1)).passed
+
+
+def test_imaginary_parts_are_not_dropped() -> None:
+    report = check(Activation((3, 4), "relu"), forward=lambda x: np.maximum(x, 0) + 1j)
+    assert "has dtype complex" in report.results[0].detail
 
 
 def test_networks_are_refused() -> None:
