@@ -127,8 +127,8 @@ def _backward(plan: NetworkPlan) -> dict[str, object]:
 
 
 def _statistics(network: Network) -> list[str]:
-    """Write the memory of the new running statistics."""
-    new = "s = {name: np.empty(shape, DTYPE) for name, shape in STATISTICS.items()}"
+    """Write the memory of the new running statistics: the old ones, where no layer moves them."""
+    new = "s = {name: p[name].copy() for name in STATISTICS}"
     return [new] if network.running else []
 
 

@@ -309,3 +309,17 @@ def test_another_batch() -> None:
 def test_bad_networks_are_refused(make: Any, said: str) -> None:
     with pytest.raises(SymconvError, match=said):
         make()
+
+
+def test_statistics_that_nothing_moves_stay_as_they_were() -> None:
+    last = [{"layer": "Flatten"}, {"layer": "SoftmaxCrossEntropy"}]
+    network = Network([{"layer": "BatchNorm", "training": False}, *last], (2, 3, 1, 1))
+    module = generate(network, "module").load()
+    params = module.init(seed=0)
+    params["batch_norm1.running_mean"] += 3
+    x = np.ones(network.input_shape, np.float32)
+    _, _, statistics = module.loss_and_gradients(params, x, np.array([0, 2]))
+    assert set(statistics) == {"batch_norm1.running_mean", "batch_norm1.running_var"}
+    for name, array in statistics.items():
+        np.testing.assert_array_equal(array, params[name])
+        assert array is not params[name]
