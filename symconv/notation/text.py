@@ -96,8 +96,11 @@ _LETTERS = {
     "γ": r"\gamma",
     "δ": r"\delta",
     "ε": r"\varepsilon",
+    "θ": r"\theta",
     "κ": r"\kappa",
+    "μ": r"\mu",
     "ρ": r"\rho",
+    "σ²": r"{\sigma^{2}}",
     "σ": r"\sigma",
     "τ": r"\tau",
 }
@@ -105,9 +108,9 @@ _LETTERS = {
 
 def name_latex(name: str) -> str:
     """Write an index, a letter for a size or a tensor's name in LaTeX: ``s_y`` as ``s_{y}``."""
-    if name.startswith("∂E/∂"):
-        return rf"\partial E/\partial {name_latex(name.removeprefix('∂E/∂'))}"
-    stem, _, axis = name.partition("_")
+    if name.startswith("∂"):
+        return "/".join(rf"\partial {name_latex(part)}" for part in name.removeprefix("∂").split("/∂"))
+    stem, _, axis = name.replace("′", "'").partition("_")
     if len(axis.rstrip("'")) > 1 or "." in name:  # a word: a network's value, or its parameter
         word, dot, symbol = name.replace("_", r"\_").partition(".")
         return rf"\mathit{{{word}}}" + (f".{name_latex(symbol)}" if dot else "")
@@ -128,9 +131,9 @@ def access_latex(access: Access) -> str:
     """Write an access in LaTeX; a gradient's subscripts go to the tensor it is taken by."""
     cells = ",\\,".join(map(subscript_latex, access.subscripts))
     name = access.tensor.name
-    if name.startswith("∂E/∂"):
-        of = name_latex(name.removeprefix("∂E/∂"))
-        return rf"\frac{{\partial E}}{{\partial {of}_{{{cells}}}}}"
+    if name.startswith("∂"):
+        what, of = map(name_latex, name.removeprefix("∂").split("/∂"))
+        return rf"\frac{{\partial {what}}}{{\partial {of}_{{{cells}}}}}"
     return f"{name_latex(name)}_{{{cells}}}" if cells else name_latex(name)
 
 
@@ -274,6 +277,7 @@ def _factor_latex(factor: Factor) -> str:
 
 _IN_PROSE = {
     "′": r"' ",
+    "″": r"'' ",
     "≥": r"\ge ",
     "∂E/∂": r"\partial E/\partial ",
     "·": r"\cdot ",
@@ -291,6 +295,7 @@ _IN_PROSE = {
 def prose_latex(sentence: str) -> str:
     """Escape a sentence for LaTeX's text mode, its mathematical signs as mathematics."""
     escaped = re.sub(r"([#$%&_{}])", r"\\\1", sentence)
+    escaped = re.sub(r"\^(\w+)", r"$^{\1}$", escaped)
     for sign, command in (_IN_PROSE | _LETTERS).items():
         escaped = escaped.replace(sign, f"${command}$")
     return escaped

@@ -12,7 +12,7 @@ import pytest
 import sympy
 from hypothesis import given, settings
 
-from symconv import Conv, ConvTranspose, SymconvError, derive, prove
+from symconv import Conv, ConvTranspose, Network, SymconvError, derive, prove
 from symconv.derive import index_view, rewrites
 from symconv.derive.forms import (
     FullConvolution,
@@ -20,6 +20,7 @@ from symconv.derive.forms import (
     input_form,
     roles,
 )
+from symconv.layers import Layer
 from symconv.notation import correlation
 from symconv.notation.graph import Graph
 from symconv.notation.polynomial import Polynomial
@@ -29,6 +30,7 @@ from symconv.prove.gradients import input_gradient
 from symconv.prove.instances import numbers_of
 from symconv.render.document import latex_document, proof_document
 from tests.bridge import close, expected
+from tests.layers import test_composites, test_network
 from tests.strategies import layers
 
 ARTICLE = Conv((1, 1, 3, 3), 1, 2, bias=False)
@@ -169,8 +171,8 @@ def test_latex_is_balanced_and_for_mathjax() -> None:
 
 
 @pytest.mark.needs("pdflatex")
-@pytest.mark.parametrize("layer", SEVERAL, ids=str)
-def test_latex_compiles(layer: Conv | ConvTranspose, tmp_path: Path) -> None:
+@pytest.mark.parametrize("layer", [*SEVERAL, *test_composites.LAYERS, test_network.RESIDUAL], ids=str)
+def test_latex_compiles(layer: Layer | Network, tmp_path: Path) -> None:
     program = shutil.which("pdflatex")
     assert program is not None
     for text in (latex_document(derive(layer), "0"), proof_document(prove(layer), "0")):
