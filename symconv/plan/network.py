@@ -1,11 +1,10 @@
-"""From a network to calls of its layers' functions, and the buffers that their results are in."""
+"""From a network to its layers' functions, and the calls of them in turn."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from math import prod
-from typing import TypeAlias
 
 from symconv.errors import SymconvError
 from symconv.layers.activation import Activation
@@ -16,74 +15,23 @@ from symconv.layers.normalisation import BatchNorm
 from symconv.layers.shapes import Flatten, Reshape
 from symconv.notation.contraction import Program
 from symconv.plan.layer import Function, Plan, plan_change, plan_layer, plan_second
-
-LOSS, ONE, COTANGENT = "loss", "one", "grad_output"
-PARAMETERS, GRADIENTS, STATISTICS = "params/", "gradients/", "statistics/"
-CHANGES, PRODUCT = "changes/", "product/"  # the vector, and the Hessian's product with it
-
-
-@dataclass(frozen=True)
-class Variable:
-    """An array that a call writes. ``gradients/conv1.weight`` is one of those that are returned."""
-
-    name: str
-    shape: tuple[int, ...]
-
-
-@dataclass(frozen=True)
-class Call:
-    """A call of a layer's function, which writes its results."""
-
-    node: str
-    function: str
-    arguments: tuple[str, ...]
-    results: tuple[Variable, ...]
-
-
-@dataclass(frozen=True)
-class Alias:
-    """Another name for a variable's memory: in another shape, or what is written over it."""
-
-    variable: Variable
-    of: str
-
-
-@dataclass(frozen=True)
-class AddTo:
-    """Add one variable to another."""
-
-    target: str
-    source: str
-
-
-Action: TypeAlias = Call | Alias | AddTo
-
-
-@dataclass(frozen=True)
-class Schedule:
-    """What is done in turn, and in which buffer each variable is.
-
-    Parameters
-    ----------
-    sections
-        ``forward``, ``changes`` and ``reverse``: calls, and names for what they read and write.
-    buffers
-        The number of elements of each buffer.
-    places
-        The number of the buffer of each variable that has one of its own.
-    owners
-        For each variable, the one whose memory it is in.
-    """
-
-    sections: Mapping[str, tuple[Action, ...]]
-    buffers: tuple[int, ...]
-    places: Mapping[str, int]
-    owners: Mapping[str, str]
-
-    @property
-    def actions(self) -> tuple[Action, ...]:
-        """The actions of every section."""
-        return tuple(action for actions in self.sections.values() for action in actions)
+from symconv.plan.schedule import (
+    CHANGES,
+    COTANGENT,
+    GRADIENTS,
+    LOSS,
+    ONE,
+    PARAMETERS,
+    PRODUCT,
+    STATISTICS,
+    Action,
+    AddTo,
+    Alias,
+    Call,
+    Schedule,
+    Variable,
+    scheduled,
+)
 
 
 @dataclass(frozen=True)
@@ -141,8 +89,8 @@ def plan_network(network: Network, order: int = 1) -> NetworkPlan:
     if order == 2 and network.loss is None:
         raise SymconvError("order = 2: must be 1 for a network without a loss")
     planner = _Planner(network)
-    forward = _scheduled({"forward": planner.forward(training=False)}, network.body[-1].name)
-    training = _scheduled(
+    forward = scheduled({"forward": planner.forward(training=False)}, network.body[-1].name)
+    training = scheduled(
         {"forward": planner.forward(training=True), "reverse": planner.backward()},
         LOSS if network.loss else f"g_{INPUT}",
     )
@@ -153,7 +101,7 @@ def plan_network(network: Network, order: int = 1) -> NetworkPlan:
             "changes": planner.changes(),
             "reverse": planner.second(),
         }
-        curvature = _scheduled(sections)
+        curvature = scheduled(sections)
     schedules = [forward, training, *([curvature] if curvature else [])]
     called = {a.function for s in schedules for a in s.actions if isinstance(a, Call)}
     functions = tuple(f for name, f in planner.functions.items() if name in called)
@@ -367,84 +315,6 @@ class _Planner:
 def _is_view(node: Node) -> bool:
     """Whether a layer gives the same memory in another shape."""
     return isinstance(node.layer, Flatten | Reshape)
-
-
-def _scheduled(given: Mapping[str, Iterable[Action]], last: str = "") -> Schedule:
-    """Put each variable into a buffer that is free from its first use to its last.
-
-    ``last`` is the one that is returned: its memory is the caller's.
-    """
-    sections = _useful({name: tuple(actions) for name, actions in given.items()}, last)
-    actions = [action for section in sections.values() for action in section]
-    of = {a.variable.name: a.of for a in actions if isinstance(a, Alias)}
-
-    def owner(name: str) -> str:
-        return owner(of[name]) if name in of else name
-
-    names = [_names(action) for action in actions]
-    owners = {name: owner(name) for names_ in names for name in names_}
-    last_use = {owners[name]: at for at, names_ in enumerate(names) for name in names_}
-    places: dict[str, int] = {}
-    sizes: list[int] = []
-    free: set[int] = set()
-    for at, action in enumerate(actions):
-        for result in action.results if isinstance(action, Call) else ():
-            name = owners[result.name]
-            if "/" in name or name in places or name in (owners.get(last), LOSS):
-                continue
-            places[name] = _buffer(prod(result.shape), sizes, free)
-        for name in {owners[name] for name in names[at]}:
-            if name in places and last_use[name] == at:
-                free.add(places[name])
-    return Schedule(sections, tuple(sizes), places, owners)
-
-
-def _useful(sections: dict[str, tuple[Action, ...]], last: str) -> dict[str, tuple[Action, ...]]:
-    """Leave out what computes nothing that is read afterwards, or returned."""
-    wanted = {last}
-    kept: dict[str, tuple[Action, ...]] = {}
-    for section, actions in reversed(sections.items()):
-        found: list[Action] = []
-        for action in reversed(actions):
-            match action:
-                case Call(arguments=arguments, results=results):
-                    names = {result.name for result in results}
-                    reads = set(arguments)
-                case Alias(variable=variable, of=of):
-                    names, reads = {variable.name}, {of}
-                case AddTo(target=target, source=source):
-                    names, reads = {target}, {source}
-            if names & wanted or any("/" in name for name in names):
-                found.append(action)
-                wanted |= reads
-        kept[section] = tuple(reversed(found))
-    return dict(reversed(kept.items()))
-
-
-def _names(action: Action) -> Sequence[str]:
-    """Return the variables that an action reads or writes."""
-    match action:
-        case Call(arguments=arguments, results=results):
-            return [*arguments, *(result.name for result in results)]
-        case Alias(variable=variable, of=of):
-            return [variable.name, of]
-        case AddTo(target=target, source=source):
-            return [target, source]
-
-
-def _buffer(size: int, sizes: list[int], free: set[int]) -> int:
-    """Take the free buffer that fits best, or enlarge the largest, or add one."""
-    fitting = [number for number in free if sizes[number] >= size]
-    if fitting:
-        number = min(fitting, key=lambda n: (sizes[n], n))
-    elif free:
-        number = max(free, key=lambda n: (sizes[n], -n))
-        sizes[number] = size
-    else:
-        number = len(sizes)
-        sizes.append(size)
-    free.discard(number)
-    return number
 
 
 def plan_module(layer: Layer, order: int = 1) -> Plan | NetworkPlan:

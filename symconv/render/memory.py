@@ -11,7 +11,8 @@ from symconv.notation.names import POSITIONS, TAPS
 from symconv.plan.algorithms import Apply, Columns, Phases, Rows, Stage, WindowPick, WindowSelect
 from symconv.plan.figures import flops
 from symconv.plan.layer import Function
-from symconv.plan.network import Alias, Call, LayerFunction, NetworkPlan, Schedule
+from symconv.plan.network import LayerFunction, NetworkPlan
+from symconv.plan.schedule import Call, Schedule
 from symconv.render.expressions import common_parts
 from symconv.render.functions import body_of
 
@@ -98,16 +99,10 @@ def _peaks(schedule: Schedule, functions: Mapping[str, LayerFunction]) -> dict[s
         for result in action.results
         if schedule.owners[result.name] in schedule.places
     }
-    used: list[set[str]] = []
-    for action in schedule.actions:
-        match action:
-            case Call(arguments=arguments, results=results):
-                names = [*arguments, *(result.name for result in results)]
-            case Alias(variable=variable, of=of):
-                names = [variable.name, of]
-            case _:
-                names = [action.target, action.source]
-        used.append({schedule.owners[name] for name in names} & set(sizes))
+    used = [
+        {schedule.owners[name] for name in (*action.reads, *action.writes)} & set(sizes)
+        for action in schedule.actions
+    ]
     first = {name: min(at for at, names in enumerate(used) if name in names) for name in sizes}
     last = {name: max(at for at, names in enumerate(used) if name in names) for name in sizes}
     peaks: dict[str, int] = {}

@@ -11,7 +11,8 @@ from typing import TypeAlias
 from symconv.layers.network import Network, Node
 from symconv.notation.text import shape_text
 from symconv.plan.layer import Array, Plan
-from symconv.plan.network import (
+from symconv.plan.network import Initial, NetworkPlan
+from symconv.plan.schedule import (
     CHANGES,
     COTANGENT,
     GRADIENTS,
@@ -24,8 +25,6 @@ from symconv.plan.network import (
     AddTo,
     Alias,
     Call,
-    Initial,
-    NetworkPlan,
     Schedule,
     Variable,
 )
