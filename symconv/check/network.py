@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from types import ModuleType
 from typing import Any
@@ -18,7 +18,7 @@ from symconv.check.values import AGREE
 from symconv.derive.network_view import by_tensor, drawn
 from symconv.layers.activation import Activation
 from symconv.layers.layer import Layer
-from symconv.layers.network import Network
+from symconv.layers.network import INPUT, Network
 from symconv.layers.normalisation import BatchNorm
 from symconv.notation.arrays import evaluate_arrays
 from symconv.notation.backpropagation import gradient_of, gradients
@@ -220,7 +220,9 @@ def _largest(arrays: Iterable[Array]) -> float:
     return max((float(np.abs(array).max(initial=0.0)) for array in arrays), default=0.0)
 
 
-def _compared(name: str, received: Mapping[str, Array], wanted: Mapping[str, Array]) -> Result:
+def _compared(
+    name: str, received: Mapping[str, Array], wanted: Mapping[str, Array], rule: str = "chain rule"
+) -> Result:
     """Compare arrays by name, relative to the largest number of all."""
     if received.keys() != wanted.keys():
         text = f"other names: {sorted(received.keys() ^ wanted.keys())}"
@@ -229,7 +231,7 @@ def _compared(name: str, received: Mapping[str, Array], wanted: Mapping[str, Arr
         wrong = _difference(received[key], array, CLOSE["float64"] * _largest(wanted.values()))
         if wrong:
             return Result(name, "numeric", False, f"{key} {wrong}")
-    text = f"{len(wanted)} arrays to {CLOSE['float64']:.0e} of what the whole network's chain rule gives"
+    text = f"{len(wanted)} arrays to {CLOSE['float64']:.0e} of what the whole network's {rule} gives"
     return Result(name, "numeric", True, text)
 
 
@@ -246,8 +248,7 @@ def _forward(network: Network, module: ModuleType, point: _Point) -> Result:
     wanted = {"output": evaluate_arrays(graph, point.tensors(network))}
     out = np.full(last.layer.output_shape, np.nan)
     received = {"output": module.forward(point.params, point.x, out=out)}
-    result = _compared("forward", received, wanted)
-    return replace(result, detail=result.detail.replace("chain rule", "definition"))
+    return _compared("forward", received, wanted, "definition")
 
 
 def _chain_rule(network: Network, point: _Point, by: list[str], cotangent: Array) -> Arrays:
@@ -259,7 +260,29 @@ def _chain_rule(network: Network, point: _Point, by: list[str], cotangent: Array
     return {name: evaluate_arrays(back.only(gradient_of(tensors[name]).name), given) for name in by}
 
 
+def _moved(network: Network, point: _Point, received: Sequence[Arrays]) -> list[Result]:
+    """Compare the new running statistics, if there are any, with those of what each layer takes."""
+    if not network.running:
+        return []
+    wanted = {name: point.params[name] for name in network.running}  # where none moves them
+    values = point.tensors(network)
+    for node in network.nodes:
+        layer = node.layer
+        if not layer.updates:
+            continue
+        (source,) = node.sources
+        x = point.x if source == INPUT else evaluate_arrays(network.graph.only(source), values)
+        own = {
+            tensor.name: x if name in node.data else point.params[node.own(name)]
+            for name, tensor in layer.tensors.items()
+        }
+        for name, output in zip(layer.statistic_names, layer.graph.outputs[1:], strict=True):
+            wanted[node.own(name)] = evaluate_arrays(layer.graph.only(output.name), own)
+    return [_compared("running statistics", dict(*received), wanted, "definition")]
+
+
 def _loss(network: Network, module: ModuleType, point: _Point) -> list[Result]:
+    _, _, *statistics = module.loss_and_gradients(point.params, point.x, *point.labels.values())
     loss, found = point.loss_and_gradients(module)
     wanted = evaluate_arrays(network.graph, point.tensors(network))
     wrong = _difference(np.asarray(loss), wanted, AGREE["float64"] * abs(float(wanted)))
@@ -269,15 +292,17 @@ def _loss(network: Network, module: ModuleType, point: _Point) -> list[Result]:
     return [
         named,
         _compared("gradients", found, chain_rule),
+        *_moved(network, point, statistics),
         falls("Taylor slope", lambda h: point.loss_and_gradients(module, h)[0], slope),
     ]
 
 
 def _backward(network: Network, module: ModuleType, point: _Point) -> list[Result]:
     cotangent = np.random.default_rng(5).standard_normal(network.output_shape)
-    gx, found, *_ = module.backward(point.params, cotangent, point.x)
+    gx, found, *statistics = module.backward(point.params, cotangent, point.x)
     chain_rule = _chain_rule(network, point, list(network.differentiable), cotangent)
-    return [_compared("backward", {"x": gx, **found}, chain_rule)]
+    gradients_ = _compared("backward", {"x": gx, **found}, chain_rule)
+    return [gradients_, *_moved(network, point, statistics)]
 
 
 def _sgd(module: ModuleType, point: _Point) -> Result:

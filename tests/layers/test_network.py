@@ -311,6 +311,35 @@ def test_bad_networks_are_refused(make: Any, said: str) -> None:
         make()
 
 
+STATISTICS = Network(
+    (
+        ("moving", layer("BatchNorm")),
+        ("still", layer("BatchNorm", training=False)),
+        ("flat", layer("Flatten")),
+    ),
+    (4, 3, 2, 2),
+    dtype="float64",
+)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (r"s = \{name: p\[name\]\.copy\(\)", "s = {name: p[name] * 0"),
+        (r's\["moving\.running_mean"\]', 's["still.running_mean"]'),
+    ],
+)
+def test_wrong_running_statistics_are_seen(old: str, new: str) -> None:
+    """Those that a layer in training moves, and those that stay as they were."""
+    unit = generate(STATISTICS, "module")
+    report = check(unit)
+    assert report.passed, report
+    assert "running statistics" in [result.name for result in report.results]
+    assert re.search(old, unit.source), unit.source
+    report = check(Unit(unit.name, re.sub(old, new, unit.source), unit.plan))
+    assert [r.name for r in report.results if not r.passed] == ["running statistics"], report
+
+
 def test_statistics_that_nothing_moves_stay_as_they_were() -> None:
     last = [{"layer": "Flatten"}, {"layer": "SoftmaxCrossEntropy"}]
     network = Network([{"layer": "BatchNorm", "training": False}, *last], (2, 3, 1, 1))
