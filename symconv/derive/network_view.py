@@ -14,10 +14,18 @@ from symconv.layers.layer import Layer
 from symconv.layers.network import INPUT, Network, Node
 from symconv.notation.arrays import evaluate_arrays
 from symconv.notation.backpropagation import gradient_of, gradients, varying_with
-from symconv.notation.contraction import Tensor, index
-from symconv.notation.graph import Graph, renamed
+from symconv.notation.contraction import Access, Program, Tensor, index
+from symconv.notation.graph import Elementwise, Graph, renamed, written
+from symconv.notation.graph import Step as GraphStep
 from symconv.notation.names import element
-from symconv.notation.text import access_latex, access_text, name_latex, shape_latex, shape_text
+from symconv.notation.text import (
+    access_latex,
+    access_text,
+    assignments,
+    name_latex,
+    shape_latex,
+    shape_text,
+)
 
 STEP, MOST = 1e-6, 1e-5  # of a difference quotient in float64, and its relative error
 
@@ -44,7 +52,8 @@ def _forward(network: Network) -> Step:
     """List the layers, what they take, and the shapes of what they give."""
     rows = []
     for node in network.nodes:
-        given = [*node.sources, *node.layer.label_names]
+        taken = [*node.sources, *node.layer.label_names]
+        given = [network.tensors[n].name if n in network.tensors else n for n in taken]
         rows.append((node.name, type(node.layer).__name__, given, node.layer.output_shape))
     text = [
         f"{name} = {kind}({', '.join(given)}): {shape_text(sizes)}" for name, kind, given, sizes in rows
@@ -56,10 +65,10 @@ def _forward(network: Network) -> Step:
     ]
     output = evaluate_arrays(network.graph, by_tensor(network, drawn(network)))
     finite = output.shape == network.output_shape and bool(np.isfinite(output).all())
-    sizes = network.input_shape
+    x, sizes = network.tensors[INPUT].name, network.input_shape
     return Step(
         "forward, layer by layer",
-        Formula(f"{INPUT}: {shape_text(sizes)}", rf"{INPUT} &:\ {shape_latex(sizes)}"),
+        Formula(f"{x}: {shape_text(sizes)}", rf"{x} &:\ {shape_latex(sizes)}"),
         Formula("\n".join(text), " \\\\\n".join(latex)),
         "each layer takes what the layers named in brackets give",
         Check("the output has this shape, and is finite, for random numbers", finite),
@@ -76,8 +85,9 @@ def _through(network: Network, node: Node, varying: set[str], check: Check) -> S
     names |= {gradient_of(layer.tensors[n]).name: gradient_of(t) for n, t in tensors.items()}
     output = Tensor(node.name, layer.output_shape)
     names |= {layer.graph.output.name: output, layer.cotangent.name: gradient_of(output)}
-    shown = formula(Graph(tuple(renamed(step, names) for step in back.steps)))
-    chains = [_chain(tensors[name], output) for name in by]
+    names |= _slopes(back, names)
+    steps = tuple(renamed(step, names) for step in back.steps)
+    chains = [_chain(_element(tensors[name], steps), output) for name in by]
     acts = " and ".join(tensors[name].name for name in by)
     reason = f"through {node.name}, {shape_text(layer.output_shape)}, {acts} act on E"
     if node.is_loss:
@@ -89,7 +99,7 @@ def _through(network: Network, node: Node, varying: set[str], check: Check) -> S
     return Step(
         f"back through {node.name}: {type(layer).__name__}",
         Formula("\n".join(text for text, _ in chains), " \\\\\n".join(latex for _, latex in chains)),
-        shown,
+        formula(Graph(steps)),
         reason,
         check,
     )
@@ -103,9 +113,30 @@ def _in_network(network: Network, node: Node, name: str) -> Tensor:
     return network.tensors[INPUT] if source == INPUT else Tensor(source, node.layer.inputs[name])
 
 
-def _chain(tensor: Tensor, output: Tensor) -> tuple[str, str]:
+def _slopes(back: Graph, names: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Name the derivatives of a layer's parts, ∂O/∂V, after what the network calls them."""
+    found = {}
+    for tensor in map(written, back.steps):
+        of, _, by = tensor.name.removeprefix("∂").partition("/∂")
+        if tensor.name not in names and by:
+            symbols = [names[symbol].name if symbol in names else symbol for symbol in (of, by)]
+            found[tensor.name] = Tensor("∂{}/∂{}".format(*symbols), tensor.sizes)
+    return found
+
+
+def _element(tensor: Tensor, steps: Sequence[GraphStep]) -> Access:
+    """Return the element that the formula of a tensor's gradient gives; any, if that adds to many."""
+    step = next(step for step in steps if written(step) == gradient_of(tensor))
+    if isinstance(step, Elementwise):
+        return tensor[step.target.subscripts]
+    signs = assignments(step) if isinstance(step, Program) else {}
+    if list(signs.values()) == ["="]:
+        return tensor[next(iter(signs)).subscripts]
+    return tensor[tuple(map(index, element(len(tensor.sizes))))]
+
+
+def _chain(place: Access, output: Tensor) -> tuple[str, str]:
     """Write the chain rule for one element, as text and as LaTeX."""
-    place = tensor[tuple(map(index, element(len(tensor.sizes))))]
     cell, below = access_text(place), access_latex(place)
     value = name_latex(output.name)
     return (

@@ -69,7 +69,7 @@ def program_text(program: Program) -> str:
     lines: dict[Access, list[str]] = {}
     for contraction in program.contractions:
         lines.setdefault(contraction.target, []).append(contraction_text(contraction))
-    signs = _assignments(program)
+    signs = assignments(program)
     return "\n".join(
         f"{access_text(target)} {signs[target]} {' + '.join(sums)}" for target, sums in lines.items()
     )
@@ -83,7 +83,7 @@ def program_latex(program: Program) -> str:
     lines: dict[Access, list[str]] = {}
     for contraction in program.contractions:
         lines.setdefault(contraction.target, []).append(contraction_latex(contraction))
-    signs = _assignments(program)
+    signs = assignments(program)
     return " \\\\\n".join(
         rf"{access_latex(target)} &{_RELATIONS[signs[target]]} {' + '.join(sums)}"
         for target, sums in lines.items()
@@ -194,7 +194,7 @@ def _is_condition(factor: Factor) -> bool:
     return isinstance(factor, Solved)
 
 
-def _assignments(program: Program) -> dict[Access, str]:
+def assignments(program: Program) -> dict[Access, str]:
     """Return ``=`` for each target that is written once a cell, ``+=`` for the others."""
     signs: dict[Access, str] = {}
     if any(isinstance(size, Polynomial) for c in program.contractions for _, size in c.extents):

@@ -125,6 +125,29 @@ def test_all_four_verbs(network: Network) -> None:
     assert rebuild(network.as_dict()) == network
 
 
+@pytest.mark.parametrize("network", [LENET, RESIDUAL], ids=["lenet", "residual"])
+def test_a_derivation_has_one_name_for_each_thing(network: Network) -> None:
+    """What the chain rule is for is what the formulas give; nothing is called as in the layer alone."""
+    first, *back, _ = derive(network).steps
+    assert "Conv(X)" in first.after.text
+    for step in back:
+        assert "∂O/" not in step.after.text
+        for line in step.before.text.splitlines():
+            cell = line.partition(" = ")[0]
+            if " += " not in step.after.text and "MaxPool" not in step.name:
+                assert f"{cell} = " in step.after.text
+            if "." in cell:  # a parameter
+                assert f"{cell} = " in step.after.text
+
+
+def test_what_is_read_twice_by_one_layer_is_derived() -> None:
+    twice = Network(
+        (("a", layer("Conv", out_channels=1, kernel_size=2)), ("b", layer("Add"), ("a", "a"))),
+        (1, 1, 4, 4),
+    )
+    assert all(step.check.passed for step in derive(twice).steps)
+
+
 @st.composite
 def networks(draw: st.DrawFn) -> Network:
     """Draw a chain of layers, some of which also read an earlier value of the same shape."""
