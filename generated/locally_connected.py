@@ -50,7 +50,7 @@ def input_gradient(grad_output: Array, w_: Array, *, out: Array | None = None) -
 
     ∂E/∂X[n, c, y + i, x + j] += Σ_{o} G[n, o, y, x] · W[o, c, y, x, i, j]
 
-    Algorithm: one einsum.
+    Algorithm: one einsum for each i, j, added to the cells that it is for.
     """
     gx = _result(out, (4, 3, 10, 10), grad_output, w_)
     grad_output = _checked("grad_output", grad_output, (4, 5, 8, 8))

@@ -168,7 +168,7 @@ def program_of(
     Raises
     ------
     SymconvError
-        If a shape is missing or does not fit, or an index's extent is not known.
+        If a shape is missing or does not fit, an index's extent is not known, or one is no index's.
     """
     for name, rank in formula.tensors.items():
         if name not in shapes:
@@ -218,6 +218,9 @@ def _extents(
     reads = [axis for axis in axes if not axis[0].startswith(f"{formula.target}'s")]
     names = dict.fromkeys(v for _, s, _ in axes for v in s.variables)
     names |= dict.fromkeys(v for s in formula.subscripts for v in s.variables)
+    for name in given:
+        if name not in names:
+            raise SymconvError(f"extent {name}: must be an index's of the formula: {', '.join(names)}")
     for _ in names:
         for _, subscript, _ in reads:
             missing = [name for name in subscript.variables if name not in known]

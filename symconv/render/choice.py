@@ -80,7 +80,9 @@ def _without_choice(stages: tuple[Stage, ...]) -> str:
             return "one pass for each operation"
         case Product():
             return "one product of matrices"
-        case Contract(sources=(_,)) | Choose():
+        case Contract(looped=looped) if looped:
+            return f"one einsum for each {', '.join(looped)}, added to the cells that it is for"
+        case Contract(reduce="max") | Choose():
             return "NumPy's own maximum"
         case Contract():
             return "one einsum"

@@ -1,4 +1,4 @@
-"""Any sum of products, or maximum of them: one einsum of strided views."""
+"""Any sum of products, or maximum of them: einsums of strided views."""
 
 from __future__ import annotations
 

@@ -286,6 +286,7 @@ def test_names_of_locals_are_known() -> None:
         ("O[n] = X[n]; import os", {"X": (2,)}, "is no number, name or operator"),
         ("O[" + "n," * 3000 + "]", {}, "characters: must have at most 2000"),
         ("O[n] = X[n]", {"X": (2,), "F": (3,)}, "F': must be a tensor of the formula O, X"),
+        ("O[n] = X[n,i]", {"X": (2, 3), "q": 3}, "extent q: must be an index's of the formula: n, i"),
     ],
 )
 def test_bad_formulas_are_refused(text: str, sizes: dict[str, Any], said: str) -> None:
