@@ -131,7 +131,9 @@ def formulas(draw: st.DrawFn) -> Drawn:
     used = {name for _, factors in terms for name, _ in factors}
     shapes = {n: tuple(draw(st.integers(1, 4)) for _ in range(ranks[n])) for n in sorted(used)}
     shapes["O"] = tuple(draw(st.integers(1, 4)) for _ in target)
-    return Drawn(target, terms, {name: draw(st.integers(1, 3)) for name in indices}, shapes)
+    everywhere = [target, *(at for _, factors in terms for _, at in factors)]
+    present = {name for at in everywhere for _, parts in at for name in parts}
+    return Drawn(target, terms, {name: draw(st.integers(1, 3)) for name in sorted(present)}, shapes)
 
 
 @settings(max_examples=150, deadline=None)
