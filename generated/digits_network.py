@@ -85,7 +85,7 @@ def init(seed: int) -> Arrays:
 
 def forward(params: Arrays, x: Array, *, out: Array | None = None) -> Array:
     """Return what linear2 gives for x."""
-    p = _parameters(params)
+    p = _named("params", params, PARAMETERS | STATISTICS)
     y = _result(out, (32, 10), x, *p.values())
     x = _checked("x", x, (32, 1, 8, 8))
     conv1 = _scratch("buffer 0", (32, 16, 8, 8))
@@ -113,7 +113,7 @@ def loss_and_gradients(params: Arrays, x: Array, labels: Array) -> tuple[float, 
 
     Raises FloatingPointError if the loss is no finite number.
     """
-    p = _parameters(params)
+    p = _named("params", params, PARAMETERS | STATISTICS)
     x = _checked("x", x, (32, 1, 8, 8))
     labels = _labels("labels", labels, (32,), 10)
     loss, one = np.empty((), DTYPE), np.ones((), DTYPE)
@@ -179,7 +179,9 @@ def sgd_step(
     state is empty at first: v = momentum · v + gradient + weight_decay · parameter, and the parameter
     less learning_rate · v. Nothing that comes in is written to.
     """
-    params, state = dict(params), dict(state)
+    params = _named("params", params, PARAMETERS | STATISTICS)
+    gradients = _named("gradients", gradients, PARAMETERS)
+    state = _named("state", state, PARAMETERS if state else {})
     for name, gradient in gradients.items():
         v = gradient + np.asarray(weight_decay, DTYPE) * params[name]
         if name in state:
@@ -577,13 +579,14 @@ def release() -> None:
     _LOCAL = threading.local()
 
 
-def _parameters(params: Arrays) -> Arrays:
-    """Return what init gives by name; refuse a missing or unknown name, another shape or dtype."""
-    expected = PARAMETERS | STATISTICS
-    if params.keys() != expected.keys():
-        wrong = sorted(params.keys() ^ expected.keys())
-        raise ValueError(f"params: expected the names that init gives, missing or unknown: {wrong}")
-    return {name: _checked(f"params[{name!r}]", params[name], expected[name]) for name in expected}
+def _named(name: str, arrays: Arrays, shapes: dict[str, tuple[int, ...]]) -> Arrays:
+    """Return arrays by name; refuse a missing or unknown name, another shape or dtype."""
+    if not isinstance(arrays, dict):
+        raise TypeError(f"{name}: expected a dict of arrays by name, received {type(arrays).__name__}")
+    if arrays.keys() != shapes.keys():
+        wrong = sorted(map(str, arrays.keys() ^ shapes.keys()))
+        raise ValueError(f"{name}: expected {', '.join(shapes)}; missing or unknown: {', '.join(wrong)}")
+    return {key: _checked(f"{name}[{key!r}]", arrays[key], shapes[key]) for key in shapes}
 
 
 def _checked(name: str, array: Array, shape: tuple[int, ...]) -> Array:

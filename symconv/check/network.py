@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from symconv.check.exact import exact_range
 from symconv.check.report import Result
@@ -21,7 +22,7 @@ from symconv.layers.layer import Layer
 from symconv.layers.network import INPUT, Network
 from symconv.layers.normalisation import BatchNorm
 from symconv.notation.arrays import evaluate_arrays
-from symconv.notation.backpropagation import gradient_of, gradients
+from symconv.notation.backpropagation import gradient_of, gradients, varying_with
 from symconv.notation.contraction import Tensor
 from symconv.notation.graph import Graph
 from symconv.notation.tangent import second_gradients, tangent, tangent_of
@@ -52,14 +53,36 @@ def check_network(network: Network, load: Loader) -> tuple[Result, ...]:
     results = [declared, _init(network, own), *_layers(network, load(np.float64))]
     module = load(np.float64)
     point = _Point(network)
-    results.append(_forward(network, module, point))
-    if network.loss is None:
-        return (*results, *_backward(network, module, point))
-    results += _loss(network, module, point)
-    results += [_sgd(module, point), _in_own_dtype(network, load(None), module, point)]
-    if hasattr(module, "hessian_vector_product"):
-        results += _curvature(module, point)
-    return tuple(results)
+    with _unwritten_is_nan(module):
+        results.append(_forward(network, module, point))
+        if hasattr(module, "jvp"):
+            results += _second(network, module, point)
+        if network.loss is None:
+            return (*results, *_backward(network, module, point))
+        results += _loss(network, module, point)
+        if hasattr(module, "jvp"):
+            results += _curvature(module, point)
+        results.append(_sgd(module, point))
+    return (*results, _in_own_dtype(network, load, point))
+
+
+@contextmanager
+def _unwritten_is_nan(module: ModuleType) -> Iterator[None]:
+    """Hand a module memory full of NaN: what it forgets to write is then never right by luck."""
+
+    def empty(shape: tuple[int, ...], dtype: DTypeLike) -> Array:
+        array = np.empty(shape, dtype)
+        if array.dtype.kind == "f":
+            array.fill(np.nan)
+        return array
+
+    numpy = module.__dict__["np"]
+    module.__dict__["np"] = SimpleNamespace(**{**vars(numpy), "empty": empty})
+    module.release()
+    try:
+        yield
+    finally:
+        module.__dict__["np"] = numpy
 
 
 class _Point:
@@ -109,7 +132,7 @@ def _init(network: Network, module: ModuleType) -> Result:
 
 def _layers(network: Network, module: ModuleType) -> list[Result]:
     """Check the functions of every layer, on their own, against the layer's definition."""
-    order = 2 if hasattr(module, "hessian_vector_product") else 1
+    order = 2 if hasattr(module, "jvp") else 1
     functions: dict[str, list[LayerFunction]] = {}
     for function in plan_network(network, order).functions:
         functions.setdefault(function.node.name, []).append(function)
@@ -305,6 +328,43 @@ def _backward(network: Network, module: ModuleType, point: _Point) -> list[Resul
     return [gradients_, *_moved(network, point, statistics)]
 
 
+def _second(network: Network, module: ModuleType, point: _Point) -> list[Result]:
+    """Compare the change of the output with the differential of the whole network's definition.
+
+    Without a loss, the gradients of second order with those of ⟨G, differential⟩, too.
+    """
+    rng = np.random.default_rng(7)
+    by = list(network.parameters) if network.loss else list(network.differentiable)
+    moved = {name: rng.standard_normal(network.inputs[name]) for name in by}
+    v = {name: moved[name] for name in network.parameters}
+    tensors = network.tensors
+    last = network.body[-1]
+    graph = network.graph.only(last.name)
+    ways = {tangent_of(tensors[name]).name: array for name, array in moved.items()}
+    given = point.tensors(network) | ways
+    if graph.output not in varying_with(graph, [tensors[name] for name in by]):
+        received = module.jvp(point.params, point.x, v)  # before the loss there are no parameters
+        return [_compared("jvp", {"output": received}, {"output": 0 * received}, "differential")]
+    change = tangent(graph, [tensors[name] for name in by])
+    wanted = {"output's change": evaluate_arrays(change, given)}
+    if network.loss:
+        received = {"output's change": module.jvp(point.params, point.x, v)}
+        return [_compared("jvp", received, wanted, "differential")]
+    received = {"output's change": module.jvp(point.params, point.x, moved[INPUT], v)}
+    first = _compared("jvp", received, wanted, "differential")
+    cotangent = rng.standard_normal(network.output_shape)
+    ggo, gx, found = module.double_backward(point.params, moved[INPUT], v, cotangent, point.x)
+    second = second_gradients(change, [tensors[name] for name in by], network.cotangent)
+    given[network.cotangent.name] = cotangent
+    wanted |= {n: evaluate_arrays(second.only(gradient_of(tensors[n]).name), given) for n in by}
+    return [
+        first,
+        _compared(
+            "double_backward", {"output's change": ggo, INPUT: gx, **found}, wanted, "differential"
+        ),
+    ]
+
+
 def _sgd(module: ModuleType, point: _Point) -> Result:
     """Take two steps: v = momentum · v + gradient + decay · parameter, the parameter less rate · v."""
     _, found = point.loss_and_gradients(module)
@@ -322,7 +382,7 @@ def _sgd(module: ModuleType, point: _Point) -> Result:
     return replace(result, passed=result.passed and kept, detail=text if kept else "writes to its input")
 
 
-def _in_own_dtype(network: Network, own: ModuleType, precise: ModuleType, point: _Point) -> Result:
+def _in_own_dtype(network: Network, load: Loader, point: _Point) -> Result:
     """Compare loss and gradients in the module's own dtype with those in float64."""
     params = {name: array.astype(network.dtype) for name, array in point.params.items()}
     x = point.x.astype(network.dtype)
@@ -330,10 +390,12 @@ def _in_own_dtype(network: Network, own: ModuleType, precise: ModuleType, point:
         array if name in network.classes else array.astype(network.dtype)
         for name, array in point.labels.items()
     ]
-    loss, found, *_ = own.loss_and_gradients(params, x, *labels)
+    loss, found, *_ = load(None).loss_and_gradients(params, x, *labels)
     again = {name: array.astype(np.float64) for name, array in params.items()}
     exact_labels = [array.astype(np.float64) if array.dtype.kind == "f" else array for array in labels]
-    wanted_loss, wanted, *_ = precise.loss_and_gradients(again, x.astype(np.float64), *exact_labels)
+    wanted_loss, wanted, *_ = load(np.float64).loss_and_gradients(
+        again, x.astype(np.float64), *exact_labels
+    )
     scale = max(_largest(wanted.values()), 1e-300)
     errors = [float(np.abs(found[name] - array).max()) / scale for name, array in wanted.items()]
     error = max([abs(loss - wanted_loss) / max(abs(wanted_loss), 1.0), *errors])

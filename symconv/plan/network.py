@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from math import prod
 
-from symconv.errors import SymconvError
 from symconv.layers.activation import Activation
 from symconv.layers.activations import SAME_SLOPE
 from symconv.layers.layer import Layer
@@ -61,8 +60,8 @@ class NetworkPlan:
     """A network's module: its parameters' first values, its layers' functions, and its schedules.
 
     ``training`` computes the loss and its gradients, or without a loss the gradients from that by the
-    output; ``curvature``, if derivatives of second order are wanted, the product of the loss's Hessian
-    with a vector.
+    output. ``second`` are the functions of second order by name, if they are wanted: ``jvp``, and the
+    product of the loss's Hessian with a vector, or without a loss ``double_backward``.
     """
 
     layer: Network
@@ -70,42 +69,40 @@ class NetworkPlan:
     functions: tuple[LayerFunction, ...]
     forward: Schedule
     training: Schedule
-    curvature: Schedule | None
+    second: Mapping[str, Schedule]
 
     @property
     def order(self) -> int:
         """The order of the derivatives that the module has."""
-        return 2 if self.curvature else 1
+        return 2 if self.second else 1
 
 
 def plan_network(network: Network, order: int = 1) -> NetworkPlan:
-    """Choose how a network is computed.
-
-    Raises
-    ------
-    SymconvError
-        If derivatives of second order are wanted and there is no loss.
-    """
-    if order == 2 and network.loss is None:
-        raise SymconvError("order = 2: must be 1 for a network without a loss")
+    """Choose how a network is computed."""
     planner = _Planner(network)
-    forward = scheduled({"forward": planner.forward(training=False)}, network.body[-1].name)
+    output = network.body[-1].name
+    forward = scheduled({"forward": planner.forward(training=False)}, [output])
     training = scheduled(
         {"forward": planner.forward(training=True), "reverse": planner.backward()},
-        LOSS if network.loss else f"g_{INPUT}",
+        [LOSS if network.loss else f"g_{INPUT}"],
     )
-    curvature = None
+    second = {}
     if order == 2:
-        sections = {
-            "forward": planner.forward(training=True, keeps=False),
-            "changes": planner.changes(),
-            "reverse": planner.second(),
+        along = {
+            "forward": [*planner.forward(training=True, keeps=False)],
+            "changes": [*planner.changes()],
         }
-        curvature = scheduled(sections)
-    schedules = [forward, training, *([curvature] if curvature else [])]
+        both = along | {"reverse": planner.second()}
+        change = f"t_{output}"
+        second["jvp"] = scheduled(along, [change])
+        if network.loss:
+            second["hessian_vector_product"] = scheduled(both)
+        else:
+            second["double_backward"] = scheduled(both, [change, f"tg_{INPUT}"])
+    schedules = [forward, training, *second.values()]
     called = {a.function for s in schedules for a in s.actions if isinstance(a, Call)}
     functions = tuple(f for name, f in planner.functions.items() if name in called)
-    return NetworkPlan(network, dict(_initial(network)), functions, forward, training, curvature)
+    return NetworkPlan(network, dict(_initial(network)), functions, forward, training, second)
 
 
 def _initial(network: Network) -> Iterator[tuple[str, Initial]]:
@@ -209,13 +206,22 @@ class _Planner:
         return ONE if self.network.loss else COTANGENT
 
     def _shares(
-        self, node: Node, prefix: str, parameters: str | None, given: set[str]
+        self,
+        node: Node,
+        prefix: str,
+        parameters: str | None,
+        given: set[str],
+        by: Collection[str] | None = None,
     ) -> tuple[dict[str, Variable], list[AddTo]]:
-        """Name what a layer gives to what it takes, and what is added to what others gave."""
+        """Name what a layer gives to what it takes, and what is added to what others gave.
+
+        ``by`` are the layer's inputs that it gives something; None for all that vary.
+        """
+        by = node.layer.inputs if by is None else by
         results: dict[str, Variable] = {}
         added: list[AddTo] = []
         for name, source in node.data.items():
-            if source not in self.varying:
+            if source not in self.varying or name not in by:
                 continue
             whole = share = prefix + source
             if source in given:
@@ -225,7 +231,8 @@ class _Planner:
             results[name] = Variable(share, node.layer.inputs[name])
         if parameters is not None:
             for name, shape in node.layer.parameters.items():
-                results[name] = Variable(parameters + node.own(name), shape)
+                if name in by:
+                    results[name] = Variable(parameters + node.own(name), shape)
         return results, added
 
     def _through(self, node: Node, above: str, results: Mapping[str, Variable]) -> Iterator[Action]:
@@ -255,7 +262,7 @@ class _Planner:
         return not all(map(_is_view, behind))
 
     def changes(self) -> Iterator[Action]:
-        """Compute the change of every layer's output when the parameters change."""
+        """Compute the change of every layer's output when what varies does."""
         for node in self.network.body:
             if node.name not in self.varying:
                 continue
@@ -276,33 +283,44 @@ class _Planner:
         return values | {name: CHANGES + node.own(name) for name in node.layer.parameters}
 
     def second(self) -> Iterator[Action]:
-        """Go through the layers in reverse: ``tg_`` is how a gradient changes when parameters do."""
+        """Go through the layers in reverse: ``tg_`` is how a gradient changes when what varies does.
+
+        The gradient by the last value does not change, so neither do others, but for what layers'
+        own derivatives of second order give.
+        """
         given: set[str] = set()
         changed: set[str] = set()
         for node in self._reversed():
-            results, added = self._shares(node, "tg_", PRODUCT, changed)
-            if not node.is_loss:
+            own = self._curvature(node)
+            if node.name in changed:
+                results, added = self._shares(node, "tg_", PRODUCT, changed)
                 yield from self._through(node, f"tg_{node.name}", results)
-            yield from self._curved(node, results)
+                more = {name: Variable(f"more_{node.name}_{name}", results[name].shape) for name in own}
+                yield from self._curved(node, more)
+                yield from (AddTo(results[name].name, share.name) for name, share in more.items())
+            else:
+                results, added = self._shares(node, "tg_", PRODUCT, changed, own)
+                yield from self._curved(node, results)
             yield from added
             results, added = self._shares(node, "g_", None, given)
             yield from self._through(node, self._above(node), results)
             yield from added
 
-    def _curved(self, node: Node, results: Mapping[str, Variable]) -> Iterator[Action]:
-        """Add what a layer's own derivatives of second order give; it is all that a loss gives."""
+    def _curvature(self, node: Node) -> tuple[str, ...]:
+        """Return by which inputs a layer has derivatives of second order that are not all 0."""
         moved = self._moved(node)
         function = plan_second(node.layer, list(moved))
         if function is None:
-            return
+            return ()
         self._add(node, [function], moved)
-        shares = {name: results[name] for name in function.by}
-        if not node.is_loss:
-            shares = {n: replace(r, name=f"more_{node.name}_{n}") for n, r in shares.items()}
-        given = {COTANGENT: self._above(node), **{f"t{name}": array for name, array in moved.items()}}
-        yield self._call(f"_{node.name}_second", given, tuple(shares.values()))
-        if not node.is_loss:
-            yield from (AddTo(results[name].name, share.name) for name, share in shares.items())
+        return function.by
+
+    def _curved(self, node: Node, results: Mapping[str, Variable]) -> Iterator[Action]:
+        """Compute what a layer's own derivatives of second order give, if there are any."""
+        if results:
+            given = {f"t{name}": array for name, array in self._moved(node).items()}
+            given[COTANGENT] = self._above(node)
+            yield self._call(f"_{node.name}_second", given, tuple(results.values()))
 
     def _call(self, name: str, given: Mapping[str, str], results: tuple[Variable, ...]) -> Call:
         """Call a function; its arguments are the network's values and parameters, or what is given."""

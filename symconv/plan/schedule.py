@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from math import prod
 from typing import TypeAlias
@@ -106,12 +106,12 @@ class Schedule:
         return tuple(action for actions in self.sections.values() for action in actions)
 
 
-def scheduled(given: Mapping[str, Iterable[Action]], last: str = "") -> Schedule:
+def scheduled(given: Mapping[str, Iterable[Action]], returned: Collection[str] = ()) -> Schedule:
     """Put each variable into a buffer that is free from its first use to its last.
 
-    ``last`` is the one that is returned: its memory is the caller's.
+    The memory of those ``returned`` is the caller's.
     """
-    sections = _useful({name: tuple(actions) for name, actions in given.items()}, last)
+    sections = _useful({name: tuple(actions) for name, actions in given.items()}, returned)
     actions = [action for section in sections.values() for action in section]
     of = {a.variable.name: a.of for a in actions if isinstance(a, Alias)}
 
@@ -120,6 +120,7 @@ def scheduled(given: Mapping[str, Iterable[Action]], last: str = "") -> Schedule
 
     names = [(*action.reads, *action.writes) for action in actions]
     owners = {name: owner(name) for names_ in names for name in names_}
+    callers = {LOSS, *(owners[name] for name in returned if name in owners)}
     last_use = {owners[name]: at for at, names_ in enumerate(names) for name in names_}
     places: dict[str, int] = {}
     sizes: list[int] = []
@@ -127,7 +128,7 @@ def scheduled(given: Mapping[str, Iterable[Action]], last: str = "") -> Schedule
     for at, action in enumerate(actions):
         for result in action.results if isinstance(action, Call) else ():
             name = owners[result.name]
-            if "/" in name or name in places or name in (owners.get(last), LOSS):
+            if "/" in name or name in places or name in callers:
                 continue
             places[name] = _buffer(prod(result.shape), sizes, free)
         for name in {owners[name] for name in names[at]}:
@@ -136,9 +137,11 @@ def scheduled(given: Mapping[str, Iterable[Action]], last: str = "") -> Schedule
     return Schedule(sections, tuple(sizes), places, owners)
 
 
-def _useful(sections: dict[str, tuple[Action, ...]], last: str) -> dict[str, tuple[Action, ...]]:
+def _useful(
+    sections: dict[str, tuple[Action, ...]], returned: Collection[str]
+) -> dict[str, tuple[Action, ...]]:
     """Leave out what computes nothing that is read afterwards, or returned."""
-    wanted = {last}
+    wanted = set(returned)
     kept: dict[str, tuple[Action, ...]] = {}
     for section, actions in reversed(sections.items()):
         found: list[Action] = []

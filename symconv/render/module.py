@@ -120,7 +120,7 @@ def command(layer: Layer, order: int, name: str) -> str:
 
 
 HELPERS = (
-    "parameters",
+    "named",
     "checked",
     "result",
     "scratch",

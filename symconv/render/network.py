@@ -105,9 +105,30 @@ def _public(plan: NetworkPlan) -> Iterator[str]:
         common |= {"labels": labels, "labels_check": check_of(Array(labels, sizes), network)}
         yield fill("numpy/network_loss.py.j2", **_loss(plan, labels), **common)
     yield fill("numpy/sgd_step.py.j2")
-    if plan.curvature:
-        lines = _lines(plan.curvature, {})
-        yield fill("numpy/network_curvature.py.j2", lines=lines, **common)
+    for name, schedule in plan.second.items():
+        yield fill(f"numpy/network_{name}.py.j2", **_second(plan, name, schedule), **common)
+
+
+def _second(plan: NetworkPlan, name: str, schedule: Schedule) -> dict[str, object]:
+    """Return the holes of a function of second order; without a loss the input changes, too."""
+    network, last = plan.layer, plan.layer.body[-1]
+    change = f"t_{last.name}"
+    if name == "jvp":
+        moved = {"x": network.input_shape} if network.loss is None else {}
+        given = ["params", "x", *(f"t{x}" for x in moved)]
+        return {
+            "signature": signature(name, [*_annotated(given), "v: Arrays"], "Array"),
+            "last": last.name,
+            "changes": " and ".join([*(f"{x} by t{x}" for x in moved), "the parameters by v"]),
+            "moved": [(f"t_{x}", f"t{x}", shape(sizes)) for x, sizes in moved.items()],
+            "lines": _lines(schedule, {change: ("ty", last.layer.output_shape)}),
+        }
+    returned = {change: ("ggo", last.layer.output_shape), "tg_x": ("gx", network.input_shape)}
+    return {"lines": _lines(schedule, {} if network.loss else returned)}
+
+
+def _annotated(names: list[str]) -> list[str]:
+    return [f"{name}: {'Arrays' if name == 'params' else 'Array'}" for name in names]
 
 
 def _backward(plan: NetworkPlan) -> dict[str, object]:
@@ -149,15 +170,19 @@ def _lines(schedule: Schedule, returned: Mapping[str, Returned]) -> list[str]:
 
     ``returned`` has the caller's array for the variable whose memory that is.
     """
-    owned = {schedule.owners[name]: array for name, array in returned.items()}
+    owners = schedule.owners
+    owned = {owners[name]: array for name, array in returned.items() if name in owners}
     shapes: dict[str, tuple[int, ...]] = {}
     lines: list[str] = []
     for section, actions in schedule.sections.items():
-        lines += [f"# {HEADINGS[section]}"] if len(schedule.sections) > 1 else []
+        lines += [f"# {HEADINGS[section]}"] if actions and len(schedule.sections) > 1 else []
         for action in actions:
             lines += _action(action, schedule, owned, shapes)
+    computed = {name for action in schedule.actions for name in action.writes}
     for name, (array, _) in returned.items():
-        if schedule.owners[name] in ("x", COTANGENT):  # nothing was computed: a view of what came in
+        if name not in computed:
+            lines.append(f"{array}[...] = 0")
+        elif owners[name] not in computed:  # a view of what came in
             lines.append(f"{array}[...] = {_local(name)}")
     return lines
 

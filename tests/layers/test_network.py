@@ -120,7 +120,7 @@ def test_all_four_verbs(network: Network) -> None:
     proof = prove(network)
     assert proof.holds is True, proof
     assert all(control.refuted for theorem in proof.theorems for control in theorem.controls)
-    report = check(generate(network, "module", order=2 if network.loss else 1))
+    report = check(generate(network, "module", order=2))
     assert report.passed, report
     assert rebuild(network.as_dict()) == network
 
@@ -183,7 +183,7 @@ def networks(draw: st.DrawFn) -> Network:
 @settings(max_examples=40, deadline=None)
 @given(networks())
 def test_random_networks(network: Network) -> None:
-    report = check(generate(network, "module", order=2 if network.loss else 1))
+    report = check(generate(network, "module", order=2))
     assert report.passed, f"{network.as_dict()}\n{report}"
 
 
@@ -237,6 +237,69 @@ def test_a_planted_error_is_seen(old: str, new: str, seen: str) -> None:
     assert any(result.name == seen for result in report.results if not result.passed), report
 
 
+@pytest.mark.parametrize(
+    ("network", "old", "new", "seen"),
+    [
+        (LENET, r"t_linear1 = ty", "t_linear1 = 2 * ty", "jvp"),
+        (LENET, r"_relu1_jvp\(conv1, ", "_relu1_jvp(-conv1, ", "jvp"),
+        (NETWORKS[2], r"= ty\n", "= ty.copy()\n", "jvp"),
+        (NETWORKS[2], r"= ggo\n", "= 1 * ggo\n", "double_backward"),
+        (NETWORKS[8], r"v\[\"linear1.weight\"\]", 'p["linear1.weight"]', "double_backward"),
+        (
+            NETWORKS[8],
+            r"g_linear1 = (.*)\n",
+            r"g_linear1 = \1\n    grad_output = 2 * grad_output\n",
+            "double_",
+        ),
+        (NETWORKS[5], r"    gx\[...\] = 0", "    gx[...] = 1", "double_backward"),
+    ],
+    ids=lambda value: str(value)[:30],
+)
+def test_a_planted_error_of_second_order_is_seen(
+    network: Network, old: str, new: str, seen: str
+) -> None:
+    unit = generate(network, "module", order=2)
+    start = unit.source.index("def jvp")
+    wrong = unit.source[:start] + re.sub(old, new, unit.source[start:])
+    assert wrong != unit.source, unit.source[start : start + 6000]
+    report = check(Unit(unit.name, wrong, unit.plan))
+    assert any(r.name.startswith(seen) for r in report.results if not r.passed), report
+
+
+@pytest.mark.needs("torch")
+def test_pytorch_agrees_on_second_order_without_a_loss() -> None:
+    """The gradients of ⟨gradients, V⟩, a network of two layers with curvature."""
+    import torch
+    from torch.nn import functional as F  # noqa: N812  # its customary name
+
+    network = Network(
+        (
+            ("conv", layer("Conv", out_channels=3, kernel_size=3, padding=1)),
+            ("act", layer("Activation", function="tanh")),
+            ("flat", layer("Flatten")),
+            ("out", layer("Linear", out_features=4)),
+        ),
+        (2, 2, 4, 4),
+        "float64",
+    )
+    module: Any = generate(network, "module", order=2).load()
+    rng = np.random.default_rng(3)
+    params, x, _ = drawn(network, module)
+    ways = {name: rng.standard_normal(array.shape) for name, array in params.items()}
+    ggx, grad_output = rng.standard_normal(x.shape), rng.standard_normal(network.output_shape)
+    p = {name: torch.tensor(array, requires_grad=True) for name, array in params.items()}
+    tx, tg = torch.tensor(x, requires_grad=True), torch.tensor(grad_output, requires_grad=True)
+    hidden = torch.tanh(F.conv2d(tx, p["conv.weight"], p["conv.bias"], padding=1))
+    output = F.linear(hidden.flatten(1), p["out.weight"], p["out.bias"])
+    first = torch.autograd.grad(output, [tx, *p.values()], tg, create_graph=True)
+    inner = [(f * torch.tensor(w)).sum() for f, w in zip(first, [ggx, *ways.values()], strict=True)]
+    wanted = torch.autograd.grad(torch.stack(inner).sum(), [tg, tx, *p.values()], allow_unused=True)
+    ggo, gx, found = module.double_backward(params, ggx, ways, grad_output, x)
+    for array, tensor in zip([ggo, gx, *found.values()], wanted, strict=True):
+        assert np.allclose(array, 0 if tensor is None else tensor.numpy(), atol=1e-10)
+    assert np.allclose(module.jvp(params, x, ggx, ways), ggo)
+
+
 def test_a_planted_error_in_what_is_added_is_false(monkeypatch: pytest.MonkeyPatch) -> None:
     wrong = functools.partial(prove_network._in_reverse, together=np.maximum)
     monkeypatch.setattr(prove_network, "_in_reverse", wrong)
@@ -256,7 +319,7 @@ def test_what_comes_in_is_checked_and_not_written_to() -> None:
     assert not any(
         np.shares_memory(array, other) for array in found.values() for other in params.values()
     )
-    with pytest.raises(ValueError, match=r"params: expected .* missing or unknown: \['conv1.weight'\]"):
+    with pytest.raises(ValueError, match=r"params: expected .* missing or unknown: conv1.weight"):
         module.forward({name: a for name, a in params.items() if name != "conv1.weight"}, x)
     with pytest.raises(
         ValueError, match=r"params\['conv1.bias'\]: expected shape \(4,\), received \(5,\)"
@@ -326,7 +389,6 @@ def test_another_batch() -> None:
             lambda: Network((Flatten((1, 2)), Linear((1, 2), 3, dtype="float64"))),
             "linear1 has dtype float64, the others float32",
         ),
-        (lambda: generate(NETWORKS[2], "m", order=2), "order = 2: must be 1 for a network without"),
     ],
 )
 def test_bad_networks_are_refused(make: Any, said: str) -> None:
