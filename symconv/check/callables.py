@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from fractions import Fraction
@@ -11,21 +10,24 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from symconv.check.report import Result
+from symconv.check.probes import Probe, graph_of, probes
+from symconv.check.report import Result, apart
 from symconv.layers.activation import Activation
-from symconv.layers.activations import NAMED
 from symconv.layers.conv import ConvLayer
 from symconv.layers.layer import Layer
+from symconv.layers.pool import AvgPool, GlobalMaxPool, MaxPool
 from symconv.layers.spelling import shell_options
 from symconv.notation.arrays import evaluate_arrays
 from symconv.notation.contraction import Program
 from symconv.notation.graph import Graph
 from symconv.prove.claims import smaller
 from symconv.prove.pitfalls import PITFALLS
+from symconv.prove.refutations import CREDITED_IN_FULL, NOT_COUNTED
 
 Array = NDArray[Any]
 Forward = Callable[..., Array]
 Backward = Callable[..., Sequence[Array]]
+Call = Callable[[list[Array], Array], object]
 
 ROUNDINGS = 64  # of a sum's largest possible value: what an honest order of summing may differ by
 
@@ -40,23 +42,10 @@ def check_callables(
     """
     results = []
     if forward is not None:
-        results.append(_check(layer, "forward", lambda inputs, g: _first(forward(*inputs))))
+        results.append(_check(layer, "forward", lambda inputs, g: forward(*inputs)))
     if backward is not None:
-        results.append(_check(layer, "backward", lambda inputs, g: _listed(backward(g, *inputs))))
+        results.append(_check(layer, "backward", lambda inputs, g: backward(g, *inputs)))
     return tuple(results)
-
-
-Call = Callable[[list[Array], Array], Sequence[Array]]
-
-
-def _first(received: Array | tuple[Array, ...]) -> list[Array]:
-    """Return the output alone; a normalisation may return new statistics, too."""
-    return [received[0] if isinstance(received, tuple) else received]
-
-
-def _listed(received: Array | Sequence[Array]) -> Sequence[Array]:
-    """Return the gradients; the only one may come alone."""
-    return [received] if isinstance(received, np.ndarray) else received
 
 
 def _check(layer: Layer, name: str, call: Call) -> Result:
@@ -64,78 +53,132 @@ def _check(layer: Layer, name: str, call: Call) -> Result:
     others = refused = 0
     for case in smaller(layer, kernels=0):
         own = case.inputs == layer.inputs
-        values = _values(case)
-        inputs = [
-            values[t.name].astype(np.int64 if name in case.classes else layer.dtype)
-            for name, t in case.tensors.items()
-        ]
-        before = [array.copy() for array in inputs]
-        try:
-            received = [
-                np.asarray(a) for a in call(inputs, values[case.cotangent.name].astype(layer.dtype))
-            ]
-        except Exception as error:  # whatever a stranger's function raises is its answer
-            if own:
-                text = f"raises {type(error).__name__}: {error}"
-                return Result(name, "numeric", False, f"{text} at {_sizes(case)}")
-            refused += 1
-            continue
-        others += not own
-        if any(not np.array_equal(a, b) for a, b in zip(inputs, before, strict=True)):
-            return Result(name, "numeric", False, f"writes to its inputs at {_sizes(case)}")
-        sweeps = ["forward"] if name == "forward" else list(case.differentiable)
-        failure = _failure(case, sweeps, received, values)
-        if failure:
-            return Result(name, "numeric", False, f"{failure} Smallest failing case: {_sizes(case)}")
+        for probe in probes(case):
+            try:
+                failure = _called(case, name, call, probe)
+            except _RaisedError as error:
+                if not own:
+                    refused += 1
+                    break
+                failure = str(error)
+            if failure:
+                place = f" {probe.where}" if probe.where else ""
+                text = f"{failure} Smallest failing case: {_sizes(case)[:-1]}{place}."
+                return Result(name, "numeric", False, text)
+        else:
+            others += not own
     tried = f" and {others} smaller ones" if others else "; it refuses smaller ones" if refused else ""
     return Result(name, "numeric", True, f"equals the layer's own sums at its sizes{tried}")
 
 
-def _failure(
-    case: Layer, sweeps: list[str], received: list[Array], values: dict[str, Array]
-) -> str | None:
-    """Say how results differ from a layer's; None if they do not."""
+class _RaisedError(Exception):
+    """A stranger's function raised this."""
+
+
+def _called(case: Layer, name: str, call: Call, probe: Probe) -> str:
+    """Call a function; say what is wrong with what it returns, nothing if it is right."""
+    inputs = [
+        probe.values[t.name].astype(np.int64 if name in case.classes else case.dtype)
+        for name, t in case.tensors.items()
+    ]
+    cotangent = probe.values[case.cotangent.name].astype(case.dtype)
+    given = [*inputs, cotangent]
+    before = [array.copy() for array in given]
+    try:
+        returned = call(inputs, cotangent)
+    except Exception as error:  # whatever a stranger's function raises is its answer
+        raise _RaisedError(f"raises {type(error).__name__}: {error}.") from error
+    if any(not np.array_equal(a, b) for a, b in zip(given, before, strict=True)):
+        return "writes to its inputs."
+    sweeps = ["forward"] if name == "forward" else list(case.differentiable)
+    received = _arrays(name, returned)
     if len(received) != len(sweeps):
-        return f"returns {len(received)} arrays, expected {len(sweeps)}."
+        return f"returns {len(received)} arrays, expected {len(sweeps)}: {', '.join(sweeps)}."
     for sweep, array in zip(sweeps, received, strict=True):
-        graph = case.graph if sweep == "forward" else case.gradient(sweep)
-        expected = evaluate_arrays(graph.only(graph.output.name), values)
-        limit = _limit(case, graph, values)
-        what = "O" if sweep == "forward" else f"∂E/∂{case.tensors[sweep].name}"
-        if array.shape != expected.shape:
-            text = f"{what} has shape {array.shape}, expected {expected.shape}."
-        elif not np.can_cast(array.dtype, np.longdouble):
-            text = f"{what} has dtype {array.dtype}, expected {case.dtype}."
-        elif not _close(array, expected, limit):
-            error = np.abs(array.astype(float) - expected)
-            cell = np.unravel_index(
-                int(np.nanargmax(np.where(np.isnan(error), np.inf, error))), error.shape
-            )
-            at = ", ".join(map(str, map(int, cell)))
-            text = f"{what}[{at}] = {array[cell]:g}, expected {expected[cell]:g}."
-        else:
-            continue
-        return text + _pitfall(case, sweep, array, values)
-    return None
+        wrong = _wrong(case, sweep, array, probe)
+        if wrong:
+            return wrong
+    return ""
 
 
-def _pitfall(case: Layer, sweep: str, received: Array, values: dict[str, Array]) -> str:
+def _arrays(name: str, returned: object) -> list[Array]:
+    """Return the output alone, though a normalisation gives statistics, too; or the gradients."""
+    if isinstance(returned, tuple | list):
+        found = [np.asarray(array) for array in returned]
+        return found[:1] if name == "forward" and isinstance(returned, tuple) else found
+    return [np.asarray(returned)]
+
+
+def _wrong(case: Layer, sweep: str, array: Array, probe: Probe) -> str:
+    """Say how a result differs from a layer's; nothing if it does not."""
+    low, high = probe.wanted(case, sweep)
+    what = "O" if sweep == "forward" else f"∂E/∂{case.tensors[sweep].name}"
+    if array.dtype.kind not in "fiub":
+        kind = "no array of numbers" if array.dtype == object else f"dtype {array.dtype}"
+        return f"{what} has {kind}, expected {case.dtype}."
+    if array.shape != low.shape:
+        return (
+            f"{what} has shape {array.shape}, expected {low.shape}.{_pitfall(case, sweep, array, probe)}"
+        )
+    limit = np.broadcast_to(_limit(case, graph_of(case, sweep, probe.stable), probe.values), low.shape)
+    received = array.astype(float)
+    if probe.ties and sweep != "forward":
+        axes = tuple(range(2, received.ndim))
+        received, low, high, limit = (a.sum(axis=axes) for a in (received, low, high, limit))
+        what = f"the sum of {what} over a plane"
+    with np.errstate(invalid="ignore"):
+        right = ((received >= low - limit) & (received <= high + limit)) | np.isnan(low)
+    if right.all():
+        return ""
+    cell = np.unravel_index(int(np.argmin(right)), right.shape)
+    at = f"[{', '.join(map(str, map(int, cell)))}]" if cell else ""
+    nearest = low[cell] if low[cell] == high[cell] else np.clip(received[cell], low[cell], high[cell])
+    shown, wanted = apart(received[cell], nearest)
+    between = "" if low[cell] == high[cell] else " at most" if nearest == high[cell] else " at least"
+    text = f"{what}{at} = {shown}, expected{between} {wanted}."
+    return text + _pitfall(case, sweep, array, probe)
+
+
+def _pitfall(case: Layer, sweep: str, received: Array, probe: Probe) -> str:
     """Name the known wrong rule that gives exactly what was received."""
-    for pitfall in PITFALLS:
-        graph = pitfall.wrong(case) if pitfall.sweep == sweep and isinstance(case, ConvLayer) else None
+    if isinstance(case, ConvLayer):
+        rules = [(p.name, p.seen, p.wrong(case)) for p in PITFALLS if p.sweep == sweep]
+    elif isinstance(case, AvgPool):
+        other = replace(case, count_include_pad=not case.count_include_pad)
+        rules = [(*NOT_COUNTED, graph_of(other, sweep))]
+    elif isinstance(case, MaxPool | GlobalMaxPool):
+        return _pitfall_of_maxima(case, sweep, received, probe)
+    else:
+        return ""
+    for name, seen, graph in rules:
         if graph is None or min(graph.output.sizes) < 1:
             continue
-        wrong = evaluate_arrays(graph, values)
-        if wrong.shape == received.shape and _close(received, wrong, _limit(case, graph, values)):
-            return f" This is a known pitfall: {pitfall.name} ({pitfall.seen})."
+        wrong = evaluate_arrays(graph, probe.values)
+        if wrong.shape == received.shape and _close(received, wrong, _limit(case, graph, probe.values)):
+            return f" This is a known pitfall: {name} ({seen})."
     return ""
+
+
+def _pitfall_of_maxima(case: MaxPool | GlobalMaxPool, sweep: str, received: Array, probe: Probe) -> str:
+    """Name a pitfall where every number is negative: of padding, and of ties."""
+    expected, _ = probe.wanted(case, sweep)
+    if received.shape != expected.shape:
+        return ""
+    if sweep == "forward":
+        zero = np.array_equal(received[received != expected], 0 * received[received != expected])
+        return " This is a known pitfall: the padding's zero wins a maximum." if zero else ""
+    credited = np.abs(received).sum() > np.abs(expected).sum()
+    return (
+        f" This is a known pitfall: {CREDITED_IN_FULL[0]} ({CREDITED_IN_FULL[1]})." if credited else ""
+    )
 
 
 def _limit(case: Layer, graph: Graph, values: dict[str, Array]) -> Array:
     """Return, for each element, how far rounding may move it: in proportion to its terms' sizes."""
     unit = float(np.finfo(case.dtype).eps)
     if case.composite or isinstance(case, Activation):
-        largest = np.abs(evaluate_arrays(graph.only(graph.output.name), values)).max(initial=0.0)
+        found = np.abs(evaluate_arrays(graph.only(graph.output.name), values))
+        largest = np.max(found, initial=0.0, where=np.isfinite(found))
         return np.asarray(ROUNDINGS * unit * (1 + largest))
     sizes = {name: np.abs(array) for name, array in values.items()}
     return np.asarray(ROUNDINGS * unit * evaluate_arrays(_magnitudes(graph), sizes) + unit)
@@ -154,35 +197,6 @@ def _magnitudes(graph: Graph) -> Graph:
 
 def _close(received: Array, expected: Array, limit: Array) -> bool:
     return bool(np.all(np.abs(received.astype(float) - expected) <= limit))
-
-
-def _values(case: Layer) -> dict[str, Array]:
-    """Return random numbers for every tensor of a layer, none of them zero.
-
-    Integers to ±8, or ±1/8 of them where they are put into functions, ±7/8 for those with a name: on
-    both sides of every kink, and on none. Where maxima are taken they all differ, since every
-    convention for ties is as good as ours.
-    """
-    rng = np.random.default_rng(0)
-    named = isinstance(case, Activation) and case.function in NAMED
-    small = 7 / 8 if named else 1 / 8 if case.composite or isinstance(case, Activation) else 1.0
-    values: dict[str, Array] = {}
-    for name, tensor in case.tensors.items():
-        if name in case.classes:
-            values[tensor.name] = rng.integers(0, case.classes[name], tensor.sizes).astype(float)
-        elif _takes_maxima(case):
-            values[tensor.name] = 1.0 + rng.permutation(math.prod(tensor.sizes)).reshape(tensor.sizes)
-        else:
-            sign = 1.0 if name == "running_var" else rng.choice([-1.0, 1.0], tensor.sizes)
-            values[tensor.name] = small * rng.integers(1, 8, tensor.sizes, endpoint=True) * sign
-    g = case.cotangent
-    values[g.name] = rng.integers(1, 8, g.sizes, endpoint=True) * rng.choice([-1.0, 1.0], g.sizes)
-    return values
-
-
-def _takes_maxima(case: Layer) -> bool:
-    programs = [step for step in case.graph.steps if isinstance(step, Program)]
-    return any(c.reduce == "max" for program in programs for c in program.contractions)
 
 
 def _sizes(case: Layer) -> str:

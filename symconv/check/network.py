@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from symconv.check.exact import exact_range
-from symconv.check.report import Result
+from symconv.check.report import Result, apart
 from symconv.check.slope import falls
 from symconv.check.values import AGREE
 from symconv.derive.network_view import by_tensor, drawn
@@ -236,7 +236,8 @@ def _difference(received: Array, wanted: Array, most: float) -> str:
         return ""
     at = np.unravel_index(int(np.argmax(error)), error.shape)
     place = list(map(int, at))
-    return f"at {place}: {float(received[at]):g}, expected {float(wanted[at]):g}"
+    one, other = apart(received[at], wanted[at])
+    return f"at {place}: {one}, expected {other}"
 
 
 def _largest(arrays: Iterable[Array]) -> float:

@@ -52,3 +52,12 @@ class Report:
 
     def __str__(self) -> str:
         return self.text()
+
+
+def apart(received: float, expected: float) -> tuple[str, str]:
+    """Write two numbers that differ so that one sees it."""
+    for digits in (6, 9, 12, 17):
+        one, other = f"{float(received):.{digits}g}", f"{float(expected):.{digits}g}"
+        if one != other:
+            break
+    return one, other

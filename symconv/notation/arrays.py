@@ -59,7 +59,8 @@ def _apply(step: Elementwise, known: Mapping[str, Values]) -> Values:
     ]
     result = np.zeros(step.target.tensor.sizes)
     places = tuple(_values(subscript, points_) for subscript in step.target.subscripts)
-    result[places] = function(*given)
+    with np.errstate(all="ignore"):  # where a function has no value, the result is no number
+        result[places] = function(*given)
     return result
 
 

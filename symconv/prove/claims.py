@@ -101,9 +101,25 @@ def smaller(like: Layer, kernels: int = 3) -> Iterator[Layer]:
         for spatial in sorted(product(*sizes), key=math.prod)[:TRIED]:
             with contextlib.suppress(SymconvError):
                 yield replace(like, input_shape=(1, 1, *spatial))
-    if isinstance(like, Linear):
-        yield replace(like, input_shape=(1, 2), out_features=2)
+    else:
+        yield from itertools.islice(_with_less(like), TRIED)
     yield like
+
+
+def _with_less(like: Layer) -> Iterator[Layer]:
+    """Visit layers of one, two or three of everything, where that is one."""
+    arguments = {field.name for field in dataclasses.fields(like)}  # type: ignore[arg-type]  # every kind is a dataclass
+    if "input_shapes" in arguments:
+        for most in (1, 2, 3):
+            shapes = [tuple(min(size, most) for size in sizes) for sizes in like.inputs.values()]
+            with contextlib.suppress(SymconvError):
+                yield dataclasses.replace(like, input_shapes=tuple(shapes))  # type: ignore[type-var]  # every kind is a dataclass
+    elif "input_shape" in arguments:
+        sizes = [sorted({1, 2, size}) if size > 2 else range(1, size + 1) for size in like.input_shape]
+        for shape in sorted(product(*sizes), key=math.prod):
+            less = {"out_features": min(like.out_features, 2)} if isinstance(like, Linear) else {}
+            with contextlib.suppress(SymconvError):
+                yield dataclasses.replace(like, input_shape=shape, **less)  # type: ignore[type-var]  # every kind is a dataclass
 
 
 def _smaller_convolutions(like: ConvLayer, kernels: int) -> Iterator[ConvLayer]:

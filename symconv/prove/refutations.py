@@ -128,14 +128,16 @@ def _split(window: list[int]) -> list[Fraction]:
     return [share / window.count(max(window)) for share in _every(window)]
 
 
+CREDITED_IN_FULL = "max pooling: every maximum of a tie is credited in full", "Theano#5404"
+NOT_COUNTED = "average pooling: count_include_pad is ignored", "onnx#4958, NNlib#229"
 SELECTIONS: tuple[tuple[str, str, Weights], ...] = (
-    ("max pooling: every maximum of a tie is credited in full", "Theano#5404", _every),
+    (*CREDITED_IN_FULL, _every),
     ("max pooling: a tie is split among its maxima", "tinygrad PR 229", _split),
     ("max pooling: a tie goes to the last maximum", "tensorflow#4886", _last),
 )
 WINDOWS = (  # what the backward pass takes for the padding before, and whether padding counts
     ("pooling: backward reads the input where forward read the padded input", "numpy-ml", 0, True),
-    ("average pooling: count_include_pad is ignored", "onnx#4958, NNlib#229", None, False),
+    (*NOT_COUNTED, None, False),
 )
 
 

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
 import pytest
 
-from symconv import Activation, MaxPool, SymconvError, check, generate
+from symconv import (
+    Activation,
+    AvgPool,
+    Linear,
+    MaxPool,
+    Softmax,
+    SoftmaxCrossEntropy,
+    SymconvError,
+    check,
+    generate,
+)
 from symconv.layers import Layer
 from symconv.layers.activations import NAMED
 from tests.layers import test_composites, test_index_notation, test_network, test_sums
@@ -35,23 +46,116 @@ def test_right_functions_pass_and_wrong_ones_do_not(layer: Layer) -> None:
     assert "Smallest failing case" in report.results[0].detail
 
 
-def test_a_tie_is_nobodys_fault() -> None:
-    """Numbers differ: crediting the last of equal maxima is as good as the first."""
+def pooled(x: Any, padding: int = 0, outside: float = -np.inf) -> Any:
+    """Return the windows of a pool of two cells over one axis, side by side."""
+    extended = np.pad(x, ((0, 0), (0, 0), (padding, padding)), constant_values=outside)
+    count = extended.shape[-1] // 2
+    return extended[..., : 2 * count].reshape(*x.shape[:2], count, 2)
+
+
+def spread(shares: Any, g: Any, x: Any) -> tuple[Any]:
+    """Give each window's number to its cells, in these shares."""
+    gx = np.zeros_like(x)
+    cells = (shares * g[..., None]).reshape(*x.shape[:2], -1)
+    gx[..., : cells.shape[-1]] = cells
+    return (gx,)
+
+
+def test_whom_a_tie_goes_to_is_nobodys_fault_but_it_goes_out_once() -> None:
     layer = MaxPool((1, 1, 6), 2)
 
-    def backward(g: Any, x: Any) -> tuple[Any]:
-        pairs = x.reshape(1, 1, 3, 2)
-        last = 1 - pairs[..., ::-1].argmax(axis=-1)
-        gx = np.zeros_like(pairs)
-        np.put_along_axis(gx, last[..., None], g[..., None], axis=-1)
-        return (gx.reshape(x.shape),)
+    def every(x: Any) -> Any:
+        windows = pooled(x)
+        return (windows == windows.max(axis=-1, keepdims=True)).astype(x.dtype)
 
-    def padded(g: Any, x: Any) -> tuple[Any]:
-        return (backward(g, np.roll(x, 1, axis=-1))[0],)
+    def last(g: Any, x: Any) -> tuple[Any]:
+        return spread(np.eye(2, dtype=x.dtype)[1 - pooled(x)[..., ::-1].argmax(axis=-1)], g, x)
 
-    own = check(layer, backward=lambda g, x: backward(g, x))
-    assert own.results[0].detail.startswith("equals")
-    assert not check(layer, backward=padded).passed
+    def split(g: Any, x: Any) -> tuple[Any]:
+        return spread(every(x) / every(x).sum(axis=-1, keepdims=True), g, x)
+
+    assert check(layer, backward=last).passed
+    assert check(layer, backward=split).passed
+    report = check(layer, backward=lambda g, x: spread(every(x), g, x))
+    assert not report.passed
+    assert "credited in full (Theano#5404)" in str(report)
+    assert "every cell is -1" in str(report)
+    rolled = check(layer, backward=lambda g, x: last(g, np.roll(x, 1, axis=-1)))
+    assert not rolled.passed
+
+
+def test_a_padding_that_wins_is_seen() -> None:
+    layer = MaxPool((1, 1, 6), 2, padding=1)
+    assert check(layer, forward=lambda x: pooled(x, 1).max(axis=-1)).passed
+    report = check(layer, forward=lambda x: pooled(x, 1, 0.0).max(axis=-1))
+    assert "the padding's zero wins a maximum" in str(report)
+
+
+def test_an_average_that_counts_no_padding_is_named() -> None:
+    layer = AvgPool((1, 1, 6), 2, padding=1)
+
+    def wrong(x: Any) -> Any:
+        ones = pooled(np.ones_like(x), 1, 0.0).sum(axis=-1)
+        return pooled(x, 1, 0.0).sum(axis=-1) / ones
+
+    assert "count_include_pad is ignored" in str(check(layer, forward=wrong))
+
+
+@pytest.mark.parametrize(
+    ("layer", "naive"),
+    [
+        (Softmax((2, 3)), lambda x: np.exp(x) / np.exp(x).sum(axis=1, keepdims=True)),
+        (
+            SoftmaxCrossEntropy((2, 3)),
+            lambda x, t: -np.log(np.exp(x[[0, 1], t]) / np.exp(x).sum(axis=1)).mean(),
+        ),
+        (Activation((4,), "softplus"), lambda x: np.log(1 + np.exp(x))),
+        (Activation((4,), "tanh"), lambda x: (np.exp(x) - np.exp(-x)) / (np.exp(x) + np.exp(-x))),
+    ],
+    ids=["softmax", "cross entropy", "softplus", "tanh"],
+)
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_naive_functions_that_overflow_are_seen(layer: Layer, naive: Any) -> None:
+    report = check(layer, forward=naive)
+    assert not report.passed
+    assert "where x is large" in str(report)
+
+
+@pytest.mark.parametrize(("at_zero", "right"), [(0.0, True), (1.0, True), (0.5, True), (5.0, False)])
+def test_a_slope_at_a_kink_is_between_those_of_both_sides(at_zero: float, right: bool) -> None:
+    def backward(g: Any, x: Any) -> Any:
+        return g * np.where(x == 0, at_zero, x > 0).astype(x.dtype)
+
+    assert check(Activation((3, 4), "relu"), backward=backward).passed == right
+    assert check(Activation((1,), "relu"), backward=backward).passed == right
+
+
+def test_functions_with_poles_are_checked_where_they_have_values() -> None:
+    assert check(Activation((3, 4), "log(x)"), forward=lambda x: np.log(np.where(x > 0, x, 1))).passed
+
+
+@pytest.mark.parametrize(
+    ("returned", "said"),
+    [
+        (None, "has no array of numbers"),
+        ({"x": 1}, "has no array of numbers"),
+        ((), "returns 0 arrays, expected 1: x"),
+        ((1.0, 2.0), "returns 2 arrays"),
+        ("text", "has dtype <U4"),
+    ],
+)
+def test_what_is_no_array_is_said(returned: Any, said: str) -> None:
+    report = check(Activation((3, 4), "relu"), backward=lambda g, x: returned)
+    assert said in str(report)
+
+
+def test_numbers_that_differ_little_are_printed_apart_and_the_case_is_small() -> None:
+    layer = Linear((8, 64), 16, bias=False, dtype="float64")
+    report = check(layer, forward=lambda x, w: (x @ w.T) * (1 + 1e-9))
+    assert not report.passed
+    shown, expected = re.findall(r"= (-?[\d.]+), expected (-?[\d.]+)", str(report))[0]
+    assert shown != expected
+    assert "--input-shape 1x1 --out-features 2" in str(report)
 
 
 def test_a_kink_far_from_zero_is_seen() -> None:
