@@ -49,7 +49,12 @@ def main(arguments: list[str] | None = None) -> None:
         code = symconv.main(arguments, prog_name="symconv", standalone_mode=False)
         sys.stdout.flush()
     except click.exceptions.NoArgsIsHelpError as error:
-        click.echo(error.format_message())
+        context = error.ctx
+        if context.parent is None:
+            click.echo(error.format_message())
+        else:
+            text = f"a layer must be named; {context.command_path} --help lists them"
+            click.echo(f"symconv: {text}", err=True)
         code = 2
     except (click.ClickException, SymconvError) as error:
         message = error.format_message() if isinstance(error, click.ClickException) else str(error)

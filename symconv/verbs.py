@@ -179,6 +179,8 @@ def check(
     if isinstance(subject, ModuleType):
         with _dtype_kept(subject):
             return _check_module(subject.__name__, _layer_of(subject), _rebinding(subject))
+    if not isinstance(subject, str | os.PathLike):
+        raise SymconvError(f"subject = {subject!r}: must be a unit, a module, a file's path or a layer")
     return _check_source(*read_module(subject))
 
 

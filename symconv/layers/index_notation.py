@@ -236,7 +236,9 @@ def _check_names(formula: Formula, shapes: Mapping[str, object]) -> None:
     """Refuse names of tensors that mean something else, or that a module cannot have."""
     for name in shapes:
         if name not in formula.tensors and name != formula.target:
-            raise arguments.refuse("shapes", name, f"a tensor of the formula {formula_names(formula)}")
+            raise SymconvError(
+                f"{name}: is no tensor of the formula, whose tensors are {formula_names(formula)}"
+            )
     arrays = [_array(name) for name in formula.tensors]
     short = [SHORT.get(array, array) for array in arrays]
     derived = {f"t{array}" for array in arrays} | {g + name for name in short for g in ("g", "gg")}

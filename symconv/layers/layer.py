@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
@@ -158,7 +159,9 @@ def rebuild(data: Mapping[str, object]) -> Layer:
     arguments = dict(data)
     kind = arguments.pop("layer", None)
     if not isinstance(kind, str) or kind not in Layer.kinds:
-        raise SymconvError(f"layer = {kind!r}: must be one of {', '.join(map(repr, Layer.kinds))}")
+        near = difflib.get_close_matches(str(kind), Layer.kinds, 1)
+        meant = f"; did you mean {near[0]!r}?" if near else ""
+        raise SymconvError(f"layer = {kind!r}: must be one of {', '.join(Layer.kinds)}{meant}")
     cls = Layer.kinds[kind]
     fields = dataclasses.fields(cls)  # type: ignore[arg-type]  # every kind is a dataclass
     for name in arguments:

@@ -99,7 +99,7 @@ class Network(Layer):
     def __post_init__(self) -> None:
         entries = self.layers
         if not isinstance(entries, tuple | list) or not entries:
-            raise arguments.refuse("layers", entries, "a list of layers")
+            raise arguments.refuse("layers", entries, "a list of at least one layer")
         if self.input_shape:
             valid = "one to five positive ints"
             sizes = arguments.shape("input_shape", self.input_shape, range(1, 6), valid)
@@ -294,6 +294,9 @@ def _node(entry: object, before: Mapping[str, Node], input_shape: tuple[int, ...
         case (given_name, given_layer, given_sources):
             name, layer, sources = given_name, given_layer, given_sources
     taken = _sources(sources, before)
+    for source in taken:
+        if source in before and before[source].is_loss:
+            raise SymconvError(f"{source} is a loss, and must be the last layer")
     shapes = [before[s].layer.output_shape if s in before else input_shape for s in taken]
     node = Node(_name(name, found := _layer(layer, shapes, dtype), before), found, taken)
     needs = len(data_inputs(found))
@@ -330,7 +333,9 @@ def _layer(entry: object, shapes: Sequence[tuple[int, ...]], dtype: str) -> Laye
         if dtype and "dtype" in fields:
             data.setdefault("dtype", dtype)
         entry = rebuild(data)
-    if not isinstance(entry, Layer) or isinstance(entry, Network):
+    if isinstance(entry, Network):
+        raise SymconvError("a Network is no layer of another: give its layers")
+    if not isinstance(entry, Layer):
         raise SymconvError(f"{entry!r} is no layer: must be one, or a name and a layer")
     return entry
 
@@ -344,22 +349,15 @@ def _name(name: object, layer: Layer, before: Mapping[str, Node]) -> str:
         word = re.sub("(?<=[a-z])(?=[A-Z])", "_", kind).lower()
         count = sum(bool(re.fullmatch(rf"{word}\d+", other)) for other in before)
         name = f"{word}{count + 1}"
-    shape = "[a-z]([a-z0-9_]{0,38}[a-z0-9])?"
     taken = name in TAKEN and not (name == "loss" and layer.label_names)
-    if (
-        not isinstance(name, str)
-        or not re.fullmatch(shape, name)
-        or name.startswith(BEGINNINGS)
-        or "_by_" in name
-        or keyword.iskeyword(name)
-        or name in before
-        or taken
-    ):
-        raise arguments.refuse(
-            "name",
-            name,
-            "up to 40 lower-case letters, digits and _, begin with a letter and not end with _, be no "
-            f"other layer's, none of {', '.join(TAKEN)}, not begin with {', '.join(BEGINNINGS)}, and "
-            "have no _by_ in it",
-        )
-    return name
+    if not isinstance(name, str) or not re.fullmatch("[a-z]([a-z0-9_]{0,38}[a-z0-9])?", name):
+        valid = "up to 40 lower-case letters, digits and _, a letter first and no _ last"
+    elif name in before:
+        valid = "no other layer's name"
+    elif taken or keyword.iskeyword(name):
+        valid = "no word of the module's own or of Python"
+    elif name.startswith(BEGINNINGS) or "_by_" in name:
+        valid = f"without {', '.join(BEGINNINGS)} at the beginning, and without _by_"
+    else:
+        return name
+    raise arguments.refuse("name", name, valid)

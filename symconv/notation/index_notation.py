@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Literal
+from typing import ClassVar, Literal
 
 from symconv.errors import SymconvError
 from symconv.notation.contraction import Access, Contraction, Program, Tensor, combined
@@ -64,6 +64,11 @@ def parse_formula(text: str) -> Formula:
 
 class _Parser(Reader):
     """Reads tokens from left to right; each method reads one rule of the grammar."""
+
+    hints: ClassVar[Mapping[str, str]] = {
+        **dict.fromkeys("Σ∑", "not written: what is not on the left is summed over"),
+        **dict.fromkeys("·×⋅", "written *"),
+    }
 
     def formula(self) -> Formula:
         target, subscripts = self._access()
@@ -122,6 +127,8 @@ class _Parser(Reader):
 
     def _access(self) -> tuple[str, Subscripts]:
         name = self._name()
+        if self.token == "(":
+            raise self.refuse(f"{name}(...) is no tensor; what is not on the left is summed over")
         self.expect("[")
         subscripts: list[Polynomial] = []
         while self.token != "]":

@@ -57,7 +57,7 @@ def contraction_text(contraction: Contraction) -> str:
     names = _shown_sums(contraction)
     sign = "max" if contraction.reduce == "max" else "Σ"
     body = " · ".join(factors) or "1"
-    number = f"{contraction.coefficient} · " if contraction.coefficient != 1 else ""
+    number = _coefficient(contraction.coefficient, f"{contraction.coefficient} · ")
     conditions = [_factor_text(factor) for factor in contraction.factors if _is_condition(factor)]
     where = f"   where {', '.join(conditions)}" if conditions else ""
     over = f"{sign}_{{{','.join(names)}}} " if names else ""
@@ -71,8 +71,14 @@ def program_text(program: Program) -> str:
         lines.setdefault(contraction.target, []).append(contraction_text(contraction))
     signs = assignments(program)
     return "\n".join(
-        f"{access_text(target)} {signs[target]} {' + '.join(sums)}" for target, sums in lines.items()
+        f"{access_text(target)} {signs[target]} {added(sums)}" for target, sums in lines.items()
     )
+
+
+def added(sums: Sequence[str]) -> str:
+    """Write a sum of terms, those that begin with a minus subtracted."""
+    first, *others = sums
+    return first + "".join(f" - {s[1:]}" if s.startswith("-") else f" + {s}" for s in others)
 
 
 _RELATIONS = {"=": "=", "+=": r"\mathrel{{+}{=}}"}
@@ -85,7 +91,7 @@ def program_latex(program: Program) -> str:
         lines.setdefault(contraction.target, []).append(contraction_latex(contraction))
     signs = assignments(program)
     return " \\\\\n".join(
-        rf"{access_latex(target)} &{_RELATIONS[signs[target]]} {' + '.join(sums)}"
+        rf"{access_latex(target)} &{_RELATIONS[signs[target]]} {added(sums)}"
         for target, sums in lines.items()
     )
 
@@ -142,7 +148,7 @@ def contraction_latex(contraction: Contraction) -> str:
     contraction = without_single(contraction)
     names = _shown_sums(contraction)
     factors = [_factor_latex(f) for f in contraction.factors if not _is_condition(f)]
-    number = f"{number_latex(contraction.coefficient)} \\, " if contraction.coefficient != 1 else ""
+    number = _coefficient(contraction.coefficient, f"{number_latex(contraction.coefficient)} \\, ")
     conditions = [_factor_latex(f) for f in contraction.factors if _is_condition(f)]
     below = [",".join(map(name_latex, names))] if names else []
     if conditions:
@@ -153,6 +159,11 @@ def contraction_latex(contraction: Contraction) -> str:
     return (head + number if contraction.reduce == "max" else number + head) + r" \, ".join(
         factors or ["1"]
     )
+
+
+def _coefficient(number: Number, text: str) -> str:
+    """Write a number before a product, its text but for 1 and -1."""
+    return "" if number == 1 else "-" if number == -1 else text
 
 
 def number_latex(number: Number) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from typing import ClassVar
 
 from symconv.errors import SymconvError
 
@@ -31,6 +33,8 @@ class Reader:
         If the text is too long, or the next token is none.
     """
 
+    hints: ClassVar[Mapping[str, str]] = {}  # what is written instead of a sign that is none
+
     def __init__(self, what: str, text: str) -> None:
         if len(text) > LONGEST:
             raise SymconvError(f"{what} of {len(text)} characters: must have at most {LONGEST}")
@@ -45,7 +49,8 @@ class Reader:
         found = _TOKEN.match(self.text, self.at)
         rest = self.text[self.at :].strip()
         if found is None and rest:
-            raise self.refuse(f"{rest[:20]!r} is no number, name or operator")
+            hint = self.hints.get(rest[0], "no number, name or operator")
+            raise self.refuse(f"{rest[0]!r} is {hint}")
         self.kind = found.lastgroup or "" if found else ""
         self.token = found[self.kind] if found else ""
         self.at = found.end() if found else len(self.text)
