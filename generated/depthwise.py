@@ -114,7 +114,7 @@ def weight_gradient(grad_output: Array, x: Array, *, out: Array | None = None) -
     ∂E/∂F[g + o, c, i, j] = Σ_{n,y,x} G[n, g + o, y, x] · X[n, g + c, 2·y + i - 1, 2·x + j - 1]
 
     Algorithm: shift, one multiplication and addition per tap, 16 planes at a time; expected 74
-    µs (columns 78 µs).
+    µs (columns 82 µs).
     """
     gw = _result(out, (16, 1, 3, 3), grad_output, x)
     grad_output = _checked("grad_output", grad_output, (2, 16, 16, 16))

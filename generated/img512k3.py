@@ -96,7 +96,7 @@ def weight_gradient(grad_output: Array, x: Array, *, out: Array | None = None) -
     ∂E/∂F[o, c, i, j] = Σ_{n,y,x} G[n, o, y, x] · X[n, c, y + i - 1, x + j - 1]
 
     Algorithm: shift, one multiplication and addition per tap, 128 rows at a time; expected 670
-    µs (rows 1.2 ms, columns 1.6 ms).
+    µs (rows 1.3 ms, columns 1.7 ms).
     """
     gw = _result(out, (1, 1, 3, 3), grad_output, x)
     grad_output = _checked("grad_output", grad_output, (1, 1, 512, 512))

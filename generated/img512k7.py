@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 import threading
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -104,28 +105,22 @@ def weight_gradient(grad_output: Array, x: Array, *, out: Array | None = None) -
 
     ∂E/∂F[o, c, i, j] = Σ_{n,y,x} G[n, o, y, x] · X[n, c, y + i - 3, x + j - 3]
 
-    Algorithm: rows, one shifted copy per inner tap, 7 products; expected 3.1 ms (shift 3.3 ms,
-    columns 7.9 ms).
+    Algorithm: shift, one multiplication and addition per tap, 128 rows at a time; expected 3.3
+    ms (rows 3.5 ms, columns 8.3 ms).
     """
     gw = _result(out, (1, 1, 7, 7), grad_output, x)
     grad_output = _checked("grad_output", grad_output, (1, 1, 512, 512))
     x = _checked("x", x, (1, 1, 512, 512))
-    shifted = _scratch("shifted", (1, 7, 1, 518, 512))
-    gradients = _scratch("gradients", (7, 1, 7))
     padded = _zeros("weight_gradient padded", (1, 1, 518, 518))
-    gradients[...] = 0
-    # shifted[n, j, c, row, x] = X[n, c, row - 3, x + j - 3]
+    gw[...] = 0
+    taps = gw.reshape(1, 7, 7)
+    # each tap gathers the plane X[n, g, y + i - 3, x + j - 3], times G
     padded[:, :, 3:515, 3:515] = x
-    for j in range(7):
-        shifted[:, j] = padded[..., :, j : j + 512]
-    # one product for each filter row i, with the image's rows that it reads
-    stacked = shifted.reshape(1, 7, 518, 512)
-    cotangent = grad_output.reshape(1, 1, 262144)
-    for i in range(7):
-        window = stacked[..., i : i + 512, :].reshape(1, 7, 262144)
-        gradients[i] += np.matmul(cotangent, window.swapaxes(-1, -2)).sum(axis=0)
-    ordered = gradients.reshape(7, 1, 7, 1).transpose(1, 3, 0, 2)
-    gw[...] = ordered.reshape(1, 1, 7, 7)
+    for top in range(0, 512, 128):
+        cotangent = grad_output[:, :, top : top + 128]
+        for i, j in product(range(7), range(7)):
+            plane = padded[..., top + i : top + i + 128, j : j + 512]
+            taps[:, i, j] += np.einsum("ngyx,ngyx->g", cotangent, plane)
     return gw
 
 

@@ -94,7 +94,7 @@ def weight_gradient(grad_output: Array, x: Array, *, out: Array | None = None) -
     ∂E/∂F[o, c, i, j] = Σ_{n,y,x} G[n, o, y, x] · X[n, c, 2·y + i - 3, 2·x + j - 3]
 
     Algorithm: columns, windows copied side by side (im2col) in 4 blocks of images, one product;
-    expected 11 ms (nothing else applies).
+    expected 13 ms (nothing else applies).
     """
     gw = _result(out, (64, 3, 7, 7), grad_output, x)
     grad_output = _checked("grad_output", grad_output, (4, 64, 112, 112))

@@ -101,6 +101,7 @@ def generate(
     layer: Layer,
     name: str,
     order: int,
+    accuracy: str,
     output: str | None,
     explained: bool,
     force: bool,
@@ -110,7 +111,7 @@ def generate(
     if output is not None and output.endswith(".py"):
         raise click.UsageError(f"--output {output}: must be a folder, the file is named by --name")
     with progress("generating"):
-        unit = verbs.generate(layer, name, order)
+        unit = verbs.generate(layer, name, order, accuracy)
     path = unit.write(output, force) if output is not None else None
     if as_json:
         print_json(

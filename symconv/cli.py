@@ -294,6 +294,12 @@ _VERBS: dict[str, tuple[click.Group, Callable[..., int], list[click.Parameter]]]
                 default=1,
                 help="2 adds derivatives of second order: jvp, double_backward.",
             ),
+            click.Option(
+                ["--accuracy"],
+                type=click.Choice(["direct", "fast"]),
+                default="direct",
+                help="fast: Winograd's algorithms, too, which round more.",
+            ),
             click.Option(["-o", "--output"], metavar="DIR", help="Write DIR/NAME.py; else print it."),
             click.Option(
                 ["--explain", "explained"],

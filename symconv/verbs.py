@@ -31,6 +31,7 @@ from symconv.derive.derivation import Derivation, derive_layer
 from symconv.errors import SymconvError
 from symconv.files import is_generated, layer_in, load_source, read_module, reason_of, write_texts
 from symconv.layers.activation import Activation
+from symconv.layers.arguments import choice
 from symconv.layers.conv import Conv
 from symconv.layers.layer import Layer, rebuild
 from symconv.layers.network import Network
@@ -115,7 +116,7 @@ def prove(layer: Layer) -> Proof:
     return prove_layer(_a_layer(layer))
 
 
-def generate(layer: Layer, name: str, order: int = 1) -> Unit:
+def generate(layer: Layer, name: str, order: int = 1, accuracy: str = "direct") -> Unit:
     """Return the standalone module that computes a layer and its gradients.
 
     Parameters
@@ -126,14 +127,17 @@ def generate(layer: Layer, name: str, order: int = 1) -> Unit:
         The module's name: an ASCII Python identifier.
     order
         2 adds derivatives of second order: ``jvp`` and ``double_backward``.
+    accuracy
+        ``"direct"``: plain sums of products. ``"fast"``: Winograd's algorithms, too, where they are
+        expected to be faster; they round more, the functions' docstrings say by how much.
 
     Raises
     ------
     SymconvError
-        If the name is not one, or the order is neither 1 nor 2.
+        If the name is not one, the order is neither 1 nor 2, or the accuracy is neither.
     """
     check_name(name)
-    plan = plan_module(_a_layer(layer), check_order(order))
+    plan = plan_module(_a_layer(layer), check_order(order), check_accuracy(accuracy))
     return Unit(name, render_module(plan, name, __version__), plan)
 
 
@@ -302,16 +306,20 @@ class Difference:
     diff: str
 
 
+OPTIONS = {"order": 1, "accuracy": "direct"}  # of generate, in a configuration
+
+
 @dataclass(frozen=True)
 class Request:
     """What a configuration says of a module: its layer, and what :func:`generate` takes besides."""
 
     layer: Layer
     order: int
+    accuracy: str
 
     def generate(self, name: str) -> Unit:
         """Generate the module."""
-        return generate(self.layer, name, self.order)
+        return generate(self.layer, name, self.order, self.accuracy)
 
 
 def read_config(path: str | os.PathLike[str]) -> dict[str, Request]:
@@ -337,8 +345,9 @@ def read_config(path: str | os.PathLike[str]) -> dict[str, Request]:
             name = check_name(entry.get("name"))
             if name in requests:
                 raise SymconvError(f"name = {name!r}: must be the name of one module only")
-            arguments = {key: value for key, value in entry.items() if key not in ("name", "order")}
-            requests[name] = Request(rebuild(arguments), check_order(entry.get("order", 1)))
+            arguments = {key: value for key, value in entry.items() if key not in ("name", *OPTIONS)}
+            order, accuracy = (entry.get(key, default) for key, default in OPTIONS.items())
+            requests[name] = Request(rebuild(arguments), check_order(order), check_accuracy(accuracy))
         except SymconvError as error:
             raise SymconvError(f"{path}: module {len(requests) + 1}: {error}") from error
     return requests
@@ -387,3 +396,8 @@ def check_order(order: object) -> int:
     if isinstance(order, bool) or order not in (1, 2):
         raise SymconvError(f"order = {order!r}: must be 1 or 2")
     return 2 if order == 2 else 1
+
+
+def check_accuracy(accuracy: object) -> str:
+    """Return the accuracy that a module can have."""
+    return choice("accuracy", accuracy, ("direct", "fast"))

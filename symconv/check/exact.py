@@ -22,11 +22,15 @@ from symconv.notation.graph import Constant, Graph, written
 from symconv.notation.monomials import term_count
 from symconv.notation.polynomial import Monomial, Number, Polynomial
 from symconv.notation.tangent import tangent_of
-from symconv.plan.layer import plan_layer
+from symconv.plan.algorithms import Winograd
+from symconv.plan.layer import SHORT, plan_layer
+from symconv.plan.rounding import integer_growth
 
 MOST_TERMS = 40_000  # products that are run on polynomials
 MOST_WORK = 12_000_000  # and their sums' lengths, summed: adding to a polynomial copies it
-TRIALS = 2
+TRIALS = 2  # at least
+CHANCE = 1e-3  # that code of another polynomial passes, at the most
+TRANSFORMED = 100  # times the work, where each product is one of transformed numbers
 FEW = 2  # integers to this size meet their equals
 
 Array = NDArray[Any]
@@ -58,7 +62,8 @@ def check_exactly(layer: Layer, load: Loader) -> tuple[Result, ...]:
     """
     terms = term_count(layer.graph)
     longest = max(terms // math.prod(tensor.sizes) + 1 for tensor in layer.tensors.values())
-    if is_linear(layer.graph) and terms <= MOST_TERMS and terms * longest <= MOST_WORK:
+    work = terms * longest * (TRANSFORMED if hasattr(load(None), "ACCURACY") else 1)
+    if is_linear(layer.graph) and terms <= MOST_TERMS and work <= MOST_WORK:
         return _on_polynomials(layer, load(object))
     return _on_integers(layer, load(np.float64))
 
@@ -123,15 +128,19 @@ def _on_integers(layer: Layer, module: ModuleType) -> tuple[Result, ...]:
             layer.tangent(),
             *(layer.second().only(gradient_of(t).name) for t in layer.tensors.values()),
         ]
-    span, divisor, degree = exact_range(graphs)
+    scale, growth = _of_fast(layer, 2 if has_second else 1) if hasattr(module, "ACCURACY") else ({}, 1)
+    growth = max(growth, math.prod(scale.values()) * max(map(_longest_sum, graphs)))
+    span, divisor, degree = exact_range(graphs, growth)
     rng = np.random.default_rng(0)
     failed: dict[str, Result] = {}
     results: tuple[Result, ...] = ()
     if is_linear(layer.graph):
-        bounds = [(-span, span)] * TRIALS
-        chance = (degree / (2 * span + 1)) ** TRIALS
+        once = degree / (2 * span + 1)
+        trials = max(TRIALS, math.ceil(math.log(CHANCE) / math.log(once)))
+        bounds = [(-span, span)] * trials
+        chance = once**trials
         detail = (
-            f"integers to ±{span}, sums exact in float64, {TRIALS} trials, {{}} elements each: "
+            f"integers to ±{span}, sums exact in float64, {trials} trials, {{}} elements each: "
             f"code of another polynomial of degree {degree} passes with probability below {chance:.0e}"
         )
     else:
@@ -145,7 +154,9 @@ def _on_integers(layer: Layer, module: ModuleType) -> tuple[Result, ...]:
         tensors |= {f"d{name}": tangent_of(tensor) for name, tensor in layer.tensors.items()}
     for low, high in bounds:
         values: dict[str, Array] = {
-            name: divisor * rng.integers(low, high, tensor.sizes, endpoint=True).astype(np.float64)
+            name: scale.get(name.removeprefix("d"), 1)
+            * divisor
+            * rng.integers(low, high, tensor.sizes, endpoint=True).astype(np.float64)
             for name, tensor in tensors.items()
         }
         arrays = {tensor.name: values[name] for name, tensor in tensors.items()}
@@ -161,14 +172,36 @@ def _on_integers(layer: Layer, module: ModuleType) -> tuple[Result, ...]:
     return tuple(failed.get(result.name, result) for result in results)
 
 
+def _of_fast(layer: Layer, order: int) -> tuple[dict[str, int], int]:
+    """Return what Winograd's transforms may divide inputs by, and how large their integers get."""
+    scale: dict[str, int] = {}
+    growth = 1
+    for function in plan_layer(layer, order, "fast").functions:
+        for candidate in (candidate for choice in function.choices for candidate in choice):
+            algorithm = candidate.algorithm
+            if not isinstance(algorithm, Winograd):
+                continue
+            growth = max(growth, integer_growth(algorithm))
+            taps = algorithm.correlation.taps
+            for name in layer.tensors if algorithm.correlation.result != "taps" else ():
+                if taps in (name, f"t{name}", f"gg{SHORT.get(name, name)}"):
+                    whole = math.prod(f.divisor for f in algorithm.filtering)
+                    scale[name] = math.lcm(whole, scale.get(name, 1))
+    return scale, growth
+
+
 def _gradients(layer: Layer) -> dict[str, Graph]:
     cotangent = layer.cotangent
     return {name: gradient(layer.graph, tensor, cotangent) for name, tensor in layer.tensors.items()}
 
 
-def exact_range(graphs: Sequence[Graph]) -> tuple[int, int, int]:
-    """Return how large integers with exact sums may be, what divides them, and the sums' degree."""
+def exact_range(graphs: Sequence[Graph], growth: int = 1) -> tuple[int, int, int]:
+    """Return how large integers with exact sums may be, what divides them, and the sums' degree.
+
+    ``growth`` is how large the code's own integers get, if these are larger than the sums'.
+    """
     longest, divisor = max(map(_longest_sum, graphs)), math.lcm(*map(_divisor, graphs))
+    longest = max(longest, growth)
     degree = max(2, *map(_degree, graphs))
     largest = math.isqrt(2**52 // longest) if degree == 2 else int((2**51 / longest) ** (1 / degree))
     return max(largest // divisor, 1), divisor, degree

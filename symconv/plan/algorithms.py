@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from symconv.layers.padding import Piece
 from symconv.notation.correlation import Axis, Correlation
+from symconv.notation.winograd import MinimalFiltering
 
 if TYPE_CHECKING:
     import sympy
@@ -89,7 +90,21 @@ class Scatter:
     images: int
 
 
-Algorithm: TypeAlias = Table | Pointwise | Columns | Rows | Shift | Phases | Scatter
+@dataclass(frozen=True)
+class Winograd:
+    """Fewer products, along each axis those of F(m, r), in tiles of m positions; image by image."""
+
+    correlation: Correlation
+    filtering: tuple[MinimalFiltering, ...]
+
+    @property
+    def tiles(self) -> tuple[int, ...]:
+        """The number of tiles along each axis; the last one may reach beyond the positions."""
+        axes = zip(self.correlation.axes, self.filtering, strict=True)
+        return tuple(-(-axis.positions // f.outputs) for axis, f in axes)
+
+
+Algorithm: TypeAlias = Table | Pointwise | Columns | Rows | Shift | Phases | Scatter | Winograd
 
 
 @dataclass(frozen=True)

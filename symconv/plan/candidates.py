@@ -10,6 +10,7 @@ from math import prod
 
 from symconv.notation.contraction import Contraction
 from symconv.notation.correlation import Correlation, phase_count, polyphase, recognise
+from symconv.notation.winograd import POINTS, cook_toom
 from symconv.plan.algorithms import (
     Algorithm,
     Candidate,
@@ -20,16 +21,23 @@ from symconv.plan.algorithms import (
     Scatter,
     Shift,
     Table,
+    Winograd,
 )
 from symconv.plan.cost import microseconds
+from symconv.plan.rounding import integer_growth
 
 LARGEST_TABLE = 256  # entries: a table is a constant that is printed
+LARGEST_GROWTH = 1 << 50  # of integers in a Winograd algorithm, for float64 to hold them
 MOST_PHASES = 64  # phases that are looped over, their tables printed
 BLOCK = 1 << 18  # numbers of scratch that a block of images or planes may need
 
 
-def rank_candidates(contraction: Contraction, names: Mapping[str, str]) -> tuple[Candidate, ...]:
+def rank_candidates(
+    contraction: Contraction, names: Mapping[str, str], accuracy: str = "direct"
+) -> tuple[Candidate, ...]:
     """Return every algorithm that computes a contraction, fastest first.
+
+    With ``accuracy = "fast"`` those that round more than a plain sum, too.
 
     Raises
     ------
@@ -49,14 +57,17 @@ def rank_candidates(contraction: Contraction, names: Mapping[str, str]) -> tuple
     if whole.result == "taps" and whole.taps_transposed:
         raise ValueError("taps are computed filter by filter")
     correlation = _named(whole, names)
-    found = [Candidate(algorithm, microseconds(algorithm)) for algorithm in _applicable(correlation)]
+    applicable = _applicable(correlation, fast=accuracy == "fast")
+    found = [Candidate(algorithm, microseconds(algorithm)) for algorithm in applicable]
     return tuple(sorted(found, key=lambda candidate: candidate.microseconds))
 
 
-def _applicable(c: Correlation) -> Iterable[Algorithm]:
+def _applicable(c: Correlation, fast: bool) -> Iterable[Algorithm]:
     if c.result == "cells":
-        yield from _solved_algorithms(c)
+        yield from _solved_algorithms(c, fast)
         return
+    if fast:
+        yield from _winograd(c)
     taps, positions = prod(a.taps for a in c.axes), prod(a.positions for a in c.axes)
     channels = c.groups * c.channels
     spans = prod(a.span for a in c.axes)
@@ -78,17 +89,28 @@ def _applicable(c: Correlation) -> Iterable[Algorithm]:
         yield Shift(c, images, planes, rows)
 
 
-def _solved_algorithms(c: Correlation) -> Iterable[Algorithm]:
+def _winograd(c: Correlation) -> Iterable[Algorithm]:
+    """Winograd's algorithms for strides of 1, as long as integers can be checked with exact sums."""
+    if any(a.stride > 1 or a.dilation > 1 for a in c.axes):
+        return
+    for count in POINTS:
+        if all(a.taps > 1 and 1 < count + 2 - a.taps <= a.positions for a in c.axes):
+            found = Winograd(c, tuple(cook_toom(count + 2 - a.taps, a.taps) for a in c.axes))
+            if integer_growth(found) <= LARGEST_GROWTH:
+                yield found
+
+
+def _solved_algorithms(c: Correlation, fast: bool) -> Iterable[Algorithm]:
     """Algorithms for the cells: those of the plain correlation if there is one phase, else phases."""
     phases = math.prod(map(phase_count, c.axes))
     if phases <= MOST_PHASES:
-        yield from _by_phases(c)
+        yield from _by_phases(c, fast)
     taps = prod(a.taps for a in c.axes)
     positions = prod(a.positions for a in c.axes)
     yield Scatter(c, _images(c, c.groups * c.channels * taps * positions))
 
 
-def _by_phases(c: Correlation) -> Iterable[Algorithm]:
+def _by_phases(c: Correlation, fast: bool) -> Iterable[Algorithm]:
     axes = tuple(map(polyphase, c.axes))
     solved = Correlation(
         cells=c.positions,
@@ -105,7 +127,7 @@ def _by_phases(c: Correlation) -> Iterable[Algorithm]:
     )
     positions = prod(a.positions for a in c.axes)
     if all(a.stride == 1 for a in c.axes):
-        yield from _applicable(solved)
+        yield from _applicable(solved, fast)
         return
     covered = all(
         sum(p.positions for p in phases) == a.cells for phases, a in zip(axes, c.axes, strict=True)

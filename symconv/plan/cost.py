@@ -18,6 +18,7 @@ from symconv.plan.algorithms import (
     Scatter,
     Shift,
     Table,
+    Winograd,
 )
 
 CALL = 1.0  # µs for one NumPy call on small arrays
@@ -27,7 +28,10 @@ RUN = 4e-3  # µs for each contiguous run of a strided copy
 TAKE = 1.5e-3  # µs to look up one number through a table
 FLOP = 1.1e-5  # µs for one multiplication and addition in a large matrix product
 NARROW = 6.0  # a product with this many rows or columns runs at half speed
+TURNED = 1.4  # times slower when a product's second matrix is a transposed view
 DOT = 2e-4  # µs for one multiplication and addition of a strided inner product
+STRIDED = 8e-4  # µs to copy one number of a row that is read with a stride
+TRANSFORM = 3e-5  # µs for one multiplication and addition with a small matrix of numbers
 CACHE = 1 << 18  # numbers that stay in the cache between two passes
 
 
@@ -57,6 +61,8 @@ def microseconds(algorithm: Algorithm) -> float:
             return _phases(algorithm)
         case Scatter():
             return _blocks(c, algorithm.images) * _scatter(c, algorithm.images)
+        case Winograd():
+            return c.batch * _winograd(algorithm)
 
 
 def _blocks(c: Correlation, images: int) -> int:
@@ -69,6 +75,8 @@ def _product(c: Correlation, axes: tuple[Axis, ...]) -> float:
     m, k, n = c.filters, c.channels * taps, positions
     multiplications = c.batch * c.groups * m * k * n
     slower = (1 + NARROW / m) * (1 + NARROW / k) * (1 + NARROW / n)
+    if c.result == "taps":
+        slower *= TURNED
     return c.batch * c.groups * 0.3 * CALL + multiplications * FLOP * slower
 
 
@@ -164,3 +172,21 @@ def _scatter(c: Correlation, images: int) -> float:
     )  # read, add, write
     whole = images * c.groups * c.channels * prod(a.cells for a in c.axes)
     return added + 3 * _pass(whole, whole // c.axes[-1].cells) + _product(c, c.axes) * images / c.batch
+
+
+def _winograd(algorithm: Winograd) -> float:
+    """Time of one image: tiles cut out and transformed axis by axis, multiplied, transformed back."""
+    c = algorithm.correlation
+    tiles, products = prod(algorithm.tiles), prod(f.cells for f in algorithm.filtering)
+    planes = c.groups * (c.channels + c.filters) * tiles
+    outputs = prod(f.outputs for f in algorithm.filtering)
+    cut = c.groups * c.channels * tiles * products
+    written = c.groups * c.filters * tiles * outputs
+    moved = _pass(cut, 1) + STRIDED * (cut + written)
+    transforms = planes * products * sum(f.cells for f in algorithm.filtering) * TRANSFORM
+    m, k, n = (c.filters, tiles, c.channels) if c.result == "taps" else (c.filters, c.channels, tiles)
+    slower = (1 + NARROW / m) * (1 + NARROW / k) * (1 + NARROW / n)
+    multiplied = products * c.groups * (0.3 * CALL + m * k * n * FLOP * slower)
+    calls = 4 * sum(f.cells for f in algorithm.filtering) * CALL
+    taps = c.groups * c.filters * c.channels * products * 4 * CELL / c.batch
+    return _pad(c, 1, c.axes) + moved + transforms + multiplied + calls + taps

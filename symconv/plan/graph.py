@@ -62,8 +62,8 @@ class Stages:
     choices: tuple[tuple[Candidate, ...], ...] = ()
 
 
-def plan_graph(graph: Graph, names: Names) -> Stages:
-    """Choose how a graph is computed."""
+def plan_graph(graph: Graph, names: Names, accuracy: str) -> Stages:
+    """Choose how a graph is computed; ``accuracy``: see :func:`rank_candidates`."""
     graph = folded(graph)
     constants = {step.target.name: step for step in graph.steps if isinstance(step, Constant)}
     found: list[Stages] = []
@@ -71,7 +71,7 @@ def plan_graph(graph: Graph, names: Names) -> Stages:
         if isinstance(step, tuple):
             found.append(Stages((padding_stage(step, names),), step))
         else:
-            found.append(_planned(step, graph, names, constants))
+            found.append(_planned(step, graph, names, constants, accuracy))
     return Stages(
         tuple(stage for part in found for stage in part.stages),
         tuple(step for part in found for step in part.steps),
@@ -79,10 +79,12 @@ def plan_graph(graph: Graph, names: Names) -> Stages:
     )
 
 
-def _planned(step: Step, graph: Graph, names: Names, constants: Mapping[str, Constant]) -> Stages:
+def _planned(
+    step: Step, graph: Graph, names: Names, constants: Mapping[str, Constant], accuracy: str
+) -> Stages:
     match step:
         case Program():
-            return _program(step, graph, names, constants)
+            return _program(step, graph, names, constants, accuracy)
         case Constant():
             return Stages((), (step,))  # a constant of the module
         case Selection() if is_pool(step.maximum):
@@ -96,7 +98,9 @@ def _planned(step: Step, graph: Graph, names: Names, constants: Mapping[str, Con
             return _elementwise(step, graph, names)
 
 
-def _program(program: Program, graph: Graph, names: Names, constants: Mapping[str, Constant]) -> Stages:
+def _program(
+    program: Program, graph: Graph, names: Names, constants: Mapping[str, Constant], accuracy: str
+) -> Stages:
     """Plan a sum of contractions: products write their target, the others add to it or fill it."""
     selections = {step.target: step for step in graph.steps if isinstance(step, Selection)}
     stages: list[Stage] = []
@@ -110,7 +114,7 @@ def _program(program: Program, graph: Graph, names: Names, constants: Mapping[st
         elif contraction.reduce == "max" and is_pool(contraction):
             stages.append(_maximum(contraction, names, target))
         else:
-            found, ranked = _sum(contraction, names, constants, adds=bool(stages))
+            found, ranked = _sum(contraction, names, constants, accuracy, adds=bool(stages))
             stages += found
             if ranked:
                 choices.append(ranked)
@@ -129,31 +133,31 @@ def _chosen(contraction: Contraction, selections: Mapping[Tensor, Selection]) ->
 
 
 def _sum(
-    contraction: Contraction, names: Names, constants: Mapping[str, Constant], adds: bool
+    contraction: Contraction, names: Names, constants: Mapping[str, Constant], accuracy: str, adds: bool
 ) -> tuple[list[Stage], tuple[Candidate, ...]]:
     """Recognise a sum: a copy or a window's, a product of matrices, a correlation, or any other."""
     if contraction.reduce == "sum" and one_read(contraction, constants):
         with contextlib.suppress(ValueError):  # it is none
             return [move(contraction, names, constants, adds)], ()
     if adds:
-        return _added(contraction, names, constants)
+        return _added(contraction, names, constants, accuracy)
     product = product_of(contraction, names)
     if product is not None:
         return [product], ()
     if any(map(is_window, (contraction.target, *contraction.reads))) and contraction.coefficient == 1:
         with contextlib.suppress(ValueError):
-            candidates = rank_candidates(contraction, names)
+            candidates = rank_candidates(contraction, names, accuracy)
             return [candidates[0].algorithm], candidates
     return [contract(contraction, names, adds)], ()
 
 
 def _added(
-    contraction: Contraction, names: Names, constants: Mapping[str, Constant]
+    contraction: Contraction, names: Names, constants: Mapping[str, Constant], accuracy: str
 ) -> tuple[list[Stage], tuple[Candidate, ...]]:
     """Add a sum: what writes its target does so in scratch, which is added."""
     target = contraction.target.tensor
     array, more = names[target.name], f"{names[target.name]}_more"
-    stages, candidates = _sum(contraction, {**names, target.name: more}, constants, adds=False)
+    stages, candidates = _sum(contraction, {**names, target.name: more}, constants, accuracy, adds=False)
     if isinstance(stages[0], Contract):
         return [contract(contraction, names, adds=True)], ()
     cuts = tuple(Cut(str(axis), 0, 1, size, size) for axis, size in enumerate(target.sizes))

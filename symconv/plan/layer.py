@@ -12,7 +12,7 @@ from symconv.notation.tangent import tangent_of
 from symconv.plan.algorithms import Candidate, Stage
 from symconv.plan.graph import plan_graph
 
-_SHORT = {"weight": "w", "bias": "b"}  # in the names of gradients: gw, gb
+SHORT = {"weight": "w", "bias": "b"}  # in the names of gradients: gw, gb
 _WORDS = {"x": "input"}  # in the names of functions: input_gradient
 
 
@@ -69,6 +69,7 @@ class Plan:
     gradients: tuple[Function, ...]
     backward: Function | None
     second: tuple[Function, ...]
+    accuracy: str = "direct"
 
     @property
     def functions(self) -> tuple[Function, ...]:
@@ -82,46 +83,47 @@ class Plan:
         return 2 if self.second else 1
 
 
-def plan_layer(layer: Layer, order: int = 1) -> Plan:
+def plan_layer(layer: Layer, order: int = 1, accuracy: str = "direct") -> Plan:
     """Choose how each function of a layer's module is computed."""
     return Plan(
         layer,
-        _function(layer, "forward", (), tuple(layer.inputs), layer.forward),
-        tuple(_gradient(layer, name) for name in layer.differentiable),
-        _backward(layer),
-        (_jvp(layer), _double_backward(layer)) if order == 2 else (),
+        _function(layer, "forward", (), tuple(layer.inputs), layer.forward, accuracy),
+        tuple(_gradient(layer, name, accuracy) for name in layer.differentiable),
+        _backward(layer, accuracy),
+        (_jvp(layer, accuracy), _double_backward(layer, accuracy)) if order == 2 else (),
+        accuracy,
     )
 
 
-def _jvp(layer: Layer) -> Function:
+def _jvp(layer: Layer, accuracy: str) -> Function:
     """Plan the change of the output; the inputs' changes come after them."""
     changes = {name: f"t{name}" for name in layer.differentiable}
     inputs = [*_inputs(layer), *(Array(changes[name], layer.inputs[name]) for name in changes)]
-    return _planned(layer, "jvp", inputs, ["ty"], (), layer.tangent(), changes)
+    return _planned(layer, "jvp", inputs, ["ty"], (), layer.tangent(), changes, accuracy)
 
 
-def _double_backward(layer: Layer) -> Function:
+def _double_backward(layer: Layer, accuracy: str) -> Function:
     """Plan the gradients of ⟨the gradients, what comes before them⟩, by grad_output first."""
     by = layer.differentiable
-    changes = {name: f"gg{_SHORT.get(name, name)}" for name in by}
+    changes = {name: f"gg{SHORT.get(name, name)}" for name in by}
     inputs = [
         *(Array(changes[name], layer.inputs[name]) for name in by),
         Array("grad_output", layer.output_shape),
         *_inputs(layer),
     ]
-    called = ["ggo", *(f"g{_SHORT.get(name, name)}" for name in by)]
+    called = ["ggo", *(f"g{SHORT.get(name, name)}" for name in by)]
     return _planned(
-        layer, "double_backward", inputs, called, ("grad_output", *by), layer.second(), changes
+        layer, "double_backward", inputs, called, ("grad_output", *by), layer.second(), changes, accuracy
     )
 
 
-def plan_change(layer: Layer, by: Sequence[str]) -> Function:
+def plan_change(layer: Layer, by: Sequence[str], accuracy: str) -> Function:
     """Plan the change of the output when some inputs change; it takes what its formula reads."""
     graph, changes = layer.tangent(by), {name: f"t{name}" for name in by}
-    return _planned(layer, "jvp", _read(layer, graph, changes), ["ty"], (), graph, changes)
+    return _planned(layer, "jvp", _read(layer, graph, changes), ["ty"], (), graph, changes, accuracy)
 
 
-def plan_second(layer: Layer, by: Sequence[str]) -> Function | None:
+def plan_second(layer: Layer, by: Sequence[str], accuracy: str) -> Function | None:
     """Plan the gradients of ⟨G, dO⟩ by the inputs that change; None if all are 0."""
     second = layer.second(by)
     zero = {written(s) for s in second.steps if isinstance(s, Elementwise) and s.expression == 0}
@@ -131,8 +133,8 @@ def plan_second(layer: Layer, by: Sequence[str]) -> Function | None:
     graph = second.only(*(gradient_of(layer.tensors[name]).name for name in kept))
     changes = {name: f"t{name}" for name in by}
     inputs = [Array("grad_output", layer.output_shape), *_read(layer, graph, changes)]
-    called = [f"g{_SHORT.get(name, name)}" for name in kept]
-    return _planned(layer, "second", inputs, called, tuple(kept), graph, changes)
+    called = [f"g{SHORT.get(name, name)}" for name in kept]
+    return _planned(layer, "second", inputs, called, tuple(kept), graph, changes, accuracy)
 
 
 def _read(layer: Layer, graph: Graph, changes: Mapping[str, str]) -> list[Array]:
@@ -146,30 +148,34 @@ def _inputs(layer: Layer) -> list[Array]:
     return [Array(name, shape) for name, shape in layer.inputs.items()]
 
 
-def _gradient(layer: Layer, name: str) -> Function:
+def _gradient(layer: Layer, name: str, accuracy: str) -> Function:
     """Plan the gradient by one of forward's inputs; it takes what its formula reads."""
     graph = layer.backward_by(name)
     reads = tuple(n for n, t in layer.tensors.items() if t.name in graph.inputs)
-    return _function(layer, f"{_WORDS.get(name, name.rstrip('_'))}_gradient", (name,), reads, graph)
+    return _function(
+        layer, f"{_WORDS.get(name, name.rstrip('_'))}_gradient", (name,), reads, graph, accuracy
+    )
 
 
-def _backward(layer: Layer) -> Function | None:
+def _backward(layer: Layer, accuracy: str) -> Function | None:
     """Plan all gradients together where they share a step."""
     steps = [set(layer.backward_by(name).steps) for name in layer.differentiable]
     if sum(map(len, steps)) == len(set.union(*steps)):
         return None
-    return _function(layer, "backward", layer.differentiable, tuple(layer.inputs), layer.backward)
+    return _function(
+        layer, "backward", layer.differentiable, tuple(layer.inputs), layer.backward, accuracy
+    )
 
 
 def _function(
-    layer: Layer, name: str, by: tuple[str, ...], reads: tuple[str, ...], graph: Graph
+    layer: Layer, name: str, by: tuple[str, ...], reads: tuple[str, ...], graph: Graph, accuracy: str
 ) -> Function:
     """Plan a function that computes a graph's results from some of forward's inputs."""
     inputs = [Array(n, layer.inputs[n]) for n in reads]
-    called = [f"g{_SHORT.get(n, n)}" for n in by] or ["y", *layer.updates]
+    called = [f"g{SHORT.get(n, n)}" for n in by] or ["y", *layer.updates]
     if by:
         inputs.insert(0, Array("grad_output", layer.output_shape))
-    return _planned(layer, name, inputs, called, by, graph, {})
+    return _planned(layer, name, inputs, called, by, graph, {}, accuracy)
 
 
 def _planned(
@@ -180,10 +186,11 @@ def _planned(
     by: tuple[str, ...],
     graph: Graph,
     changes: Mapping[str, str],
+    accuracy: str,
 ) -> Function:
     """Plan a function; ``called`` are its results, ``changes`` the arrays of the inputs' changes."""
     results = tuple(Array(n, t.sizes) for n, t in zip(called, graph.outputs, strict=True))
-    plan = plan_graph(graph, _array_names(layer, graph, called, changes))
+    plan = plan_graph(graph, _array_names(layer, graph, called, changes), accuracy)
     formula = Graph(plan.steps, graph.results)
     return Function(name, tuple(inputs), results, by, formula, plan.stages, plan.choices)
 

@@ -70,6 +70,7 @@ class NetworkPlan:
     forward: Schedule
     training: Schedule
     second: Mapping[str, Schedule]
+    accuracy: str = "direct"
 
     @property
     def order(self) -> int:
@@ -77,9 +78,9 @@ class NetworkPlan:
         return 2 if self.second else 1
 
 
-def plan_network(network: Network, order: int = 1) -> NetworkPlan:
+def plan_network(network: Network, order: int = 1, accuracy: str = "direct") -> NetworkPlan:
     """Choose how a network is computed."""
-    planner = _Planner(network)
+    planner = _Planner(network, accuracy)
     output = network.body[-1].name
     forward = scheduled({"forward": planner.forward(training=False)}, [output])
     training = scheduled(
@@ -102,7 +103,7 @@ def plan_network(network: Network, order: int = 1) -> NetworkPlan:
     schedules = [forward, training, *second.values()]
     called = {a.function for s in schedules for a in s.actions if isinstance(a, Call)}
     functions = tuple(f for name, f in planner.functions.items() if name in called)
-    return NetworkPlan(network, dict(_initial(network)), functions, forward, training, second)
+    return NetworkPlan(network, dict(_initial(network)), functions, forward, training, second, accuracy)
 
 
 def _initial(network: Network) -> Iterator[tuple[str, Initial]]:
@@ -129,8 +130,8 @@ def _fan_in(layer: Layer, name: str) -> int:
 class _Planner:
     """What is known of a network while its schedules are written."""
 
-    def __init__(self, network: Network) -> None:
-        self.network = network
+    def __init__(self, network: Network, accuracy: str) -> None:
+        self.network, self.accuracy = network, accuracy
         self.functions: dict[str, LayerFunction] = {}
         for node in network.nodes:
             self._add(node, self._of_layer(node))
@@ -142,7 +143,7 @@ class _Planner:
                 self.varying.add(node.name)
 
     def _of_layer(self, node: Node) -> Iterator[Function]:
-        plan = plan_layer(node.layer)
+        plan = plan_layer(node.layer, accuracy=self.accuracy)
         yield from plan.functions
         if isinstance(node.layer, BatchNorm) and node.layer.training:
             still = plan_layer(replace(node.layer, training=False))
@@ -273,7 +274,7 @@ class _Planner:
                 continue
             if self._in_place(node, training=True):
                 yield Alias(output, *moved.values())
-            self._add(node, [plan_change(node.layer, list(moved))], moved)
+            self._add(node, [plan_change(node.layer, list(moved), self.accuracy)], moved)
             given = {f"t{name}": array for name, array in moved.items()}
             yield self._call(f"_{node.name}_jvp", given, (output,))
 
@@ -309,7 +310,7 @@ class _Planner:
     def _curvature(self, node: Node) -> tuple[str, ...]:
         """Return by which inputs a layer has derivatives of second order that are not all 0."""
         moved = self._moved(node)
-        function = plan_second(node.layer, list(moved))
+        function = plan_second(node.layer, list(moved), self.accuracy)
         if function is None:
             return ()
         self._add(node, [function], moved)
@@ -335,6 +336,8 @@ def _is_view(node: Node) -> bool:
     return isinstance(node.layer, Flatten | Reshape)
 
 
-def plan_module(layer: Layer, order: int = 1) -> Plan | NetworkPlan:
+def plan_module(layer: Layer, order: int = 1, accuracy: str = "direct") -> Plan | NetworkPlan:
     """Choose how a module's functions are computed."""
-    return plan_network(layer, order) if isinstance(layer, Network) else plan_layer(layer, order)
+    if isinstance(layer, Network):
+        return plan_network(layer, order, accuracy)
+    return plan_layer(layer, order, accuracy)

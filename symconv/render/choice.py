@@ -25,9 +25,11 @@ from symconv.plan.algorithms import (
     WindowSelect,
     WindowSpread,
     WindowSum,
+    Winograd,
     Zero,
 )
 from symconv.plan.layer import Function
+from symconv.plan.rounding import rounding_bound
 
 
 def algorithm_name(algorithm: Algorithm) -> str:
@@ -58,6 +60,21 @@ def choice_text(function: Function) -> str:
         return f"Algorithm: {_chosen(function.choices[0])}."
     chosen = [f"{number}. {_chosen(choice)}" for number, choice in enumerate(function.choices, 1)]
     return f"Algorithms of its correlations in turn: {'; '.join(chosen)}."
+
+
+def rounding_text(function: Function, dtype: str) -> str:
+    """Say how far an algorithm that rounds more than a plain sum may be from the sum."""
+    for best, *others in function.choices:
+        if isinstance(best.algorithm, Winograd):
+            c = best.algorithm.correlation
+            result = getattr(c, c.result)
+            one, other = (name for name in (c.cells, c.taps, c.positions) if name != result)
+            bounds = [rounding_bound(a, dtype) for a in (best.algorithm, others[-1].algorithm)]
+            return (
+                f"Rounding: no element is further than {bounds[0]:.1e} · max|{one}| · max|{other}| from "
+                f"its sum, of a plain sum {bounds[1]:.1e}. A number that is not finite reaches its tile."
+            )
+    return ""
 
 
 def _chosen(choice: tuple[Candidate, ...]) -> str:
@@ -115,5 +132,10 @@ def _how(algorithm: Algorithm) -> str:
         case Phases(axes=axes):
             count = math.prod(map(len, axes))
             return f"{count} plain correlations, one per phase{in_blocks}"
+        case Winograd(filtering=filtering):
+            sizes = " × ".join(f"F({f.outputs}, {f.taps})" for f in filtering)
+            fewer = math.prod(f.outputs * f.taps for f in filtering)
+            products = math.prod(f.cells for f in filtering)
+            return f"{sizes}: {products} products instead of {fewer}, image by image"
         case Scatter():
             return f"one product{in_blocks}, a strided addition per tap (col2im)"

@@ -12,7 +12,7 @@ from symconv.notation.graph import Graph
 from symconv.notation.step_text import step_text
 from symconv.plan.algorithms import Algorithm
 from symconv.plan.layer import Array, Function, Plan
-from symconv.render.choice import choice_text
+from symconv.render.choice import choice_text, rounding_text
 from symconv.render.environment import fill
 from symconv.render.stages import render_constants, render_stage
 from symconv.render.syntax import JOINER, WIDTH, shape
@@ -36,7 +36,7 @@ def render_function(function: Function, layer: Layer) -> str:
     names = [array.name for array in function.inputs]
     common = {
         "summary": f"Return {_what(function, layer)}.",
-        "notes": _notes(function),
+        "notes": _notes(function, layer),
         "checks": [(array.name, check_of(array, layer)) for array in function.inputs],
         "body": body_of(function, function.name),
     }
@@ -63,7 +63,7 @@ def render_private(function: Function, layer: Layer, name: str, title: str) -> s
         "numpy/layer_function.py.j2",
         signature=signature(name, annotated(names), "None"),
         summary=f"{title}: {_what(function, layer).partition(', where')[0]}, into {results}.",
-        notes=_notes(function),
+        notes=_notes(function, layer),
         body=body_of(function, name),
     )
 
@@ -73,11 +73,13 @@ def constants_of(function: Function, label: str) -> list[str]:
     return [constant for constant, _ in _stages(function, label) if constant]
 
 
-def _notes(function: Function) -> str:
-    """Write what a function's docstring says behind its first line: formulas, and the algorithm."""
+def _notes(function: Function, layer: Layer) -> str:
+    """Write what a function's docstring says behind its first line: formulas, algorithm, rounding."""
     meaning = textwrap.wrap(_meaning(function), WIDTH - 4)
     choice = textwrap.wrap(choice_text(function), WIDTH - 4)
-    return textwrap.indent("\n".join([*meaning, *formulas(function.formula), "", *choice]), "    ")
+    rounding = textwrap.wrap(rounding_text(function, layer.dtype), WIDTH - 4)
+    lines = [*meaning, *formulas(function.formula), "", *choice, *rounding]
+    return textwrap.indent("\n".join(lines), "    ")
 
 
 def body_of(function: Function, label: str) -> str:

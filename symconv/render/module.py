@@ -11,7 +11,9 @@ from symconv.layers.layer import Layer
 from symconv.layers.spelling import shell_options
 from symconv.notation.graph import folded
 from symconv.notation.text import shape_text
+from symconv.plan.algorithms import Winograd
 from symconv.plan.layer import Function, Plan
+from symconv.plan.network import NetworkPlan
 from symconv.prove.covers import rests_on
 from symconv.render.environment import fill
 from symconv.render.expressions import ERFC
@@ -38,12 +40,12 @@ def render_layer(plan: Plan, name: str, version: str) -> str:
     return module_text(
         written,
         version=version,
-        command=command(layer, plan.order, name),
+        command=command(plan, name),
         title=f"{name}: {_title(layer)}.",
-        summary=[*formulas(folded(layer.graph)), *theorems(layer)],
+        summary=[*formulas(folded(layer.graph)), *theorems(layer), *tiled(plan.functions)],
         dtype=layer.dtype,
         layer=[f"{literal(key)}: {literal(value)}," for key, value in layer.as_dict().items()],
-        declarations=[],
+        declarations=accuracy(plan),
     )
 
 
@@ -113,10 +115,16 @@ def _with_constants(functions: Iterable[Written]) -> tuple[list[str], list[str]]
     return constants, texts
 
 
-def command(layer: Layer, order: int, name: str) -> str:
+def command(plan: Plan | NetworkPlan, name: str) -> str:
     """Return the command that regenerates a module."""
-    orders = ["--order", "2"] if order == 2 else []
-    return shlex.join(["symconv", "generate", *shell_options(layer), *orders, "--name", name])
+    options = ["--order", "2"] if plan.order == 2 else []
+    options += ["--accuracy", "fast"] if plan.accuracy == "fast" else []
+    return shlex.join(["symconv", "generate", *shell_options(plan.layer), *options, "--name", name])
+
+
+def accuracy(plan: Plan | NetworkPlan) -> list[str]:
+    """Declare that a module may round more than plain sums do."""
+    return ['ACCURACY = "fast"  # rounds more than plain sums do'] if plan.accuracy == "fast" else []
 
 
 HELPERS = (
@@ -157,6 +165,14 @@ def _title(layer: Layer) -> str:
     data = [shape for name, shape in layer.inputs.items() if name not in layer.parameters]
     given = " and ".join(map(shape_text, data))
     return f"{type(layer).__name__} from {given} to {shape_text(layer.output_shape)} ({layer.dtype})"
+
+
+def tiled(functions: Iterable[Function]) -> list[str]:
+    """Name the theorems that Winograd's algorithms rest on, if there are any."""
+    best = [choice[0].algorithm for function in functions for choice in function.choices]
+    if not any(isinstance(algorithm, Winograd) for algorithm in best):
+        return []
+    return ["Winograd's algorithms rest on T5 (tiles) and T8 (their identities), too."]
 
 
 def theorems(layer: Layer) -> list[str]:

@@ -32,7 +32,7 @@ from symconv.prove.covers import rests_on
 from symconv.render.environment import fill
 from symconv.render.functions import check_of, render_private, signature
 from symconv.render.literal import literal
-from symconv.render.module import Written, command, module_text, render_layer
+from symconv.render.module import Written, accuracy, command, module_text, render_layer, tiled
 from symconv.render.syntax import WIDTH, shape
 
 Returned: TypeAlias = tuple[str, tuple[int, ...]]  # the caller's array, and its shape
@@ -79,13 +79,17 @@ def render_network(plan: NetworkPlan, name: str, version: str) -> str:
     return module_text(
         [*(Written((), text.rstrip("\n")) for text in _public(plan)), *private],
         version=version,
-        command=command(network, plan.order, name),
+        command=command(plan, name),
         title=f"{name}: Network from {shape_text(network.input_shape)} to "
         f"{shape_text(network.body[-1].layer.output_shape)} ({network.dtype}).",
-        summary=[*_nodes(network), *_theorems(network)],
+        summary=[
+            *_nodes(network),
+            *_theorems(network),
+            *tiled(f.function for f in plan.functions),
+        ],
         dtype=network.dtype,
         layer=_layer(network),
-        declarations=_declarations(network),
+        declarations=[*accuracy(plan), *_declarations(network)],
     )
 
 

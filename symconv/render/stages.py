@@ -27,6 +27,7 @@ from symconv.plan.algorithms import (
     WindowSelect,
     WindowSpread,
     WindowSum,
+    Winograd,
     Zero,
 )
 from symconv.render.contract import choose, contract
@@ -36,6 +37,7 @@ from symconv.render.moves import move, product, view
 from symconv.render.pools import pool, pool_constants
 from symconv.render.syntax import progression, shape
 from symconv.render.windows import columns, pointwise, rows, shift, table, table_constants
+from symconv.render.winograd import winograd, winograd_constants
 from symconv.render.writes import phase_constants, phases, scatter
 
 
@@ -56,6 +58,8 @@ def render_stage(stage: Stage, function: str, results: Sequence[str]) -> str:
             return phases(stage, function)
         case Scatter():
             return scatter(stage)
+        case Winograd():
+            return winograd(stage, function)
         case Intermediate(name=name, shape=sizes):
             return f'{name} = _scratch("{name}", {shape(sizes)})\n'
         case Extend():
@@ -87,6 +91,8 @@ def render_constants(stage: Stage) -> str:
             return table_constants(stage)
         case Phases():
             return phase_constants(stage)
+        case Winograd():
+            return winograd_constants(stage)
         case WindowSum() | WindowSpread() | WindowMaximum() | WindowSelect() | WindowPick():
             return pool_constants(stage)
         case _:

@@ -39,7 +39,7 @@ def test_every_candidate_equals_the_oracle(layer: Conv | ConvTranspose, block: i
     want = expected(layer)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(planning, "BLOCK", block)
-        plan = plan_layer(layer)
+        plan = plan_layer(layer, accuracy="fast")
     most = max(len(f.candidates) for f in (plan.forward, *plan.gradients))
     for at in range(most):
         module = load_source("m", render_layer(with_algorithm(plan, at), "m", "0"))

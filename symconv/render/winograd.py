@@ -1,0 +1,216 @@
+"""The blocks of code that compute a correlation by Winograd's algorithms, one image after the other."""
+
+from __future__ import annotations
+
+from math import prod
+
+from symconv.notation.correlation import Correlation
+from symconv.notation.names import POSITIONS
+from symconv.notation.winograd import POINTS, MinimalFiltering, Rows
+from symconv.plan.algorithms import Winograd
+from symconv.render.environment import fill
+from symconv.render.holes import overlap
+from symconv.render.syntax import ellipsis_slices, group, progression, shape, taps_view
+
+
+def winograd(stage: Winograd, function: str) -> str:
+    """Return tiles transformed axis by axis, products, and the transform back."""
+    c = stage.correlation
+    rank, steps = len(c.axes), _steps(stage)
+    products = [f.cells for f in stage.filtering]
+    tiles = prod(stage.tiles)
+    cells, setup, prepare = _cells(stage, function)
+    filters = (*group(c), c.filters, c.channels)
+    common = {
+        "matrices": _locals(stage),
+        "images": c.batch,
+        "divisor": prod(f.divisor for f in stage.filtering),
+        "tile": "×".join(str(f.cells) for f in stage.filtering),
+        "apart": "×".join(str(f.outputs) for f in stage.filtering),
+        "cell_steps": _transforms(stage, c.groups * c.channels, cells, "cells"),
+        "taps_transform": _of_taps(steps),
+        "cells_matrix": shape((*products, *group(c), c.channels, tiles)),
+    }
+    if c.result == "taps":
+        positions, more_setup, more = _positions(stage, function)
+        return fill(
+            "numpy/winograd_taps.py.j2",
+            **common,
+            setup=setup + more_setup,
+            prepare=prepare + more,
+            position_steps=_transforms(stage, c.groups * c.filters, positions, "cotangent"),
+            positions_matrix=shape((*products, *group(c), c.filters, tiles)),
+            sums=shape((*products, *filters)),
+            sums_matrix=shape((prod(products), prod(filters))),
+            taps_stored=taps_view(c, c.taps),
+            taps_shape=shape((c.groups * c.filters, c.channels, *(a.taps for a in c.axes))),
+        )
+    cut = any(a.positions % f.outputs for a, f in zip(c.axes, stage.filtering, strict=True))
+    names = [f"{name}0" for name in POSITIONS[rank]]
+    ranges = [f"range({f.outputs})" for f in stage.filtering]
+    sizes = ", ".join(f": block.shape[{axis - rank}]" for axis in range(rank))
+    return fill(
+        "numpy/winograd_positions.py.j2",
+        **common,
+        setup=setup,
+        prepare=prepare,
+        kernel=_kernel(c),
+        filters=shape((*products, *filters)),
+        products=shape((*products, *group(c), c.filters, tiles)),
+        back=_back(stage, c.groups * c.filters * tiles),
+        outputs=shape((*(f.outputs for f in stage.filtering), c.groups * c.filters, *stage.tiles)),
+        loop=f"for {', '.join(names)} in "
+        + (f"product({', '.join(ranges)}):" if rank > 1 else f"{ranges[0]}:"),
+        block=f"{c.positions}[n, :, "
+        + ", ".join(f"{name}::{f.outputs}" for name, f in zip(names, stage.filtering, strict=True))
+        + "]",
+        output=f"outputs[{', '.join(names)}" + (f", :, {sizes}]" if cut else "]"),
+    )
+
+
+def _steps(stage: Winograd) -> list[tuple[str, MinimalFiltering]]:
+    """Return each axis' filtering, and what its matrices' names end with: nothing if all are equal."""
+    names = POSITIONS[len(stage.filtering)]
+    alike = len(set(stage.filtering)) == 1
+    return [("" if alike else f"_{n}", f) for n, f in zip(names, stage.filtering, strict=True)]
+
+
+def _of_taps(steps: list[tuple[str, MinimalFiltering]]) -> str:
+    """Write the matrix that transforms a filter's taps, all axes at once."""
+    text = ""
+    for suffix, _ in steps:
+        text = f"np.kron({text}, g{suffix})" if text else f"g{suffix}"
+    return text
+
+
+def _kernel(c: Correlation) -> str:
+    """Write the taps as a matrix: a row for each filter and channel."""
+    taps = prod(a.taps for a in c.axes)
+    view, rows = taps_view(c, c.taps), shape((c.groups * c.filters * c.channels, taps))
+    if not c.taps_transposed:
+        return f"{view}.reshape{rows}"
+    stored, low = shape((*group(c), c.channels, c.filters, taps)), len(group(c))
+    return f"{view}.reshape{stored}.swapaxes({low}, {low + 1}).reshape{rows}"
+
+
+def _locals(stage: Winograd) -> list[str]:
+    """Write the matrices in the module's dtype."""
+    lines = {
+        f"{k}{suffix}": f"{k}{suffix} = {_constant(k, f)}.astype(DTYPE)"
+        for suffix, f in _steps(stage)
+        for k in "agb"
+    }
+    return list(lines.values())
+
+
+def _constant(matrix: str, f: MinimalFiltering) -> str:
+    return f"_{matrix.upper()}_{f.outputs}_{f.taps}"
+
+
+def _cells(stage: Winograd, function: str) -> tuple[str, list[str], list[str]]:
+    """Return where an image's tiles are read, from its first axis on; and how zeros get around it."""
+    c = stage.correlation
+    reach = [t * f.outputs + f.taps - 1 for t, f in zip(stage.tiles, stage.filtering, strict=True)]
+    if all(a.offset == 0 and size == a.cells for a, size in zip(c.axes, reach, strict=True)):
+        return f"{c.cells}[n]", [], []
+    return _padded(c.cells, f"{function} padded", "padded", c.groups * c.channels, reach, c)
+
+
+def _positions(stage: Winograd, function: str) -> tuple[str, list[str], list[str]]:
+    """Return where an image's tiles of positions are read; zeros fill up the last ones."""
+    c = stage.correlation
+    whole = [t * f.outputs for t, f in zip(stage.tiles, stage.filtering, strict=True)]
+    if all(a.positions == size for a, size in zip(c.axes, whole, strict=True)):
+        return f"{c.positions}[n]", [], []
+    target = ellipsis_slices([progression(0, 1, a.positions, -1) for a in c.axes], 1)
+    zeros = f'filled = _zeros("{function} filled", {shape((c.groups * c.filters, *whole))})'
+    return "filled", [zeros], [f"filled{target} = {c.positions}[n]"]
+
+
+def _padded(
+    array: str, label: str, name: str, channels: int, reach: list[int], c: Correlation
+) -> tuple[str, list[str], list[str]]:
+    copies = [overlap(a.offset, a.offset + n, a.cells) for a, n in zip(c.axes, reach, strict=True)]
+    target = ellipsis_slices([t for t, _ in copies], 1) or "[...]"
+    source = f"{array}[n]{ellipsis_slices([s for _, s in copies], 1)}"
+    return (
+        name,
+        [f'{name} = _zeros("{label}", {shape((channels, *reach))})'],
+        [f"{name}{target} = {source}"],
+    )
+
+
+def _transforms(stage: Winograd, channels: int, source: str, name: str) -> list[dict[str, object]]:
+    """Return the holes of each axis' transform: of cells by B, or of positions by A's transpose."""
+    back = name != "cells"
+    rank = len(stage.filtering)
+    reach = [
+        t * f.outputs + (0 if back else f.taps - 1)
+        for t, f in zip(stage.tiles, stage.filtering, strict=True)
+    ]
+    found, done = [], list[int]()
+    for at, (suffix, f) in enumerate(_steps(stage)):
+        taken = f.outputs if back else f.cells
+        left = (channels, *stage.tiles[: at + 1], *reach[at + 1 :])
+        length = f.outputs * (stage.tiles[at] - 1) + 1
+        places = ["...", f"t : t + {length} : {f.outputs}", *[":"] * (rank - 1 - at)]
+        found.append(
+            {
+                "matrix": f"a{suffix}.T" if back else f"b{suffix}",
+                "count": taken,
+                "cut": shape((*done, taken, *left)),
+                "cell": ", ".join([*[":"] * at, "t"]),
+                "source": source,
+                "places": ", ".join(places),
+                "taken": shape((*done, taken, prod(left))),
+                "given": shape((*done, f.cells, prod(left))),
+                "result": shape((*done, f.cells, *left)),
+            }
+        )
+        source, done = name, [*done, f.cells]
+    return found
+
+
+def _back(stage: Winograd, outer: int) -> list[dict[str, str]]:
+    """Return the holes of each axis' transform of products to outputs."""
+    found = []
+    done = list[int]()
+    left = [f.cells for f in stage.filtering]
+    for at, (suffix, f) in enumerate(_steps(stage)):
+        rest = prod(left[at + 1 :]) * outer
+        found.append(
+            {
+                "matrix": f"a{suffix}",
+                "source": "products" if at == 0 else "outputs",
+                "taken": shape((*done, f.cells, rest)),
+                "scratch": "cut" if at % 2 == 0 else "cells",
+                "given": shape((*done, f.outputs, rest)),
+            }
+        )
+        done.append(f.outputs)
+    return found
+
+
+def winograd_constants(stage: Winograd) -> str:
+    """Return the integer matrices that the transforms multiply with."""
+    return fill(
+        "numpy/winograd_constants.py.j2",
+        filterings=[
+            {
+                "m": f.outputs,
+                "r": f.taps,
+                "n": f.cells,
+                "divisor": f.divisor,
+                "points": ", ".join(map(str, POINTS[f.cells - 1])),
+                "matrices": [
+                    (_constant(name, f), _rows(rows))
+                    for name, rows in (("a", f.to_outputs), ("g", f.of_taps), ("b", f.of_cells))
+                ],
+            }
+            for f in dict.fromkeys(stage.filtering)
+        ],
+    )
+
+
+def _rows(rows: Rows) -> list[str]:
+    return [", ".join(map(str, row)) for row in rows]
