@@ -274,7 +274,7 @@ def _conv2_forward(x: Array, weight: Array, bias: Array, y: Array) -> None:
     µs).
     """
     kernel = weight.reshape(32, 16, 3, 3)
-    matrices = kernel.transpose(2, 0, 3, 1).reshape(3, 32, 48)
+    matrices = np.ascontiguousarray(kernel.transpose(2, 0, 3, 1).reshape(3, 32, 48))
     shifted = _scratch("shifted", (32, 3, 16, 10, 8))
     partial = _scratch("partial", (32, 32, 64))
     padded = _zeros("_conv2_forward padded", (32, 16, 10, 10))
@@ -302,7 +302,7 @@ def _conv2_input_gradient(grad_output: Array, weight: Array, gx: Array) -> None:
     450 µs (columns 700 µs, scatter 760 µs).
     """
     kernel = weight[:, :, ::-1, ::-1].reshape(32, 16, 3, 3)
-    matrices = kernel.transpose(2, 1, 3, 0).reshape(3, 16, 96)
+    matrices = np.ascontiguousarray(kernel.transpose(2, 1, 3, 0).reshape(3, 16, 96))
     shifted = _scratch("shifted", (16, 3, 32, 10, 8))
     partial = _scratch("partial", (16, 16, 64))
     padded = _zeros("_conv2_input_gradient padded", (16, 32, 10, 10))

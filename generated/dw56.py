@@ -43,25 +43,31 @@ def forward(x: Array, weight: Array, *, out: Array | None = None) -> Array:
 
     O[n, g + o, y, x] = Σ_{c,i,j} X[n, g + c, y + i - 1, x + j - 1] · F[g + o, c, i, j]
 
-    Algorithm: shift, one multiplication and addition per tap, 9 planes at a time in 4 blocks of
-    images; expected 8.6 ms (rows 12 ms, columns 22 ms).
+    Algorithm: rows, one shifted copy per inner tap in 4 blocks of images, 3 products; expected
+    8.1 ms (shift 8.6 ms, columns 22 ms).
     """
     y = _result(out, (4, 144, 56, 56), x, weight)
     x = _checked("x", x, (4, 144, 56, 56))
     weight = _checked("weight", weight, (144, 1, 3, 3))
-    taps = weight.reshape(144, 3, 3)
-    term = _scratch("term", (1, 9, 56, 56))
-    padded = _zeros("forward padded", (1, 9, 58, 58))
+    kernel = weight.reshape(144, 1, 1, 3, 3)
+    matrices = np.ascontiguousarray(kernel.transpose(3, 0, 1, 4, 2).reshape(3, 144, 1, 3))
+    shifted = _scratch("shifted", (1, 144, 3, 1, 10, 56))
+    partial = _scratch("partial", (1, 144, 1, 448))
+    padded = _zeros("forward padded", (1, 144, 1, 58, 58))
     for n in range(4):
-        for g in range(0, 144, 9):
-            # each tap adds the plane X[n, g, y + i - 1, x + j - 1], times the tap
-            padded[:, :, 1:57, 1:57] = x[n : n + 1, g : g + 9]
-            total = y[n : n + 1, g : g + 9]
+        # shifted[n, g, j, c, row, x] = X[n, g + c, row - 1, x + j - 1]
+        padded[:, :, :, 1:57, 1:57] = x[n : n + 1].reshape(1, 144, 1, 56, 56)
+        for top in range(0, 56, 8):
+            for j in range(3):
+                shifted[:, :, j] = padded[..., top : top + 10, j : j + 56]
+            # one product for each filter row i, on the image's rows that it reads
+            stacked = shifted.reshape(1, 144, 3, 10, 56)
+            total = y[n : n + 1].reshape(1, 144, 1, 3136)[..., 56 * top : 56 * (top + 8)]
             total[...] = 0
-            for i, j in product(range(3), range(3)):
-                plane = padded[..., i : i + 56, j : j + 56]
-                np.multiply(plane, taps[g : g + 9, i, j, None, None], out=term)
-                total += term
+            for i in range(3):
+                window = stacked[..., i : i + 8, :].reshape(1, 144, 3, 448)
+                np.matmul(matrices[i], window, out=partial)
+                total += partial
     return y
 
 
@@ -70,25 +76,31 @@ def input_gradient(grad_output: Array, weight: Array, *, out: Array | None = Non
 
     ∂E/∂X[n, g + c, u, v] = Σ_{i,j} G[n, g, u + i - 1, v + j - 1] · F[g, c, 2 - i, 2 - j]
 
-    Algorithm: shift, one multiplication and addition per tap, 9 planes at a time in 4 blocks of
-    images; expected 8.6 ms (rows 12 ms, columns 22 ms, scatter 46 ms).
+    Algorithm: rows, one shifted copy per inner tap in 4 blocks of images, 3 products; expected
+    8.1 ms (shift 8.6 ms, columns 22 ms, scatter 46 ms).
     """
     gx = _result(out, (4, 144, 56, 56), grad_output, weight)
     grad_output = _checked("grad_output", grad_output, (4, 144, 56, 56))
     weight = _checked("weight", weight, (144, 1, 3, 3))
-    taps = weight[:, :, ::-1, ::-1].reshape(144, 3, 3)
-    term = _scratch("term", (1, 9, 56, 56))
-    padded = _zeros("input_gradient padded", (1, 9, 58, 58))
+    kernel = weight[:, :, ::-1, ::-1].reshape(144, 1, 1, 3, 3)
+    matrices = np.ascontiguousarray(kernel.transpose(3, 0, 2, 4, 1).reshape(3, 144, 1, 3))
+    shifted = _scratch("shifted", (1, 144, 3, 1, 10, 56))
+    partial = _scratch("partial", (1, 144, 1, 448))
+    padded = _zeros("input_gradient padded", (1, 144, 1, 58, 58))
     for n in range(4):
-        for g in range(0, 144, 9):
-            # each tap adds the plane G[n, g, u + i - 1, v + j - 1], times the tap
-            padded[:, :, 1:57, 1:57] = grad_output[n : n + 1, g : g + 9]
-            total = gx[n : n + 1, g : g + 9]
+        # shifted[n, g, j, o, row, v] = G[n, g + o, row - 1, v + j - 1]
+        padded[:, :, :, 1:57, 1:57] = grad_output[n : n + 1].reshape(1, 144, 1, 56, 56)
+        for top in range(0, 56, 8):
+            for j in range(3):
+                shifted[:, :, j] = padded[..., top : top + 10, j : j + 56]
+            # one product for each filter row i, on the image's rows that it reads
+            stacked = shifted.reshape(1, 144, 3, 10, 56)
+            total = gx[n : n + 1].reshape(1, 144, 1, 3136)[..., 56 * top : 56 * (top + 8)]
             total[...] = 0
-            for i, j in product(range(3), range(3)):
-                plane = padded[..., i : i + 56, j : j + 56]
-                np.multiply(plane, taps[g : g + 9, i, j, None, None], out=term)
-                total += term
+            for i in range(3):
+                window = stacked[..., i : i + 8, :].reshape(1, 144, 3, 448)
+                np.matmul(matrices[i], window, out=partial)
+                total += partial
     return gx
 
 
@@ -98,7 +110,7 @@ def weight_gradient(grad_output: Array, x: Array, *, out: Array | None = None) -
     ∂E/∂F[g + o, c, i, j] = Σ_{n,y,x} G[n, g + o, y, x] · X[n, g + c, y + i - 1, x + j - 1]
 
     Algorithm: shift, one multiplication and addition per tap, 9 planes at a time in 4 blocks of
-    images; expected 7.2 ms (rows 11 ms, columns 23 ms).
+    images; expected 7.2 ms (rows 7.6 ms, columns 23 ms).
     """
     gw = _result(out, (144, 1, 3, 3), grad_output, x)
     grad_output = _checked("grad_output", grad_output, (4, 144, 56, 56))

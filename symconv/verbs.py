@@ -18,7 +18,7 @@ from types import ModuleType
 
 from symconv.bench.peers import absent, versions
 from symconv.bench.report import Benchmark
-from symconv.bench.row import limits, measure, processor
+from symconv.bench.row import FAST, OURS, limits, measure, processor
 from symconv.bench.timing import one_core
 from symconv.check.callables import Backward, Forward, check_callables
 from symconv.check.exact import check_exactly
@@ -217,13 +217,18 @@ def bench(
         layer = layer_in(path, source)
         if not isinstance(layer, Conv) or layer.bias or layer.dtype != "float32":
             raise SymconvError(f"{path}: must be a Conv in float32 without bias")
-        modules.append((Path(path).stem, layer, load_source("benched", source)))
+        ours = {OURS: load_source("benched", source)}
+        fast = generate(layer, "benched", accuracy="fast")
+        if "Winograd" in fast.source:
+            ours[FAST] = fast.load()
+        modules.append((Path(path).stem, layer, ours))
     rows = []
     with one_core():
         found = limits()
-        for name, layer, module in modules:
-            rows.append(measure(name, layer, module, seconds))
-            module.release()
+        for name, layer, ours in modules:
+            rows.append(measure(name, layer, ours, seconds))
+            for module in ours.values():
+                module.release()
             advance()
     machine = processor()
     date = time.strftime("%Y-%m-%d")

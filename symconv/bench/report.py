@@ -9,7 +9,7 @@ import math
 from collections.abc import Sequence
 
 from symconv.bench.peers import PEERS
-from symconv.bench.row import OURS, SWEEPS, Limits, Row
+from symconv.bench.row import FAST, OURS, SWEEPS, Limits, Row, Run
 
 NONE = "-"
 
@@ -25,9 +25,11 @@ class Benchmark:
     versions: dict[str, str]
     absent: tuple[str, ...]
 
-    def geometric_mean(self, sweep: str, peer: str) -> tuple[float, float, int] | None:
+    def geometric_mean(
+        self, sweep: str, peer: str, accuracy: str = OURS
+    ) -> tuple[float, float, int] | None:
         """Return the mean and the largest of our times over a peer's, and for how many rows."""
-        ratios = [r for row in self.rows if (r := row.ratio(sweep, peer)) is not None]
+        ratios = [r for row in self.rows if (r := row.ratio(sweep, peer, accuracy)) is not None]
         if not ratios:
             return None
         return math.exp(math.fsum(map(math.log, ratios)) / len(ratios)), max(ratios), len(ratios)
@@ -40,7 +42,9 @@ class Benchmark:
 def text(found: Benchmark) -> str:
     """Return the tables: microseconds by row and library, then our time over theirs."""
     parts = [_times(found, sweep) for sweep in SWEEPS]
-    parts.append(_ratios(found))
+    parts.append(_ratios(found, OURS, "our time over theirs"))
+    if any(FAST in runs for row in found.rows for runs in row.runs.values()):
+        parts.append(_ratios(found, FAST, 'with accuracy="fast"'))
     machine = f"{found.machine}, {found.date}; one thread each; " + ", ".join(
         f"{name} {version}" for name, version in found.versions.items()
     )
@@ -58,38 +62,53 @@ def text(found: Benchmark) -> str:
 
 
 def _times(found: Benchmark, sweep: str) -> str:
-    names = [OURS, *(n for n in PEERS if any(n in row.runs[sweep] for row in found.rows))]
-    head = [f"{sweep}, µs", *names, "/ PyTorch", "of sgemm", "error", "extra kB"]
+    names = [n for n in (OURS, FAST) if any(n in row.runs[sweep] for row in found.rows)]
+    names += [n for n in PEERS if any(n in row.runs[sweep] for row in found.rows)]
+    fast = ["fast / PyTorch", "fast error", "fast kB"] if FAST in names else []
+    head = [f"{sweep}, µs", *names, "/ PyTorch", "of sgemm", "error", "extra kB", *fast]
     rows = []
     for row in found.rows:
         runs = row.runs[sweep]
-        own = runs.get(OURS)
-        ratio = row.ratio(sweep, "PyTorch")
+        own, other = row.ours(sweep), row.ours(sweep, FAST)
+        ratio, fast_ratio = row.ratio(sweep, "PyTorch"), row.ratio(sweep, "PyTorch", FAST)
         share = row.flops[sweep] / own.time.median / found.limits.sgemm if own else None
         rows.append(
             [
                 row.name,
                 *(_microseconds(runs[n].time.median) if n in runs else NONE for n in names),
-                NONE if ratio is None else f"{ratio:.2f}",
+                _ratio(ratio),
                 NONE if share is None else f"{100 * share:.0f} %",
-                f"{own.error:.0e}" if own else NONE,
-                _grouped(row.memory[sweep] / 1024),
+                _error(own),
+                _kilobytes(own),
+                *([_ratio(fast_ratio), _error(other), _kilobytes(other)] if fast else []),
             ]
         )
     return _table(head, rows)
 
 
-def _ratios(found: Benchmark) -> str:
+def _ratio(ratio: float | None) -> str:
+    return NONE if ratio is None else f"{ratio:.2f}"
+
+
+def _error(run: Run | None) -> str:
+    return f"{run.error:.0e}" if run else NONE
+
+
+def _kilobytes(run: Run | None) -> str:
+    return NONE if run is None or run.memory is None else _grouped(run.memory / 1024)
+
+
+def _ratios(found: Benchmark, accuracy: str, what: str) -> str:
     head = [
-        "our time over theirs",
-        *(f"{sweep} {what}" for sweep in SWEEPS for what in ("mean", "worst")),
+        what,
+        *(f"{sweep} {of}" for sweep in SWEEPS for of in ("mean", "worst")),
     ]
     rows = []
     for peer in PEERS:
-        means = [found.geometric_mean(sweep, peer) for sweep in SWEEPS]
+        means = [found.geometric_mean(sweep, peer, accuracy) for sweep in SWEEPS]
         if any(means):
             numbers = (number for mean in means for number in (mean[:2] if mean else (None, None)))
-            rows.append([peer, *(NONE if n is None else f"{n:.2f}" for n in numbers)])
+            rows.append([peer, *map(_ratio, numbers)])
     return _table(head, rows)
 
 

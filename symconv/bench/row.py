@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 import time
 import tracemalloc
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -20,17 +20,22 @@ from symconv.layers.conv import Conv
 from symconv.notation.arrays import evaluate_arrays
 from symconv.plan.figures import flops
 
-OURS = "symconv"
+OURS, FAST = "symconv", "symconv fast"  # with accuracy="fast", where that is another algorithm
 WRONG = 1e-2  # relative error with which nobody takes part
 SWEEPS = ("forward", "backward")
 
 
 @dataclass(frozen=True)
 class Run:
-    """What one library took for one sweep, and its largest error relative to the largest number."""
+    """What one library took for one sweep, and its largest error relative to the largest number.
+
+    ``memory``: bytes that a module of ours holds beyond its results at the sweep's peak, scratch
+    arrays included; None for others.
+    """
 
     time: Time
     error: float
+    memory: int | None = None
 
 
 @dataclass(frozen=True)
@@ -47,8 +52,6 @@ class Row:
         Operations of the forward sweep, and of both gradients.
     runs
         By sweep and library.
-    memory
-        Bytes that the module holds beyond its results at each sweep's peak, scratch arrays included.
     wrong
         Libraries that were left out, since what they returned was wrong.
     """
@@ -57,43 +60,49 @@ class Row:
     layer: dict[str, object]
     flops: dict[str, int]
     runs: dict[str, dict[str, Run]]
-    memory: dict[str, int]
     wrong: tuple[str, ...]
 
-    def ratio(self, sweep: str, peer: str) -> float | None:
-        """Return our time over a peer's; None if it has none."""
-        runs = self.runs[sweep]
-        if peer not in runs or OURS not in runs:
-            return None
-        return runs[OURS].time.median / runs[peer].time.median
+    def ours(self, sweep: str, accuracy: str = OURS) -> Run | None:
+        """Return our run; without another algorithm for it, accuracy="fast" is the default."""
+        return self.runs[sweep].get(accuracy, self.runs[sweep].get(OURS))
+
+    def ratio(self, sweep: str, peer: str, accuracy: str = OURS) -> float | None:
+        """Return our time over a peer's; None if there is none."""
+        own, other = self.ours(sweep, accuracy), self.runs[sweep].get(peer)
+        return own.time.median / other.time.median if own and other else None
 
 
-def measure(name: str, layer: Conv, module: ModuleType, seconds: float) -> Row:
-    """Time a module and every peer in turn, each sweep for so many seconds."""
+def measure(name: str, layer: Conv, modules: Mapping[str, ModuleType], seconds: float) -> Row:
+    """Time our modules and every peer in turn, each sweep for so many seconds."""
     data = draw(layer)
     exact = _exact(layer, data)
-    ours = Peer(
-        lambda: module.forward(data.x, data.weight),
-        lambda: module.backward(data.grad, data.x, data.weight),
-    )
-    everyone = {OURS: ours, **dict(peers(layer, data))}
+    ours = {accuracy: _calls(module, data) for accuracy, module in modules.items()}
+    everyone = {**ours, **dict(peers(layer, data))}
     runs: dict[str, dict[str, Run]] = {}
-    memory: dict[str, int] = {}
     wrong: list[str] = []
     for sweep in SWEEPS:
-        module.release()
-        memory[sweep] = extra_memory(getattr(ours, sweep))
+        memory: dict[str, int] = {}
+        for accuracy, module in modules.items():
+            module.release()
+            memory[accuracy] = extra_memory(getattr(ours[accuracy], sweep))
         calls = {n: call for n, peer in everyone.items() if (call := getattr(peer, sweep)) is not None}
         errors = {n: _error(call, exact[sweep]) for n, call in calls.items()}
         wrong += [f"{n} ({sweep})" for n, error in errors.items() if not error <= WRONG]
         right: dict[str, Call] = {n: call for n, call in calls.items() if errors[n] <= WRONG}
         times = race(right, budget=seconds)
-        runs[sweep] = {n: Run(found, errors[n]) for n, found in times.items()}
+        runs[sweep] = {n: Run(found, errors[n], memory.get(n)) for n, found in times.items()}
     counts = {
         "forward": flops(layer.graph),
         "backward": sum(flops(layer.gradient(n)) for n in layer.differentiable),
     }
-    return Row(name, layer.as_dict(), counts, runs, memory, tuple(wrong))
+    return Row(name, layer.as_dict(), counts, runs, tuple(wrong))
+
+
+def _calls(module: ModuleType, data: Data) -> Peer:
+    return Peer(
+        lambda: module.forward(data.x, data.weight),
+        lambda: module.backward(data.grad, data.x, data.weight),
+    )
 
 
 def _exact(layer: Conv, data: Data) -> dict[str, list[NDArray[np.float64]]]:

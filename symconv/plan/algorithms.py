@@ -48,10 +48,14 @@ class Columns:
 
 @dataclass(frozen=True)
 class Rows:
-    """Copy one shift for each tap of the inner axes, then one product for each tap of the first axis."""
+    """Copy one shift for each tap of the inner axes, then one product for each tap of the first axis.
+
+    In blocks of images, and of ``rows`` positions of the first axis where an image is large.
+    """
 
     correlation: Correlation
     images: int
+    rows: int
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from dataclasses import replace
 from math import prod
 
 from symconv.notation.contraction import Contraction
-from symconv.notation.correlation import Correlation, phase_count, polyphase, recognise
+from symconv.notation.correlation import Axis, Correlation, phase_count, polyphase, recognise
 from symconv.notation.winograd import POINTS, cook_toom
 from symconv.plan.algorithms import (
     Algorithm,
@@ -29,6 +29,9 @@ from symconv.plan.rounding import integer_growth
 LARGEST_TABLE = 256  # entries: a table is a constant that is printed
 LARGEST_GROWTH = 1 << 50  # of integers in a Winograd algorithm, for float64 to hold them
 MOST_PHASES = 64  # phases that are looped over, their tables printed
+LEAST_BAND = 8  # rows of a band, for its halo not to be most of it
+SMALL = 10**6  # multiplications of a product that OpenBLAS computes without copying its matrices
+MOST = 1 << 20  # numbers of scratch that an image may need
 BLOCK = 1 << 18  # numbers of scratch that a block of images or planes may need
 
 
@@ -78,8 +81,11 @@ def _applicable(c: Correlation, fast: bool) -> Iterable[Algorithm]:
     yield Columns(c, _images(c, channels * (taps * positions + spans)))
     if len(c.axes) > 1 and c.axes[0].stride == 1:
         first, *inner = c.axes
-        shifted = first.span * prod(a.taps * a.positions for a in inner)
-        yield Rows(c, _images(c, channels * (shifted + spans)))
+        row = channels * prod(a.taps * a.positions for a in inner)
+        images = _images(c, first.span * row + channels * spans)
+        products = c.filters * c.channels * prod(a.taps * a.positions for a in inner)
+        band = _band(first, row, products) if images == 1 else first.positions
+        yield Rows(c, images, band)
     if c.channels == c.filters == 1:
         planes = _block(c.groups, (spans + positions) * 4)
         images = 1 if planes < c.groups else _images(c, c.groups * (spans + positions) * 4)
@@ -139,6 +145,18 @@ def _by_phases(c: Correlation, fast: bool) -> Iterable[Algorithm]:
     if c.channels == c.filters == 1:
         images = _images(c, c.groups * (4 * each + positions))
         yield Phases(c, axes, covered, images, by_shifts=True)
+
+
+def _band(axis: Axis, numbers: int, products: int) -> int:
+    """Return how many positions a band has, each row of which needs so much scratch and products."""
+    around = axis.span - axis.positions
+    cuts = [size for size in range(LEAST_BAND, axis.positions) if axis.positions % size == 0]
+    small = [n for n in cuts if (n + around) * numbers <= BLOCK and n * products <= SMALL]
+    if small:
+        return max(small)
+    if axis.span * numbers <= MOST:
+        return axis.positions
+    return max((n for n in cuts if (n + around) * numbers <= MOST), default=axis.positions)
 
 
 def _images(c: Correlation, numbers: int) -> int:

@@ -48,7 +48,10 @@ def microseconds(algorithm: Algorithm) -> float:
         case Columns():
             return _blocks(c, algorithm.images) * _columns(c, algorithm.images, c.axes)
         case Rows():
-            return _blocks(c, algorithm.images) * _rows(c, algorithm.images)
+            bands = c.axes[0].positions // algorithm.rows
+            whole = _pad(c, algorithm.images, c.axes)
+            cut = replace(c, axes=(replace(c.axes[0], positions=algorithm.rows), *c.axes[1:]))
+            return _blocks(c, algorithm.images) * (whole + bands * _rows(cut, algorithm.images))
         case Shift():
             blocks = _blocks(c, algorithm.images) * -(-c.groups // algorithm.planes)
             planes = algorithm.images * algorithm.planes
@@ -111,7 +114,7 @@ def _rows(c: Correlation, images: int) -> float:
         results = c.groups * c.filters * c.channels * shifts
     added = first.taps * (CALL + _pass(results, 1))
     product = _product(c, c.axes) * images / c.batch
-    return _pad(c, images, c.axes) + far * copied + added + product
+    return far * copied + added + product
 
 
 def _shifts(c: Correlation, planes: int, axes: tuple[Axis, ...]) -> float:

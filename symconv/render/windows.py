@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import prod
 
 from symconv.notation.correlation import Correlation
@@ -108,6 +109,11 @@ def rows(stage: Rows, function: str) -> str:
     read = window_source(c, images, function)
     top = first.offset if first.inside and read["source"] == "cells" else 0
     span = f"{top}:{top + first.span}" if read["source"] == "cells" else ":"
+    length = first.span
+    if stage.rows < first.positions:
+        length = first.span - first.positions + stage.rows
+        start = f"top + {top}" if top else "top"
+        span = f"{start} : top + {top + length}"
     slices = [shifted(n, a, first_read(c, a)) for n, a in zip(names[1:], inner, strict=True)]
     leading = [":"] * len(outer)
     low = len(group(c))
@@ -134,20 +140,27 @@ def rows(stage: Rows, function: str) -> str:
         rows=shape((first.taps, *group(c), c.filters, row_length)),
         rows_apart=shape((first.taps, *group(c), c.filters, *shifts, c.channels)),
         count=first.taps,
-        shifted=shape((*outer, *shifts, c.channels, first.span, *width)),
+        shifted=shape((*outer, *shifts, c.channels, length, *width)),
         column=", ".join([*leading, *names[1:]]),
         shift_loop=tap_loop(inner, names[1:]),
         shift=", ".join(["...", span, *slices]),
-        stacked=shape((*outer, row_length, first.span, prod(width))),
-        window=f"..., {shifted('i' if names[0] == 'i' else names[0], first, 0)}, :",
+        stacked=shape((*outer, row_length, length, prod(width))),
+        window=f"..., {shifted(names[0], replace(first, positions=stage.rows), 0)}, :",
         row=names[0],
-        row_matrix=shape((*outer, row_length, first.positions * prod(width))),
-        partial=shape((*outer, c.filters, first.positions * prod(width))),
+        row_matrix=shape((*outer, row_length, stage.rows * prod(width))),
+        partial=shape((*outer, c.filters, stage.rows * prod(width))),
+        bands=block_loop("top", first.positions, stage.rows),
+        band=_band(stage.rows, first.positions, prod(width)),
         meaning=column_text(c, "shifted", (*names[1:], "c", "row", *position_names(c)[1:])),
         **{k: v for k, v in read.items() if k not in ("read",)},
         read=cell_text(c, first="row"),
         **products(c, images),
     )
+
+
+def _band(rows: int, positions: int, width: int) -> str:
+    """Write which positions of the planes, flattened, a band is; nothing if it is all."""
+    return "" if rows == positions else f"[..., {width} * top : {width} * (top + {rows})]"
 
 
 def shift(stage: Shift, function: str) -> str:

@@ -13,7 +13,7 @@ from symconv import Conv, SymconvError, generate
 from symconv.bench import peers, timing
 from symconv.bench.peers import Data, Peer, draw
 from symconv.bench.report import text
-from symconv.bench.row import OURS, extra_memory, measure
+from symconv.bench.row import FAST, OURS, extra_memory, measure
 from symconv.verbs import bench
 from tests.shell.test_cli import run
 
@@ -26,7 +26,7 @@ LAYERS = [
 
 @pytest.mark.parametrize("layer", LAYERS, ids=str)
 def test_every_peer_computes_the_same(layer: Conv) -> None:
-    row = measure("layer", layer, generate(layer, "module").load(), seconds=0.05)
+    row = measure("layer", layer, {OURS: generate(layer, "module").load()}, seconds=0.05)
     assert row.wrong == ()
     assert {OURS, "im2col"} <= set(row.runs["forward"]) & set(row.runs["backward"])
     for runs in row.runs.values():
@@ -48,7 +48,7 @@ def test_who_is_wrong_takes_no_part(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setitem(peers.PEERS, "wrong", ("numpy", make))
     layer = LAYERS[0]
-    row = measure("layer", layer, generate(layer, "module").load(), seconds=0.05)
+    row = measure("layer", layer, {OURS: generate(layer, "module").load()}, seconds=0.05)
     assert row.wrong == ("wrong (forward)", "wrong (backward)")
     assert all("wrong" not in runs for runs in row.runs.values())
 
@@ -74,8 +74,10 @@ def test_memory_beyond_the_results_is_counted() -> None:
     assert extra_memory(lambda: (x.copy(), x.copy())) < 0.01 * x.nbytes
     layer = Conv((1, 1, 64, 64), 1, 5, padding=2, bias=False)
     module = generate(layer, "module").load()
-    row = measure("layer", layer, module, seconds=0.05)
-    assert row.memory["forward"] > 64 * 64 * 4  # the padded image at least, though a call came before
+    row = measure("layer", layer, {OURS: module}, seconds=0.05)
+    memory = row.runs["forward"][OURS].memory
+    assert memory is not None
+    assert memory > 64 * 64 * 4  # the padded image at least, though a call came before
 
 
 def test_functions_take_turns() -> None:
@@ -100,6 +102,22 @@ def test_other_modules_are_refused(tmp_path: Path) -> None:
     path = generate(Conv((1, 1, 5), 1, 3), "module").write(tmp_path)
     with pytest.raises(SymconvError, match="must be a Conv in float32 without bias"):
         bench([path])
+
+
+def test_fast_is_timed_where_it_is_another_algorithm(tmp_path: Path) -> None:
+    paths = [
+        generate(layer, name).write(tmp_path)
+        for name, layer in (
+            ("small", LAYERS[0]),
+            ("large", Conv((1, 64, 28, 28), 64, 3, padding=1, bias=False)),
+        )
+    ]
+    found = bench(paths, seconds=0.05)
+    small, large = found.rows
+    assert FAST not in small.runs["forward"]
+    assert FAST in large.runs["backward"]
+    assert small.ours("forward", FAST) == small.runs["forward"][OURS]
+    assert 'with accuracy="fast"' in text(found)
 
 
 def test_data_have_the_layers_shapes() -> None:
