@@ -51,7 +51,7 @@ def forward(x: Array, weight: Array, bias: Array, *, out: Array | None = None) -
     x = _checked("x", x, (2, 3, 17, 19))
     weight = _checked("weight", weight, (4, 3, 4, 4))
     bias = _checked("bias", bias, (4,))
-    matrix = weight.reshape(4, 48)
+    matrix = np.ascontiguousarray(weight.reshape(4, 48))
     columns = _scratch("columns", (2, 3, 4, 4, 9, 9))
     padded = _zeros("forward padded", (2, 3, 20, 20))
     # columns[n, c, i, j, y, x] = X[n, c, 2·y + i - 1, 2·x + j + 1], zero outside
@@ -69,7 +69,7 @@ def input_gradient(grad_output: Array, weight: Array, *, out: Array | None = Non
     ∂E/∂X[n, c, 2·y + i - 1, 2·x + j + 1] += Σ_{o} G[n, o, y, x] · F[o, c, i, j]
 
     Algorithm: scatter, one product, a strided addition per tap (col2im); expected 62 µs
-    (polyphase products 71 µs).
+    (polyphase 71 µs).
     """
     gx = _result(out, (2, 3, 17, 19), grad_output, weight)
     grad_output = _checked("grad_output", grad_output, (2, 4, 9, 9))

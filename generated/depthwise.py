@@ -57,24 +57,21 @@ def forward(x: Array, weight: Array, bias: Array, *, out: Array | None = None) -
     O[n, g + o, y, x] = Σ_{c,i,j} X[n, g + c, 2·y + i - 1, 2·x + j - 1] · F[g + o, c, i, j] +
             b[g + o]
 
-    Algorithm: shift, one multiplication and addition per tap, 16 planes at a time; expected 78
-    µs (columns 78 µs).
+    Algorithm: columns, windows copied side by side (im2col), one product; expected 78 µs
+    (nothing else applies).
     """
     y = _result(out, (2, 16, 16, 16), x, weight, bias)
     x = _checked("x", x, (2, 16, 32, 32))
     weight = _checked("weight", weight, (16, 1, 3, 3))
     bias = _checked("bias", bias, (16,))
-    taps = weight.reshape(16, 3, 3)
-    term = _scratch("term", (2, 16, 16, 16))
-    padded = _zeros("forward padded", (2, 16, 33, 33))
-    # each tap adds the plane X[n, g, 2·y + i - 1, 2·x + j - 1], times the tap
-    padded[:, :, 1:33, 1:33] = x
-    total = y
-    total[...] = 0
+    matrix = np.ascontiguousarray(weight.reshape(16, 1, 9))
+    columns = _scratch("columns", (2, 16, 1, 3, 3, 16, 16))
+    padded = _zeros("forward padded", (2, 16, 1, 33, 33))
+    # columns[n, g, c, i, j, y, x] = X[n, g + c, 2·y + i - 1, 2·x + j - 1], zero outside
+    padded[:, :, :, 1:33, 1:33] = x.reshape(2, 16, 1, 32, 32)
     for i, j in product(range(3), range(3)):
-        plane = padded[..., i : i + 31 : 2, j : j + 31 : 2]
-        np.multiply(plane, taps[:, i, j, None, None], out=term)
-        total += term
+        columns[:, :, :, i, j] = padded[..., i : i + 31 : 2, j : j + 31 : 2]
+    np.matmul(matrix, columns.reshape(2, 16, 9, 256), out=y.reshape(2, 16, 1, 256))
     y += bias[:, None, None]
     return y
 
@@ -88,23 +85,23 @@ def input_gradient(grad_output: Array, weight: Array, *, out: Array | None = Non
     ∂E/∂X[n, g + c, 2·a + 1, 2·b + 1] = Σ_{i,j} G[n, g, a + i, b + j] ·
             F[g, c, 2 - 2·i, 2 - 2·j]
 
-    Algorithm: polyphase shifts, 4 plain correlations, one per phase; expected 170 µs (polyphase
-    products 230 µs, scatter 230 µs).
+    Algorithm: polyphase, 4 plain correlations, one per phase; expected 230 µs (scatter 230 µs).
     """
     gx = _result(out, (2, 16, 32, 32), grad_output, weight)
     grad_output = _checked("grad_output", grad_output, (2, 16, 16, 16))
     weight = _checked("weight", weight, (16, 1, 3, 3))
-    padded = _zeros("input_gradient padded", (2, 16, 17, 17))
-    padded[:, :, 0:16, 0:16] = grad_output
+    padded = _zeros("input_gradient padded", (2, 16, 1, 17, 17))
+    padded[:, :, :, 0:16, 0:16] = grad_output.reshape(2, 16, 1, 16, 16)
     # one plain correlation of G for each phase (u + 1) mod 2 and (v + 1) mod 2
     for (y_cells, y_taps, y0, yn), (x_cells, x_taps, x0, xn) in product(_PHASES_Y, _PHASES_X):
         kernel = weight[:, :, y_taps, x_taps]
         taps_i, taps_j = kernel.shape[2:]
-        total = _scratch("total", (2, 16, yn, xn))
-        total[...] = 0
+        columns = _scratch("columns", (2, 16, 1, taps_i, taps_j, yn, xn))
         for i, j in np.ndindex(taps_i, taps_j):
-            total += padded[..., y0 + i : y0 + i + yn, x0 + j : x0 + j + xn] * kernel[:, 0, i, j, None, None]
-        gx[:, :, y_cells, x_cells] = total
+            columns[:, :, :, i, j] = padded[..., y0 + i : y0 + i + yn, x0 + j : x0 + j + xn]
+        matrix = np.ascontiguousarray(kernel.reshape(16, 1, 1, -1).swapaxes(-2, -3).reshape(16, 1, -1))
+        phase = np.matmul(matrix, columns.reshape(2, 16, 1 * taps_i * taps_j, yn * xn))
+        gx[:, :, y_cells, x_cells] = phase.reshape(2, 16, yn, xn)
     return gx
 
 
@@ -113,21 +110,22 @@ def weight_gradient(grad_output: Array, x: Array, *, out: Array | None = None) -
 
     ∂E/∂F[g + o, c, i, j] = Σ_{n,y,x} G[n, g + o, y, x] · X[n, g + c, 2·y + i - 1, 2·x + j - 1]
 
-    Algorithm: shift, one multiplication and addition per tap, 16 planes at a time; expected 74
-    µs (columns 82 µs).
+    Algorithm: columns, windows copied side by side (im2col), one product; expected 82 µs
+    (nothing else applies).
     """
     gw = _result(out, (16, 1, 3, 3), grad_output, x)
     grad_output = _checked("grad_output", grad_output, (2, 16, 16, 16))
     x = _checked("x", x, (2, 16, 32, 32))
-    padded = _zeros("weight_gradient padded", (2, 16, 33, 33))
+    columns = _scratch("columns", (2, 16, 1, 3, 3, 16, 16))
+    padded = _zeros("weight_gradient padded", (2, 16, 1, 33, 33))
     gw[...] = 0
-    taps = gw.reshape(16, 3, 3)
-    # each tap gathers the plane X[n, g, 2·y + i - 1, 2·x + j - 1], times G
-    padded[:, :, 1:33, 1:33] = x
-    cotangent = grad_output
+    # columns[n, g, c, i, j, y, x] = X[n, g + c, 2·y + i - 1, 2·x + j - 1], zero outside
+    padded[:, :, :, 1:33, 1:33] = x.reshape(2, 16, 1, 32, 32)
     for i, j in product(range(3), range(3)):
-        plane = padded[..., i : i + 31 : 2, j : j + 31 : 2]
-        taps[:, i, j] += np.einsum("ngyx,ngyx->g", cotangent, plane)
+        columns[:, :, :, i, j] = padded[..., i : i + 31 : 2, j : j + 31 : 2]
+    cotangent = grad_output.reshape(2, 16, 1, 256)
+    products = np.matmul(cotangent, columns.reshape(2, 16, 9, 256).swapaxes(-1, -2))
+    gw += products.sum(axis=0).reshape(16, 1, 3, 3)
     return gw
 
 

@@ -199,7 +199,7 @@ def _conv1_forward(x: Array, weight: Array, bias: Array, y: Array) -> None:
     Algorithm: columns, windows copied side by side (im2col), one product; expected 43 µs (rows
     60 µs).
     """
-    matrix = weight.reshape(16, 9)
+    matrix = np.ascontiguousarray(weight.reshape(16, 9))
     columns = _scratch("columns", (32, 1, 3, 3, 8, 8))
     padded = _zeros("_conv1_forward padded", (32, 1, 10, 10))
     # columns[n, c, i, j, y, x] = X[n, c, y + i - 1, x + j - 1], zero outside

@@ -51,7 +51,7 @@ def forward(x: Array, weight: Array, bias: Array, *, out: Array | None = None) -
     x = _checked("x", x, (2, 8, 30, 30))
     weight = _checked("weight", weight, (8, 8, 3, 3))
     bias = _checked("bias", bias, (8,))
-    matrix = weight.reshape(8, 72)
+    matrix = np.ascontiguousarray(weight.reshape(8, 72))
     columns = _scratch("columns", (2, 8, 3, 3, 12, 12))
     padded = _zeros("forward padded", (2, 8, 38, 38))
     # columns[n, c, i, j, y, x] = X[n, c, 3·y + 2·i - 4, 3·x + 2·j - 4], zero outside
@@ -69,7 +69,7 @@ def input_gradient(grad_output: Array, weight: Array, *, out: Array | None = Non
     ∂E/∂X[n, c, 3·y + 2·i - 4, 3·x + 2·j - 4] = Σ_{o} G[n, o, y, x] · F[o, c, i, j]
 
     Algorithm: scatter, one product, a strided addition per tap (col2im); expected 91 µs
-    (polyphase products 120 µs).
+    (polyphase 120 µs).
     """
     gx = _result(out, (2, 8, 30, 30), grad_output, weight)
     grad_output = _checked("grad_output", grad_output, (2, 8, 12, 12))

@@ -44,12 +44,12 @@ def forward(x: Array, weight: Array, *, out: Array | None = None) -> Array:
     O[n, o, y, x] = Σ_{c,i,j} X[n, c, y + i, x + j] · F[o, c, i, j]
 
     Algorithm: columns, windows copied side by side (im2col), one product; expected 13 µs (rows
-    21 µs, shift 23 µs).
+    21 µs).
     """
     y = _result(out, (1, 1, 26, 26), x, weight)
     x = _checked("x", x, (1, 1, 28, 28))
     weight = _checked("weight", weight, (1, 1, 3, 3))
-    matrix = weight.reshape(1, 9)
+    matrix = np.ascontiguousarray(weight.reshape(1, 9))
     columns = _scratch("columns", (1, 1, 3, 3, 26, 26))
     # columns[n, c, i, j, y, x] = X[n, c, y + i, x + j]
     cells = x
@@ -65,12 +65,12 @@ def input_gradient(grad_output: Array, weight: Array, *, out: Array | None = Non
     ∂E/∂X[n, c, u, v] = Σ_{o,i,j} G[n, o, u + i - 2, v + j - 2] · F[o, c, 2 - i, 2 - j]
 
     Algorithm: columns, windows copied side by side (im2col), one product; expected 14 µs (rows
-    22 µs, shift 24 µs, scatter 30 µs).
+    22 µs, scatter 30 µs).
     """
     gx = _result(out, (1, 1, 28, 28), grad_output, weight)
     grad_output = _checked("grad_output", grad_output, (1, 1, 26, 26))
     weight = _checked("weight", weight, (1, 1, 3, 3))
-    matrix = weight[:, :, ::-1, ::-1].reshape(1, 9)
+    matrix = np.ascontiguousarray(weight[:, :, ::-1, ::-1].reshape(1, 9))
     columns = _scratch("columns", (1, 1, 3, 3, 28, 28))
     padded = _zeros("input_gradient padded", (1, 1, 30, 30))
     # columns[n, o, i, j, u, v] = G[n, o, u + i - 2, v + j - 2], zero outside
@@ -87,7 +87,7 @@ def weight_gradient(grad_output: Array, x: Array, *, out: Array | None = None) -
     ∂E/∂F[o, c, i, j] = Σ_{n,y,x} G[n, o, y, x] · X[n, c, y + i, x + j]
 
     Algorithm: columns, windows copied side by side (im2col), one product; expected 13 µs (rows
-    21 µs, shift 29 µs).
+    21 µs).
     """
     gw = _result(out, (1, 1, 3, 3), grad_output, x)
     grad_output = _checked("grad_output", grad_output, (1, 1, 26, 26))

@@ -50,7 +50,7 @@ def forward(x: Array, weight: Array, *, out: Array | None = None) -> Array:
     y = _result(out, (4, 64, 112, 112), x, weight)
     x = _checked("x", x, (4, 3, 224, 224))
     weight = _checked("weight", weight, (64, 3, 7, 7))
-    matrix = weight.reshape(64, 147)
+    matrix = np.ascontiguousarray(weight.reshape(64, 147))
     columns = _scratch("columns", (1, 3, 7, 7, 112, 112))
     padded = _zeros("forward padded", (1, 3, 229, 229))
     for n in range(4):
@@ -68,7 +68,7 @@ def input_gradient(grad_output: Array, weight: Array, *, out: Array | None = Non
     ∂E/∂X[n, c, 2·y + i - 3, 2·x + j - 3] += Σ_{o} G[n, o, y, x] · F[o, c, i, j]
 
     Algorithm: scatter, one product in 4 blocks of images, a strided addition per tap (col2im);
-    expected 24 ms (polyphase products 250 ms).
+    expected 24 ms (polyphase 250 ms).
     """
     gx = _result(out, (4, 3, 224, 224), grad_output, weight)
     grad_output = _checked("grad_output", grad_output, (4, 64, 112, 112))

@@ -57,7 +57,7 @@ def forward(x: Array, weight: Array, bias: Array, *, out: Array | None = None) -
     x = _checked("x", x, (8, 4, 1000))
     weight = _checked("weight", weight, (8, 4, 9))
     bias = _checked("bias", bias, (8,))
-    matrix = weight.reshape(8, 36)
+    matrix = np.ascontiguousarray(weight.reshape(8, 36))
     columns = _scratch("columns", (8, 4, 9, 500))
     padded = _zeros("forward padded", (8, 4, 1007))
     # columns[n, c, i, x] = X[n, c, 2·x + i - 4], zero outside
@@ -75,8 +75,7 @@ def input_gradient(grad_output: Array, weight: Array, *, out: Array | None = Non
     ∂E/∂X[n, c, 2·a] = Σ_{o,i} G[n, o, a + i - 2] · F[o, c, 8 - 2·i]
     ∂E/∂X[n, c, 2·a + 1] = Σ_{o,i} G[n, o, a + i - 1] · F[o, c, 7 - 2·i]
 
-    Algorithm: polyphase products, 2 plain correlations, one per phase; expected 190 µs (scatter
-    300 µs).
+    Algorithm: polyphase, 2 plain correlations, one per phase; expected 190 µs (scatter 300 µs).
     """
     gx = _result(out, (8, 4, 1000), grad_output, weight)
     grad_output = _checked("grad_output", grad_output, (8, 8, 500))
@@ -90,7 +89,7 @@ def input_gradient(grad_output: Array, weight: Array, *, out: Array | None = Non
         columns = _scratch("columns", (8, 8, taps_i, xn))
         for i in range(taps_i):
             columns[:, :, i] = padded[..., x0 + i : x0 + i + xn]
-        matrix = kernel.reshape(8, 4, -1).swapaxes(-2, -3).reshape(4, -1)
+        matrix = np.ascontiguousarray(kernel.reshape(8, 4, -1).swapaxes(-2, -3).reshape(4, -1))
         phase = np.matmul(matrix, columns.reshape(8, 8 * taps_i, xn))
         gx[:, :, x_cells] = phase.reshape(8, 4, xn)
     return gx

@@ -61,8 +61,7 @@ def forward(x: Array, weight: Array, bias: Array, *, out: Array | None = None) -
     O[n, o, 2·a + 1, 2·b + 1] = Σ_{c,i,j} X[n, c, a + i, b + j] · F[c, o, 2 - 2·i, 2 - 2·j]
     O[n, o, y, x] += b[o]
 
-    Algorithm: polyphase products, 4 plain correlations, one per phase; expected 150 µs (scatter
-    180 µs).
+    Algorithm: polyphase, 4 plain correlations, one per phase; expected 150 µs (scatter 180 µs).
     """
     y = _result(out, (2, 8, 28, 28), x, weight, bias)
     x = _checked("x", x, (2, 16, 14, 14))
@@ -77,7 +76,7 @@ def forward(x: Array, weight: Array, bias: Array, *, out: Array | None = None) -
         columns = _scratch("columns", (2, 16, taps_i, taps_j, yn, xn))
         for i, j in np.ndindex(taps_i, taps_j):
             columns[:, :, i, j] = padded[..., y0 + i : y0 + i + yn, x0 + j : x0 + j + xn]
-        matrix = kernel.reshape(16, 8, -1).swapaxes(-2, -3).reshape(8, -1)
+        matrix = np.ascontiguousarray(kernel.reshape(16, 8, -1).swapaxes(-2, -3).reshape(8, -1))
         phase = np.matmul(matrix, columns.reshape(2, 16 * taps_i * taps_j, yn * xn))
         y[:, :, y_cells, x_cells] = phase.reshape(2, 8, yn, xn)
     y += bias[:, None, None]
@@ -95,7 +94,7 @@ def input_gradient(grad_output: Array, weight: Array, *, out: Array | None = Non
     gx = _result(out, (2, 16, 14, 14), grad_output, weight)
     grad_output = _checked("grad_output", grad_output, (2, 8, 28, 28))
     weight = _checked("weight", weight, (16, 8, 4, 4))
-    matrix = weight.reshape(16, 128)
+    matrix = np.ascontiguousarray(weight.reshape(16, 128))
     columns = _scratch("columns", (2, 8, 4, 4, 14, 14))
     padded = _zeros("input_gradient padded", (2, 8, 30, 30))
     # columns[n, o, i, j, y, x] = G[n, o, 2·y + i - 1, 2·x + j - 1], zero outside

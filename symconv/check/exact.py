@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from symconv.check.report import Result
+from symconv.layers.index_notation import SHORT
 from symconv.layers.layer import Layer
 from symconv.notation.arrays import evaluate_arrays
 from symconv.notation.backpropagation import gradient, gradient_of
@@ -23,7 +24,7 @@ from symconv.notation.monomials import term_count
 from symconv.notation.polynomial import Monomial, Number, Polynomial
 from symconv.notation.tangent import tangent_of
 from symconv.plan.algorithms import Winograd
-from symconv.plan.layer import SHORT, plan_layer
+from symconv.plan.layer import plan_layer
 from symconv.plan.rounding import integer_growth
 
 MOST_TERMS = 40_000  # products that are run on polynomials

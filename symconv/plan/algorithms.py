@@ -73,7 +73,7 @@ class Shift:
 
 @dataclass(frozen=True)
 class Phases:
-    """A strided write solved: one plain correlation per phase of the cells, by products or by shifts.
+    """A strided write solved: one plain correlation per phase of the cells.
 
     ``correlation`` is the one whose cells are sought; ``axes`` holds the phases along each axis, whose
     positions are these cells; ``covered`` says whether they are all of them.
@@ -83,7 +83,6 @@ class Phases:
     axes: tuple[tuple[Axis, ...], ...]
     covered: bool
     images: int
-    by_shifts: bool
 
 
 @dataclass(frozen=True)

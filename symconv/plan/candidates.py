@@ -86,7 +86,7 @@ def _applicable(c: Correlation, fast: bool) -> Iterable[Algorithm]:
         products = c.filters * c.channels * prod(a.taps * a.positions for a in inner)
         band = _band(first, row, products) if images == 1 else first.positions
         yield Rows(c, images, band)
-    if c.channels == c.filters == 1:
+    if c.channels == c.filters == len(c.axes) == c.axes[0].stride == 1:
         planes = _block(c.groups, (spans + positions) * 4)
         images = 1 if planes < c.groups else _images(c, c.groups * (spans + positions) * 4)
         rows = c.axes[0].positions
@@ -141,10 +141,7 @@ def _by_phases(c: Correlation, fast: bool) -> Iterable[Algorithm]:
     taps = prod(max((p.taps for p in phases), default=0) for phases in axes)
     each = prod(max((p.positions for p in phases), default=0) for phases in axes)
     images = _images(c, c.groups * c.filters * (taps * each + positions))
-    yield Phases(c, axes, covered, images, by_shifts=False)
-    if c.channels == c.filters == 1:
-        images = _images(c, c.groups * (4 * each + positions))
-        yield Phases(c, axes, covered, images, by_shifts=True)
+    yield Phases(c, axes, covered, images)
 
 
 def _band(axis: Axis, numbers: int, products: int) -> int:

@@ -156,10 +156,7 @@ def _phases(algorithm: Phases) -> float:
         phase,
     )
     blocks = _blocks(c, algorithm.images)
-    if algorithm.by_shifts:
-        once = _shifts(swapped, algorithm.images * c.groups, phase)
-    else:
-        once = _columns(swapped, algorithm.images, phase)
+    once = _columns(swapped, algorithm.images, phase)
     written = algorithm.images * c.groups * c.channels * prod(a.positions for a in phase)
     strided = _pass(written, written // phase[-1].positions) + 2e-4 * written
     return blocks * count * (once + strided + 8 * CALL)

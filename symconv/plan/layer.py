@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from symconv.layers.index_notation import SHORT
 from symconv.layers.layer import Layer
 from symconv.notation.backpropagation import gradient_of
 from symconv.notation.graph import Elementwise, Graph, written
@@ -12,7 +13,6 @@ from symconv.notation.tangent import tangent_of
 from symconv.plan.algorithms import Candidate, Stage
 from symconv.plan.graph import plan_graph
 
-SHORT = {"weight": "w", "bias": "b"}  # in the names of gradients: gw, gb
 _WORDS = {"x": "input"}  # in the names of functions: input_gradient
 
 

@@ -33,9 +33,9 @@ from symconv.plan.rounding import rounding_bound
 
 
 def algorithm_name(algorithm: Algorithm) -> str:
-    """Return an algorithm's name; the two kinds of phases have one each."""
+    """Return an algorithm's name."""
     if isinstance(algorithm, Phases):
-        return "polyphase shifts" if algorithm.by_shifts else "polyphase products"
+        return "polyphase"
     return type(algorithm).__name__.lower()
 
 

@@ -79,7 +79,7 @@ def _of_taps(steps: list[tuple[str, MinimalFiltering]]) -> str:
     """Write the matrix that transforms a filter's taps, all axes at once."""
     text = ""
     for suffix, _ in steps:
-        text = f"np.kron({text}, g{suffix})" if text else f"g{suffix}"
+        text = f"np.kron({text}, of_taps{suffix})" if text else f"of_taps{suffix}"
     return text
 
 
@@ -96,9 +96,9 @@ def _kernel(c: Correlation) -> str:
 def _locals(stage: Winograd) -> list[str]:
     """Write the matrices in the module's dtype."""
     lines = {
-        f"{k}{suffix}": f"{k}{suffix} = {_constant(k, f)}.astype(DTYPE)"
+        f"{name}{suffix}": f"{name}{suffix} = {_constant(letter, f)}.astype(DTYPE)"
         for suffix, f in _steps(stage)
-        for k in "agb"
+        for name, letter in (("to_outputs", "a"), ("of_taps", "g"), ("of_cells", "b"))
     }
     return list(lines.values())
 
@@ -156,7 +156,7 @@ def _transforms(stage: Winograd, channels: int, source: str, name: str) -> list[
         places = ["...", f"t : t + {length} : {f.outputs}", *[":"] * (rank - 1 - at)]
         found.append(
             {
-                "matrix": f"a{suffix}.T" if back else f"b{suffix}",
+                "matrix": f"to_outputs{suffix}.T" if back else f"of_cells{suffix}",
                 "count": taken,
                 "cut": shape((*done, taken, *left)),
                 "cell": ", ".join([*[":"] * at, "t"]),
@@ -180,7 +180,7 @@ def _back(stage: Winograd, outer: int) -> list[dict[str, str]]:
         rest = prod(left[at + 1 :]) * outer
         found.append(
             {
-                "matrix": f"a{suffix}",
+                "matrix": f"to_outputs{suffix}",
                 "source": "products" if at == 0 else "outputs",
                 "taken": shape((*done, f.cells, rest)),
                 "scratch": "cut" if at % 2 == 0 else "cells",

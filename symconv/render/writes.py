@@ -40,8 +40,6 @@ def phases(stage: Phases, function: str) -> str:
     n = block_slice("n", c.batch, images)
     read = grouped(c.positions, images, c, (c.filters, *(a.positions for a in c.axes)), n)
     lead: tuple[int, ...] = (images, *group(c), c.filters)
-    if stage.by_shifts:
-        read, lead = c.positions + ("" if n == ":" else f"[{n}]"), (images, c.groups)
     padded = (*lead, *(e - s for s, e in zip(first, last, strict=True)))
     copies = [overlap(s, e, a.positions) for s, e, a in zip(first, last, c.axes, strict=True)]
     leading = len(lead)
@@ -54,7 +52,7 @@ def phases(stage: Phases, function: str) -> str:
     sizes = [f"{name}n" for name in names]
     outer = (images, *group(c))
     return fill(
-        "numpy/phases_shift.py.j2" if stage.by_shifts else "numpy/phases_columns.py.j2",
+        "numpy/phases.py.j2",
         clear=[] if stage.covered else [f"{c.cells}[...] = 0"],
         blocks=block_loop("n", c.batch, images),
         padded_name=f"{function} padded",
@@ -79,9 +77,6 @@ def phases(stage: Phases, function: str) -> str:
         matrix=_phase_matrix(c),
         columns_matrix=shape((*outer, f"{c.filters} * {' * '.join(counts)}", " * ".join(sizes))),
         channels_in=c.filters,
-        tap=", ".join([":", "0", *taps]),
-        news=", ".join(["None"] * rank),
-        total=shape((images, c.groups, *sizes)),
         result_sizes=shape((images, c.groups * c.channels, *sizes)),
         result=f"{c.cells}[{n}, :, {', '.join(f'{name}_cells' for name in names)}]",
         meaning=" and ".join(

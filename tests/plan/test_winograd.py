@@ -91,7 +91,7 @@ def test_the_code_is_exact_on_polynomials_or_integers(layer: Layer, order: int) 
         (r"filters /= \d+", "filters /= 2"),
         (r"outputs\[y0, x0\]", "outputs[x0, y0]"),
         (r"sums \+= products", "sums -= products"),
-        (r"b, cut", "b[::-1], cut"),
+        (r"of_cells, cut", "of_cells[::-1], cut"),
     ],
 )
 @pytest.mark.parametrize("size", [8, 40])
