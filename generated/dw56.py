@@ -129,7 +129,7 @@ def weight_gradient(grad_output: Array, x: Array, *, out: Array | None = None) -
             cotangent = grad_output[n : n + 1].reshape(1, 144, 1, 3136)[..., 56 * top : 56 * (top + 8)]
             for i in range(3):
                 window = stacked[..., i : i + 8, :].reshape(1, 144, 3, 448)
-                gradients[i] += np.matmul(cotangent, window.swapaxes(-1, -2)).sum(axis=0)
+                gradients[i] += np.matmul(cotangent, window.swapaxes(-1, -2))[0]
     ordered = gradients.reshape(3, 144, 1, 3, 1).transpose(1, 2, 4, 0, 3)
     gw[...] = ordered.reshape(144, 1, 3, 3)
     return gw

@@ -125,7 +125,7 @@ def weight_gradient(grad_output: Array, x: Array, *, out: Array | None = None) -
         cotangent = grad_output.reshape(1, 1, 4096)[..., 64 * top : 64 * (top + 32)]
         for i in range(5):
             window = stacked[..., i : i + 32, :].reshape(1, 5, 2048)
-            gradients[i] += np.matmul(cotangent, window.swapaxes(-1, -2)).sum(axis=0)
+            gradients[i] += np.matmul(cotangent, window.swapaxes(-1, -2))[0]
     ordered = gradients.reshape(5, 1, 5, 1).transpose(1, 3, 0, 2)
     gw[:, :, ::-1, ::-1][...] = ordered.reshape(1, 1, 5, 5)
     return gw

@@ -126,7 +126,7 @@ def weight_gradient(grad_output: Array, x: Array, *, out: Array | None = None) -
         cotangent = grad_output.reshape(1, 1, 262144)[..., 512 * top : 512 * (top + 128)]
         for i in range(3):
             window = stacked[..., i : i + 128, :].reshape(1, 3, 65536)
-            gradients[i] += np.matmul(cotangent, window.swapaxes(-1, -2)).sum(axis=0)
+            gradients[i] += np.matmul(cotangent, window.swapaxes(-1, -2))[0]
     ordered = gradients.reshape(3, 1, 3, 1).transpose(1, 3, 0, 2)
     gw[...] = ordered.reshape(1, 1, 3, 3)
     return gw

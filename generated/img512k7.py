@@ -126,7 +126,7 @@ def weight_gradient(grad_output: Array, x: Array, *, out: Array | None = None) -
         cotangent = grad_output.reshape(1, 1, 262144)[..., 512 * top : 512 * (top + 64)]
         for i in range(7):
             window = stacked[..., i : i + 64, :].reshape(1, 7, 32768)
-            gradients[i] += np.matmul(cotangent, window.swapaxes(-1, -2)).sum(axis=0)
+            gradients[i] += np.matmul(cotangent, window.swapaxes(-1, -2))[0]
     ordered = gradients.reshape(7, 1, 7, 1).transpose(1, 3, 0, 2)
     gw[...] = ordered.reshape(1, 1, 7, 7)
     return gw

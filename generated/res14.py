@@ -126,7 +126,7 @@ def weight_gradient(grad_output: Array, x: Array, *, out: Array | None = None) -
         cotangent = grad_output[n : n + 1].reshape(1, 256, 196)
         for i in range(3):
             window = stacked[..., i : i + 14, :].reshape(1, 768, 196)
-            gradients[i] += np.matmul(cotangent, window.swapaxes(-1, -2)).sum(axis=0)
+            gradients[i] += np.matmul(cotangent, window.swapaxes(-1, -2))[0]
     ordered = gradients.reshape(3, 256, 3, 256).transpose(1, 3, 0, 2)
     gw[...] = ordered.reshape(256, 256, 3, 3)
     return gw

@@ -74,7 +74,7 @@ def input_gradient(grad_output: Array, weight: Array, *, out: Array | None = Non
     grad_output = _checked("grad_output", grad_output, (4, 256, 14, 14))
     weight = _checked("weight", weight, (256, 128, 3, 3))
     matrix = weight.reshape(256, 1152).swapaxes(-1, -2)
-    terms = _scratch("terms", (1, 128, 3, 3, 14, 14))
+    terms = _scratch("columns", (1, 128, 3, 3, 14, 14))
     spread_out = _scratch("spread out", (1, 128, 29, 29))
     gx[...] = 0
     for n in range(4):
@@ -109,7 +109,7 @@ def weight_gradient(grad_output: Array, x: Array, *, out: Array | None = None) -
             columns[:, :, i, j] = padded[..., i : i + 27 : 2, j : j + 27 : 2]
         cotangent = grad_output[n : n + 1].reshape(1, 256, 196)
         products = np.matmul(cotangent, columns.reshape(1, 1152, 196).swapaxes(-1, -2))
-        gw += products.sum(axis=0).reshape(256, 128, 3, 3)
+        gw += products[0].reshape(256, 128, 3, 3)
     return gw
 
 

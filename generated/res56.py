@@ -126,7 +126,7 @@ def weight_gradient(grad_output: Array, x: Array, *, out: Array | None = None) -
         cotangent = grad_output[n : n + 1].reshape(1, 64, 3136)
         for i in range(3):
             window = stacked[..., i : i + 56, :].reshape(1, 192, 3136)
-            gradients[i] += np.matmul(cotangent, window.swapaxes(-1, -2)).sum(axis=0)
+            gradients[i] += np.matmul(cotangent, window.swapaxes(-1, -2))[0]
     ordered = gradients.reshape(3, 64, 3, 64).transpose(1, 3, 0, 2)
     gw[...] = ordered.reshape(64, 64, 3, 3)
     return gw

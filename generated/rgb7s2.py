@@ -74,7 +74,7 @@ def input_gradient(grad_output: Array, weight: Array, *, out: Array | None = Non
     grad_output = _checked("grad_output", grad_output, (4, 64, 112, 112))
     weight = _checked("weight", weight, (64, 3, 7, 7))
     matrix = weight.reshape(64, 147).swapaxes(-1, -2)
-    terms = _scratch("terms", (1, 3, 7, 7, 112, 112))
+    terms = _scratch("columns", (1, 3, 7, 7, 112, 112))
     spread_out = _scratch("spread out", (1, 3, 229, 229))
     gx[...] = 0
     for n in range(4):
@@ -109,7 +109,7 @@ def weight_gradient(grad_output: Array, x: Array, *, out: Array | None = None) -
             columns[:, :, i, j] = padded[..., i : i + 223 : 2, j : j + 223 : 2]
         cotangent = grad_output[n : n + 1].reshape(1, 64, 12544)
         products = np.matmul(cotangent, columns.reshape(1, 147, 12544).swapaxes(-1, -2))
-        gw += products.sum(axis=0).reshape(64, 3, 7, 7)
+        gw += products[0].reshape(64, 3, 7, 7)
     return gw
 
 

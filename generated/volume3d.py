@@ -131,7 +131,7 @@ def weight_gradient(grad_output: Array, x: Array, *, out: Array | None = None) -
     cotangent = grad_output.reshape(1, 8, 9216)
     for h in range(3):
         window = stacked[..., h : h + 16, :].reshape(1, 36, 9216)
-        gradients[h] += np.matmul(cotangent, window.swapaxes(-1, -2)).sum(axis=0)
+        gradients[h] += np.matmul(cotangent, window.swapaxes(-1, -2))[0]
     ordered = gradients.reshape(3, 8, 3, 3, 4).transpose(1, 4, 0, 2, 3)
     gw[...] = ordered.reshape(8, 4, 3, 3, 3)
     return gw

@@ -22,7 +22,7 @@ from symconv.layers import (
     Softmax,
     SoftmaxCrossEntropy,
 )
-from symconv.verbs import Unit, check, derive, generate, prove
+from symconv.verbs import Unit, check, derive, generate, prove, read_tuning, tune
 from symconv.version import __version__
 
 __all__ = [
@@ -52,4 +52,6 @@ __all__ = [
     "derive",
     "generate",
     "prove",
+    "read_tuning",
+    "tune",
 ]

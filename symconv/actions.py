@@ -102,6 +102,8 @@ def generate(
     name: str,
     order: int,
     accuracy: str,
+    tuning: str | None,
+    tune: bool,
     output: str | None,
     explained: bool,
     force: bool,
@@ -110,9 +112,22 @@ def generate(
     """Generate a layer's module: print or write it, or explain the plan."""
     if output is not None and output.endswith(".py"):
         raise click.UsageError(f"--output {output}: must be a folder, the file is named by --name")
+    if tune and (output is None or tuning is not None):
+        raise click.UsageError(
+            "--tune: writes what it measures beside the module: give --output, no --tuning"
+        )
+    measured = verbs.read_tuning(tuning) if tuning is not None else None
+    if tune:
+        with progress("tuning") as advance:
+            measured = verbs.tune(layer, order, accuracy, advance=advance)
     with progress("generating"):
-        unit = verbs.generate(layer, name, order, accuracy)
-    path = unit.write(output, force) if output is not None else None
+        unit = verbs.generate(layer, name, order, accuracy, measured)
+    path = unit.path(output) if output is not None else None
+    if path is not None:
+        texts = {path: unit.source}
+        if tune and measured is not None:
+            texts[path.with_suffix(".tuning.json")] = document(dataclasses.asdict(measured), __version__)
+        write_texts(texts, force)
     if as_json:
         print_json(
             {
@@ -146,7 +161,7 @@ def bench(files: Sequence[str], output: str | None, seconds: float, force: bool,
     if output is not None:
         folder = Path(output)
         texts = {
-            folder / "results.json": document(found, __version__),
+            folder / "results.json": document(found.as_dict(), __version__),
             folder / "results.svg": chart(found, __version__),
         }
         write_texts(texts, force)

@@ -300,6 +300,12 @@ _VERBS: dict[str, tuple[click.Group, Callable[..., int], list[click.Parameter]]]
                 default="direct",
                 help="fast: Winograd's algorithms, too, which round more.",
             ),
+            click.Option(["--tuning"], metavar="FILE", help="Choose as a NAME.tuning.json says."),
+            click.Option(
+                ["--tune"],
+                is_flag=True,
+                help="Time all algorithms here, choose the fastest, write NAME.tuning.json, too.",
+            ),
             click.Option(["-o", "--output"], metavar="DIR", help="Write DIR/NAME.py; else print it."),
             click.Option(
                 ["--explain", "explained"],

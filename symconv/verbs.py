@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import json
 import keyword
 import math
 import os
@@ -20,6 +21,7 @@ from symconv.bench.peers import absent, versions
 from symconv.bench.report import Benchmark
 from symconv.bench.row import FAST, OURS, limits, measure, processor
 from symconv.bench.timing import one_core
+from symconv.bench.tune import tune as measure_algorithms
 from symconv.check.callables import Backward, Forward, check_callables
 from symconv.check.exact import check_exactly
 from symconv.check.functions import check_functions
@@ -37,6 +39,7 @@ from symconv.layers.layer import Layer, rebuild
 from symconv.layers.network import Network
 from symconv.plan.layer import Plan
 from symconv.plan.network import NetworkPlan, plan_module
+from symconv.plan.tuning import Tuning, tuned
 from symconv.prove.layer import prove_layer
 from symconv.prove.theorems import Proof
 from symconv.render.network import render_module
@@ -116,7 +119,13 @@ def prove(layer: Layer) -> Proof:
     return prove_layer(_a_layer(layer))
 
 
-def generate(layer: Layer, name: str, order: int = 1, accuracy: str = "direct") -> Unit:
+def generate(
+    layer: Layer,
+    name: str,
+    order: int = 1,
+    accuracy: str = "direct",
+    tuning: Tuning | None = None,
+) -> Unit:
     """Return the standalone module that computes a layer and its gradients.
 
     Parameters
@@ -130,15 +139,76 @@ def generate(layer: Layer, name: str, order: int = 1, accuracy: str = "direct") 
     accuracy
         ``"direct"``: plain sums of products. ``"fast"``: Winograd's algorithms, too, where they are
         expected to be faster; they round more, the functions' docstrings say by how much.
+    tuning
+        What :func:`tune` measured: the fastest algorithms are chosen by that.
 
     Raises
     ------
     SymconvError
-        If the name is not one, the order is neither 1 nor 2, or the accuracy is neither.
+        If the name is not one, the order is neither 1 nor 2, the accuracy is neither, or the tuning is
+        for another layer.
     """
     check_name(name)
     plan = plan_module(_a_layer(layer), check_order(order), check_accuracy(accuracy))
+    if tuning is not None:
+        plan = tuned(_of_layer(plan), tuning)
     return Unit(name, render_module(plan, name, __version__), plan)
+
+
+def tune(
+    layer: Layer,
+    order: int = 1,
+    accuracy: str = "direct",
+    seconds: float = 2.0,
+    advance: Callable[[], None] = lambda: None,
+) -> Tuning:
+    """Measure, on one core of this machine, every algorithm that could compute a layer's functions.
+
+    Parameters
+    ----------
+    layer, order, accuracy
+        As for :func:`generate`; no network.
+    seconds
+        For each function, all its algorithms together.
+    advance
+        Is called after each function.
+
+    Raises
+    ------
+    SymconvError
+        If an argument is not valid.
+    """
+    check_seconds(seconds)
+    plan = plan_module(_a_layer(layer), check_order(order), check_accuracy(accuracy))
+    return measure_algorithms(_of_layer(plan), seconds, advance)
+
+
+def _of_layer(plan: Plan | NetworkPlan) -> Plan:
+    if isinstance(plan, NetworkPlan):
+        raise SymconvError("layer: must be a single layer; networks are not tuned")
+    return plan
+
+
+def read_tuning(path: str | os.PathLike[str]) -> Tuning:
+    """Return what a file says that :func:`tune` measured.
+
+    Raises
+    ------
+    SymconvError
+        If the file cannot be read, or is none.
+    """
+    try:
+        data = json.loads(Path(path).read_text("utf-8"))
+        functions = {
+            str(name): tuple({str(k): float(v) for k, v in times.items()} for times in choices)
+            for name, choices in data["functions"].items()
+        }
+        layer = rebuild(data["layer"]).as_dict()
+        return Tuning(str(data["machine"]), layer, str(data["accuracy"]), functions)
+    except (OSError, UnicodeDecodeError, RecursionError) as error:
+        raise SymconvError(f"{path}: cannot be read: {reason_of(error)}") from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise SymconvError(f"{path}: must be what --tune writes") from error
 
 
 def _a_layer(layer: object) -> Layer:
@@ -209,8 +279,7 @@ def bench(
     SymconvError
         If a file cannot be read, or is no such module, or the seconds are no positive number.
     """
-    if not 0 < seconds < math.inf:
-        raise SymconvError(f"seconds = {seconds!r}: must be a positive number")
+    check_seconds(seconds)
     modules = []
     for file in files:
         path, source = read_module(file)
@@ -311,7 +380,7 @@ class Difference:
     diff: str
 
 
-OPTIONS = {"order": 1, "accuracy": "direct"}  # of generate, in a configuration
+OPTIONS = {"order": 1, "accuracy": "direct", "tuning": ""}  # of generate, in a configuration
 
 
 @dataclass(frozen=True)
@@ -321,10 +390,11 @@ class Request:
     layer: Layer
     order: int
     accuracy: str
+    tuning: Tuning | None
 
     def generate(self, name: str) -> Unit:
         """Generate the module."""
-        return generate(self.layer, name, self.order, self.accuracy)
+        return generate(self.layer, name, self.order, self.accuracy, self.tuning)
 
 
 def read_config(path: str | os.PathLike[str]) -> dict[str, Request]:
@@ -351,8 +421,11 @@ def read_config(path: str | os.PathLike[str]) -> dict[str, Request]:
             if name in requests:
                 raise SymconvError(f"name = {name!r}: must be the name of one module only")
             arguments = {key: value for key, value in entry.items() if key not in ("name", *OPTIONS)}
-            order, accuracy = (entry.get(key, default) for key, default in OPTIONS.items())
-            requests[name] = Request(rebuild(arguments), check_order(order), check_accuracy(accuracy))
+            order, accuracy, file = (entry.get(key, default) for key, default in OPTIONS.items())
+            tuning = read_tuning(Path(path).parent / str(file)) if file else None
+            requests[name] = Request(
+                rebuild(arguments), check_order(order), check_accuracy(accuracy), tuning
+            )
         except SymconvError as error:
             raise SymconvError(f"{path}: module {len(requests) + 1}: {error}") from error
     return requests
@@ -394,6 +467,13 @@ def check_name(name: object) -> str:
             "and no module that the generated one imports"
         )
     return name
+
+
+def check_seconds(seconds: float) -> float:
+    """Return a time that something may take."""
+    if not 0 < seconds < math.inf:
+        raise SymconvError(f"seconds = {seconds!r}: must be a positive number")
+    return seconds
 
 
 def check_order(order: object) -> int:

@@ -377,7 +377,8 @@ Stage: TypeAlias = (
 
 @dataclass(frozen=True)
 class Candidate:
-    """An algorithm that applies, and its estimated time in microseconds."""
+    """An algorithm that applies, and its time in microseconds: estimated, or measured."""
 
     algorithm: Algorithm
     microseconds: float
+    measured: bool = False

@@ -61,7 +61,8 @@ class Plan:
     """A module: the layer and its functions.
 
     ``backward`` computes what the gradients share once; None if they share nothing. ``second`` are
-    ``jvp`` and ``double_backward``, if derivatives of second order are wanted.
+    ``jvp`` and ``double_backward``, if derivatives of second order are wanted. ``tuned``: algorithms
+    were chosen by what was measured.
     """
 
     layer: Layer
@@ -70,6 +71,7 @@ class Plan:
     backward: Function | None
     second: tuple[Function, ...]
     accuracy: str = "direct"
+    tuned: bool = False
 
     @property
     def functions(self) -> tuple[Function, ...]:

@@ -81,7 +81,8 @@ def _chosen(choice: tuple[Candidate, ...]) -> str:
     """Say which algorithm a correlation's is, and what the others were expected to take."""
     best, *others = choice
     name = algorithm_name(best.algorithm)
-    text = f"{name}, {_how(best.algorithm)}; expected {duration(best.microseconds)}"
+    said = "measured" if best.measured else "expected"
+    text = f"{name}, {_how(best.algorithm)}; {said} {duration(best.microseconds)}"
     rejected = ", ".join(
         f"{algorithm_name(other.algorithm)} {duration(other.microseconds)}" for other in others
     )

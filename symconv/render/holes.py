@@ -91,6 +91,7 @@ def products(c: Correlation, images: int) -> dict[str, object]:
     sizes = (images, *group(c), c.filters, prod(a.positions for a in c.axes))
     return {
         "taps": c.taps,
+        "summed": ".sum(axis=0)" if images > 1 else "[0]",
         "taps_stored": taps_view(c, c.taps) if c.result == "taps" else "",
         "taps_shape": shape((c.groups * c.filters, c.channels, *(a.taps for a in c.axes))),
         "matrix": matrix(c),

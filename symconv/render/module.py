@@ -119,6 +119,8 @@ def command(plan: Plan | NetworkPlan, name: str) -> str:
     """Return the command that regenerates a module."""
     options = ["--order", "2"] if plan.order == 2 else []
     options += ["--accuracy", "fast"] if plan.accuracy == "fast" else []
+    if isinstance(plan, Plan) and plan.tuned:
+        options += ["--tuning", f"{name}.tuning.json"]
     return shlex.join(["symconv", "generate", *shell_options(plan.layer), *options, "--name", name])
 
 

@@ -1,0 +1,62 @@
+"""Timing every algorithm that a plan may choose, on this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from symconv.bench.row import processor
+from symconv.bench.timing import one_core, race
+from symconv.files import load_source
+from symconv.plan.layer import Function, Plan
+from symconv.plan.tuning import Measured, Tuning, label, variants, with_algorithm, with_functions
+from symconv.render.module import render_layer
+
+
+def tune(plan: Plan, seconds: float, advance: Callable[[], None]) -> Tuning:
+    """Measure every algorithm for every correlation of a layer's functions.
+
+    Parameters
+    ----------
+    plan
+        The layer's plan.
+    seconds
+        For each correlation, all its algorithms together.
+    advance
+        Is called after each function.
+    """
+    functions: dict[str, tuple[Measured, ...]] = {}
+    with one_core():
+        for function in plan.functions:
+            if function.choices:
+                functions[function.name] = tuple(
+                    _measured(plan, function, at, seconds) for at in range(len(function.choices))
+                )
+            advance()
+    return Tuning(processor(), plan.layer.as_dict(), plan.accuracy, functions)
+
+
+def _measured(plan: Plan, function: Function, at: int, seconds: float) -> dict[str, float]:
+    """Return microseconds of a function with each algorithm for one of its correlations."""
+    rng = np.random.default_rng(0)
+    dtype = np.dtype(plan.layer.dtype)
+    arrays = [rng.standard_normal(a.shape).astype(dtype) for a in function.inputs]
+    outs = tuple(np.empty(result.shape, dtype) for result in function.results)
+    calls = {}
+    for algorithm in variants(function.choices[at]):
+        one = with_functions(plan, [with_algorithm(function, at, algorithm)])
+        module = load_source("tuned", render_layer(one, "tuned", "0"))
+        calls[label(algorithm)] = _call(module, function.name, arrays, outs)
+    return {name: round(time.median * 1e6, 2) for name, time in race(calls, budget=seconds).items()}
+
+
+def _call(
+    module: ModuleType, name: str, arrays: list[NDArray[Any]], outs: tuple[NDArray[Any], ...]
+) -> Callable[[], object]:
+    function = getattr(module, name)
+    out = outs if len(outs) > 1 else outs[0]
+    return lambda: function(*arrays, out=out)

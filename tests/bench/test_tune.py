@@ -1,0 +1,80 @@
+"""Tuning: every algorithm is measured, the fastest is chosen, and the choice is kept in a file."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from symconv import Conv, Linear, Network, SymconvError, check, generate, read_tuning, tune
+from symconv.plan.tuning import Tuning
+from symconv.verbs import read_config
+from tests.shell.test_cli import run
+
+LAYER = Conv((1, 1, 64, 64), 1, 3, padding=1)
+
+
+@pytest.fixture(scope="module")
+def tuning() -> Tuning:
+    return tune(LAYER, accuracy="fast", seconds=0.05)
+
+
+def test_every_algorithm_is_measured(tuning: Tuning) -> None:
+    assert set(tuning.functions) == {"forward", "input_gradient", "weight_gradient"}
+    (times,) = tuning.functions["forward"]
+    names = " ".join(times)
+    assert all(word in names for word in ("rows", "columns", "winograd"))
+    assert min(times.values()) > 0
+    assert sum(name.startswith("rows") for name in times) > 1
+
+
+def test_the_fastest_is_chosen_whatever_it_is_and_the_code_is_right(tuning: Tuning) -> None:
+    (times,) = tuning.functions["forward"]
+    for wanted in times:
+        pretended = {name: 1.0 if name == wanted else 2.0 for name in times}
+        functions = {**tuning.functions, "forward": (pretended,)}
+        unit = generate(
+            LAYER, "m", accuracy="fast", tuning=dataclasses.replace(tuning, functions=functions)
+        )
+        said = unit.source[unit.source.index("def forward") :]
+        found = re.search(r"Algorithm: (\w+), (?:.|\n)*?; measured\s+1\.0\s+µs", said)
+        assert found is not None
+        assert wanted.startswith(found[1])
+        assert check(unit).passed
+
+
+def test_a_later_run_writes_the_same(tmp_path: Path) -> None:
+    options = ["conv", "--input-shape", "1x1x20x20", "--out-channels", "1", "--kernel-size", "3"]
+    run("generate", *options, "--name", "m", "-o", ".", "--tune", cwd=tmp_path)
+    first = (tmp_path / "m.py").read_bytes()
+    assert b"--tuning m.tuning.json" in first
+    data = json.loads((tmp_path / "m.tuning.json").read_text("utf-8"))
+    assert data["functions"]["forward"]
+    run("generate", *options, "--name", "m", "--tuning", "m.tuning.json", "-o", ".", cwd=tmp_path)
+    assert (tmp_path / "m.py").read_bytes() == first
+    (tmp_path / "c.toml").write_text(
+        '[[module]]\nname = "m"\nlayer = "Conv"\ninput_shape = [1, 1, 20, 20]\nout_channels = 1\n'
+        'kernel_size = 3\ntuning = "m.tuning.json"\n'
+    )
+    assert read_config(tmp_path / "c.toml")["m"].generate("m").source.encode() == first
+    run("generate", *options, "--name", "m", "-o", ".", "--tune", cwd=tmp_path)  # its own files again
+
+
+def test_bad_tunings_are_refused(tuning: Tuning, tmp_path: Path) -> None:
+    with pytest.raises(SymconvError, match="another layer, or another accuracy"):
+        generate(LAYER, "m", tuning=tuning)
+    unknown = dataclasses.replace(tuning, functions={"forward": ({"magic": 1.0},)})
+    with pytest.raises(SymconvError, match=r"tuning: forward has the algorithms .*rows"):
+        generate(LAYER, "m", accuracy="fast", tuning=unknown)
+    with pytest.raises(SymconvError, match="networks are not tuned"):
+        tune(Network((Linear((2, 3), 4),)))
+    path = tmp_path / "t.json"
+    for text in ("{}", "[1]", "{", '{"functions": {"forward": 3}, "layer": {}}'):
+        path.write_text(text)
+        with pytest.raises(SymconvError, match=r"t\.json: must be what --tune writes"):
+            read_tuning(path)
+    with pytest.raises(SymconvError, match="cannot be read"):
+        read_tuning(tmp_path / "none.json")
