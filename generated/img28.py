@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import math
 import threading
-from itertools import product
 from typing import Any
 
 import numpy as np
@@ -43,19 +42,27 @@ def forward(x: Array, weight: Array, *, out: Array | None = None) -> Array:
 
     O[n, o, y, x] = Σ_{c,i,j} X[n, c, y + i, x + j] · F[o, c, i, j]
 
-    Algorithm: columns, windows copied side by side (im2col), one product; expected 13 µs (rows
-    21 µs).
+    Algorithm: rows, one shifted copy per inner tap, 3 products; expected 11 µs (columns 13 µs).
     """
     y = _result(out, (1, 1, 26, 26), x, weight)
     x = _checked("x", x, (1, 1, 28, 28))
     weight = _checked("weight", weight, (1, 1, 3, 3))
-    matrix = np.ascontiguousarray(weight.reshape(1, 9))
-    columns = _scratch("columns", (1, 1, 3, 3, 26, 26))
-    # columns[n, c, i, j, y, x] = X[n, c, y + i, x + j]
+    kernel = weight.reshape(1, 1, 3, 3)
+    matrices = np.ascontiguousarray(kernel.transpose(2, 0, 3, 1).reshape(3, 1, 3))
+    shifted = _scratch("shifted", (1, 3, 1, 28, 26))
+    partial = _scratch("partial", (1, 1, 676))
+    # shifted[n, j, c, row, x] = X[n, c, row, x + j]
     cells = x
-    for i, j in product(range(3), range(3)):
-        columns[:, :, i, j] = cells[..., i : i + 26, j : j + 26]
-    np.matmul(matrix, columns.reshape(1, 9, 676), out=y.reshape(1, 1, 676))
+    for j in range(3):
+        shifted[:, j] = cells[..., 0:28, j : j + 26]
+    # one product for each filter row i, on the image's rows that it reads
+    stacked = shifted.reshape(1, 3, 28, 26)
+    total = y.reshape(1, 1, 676)
+    total[...] = 0
+    for i in range(3):
+        window = stacked[..., i : i + 26, :].reshape(1, 3, 676)
+        np.matmul(matrices[i], window, out=partial)
+        total += partial
     return y
 
 
@@ -64,20 +71,29 @@ def input_gradient(grad_output: Array, weight: Array, *, out: Array | None = Non
 
     ∂E/∂X[n, c, u, v] = Σ_{o,i,j} G[n, o, u + i - 2, v + j - 2] · F[o, c, 2 - i, 2 - j]
 
-    Algorithm: columns, windows copied side by side (im2col), one product; expected 14 µs (rows
-    22 µs, scatter 30 µs).
+    Algorithm: rows, one shifted copy per inner tap, 3 products; expected 13 µs (columns 14 µs,
+    scatter 30 µs).
     """
     gx = _result(out, (1, 1, 28, 28), grad_output, weight)
     grad_output = _checked("grad_output", grad_output, (1, 1, 26, 26))
     weight = _checked("weight", weight, (1, 1, 3, 3))
-    matrix = np.ascontiguousarray(weight[:, :, ::-1, ::-1].reshape(1, 9))
-    columns = _scratch("columns", (1, 1, 3, 3, 28, 28))
+    kernel = weight[:, :, ::-1, ::-1].reshape(1, 1, 3, 3)
+    matrices = np.ascontiguousarray(kernel.transpose(2, 1, 3, 0).reshape(3, 1, 3))
+    shifted = _scratch("shifted", (1, 3, 1, 30, 28))
+    partial = _scratch("partial", (1, 1, 784))
     padded = _zeros("input_gradient padded", (1, 1, 30, 30))
-    # columns[n, o, i, j, u, v] = G[n, o, u + i - 2, v + j - 2], zero outside
+    # shifted[n, j, o, row, v] = G[n, o, row - 2, v + j - 2]
     padded[:, :, 2:28, 2:28] = grad_output
-    for i, j in product(range(3), range(3)):
-        columns[:, :, i, j] = padded[..., i : i + 28, j : j + 28]
-    np.matmul(matrix, columns.reshape(1, 9, 784), out=gx.reshape(1, 1, 784))
+    for j in range(3):
+        shifted[:, j] = padded[..., :, j : j + 28]
+    # one product for each filter row i, on the image's rows that it reads
+    stacked = shifted.reshape(1, 3, 30, 28)
+    total = gx.reshape(1, 1, 784)
+    total[...] = 0
+    for i in range(3):
+        window = stacked[..., i : i + 28, :].reshape(1, 3, 784)
+        np.matmul(matrices[i], window, out=partial)
+        total += partial
     return gx
 
 
@@ -86,21 +102,26 @@ def weight_gradient(grad_output: Array, x: Array, *, out: Array | None = None) -
 
     ∂E/∂F[o, c, i, j] = Σ_{n,y,x} G[n, o, y, x] · X[n, c, y + i, x + j]
 
-    Algorithm: columns, windows copied side by side (im2col), one product; expected 13 µs (rows
-    21 µs).
+    Algorithm: rows, one shifted copy per inner tap, 3 products; expected 11 µs (columns 13 µs).
     """
     gw = _result(out, (1, 1, 3, 3), grad_output, x)
     grad_output = _checked("grad_output", grad_output, (1, 1, 26, 26))
     x = _checked("x", x, (1, 1, 28, 28))
-    columns = _scratch("columns", (1, 1, 3, 3, 26, 26))
-    gw[...] = 0
-    # columns[n, c, i, j, y, x] = X[n, c, y + i, x + j]
+    shifted = _scratch("shifted", (1, 3, 1, 28, 26))
+    gradients = _scratch("gradients", (3, 1, 3))
+    gradients[...] = 0
+    # shifted[n, j, c, row, x] = X[n, c, row, x + j]
     cells = x
-    for i, j in product(range(3), range(3)):
-        columns[:, :, i, j] = cells[..., i : i + 26, j : j + 26]
+    for j in range(3):
+        shifted[:, j] = cells[..., 0:28, j : j + 26]
+    # one product for each filter row i, with the image's rows that it reads
+    stacked = shifted.reshape(1, 3, 28, 26)
     cotangent = grad_output.reshape(1, 1, 676)
-    products = np.matmul(cotangent, columns.reshape(1, 9, 676).swapaxes(-1, -2))
-    gw += products[0].reshape(1, 1, 3, 3)
+    for i in range(3):
+        window = stacked[..., i : i + 26, :].reshape(1, 3, 676)
+        gradients[i] += np.matmul(cotangent, window.swapaxes(-1, -2))[0]
+    ordered = gradients.reshape(3, 1, 3, 1).transpose(1, 3, 0, 2)
+    gw[...] = ordered.reshape(1, 1, 3, 3)
     return gw
 
 

@@ -43,7 +43,7 @@ def forward(x: Array, weight: Array, *, out: Array | None = None) -> Array:
     O[n, o, y, x] = Σ_{c,i,j} X[n, c, y + i - 1, x + j - 1] · F[o, c, i, j]
 
     Algorithm: rows, one shifted copy per inner tap in 4 blocks of images, 3 products; expected
-    6.0 ms (columns 7.5 ms).
+    7.3 ms (columns 8.0 ms).
     """
     y = _result(out, (4, 256, 14, 14), x, weight)
     x = _checked("x", x, (4, 256, 14, 14))
@@ -75,7 +75,7 @@ def input_gradient(grad_output: Array, weight: Array, *, out: Array | None = Non
     ∂E/∂X[n, c, u, v] = Σ_{o,i,j} G[n, o, u + i - 1, v + j - 1] · F[o, c, 2 - i, 2 - j]
 
     Algorithm: rows, one shifted copy per inner tap in 4 blocks of images, 3 products; expected
-    6.0 ms (columns 7.5 ms, scatter 10 ms).
+    7.3 ms (columns 8.0 ms, scatter 9.8 ms).
     """
     gx = _result(out, (4, 256, 14, 14), grad_output, weight)
     grad_output = _checked("grad_output", grad_output, (4, 256, 14, 14))
@@ -107,7 +107,7 @@ def weight_gradient(grad_output: Array, x: Array, *, out: Array | None = None) -
     ∂E/∂F[o, c, i, j] = Σ_{n,y,x} G[n, o, y, x] · X[n, c, y + i - 1, x + j - 1]
 
     Algorithm: rows, one shifted copy per inner tap in 4 blocks of images, 3 products; expected
-    8.6 ms (columns 9.7 ms).
+    9.2 ms (columns 9.6 ms).
     """
     gw = _result(out, (256, 256, 3, 3), grad_output, x)
     grad_output = _checked("grad_output", grad_output, (4, 256, 14, 14))

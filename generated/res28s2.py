@@ -45,7 +45,7 @@ def forward(x: Array, weight: Array, *, out: Array | None = None) -> Array:
     O[n, o, y, x] = Σ_{c,i,j} X[n, c, 2·y + i - 1, 2·x + j - 1] · F[o, c, i, j]
 
     Algorithm: columns, windows copied side by side (im2col) in 4 blocks of images, one product;
-    expected 3.4 ms (nothing else applies).
+    expected 4.0 ms (nothing else applies).
     """
     y = _result(out, (4, 256, 14, 14), x, weight)
     x = _checked("x", x, (4, 128, 28, 28))
@@ -68,7 +68,7 @@ def input_gradient(grad_output: Array, weight: Array, *, out: Array | None = Non
     ∂E/∂X[n, c, 2·y + i - 1, 2·x + j - 1] += Σ_{o} G[n, o, y, x] · F[o, c, i, j]
 
     Algorithm: scatter, one product in 4 blocks of images, a strided addition per tap (col2im);
-    expected 5.2 ms (polyphase 7.6 ms).
+    expected 5.9 ms (polyphase 9.2 ms).
     """
     gx = _result(out, (4, 128, 28, 28), grad_output, weight)
     grad_output = _checked("grad_output", grad_output, (4, 256, 14, 14))
@@ -94,7 +94,7 @@ def weight_gradient(grad_output: Array, x: Array, *, out: Array | None = None) -
     ∂E/∂F[o, c, i, j] = Σ_{n,y,x} G[n, o, y, x] · X[n, c, 2·y + i - 1, 2·x + j - 1]
 
     Algorithm: columns, windows copied side by side (im2col) in 4 blocks of images, one product;
-    expected 4.5 ms (nothing else applies).
+    expected 4.8 ms (nothing else applies).
     """
     gw = _result(out, (256, 128, 3, 3), grad_output, x)
     grad_output = _checked("grad_output", grad_output, (4, 256, 14, 14))

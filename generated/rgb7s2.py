@@ -68,7 +68,7 @@ def input_gradient(grad_output: Array, weight: Array, *, out: Array | None = Non
     ∂E/∂X[n, c, 2·y + i - 3, 2·x + j - 3] += Σ_{o} G[n, o, y, x] · F[o, c, i, j]
 
     Algorithm: scatter, one product in 4 blocks of images, a strided addition per tap (col2im);
-    expected 24 ms (polyphase 250 ms).
+    expected 23 ms (polyphase 180 ms).
     """
     gx = _result(out, (4, 3, 224, 224), grad_output, weight)
     grad_output = _checked("grad_output", grad_output, (4, 64, 112, 112))
@@ -94,7 +94,7 @@ def weight_gradient(grad_output: Array, x: Array, *, out: Array | None = None) -
     ∂E/∂F[o, c, i, j] = Σ_{n,y,x} G[n, o, y, x] · X[n, c, 2·y + i - 3, 2·x + j - 3]
 
     Algorithm: columns, windows copied side by side (im2col) in 4 blocks of images, one product;
-    expected 13 ms (nothing else applies).
+    expected 15 ms (nothing else applies).
     """
     gw = _result(out, (64, 3, 7, 7), grad_output, x)
     grad_output = _checked("grad_output", grad_output, (4, 64, 112, 112))

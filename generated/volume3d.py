@@ -46,7 +46,7 @@ def forward(x: Array, weight: Array, bias: Array, *, out: Array | None = None) -
     O[n, o, z, y, x] = Σ_{c,h,i,j} X[n, c, z + h - 1, y + i - 1, x + j - 1] · F[o, c, h, i, j] +
             b[o]
 
-    Algorithm: rows, one shifted copy per inner tap, 3 products; expected 570 µs (columns 1.1
+    Algorithm: rows, one shifted copy per inner tap, 3 products; expected 750 µs (columns 1.1
     ms).
     """
     y = _result(out, (1, 8, 16, 24, 24), x, weight, bias)
@@ -80,8 +80,8 @@ def input_gradient(grad_output: Array, weight: Array, *, out: Array | None = Non
     ∂E/∂X[n, c, t, u, v] = Σ_{o,h,i,j} G[n, o, t + h - 1, u + i - 1, v + j - 1] ·
             F[o, c, 2 - h, 2 - i, 2 - j]
 
-    Algorithm: rows, one shifted copy per inner tap, 3 products; expected 930 µs (columns 2.0
-    ms, scatter 2.2 ms).
+    Algorithm: rows, one shifted copy per inner tap, 3 products; expected 1.3 ms (scatter 1.8
+    ms, columns 2.0 ms).
     """
     gx = _result(out, (1, 4, 16, 24, 24), grad_output, weight)
     grad_output = _checked("grad_output", grad_output, (1, 8, 16, 24, 24))
@@ -112,7 +112,7 @@ def weight_gradient(grad_output: Array, x: Array, *, out: Array | None = None) -
     ∂E/∂F[o, c, h, i, j] = Σ_{n,z,y,x} G[n, o, z, y, x] ·
             X[n, c, z + h - 1, y + i - 1, x + j - 1]
 
-    Algorithm: rows, one shifted copy per inner tap, 3 products; expected 580 µs (columns 1.1
+    Algorithm: rows, one shifted copy per inner tap, 3 products; expected 780 µs (columns 1.1
     ms).
     """
     gw = _result(out, (8, 4, 3, 3, 3), grad_output, x)

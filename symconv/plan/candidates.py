@@ -9,7 +9,7 @@ from dataclasses import replace
 from math import prod
 
 from symconv.notation.contraction import Contraction
-from symconv.notation.correlation import Axis, Correlation, phase_count, polyphase, recognise
+from symconv.notation.correlation import Correlation, phase_count, polyphase, recognise
 from symconv.notation.winograd import POINTS, cook_toom
 from symconv.plan.algorithms import (
     Algorithm,
@@ -23,15 +23,14 @@ from symconv.plan.algorithms import (
     Table,
     Winograd,
 )
-from symconv.plan.cost import microseconds
+from symconv.plan.cost import SMALL, microseconds
 from symconv.plan.rounding import integer_growth
 
 LARGEST_TABLE = 256  # entries: a table is a constant that is printed
 LARGEST_GROWTH = 1 << 50  # of integers in a Winograd algorithm, for float64 to hold them
 MOST_PHASES = 64  # phases that are looped over, their tables printed
 LEAST_BAND = 8  # rows of a band, for its halo not to be most of it
-SMALL = 10**6  # multiplications of a product that OpenBLAS computes without copying its matrices
-MOST = 1 << 20  # numbers of scratch that an image may need
+MOST = 1 << 20  # numbers of scratch that any call may need
 BLOCK = 1 << 18  # numbers of scratch that a block of images or planes may need
 
 
@@ -84,8 +83,7 @@ def _applicable(c: Correlation, fast: bool) -> Iterable[Algorithm]:
         row = channels * prod(a.taps * a.positions for a in inner)
         images = _images(c, first.span * row + channels * spans)
         products = c.filters * c.channels * prod(a.taps * a.positions for a in inner)
-        band = _band(first, row, products) if images == 1 else first.positions
-        yield Rows(c, images, band)
+        yield from (Rows(c, images, rows) for rows in _bands(c, images, row, products))
     if c.channels == c.filters == len(c.axes) == c.axes[0].stride == 1:
         planes = _block(c.groups, (spans + positions) * 4)
         images = 1 if planes < c.groups else _images(c, c.groups * (spans + positions) * 4)
@@ -144,16 +142,28 @@ def _by_phases(c: Correlation, fast: bool) -> Iterable[Algorithm]:
     yield Phases(c, axes, covered, images)
 
 
-def _band(axis: Axis, numbers: int, products: int) -> int:
-    """Return how many positions a band has, each row of which needs so much scratch and products."""
+def _bands(c: Correlation, images: int, numbers: int, products: int) -> list[int]:
+    """Return how many positions bands may have, each row of which needs so much scratch and products.
+
+    The longest that stay in the cache, and the longest of all: within the memory that a call may need,
+    and of products that are small, if there are such.
+    """
+    axis = c.axes[0]
+    if images > 1:
+        return [axis.positions]
     around = axis.span - axis.positions
-    cuts = [size for size in range(LEAST_BAND, axis.positions) if axis.positions % size == 0]
-    small = [n for n in cuts if (n + around) * numbers <= BLOCK and n * products <= SMALL]
-    if small:
-        return max(small)
-    if axis.span * numbers <= MOST:
-        return axis.positions
-    return max((n for n in cuts if (n + around) * numbers <= MOST), default=axis.positions)
+    cuts = [n for n in range(LEAST_BAND, axis.positions) if axis.positions % n == 0]
+    fitting = [n for n in (*cuts, axis.positions) if (n + around) * numbers <= _memory(c)]
+    small = [n for n in fitting if n * products <= SMALL]
+    near = [n for n in small if (n + around) * numbers <= BLOCK]
+    longest = max(small or fitting, default=axis.positions)
+    return list(dict.fromkeys([*([max(near)] if near else []), longest]))
+
+
+def _memory(c: Correlation) -> int:
+    """Return how many numbers of scratch a call may need: as many as it takes and returns, or 4 MB."""
+    cells, positions = prod(a.cells for a in c.axes), prod(a.positions for a in c.axes)
+    return max(MOST, c.batch * c.groups * (c.channels * cells + c.filters * positions))
 
 
 def _images(c: Correlation, numbers: int) -> int:

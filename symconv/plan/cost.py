@@ -23,11 +23,13 @@ from symconv.plan.algorithms import (
 
 CALL = 1.0  # µs for one NumPy call on small arrays
 CELL = 2.5e-4  # µs to copy, add or multiply one number in cache
-FAR = 2.0  # times slower when the numbers do not fit the cache
+FAR = 1.3  # times slower when the numbers do not fit the cache
 RUN = 4e-3  # µs for each contiguous run of a strided copy
 TAKE = 1.5e-3  # µs to look up one number through a table
 FLOP = 1.1e-5  # µs for one multiplication and addition in a large matrix product
 NARROW = 6.0  # a product with this many rows or columns runs at half speed
+SMALL = 10**6  # multiplications of a product that OpenBLAS computes without copying its matrices
+PACK = 3e-4  # µs to copy one number of a larger product's matrices
 TURNED = 1.4  # times slower when a product's second matrix is a transposed view
 DOT = 2e-4  # µs for one multiplication and addition of a strided inner product
 STRIDED = 8e-4  # µs to copy one number of a row that is read with a stride
@@ -76,11 +78,12 @@ def _product(c: Correlation, axes: tuple[Axis, ...]) -> float:
     """Time of the matrix products over all images, which are slow when narrow."""
     taps, positions = prod(a.taps for a in axes), prod(a.positions for a in axes)
     m, k, n = c.filters, c.channels * taps, positions
-    multiplications = c.batch * c.groups * m * k * n
     slower = (1 + NARROW / m) * (1 + NARROW / k) * (1 + NARROW / n)
     if c.result == "taps":
         slower *= TURNED
-    return c.batch * c.groups * 0.3 * CALL + multiplications * FLOP * slower
+    read = (m + k) * n if c.result == "taps" else k * (m + n)
+    packed = read * PACK if m * k * n > SMALL else 0.0
+    return c.batch * c.groups * (0.3 * CALL + m * k * n * FLOP * slower + packed)
 
 
 def _pass(cells: int, runs: int) -> float:
