@@ -2,8 +2,8 @@
 
     python benchmarks/choices.py [SEED]
 
-Prints each choice that took more than 1.25 times the fastest algorithm it could have chosen, rows in other
-bands included, and how many did not.
+Prints each choice that took more than 1.25 times the fastest algorithm it could have chosen, rows in
+other bands included, and how many did not.
 """
 
 from __future__ import annotations

@@ -10,7 +10,8 @@ from pathlib import Path
 import click
 
 from symconv import verbs
-from symconv.bench.report import chart, document, text
+from symconv.bench.growth import FAMILIES, Growth
+from symconv.bench.report import Benchmark, document
 from symconv.files import write_texts
 from symconv.layers.layer import Layer
 from symconv.plan.network import NetworkPlan
@@ -153,22 +154,26 @@ def generate(
 
 
 def bench(files: Sequence[str], output: str | None, seconds: float, force: bool, as_json: bool) -> int:
-    """Time generated files against what else is installed: print tables, and write them with a chart."""
+    """Time files, or families of layers, against what else is installed: tables, data, a chart."""
     if output is not None and find_spec("matplotlib") is None:
         raise click.UsageError("--output: draws a chart, which needs matplotlib: symconv[bench]")
-    with progress("timing", len(files)) as advance:
-        found = verbs.bench(files, seconds, advance)
+    if files:
+        with progress("timing", len(files)) as advance:
+            found: Benchmark | Growth = verbs.bench(files, seconds, advance)
+    else:
+        with progress("timing", sum(map(len, FAMILIES.values()))) as advance:
+            found = verbs.growth(seconds, advance)
     if output is not None:
-        folder = Path(output)
+        stem = Path(output) / ("results" if files else "growth")
         texts = {
-            folder / "results.json": document(found.as_dict(), __version__),
-            folder / "results.svg": chart(found, __version__),
+            stem.with_suffix(".json"): document(found.as_dict(), __version__),
+            stem.with_suffix(".svg"): found.chart(__version__),
         }
         write_texts(texts, force)
     if as_json:
         print_json(found.as_dict())
     else:
-        write(screen(), text(found))
+        write(screen(), found.text())
     return 0
 
 

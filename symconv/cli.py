@@ -235,15 +235,26 @@ def check(files: tuple[str, ...], as_json: bool) -> None:
 
 
 @symconv.command(epilog="Example: symconv bench generated/res56.py")
-@click.argument("files", nargs=-1, required=True, metavar="FILE...")
+@click.argument("files", nargs=-1, metavar="FILE...")
 @click.option("-o", "--output", metavar="DIR", help="Write DIR/results.json and DIR/results.svg.")
+@click.option("--growth", is_flag=True, help="Instead of files: families that differ in one size.")
 @click.option("--seconds", default=4.0, help="For each file, forward and backward each. [default: 4]")
 @click.option("--force", is_flag=True, help="Overwrite files that symconv did not generate.")
 @click.option("--json", "as_json", is_flag=True, help="Print the answer as JSON.")
 def bench(
-    files: tuple[str, ...], output: str | None, seconds: float, force: bool, as_json: bool
+    files: tuple[str, ...],
+    output: str | None,
+    growth: bool,
+    seconds: float,
+    force: bool,
+    as_json: bool,
 ) -> None:
-    """Time generated convolutions against what else is installed, on one core (which runs them)."""
+    """Time generated convolutions against what else is installed, on one core (which runs them).
+
+    With --growth: time by batch, channels, image side and filter side; DIR/growth.json and .svg.
+    """
+    if growth == bool(files):
+        raise click.UsageError("FILE...: name generated files, or give --growth and none")
     sys.exit(actions.bench(files, output, seconds, force, as_json))
 
 

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
+from symconv.bench.growth import Growth, time_families
 from symconv.bench.peers import absent, versions
 from symconv.bench.report import Benchmark
 from symconv.bench.row import FAST, OURS, limits, measure, processor
@@ -302,6 +303,24 @@ def bench(
     machine = processor()
     date = time.strftime("%Y-%m-%d")
     return Benchmark(tuple(rows), found, machine, date, versions(), tuple(absent()))
+
+
+def growth(seconds: float = 1.0, advance: Callable[[], None] = lambda: None) -> Growth:
+    """Time families of convolutions that differ in one size, on one core.
+
+    Parameters
+    ----------
+    seconds
+        For each layer and sweep, all libraries together.
+    advance
+        Is called after each layer.
+
+    Raises
+    ------
+    SymconvError
+        If the seconds are no positive number.
+    """
+    return time_families(check_seconds(seconds), advance)
 
 
 def _check_source(subject: str, source: str) -> Report:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import version
@@ -63,12 +63,12 @@ def versions() -> dict[str, str]:
     return {package: version(package) for package, _ in PEERS.values() if find_spec(package)}
 
 
-def peers(layer: Conv, data: Data) -> Iterator[tuple[str, Peer]]:
-    """Return every installed peer that has a call for a layer: zeros padding, no bias, no flip."""
+def peers(layer: Conv, data: Data, names: Collection[str]) -> Iterator[tuple[str, Peer]]:
+    """Return the installed peers that have a call for a layer: zeros padding, no bias, no flip."""
     if layer.bias or layer.flip or layer.padding_mode != "zeros":
         return
     for name, (package, make) in PEERS.items():
-        if find_spec(package) is not None:
+        if name in names and find_spec(package) is not None:
             peer = make(layer, data)
             if peer is not None:
                 yield name, peer

@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 import time
 import tracemalloc
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from symconv.bench.peers import Call, Data, Peer, draw, peers
+from symconv.bench.peers import PEERS, Call, Data, Peer, draw, peers
 from symconv.bench.timing import Time, race
 from symconv.layers.conv import Conv
 from symconv.notation.arrays import evaluate_arrays
@@ -72,12 +72,18 @@ class Row:
         return own.time.median / other.time.median if own and other else None
 
 
-def measure(name: str, layer: Conv, modules: Mapping[str, ModuleType], seconds: float) -> Row:
-    """Time our modules and every peer in turn, each sweep for so many seconds."""
+def measure(
+    name: str,
+    layer: Conv,
+    modules: Mapping[str, ModuleType],
+    seconds: float,
+    against: Collection[str] | None = None,
+) -> Row:
+    """Time our modules and every peer, or some, in turn, each sweep for so many seconds."""
     data = draw(layer)
     exact = _exact(layer, data)
     ours = {accuracy: _calls(module, data) for accuracy, module in modules.items()}
-    everyone = {**ours, **dict(peers(layer, data))}
+    everyone = {**ours, **dict(peers(layer, data, PEERS if against is None else against))}
     runs: dict[str, dict[str, Run]] = {}
     wrong: list[str] = []
     for sweep in SWEEPS:

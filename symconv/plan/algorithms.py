@@ -60,14 +60,13 @@ class Rows:
 
 @dataclass(frozen=True)
 class Shift:
-    """One channel in and out: multiply and add a shifted plane for each tap.
+    """One axis, one channel in and out: multiply and add the shifted signal for each tap.
 
-    In blocks of images and planes, and of ``rows`` positions of the first axis where a plane is large.
+    In blocks of images, and of ``rows`` positions where a signal is long.
     """
 
     correlation: Correlation
     images: int
-    planes: int
     rows: int
 
 

@@ -83,14 +83,10 @@ def _applicable(c: Correlation, fast: bool) -> Iterable[Algorithm]:
         row = channels * prod(a.taps * a.positions for a in inner)
         images = _images(c, first.span * row + channels * spans)
         products = c.filters * c.channels * prod(a.taps * a.positions for a in inner)
-        yield from (Rows(c, images, rows) for rows in _bands(c, images, row, products))
-    if c.channels == c.filters == len(c.axes) == c.axes[0].stride == 1:
-        planes = _block(c.groups, (spans + positions) * 4)
-        images = 1 if planes < c.groups else _images(c, c.groups * (spans + positions) * 4)
-        rows = c.axes[0].positions
-        if planes == images == 1:
-            rows = _block(rows, 4 * positions // rows)
-        yield Shift(c, images, planes, rows)
+        yield Rows(c, images, _band(c, images, row, products))
+    if c.groups == c.channels == c.filters == len(c.axes) == c.axes[0].stride == 1:
+        images = _images(c, (spans + positions) * 4)
+        yield Shift(c, images, _block(positions, 4) if images == 1 else positions)
 
 
 def _winograd(c: Correlation) -> Iterable[Algorithm]:
@@ -142,22 +138,19 @@ def _by_phases(c: Correlation, fast: bool) -> Iterable[Algorithm]:
     yield Phases(c, axes, covered, images)
 
 
-def _bands(c: Correlation, images: int, numbers: int, products: int) -> list[int]:
-    """Return how many positions bands may have, each row of which needs so much scratch and products.
+def _band(c: Correlation, images: int, numbers: int, products: int) -> int:
+    """Return how many positions a band has, each row of which needs so much scratch and products.
 
-    The longest that stay in the cache, and the longest of all: within the memory that a call may need,
-    and of products that are small, if there are such.
+    As many as the memory allows that a call may need, and of products that are small, if there are such.
     """
     axis = c.axes[0]
     if images > 1:
-        return [axis.positions]
+        return axis.positions
     around = axis.span - axis.positions
     cuts = [n for n in range(LEAST_BAND, axis.positions) if axis.positions % n == 0]
     fitting = [n for n in (*cuts, axis.positions) if (n + around) * numbers <= _memory(c)]
     small = [n for n in fitting if n * products <= SMALL]
-    near = [n for n in small if (n + around) * numbers <= BLOCK]
-    longest = max(small or fitting, default=axis.positions)
-    return list(dict.fromkeys([*([max(near)] if near else []), longest]))
+    return max(small or fitting, default=axis.positions)
 
 
 def _memory(c: Correlation) -> int:

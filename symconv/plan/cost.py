@@ -55,13 +55,11 @@ def microseconds(algorithm: Algorithm) -> float:
             cut = replace(c, axes=(replace(c.axes[0], positions=algorithm.rows), *c.axes[1:]))
             return _blocks(c, algorithm.images) * (whole + bands * _rows(cut, algorithm.images))
         case Shift():
-            blocks = _blocks(c, algorithm.images) * -(-c.groups // algorithm.planes)
-            planes = algorithm.images * algorithm.planes
-            first, *inner = c.axes
-            bands = first.positions // algorithm.rows
-            band = (replace(first, positions=algorithm.rows), *inner)
-            padded = _pad(c, 1, c.axes) * planes / c.groups
-            return blocks * (padded + bands * _shifts(c, planes, band))
+            (axis,) = c.axes
+            bands = axis.positions // algorithm.rows
+            band = replace(axis, positions=algorithm.rows)
+            padded = _pad(c, algorithm.images, c.axes)
+            return _blocks(c, algorithm.images) * (padded + bands * _shifts(c, algorithm.images, band))
         case Phases():
             return _phases(algorithm)
         case Scatter():
@@ -120,13 +118,11 @@ def _rows(c: Correlation, images: int) -> float:
     return far * copied + added + product
 
 
-def _shifts(c: Correlation, planes: int, axes: tuple[Axis, ...]) -> float:
-    taps = prod(a.taps for a in axes)
-    cells = planes * prod(a.positions for a in axes)
-    runs = cells // axes[-1].positions
+def _shifts(c: Correlation, images: int, axis: Axis) -> float:
+    cells = images * axis.positions
     if c.result == "taps":
-        return taps * (3 * CALL + cells * DOT + runs * RUN)
-    return taps * (CALL + 1.2 * _pass(cells, runs))
+        return axis.taps * (3 * CALL + cells * DOT + images * RUN)
+    return axis.taps * (CALL + 1.2 * _pass(cells, images))
 
 
 def _phases(algorithm: Phases) -> float:

@@ -125,11 +125,9 @@ def _how(algorithm: Algorithm) -> str:
             return f"windows copied side by side (im2col){in_blocks}, one product"
         case Rows(correlation=c):
             return f"one shifted copy per inner tap{in_blocks}, {c.axes[0].taps} products"
-        case Shift(correlation=c, planes=planes, rows=rows):
-            size = f"{planes} planes" if planes > 1 else "a plane"
-            if rows < c.axes[0].positions:
-                size = f"{rows} rows"
-            return f"one multiplication and addition per tap, {size} at a time{in_blocks}"
+        case Shift(correlation=c, rows=rows):
+            size = f", {rows} positions at a time" if rows < c.axes[0].positions else ""
+            return f"one multiplication and addition per tap{size}{in_blocks}"
         case Phases(axes=axes):
             count = math.prod(map(len, axes))
             return f"{count} plain correlations, one per phase{in_blocks}"

@@ -40,22 +40,18 @@ def first_read(c: Correlation, axis: Axis) -> int:
     return axis.offset if all(a.inside for a in c.axes) else 0
 
 
-def window_source(
-    c: Correlation, images: int, function: str, block: str | None = None, planes: int = 0
-) -> dict[str, object]:
+def window_source(c: Correlation, images: int, function: str) -> dict[str, object]:
     """Return the holes for what windows are read from: a block of the cells, or its padded copy."""
     n = block_slice("n", c.batch, images)
     cells = grouped(c.cells, images, c, (c.channels, *(a.cells for a in c.axes)), n)
     outer: tuple[int, ...] = (images, *group(c), c.channels)
-    if block is not None:
-        cells, outer = c.cells + block, (images, planes)
     slices = ", ".join(
         [
             "...",
             *(shifted(k, a, first_read(c, a)) for k, a in zip(tap_names(c), c.axes, strict=True)),
         ]
     )
-    holes: dict[str, object] = {"tap": slices} if block is None else {"window": slices}
+    holes: dict[str, object] = {"tap": slices}
     if all(a.inside for a in c.axes):
         return holes | {
             "setup": [],

@@ -9,7 +9,6 @@ from symconv.notation.correlation import Correlation
 from symconv.plan.algorithms import Columns, Pointwise, Rows, Shift, Table
 from symconv.render.environment import fill
 from symconv.render.holes import (
-    cell_list,
     cell_text,
     column_text,
     first_read,
@@ -164,46 +163,25 @@ def _band(rows: int, positions: int, width: int) -> str:
 
 
 def shift(stage: Shift, function: str) -> str:
-    """Return a multiplication and addition of planes for each tap."""
+    """Return a multiplication and addition of the shifted signal for each tap."""
     c = stage.correlation
-    names = tap_names(c)
-    positions = [a.positions for a in c.axes]
-    n, g = (
-        block_slice("n", c.batch, stage.images),
-        block_slice("g", c.groups, stage.planes),
-    )
-    block = "" if n == g == ":" else f"[{n}]" if g == ":" else f"[{n}, {g}]"
-    band = stage.rows if stage.rows < positions[0] else 0
-    planes = min(stage.planes, c.groups)
-    read = window_source(c, stage.images, function, block=block, planes=planes)
-    letters = "ng" + "zyx"[-len(c.axes) :]
+    (axis,), (name,) = c.axes, tap_names(c)
+    n = block_slice("n", c.batch, stage.images)
+    whole = c.positions if n == ":" else f"{c.positions}[{n}]"
+    band = stage.rows if stage.rows < axis.positions else 0
+    window = f"..., {shifted(name, axis, first_read(c, axis), band)}"
     return fill(
         f"numpy/shift_{c.result}.py.j2",
         blocks=block_loop("n", c.batch, stage.images),
-        plane_blocks=block_loop("g", c.groups, stage.planes),
-        positions_block=f"{c.positions}[{n}, {g}, top : top + {band}]"
-        if band
-        else f"{c.positions}{block}",
-        row_blocks=block_loop("top", positions[0], stage.rows),
-        taps_shape=shape((c.groups, *(a.taps for a in c.axes))),
+        bands=block_loop("top", axis.positions, stage.rows),
+        positions_block=f"{whole}[..., top : top + {band}]" if band else whole,
         whole_taps=taps_view(c, c.taps),
         taps=c.taps,
-        tap=", ".join([g, *names]),
-        news=", ".join(["None"] * len(c.axes)),
-        term=shape((stage.images, planes, stage.rows, *positions[1:])),
-        tap_loop=tap_loop(c.axes, names),
-        einsum=f"{letters},{letters}->g",
-        planes_read=f"{symbol(c.cells)}[n, g, {cell_list(c)}]",
-        **read
-        | {
-            "window": ", ".join(
-                ["..."]
-                + [
-                    shifted(k, a, first_read(c, a), band if a is c.axes[0] else 0)
-                    for k, a in zip(names, c.axes, strict=True)
-                ]
-            )
-        },
+        index=name,
+        count=axis.taps,
+        term=shape((stage.images, 1, stage.rows)),
+        window=window,
+        **window_source(c, stage.images, function),
     )
 
 

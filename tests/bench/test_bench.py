@@ -9,10 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from symconv import Conv, SymconvError, generate
-from symconv.bench import peers, timing
+from symconv import Conv, SymconvError, generate, verbs
+from symconv.bench import growth, peers, timing
 from symconv.bench.peers import Data, Peer, draw
-from symconv.bench.report import text
 from symconv.bench.row import FAST, OURS, extra_memory, measure
 from symconv.verbs import bench
 from tests.shell.test_cli import run
@@ -58,8 +57,8 @@ def test_what_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch, tmp_pat
     path = generate(LAYERS[0], "layer").write(tmp_path)
     found = bench([path], seconds=0.05)
     assert "Nobody" in found.absent
-    assert "Not installed: " in text(found)
-    assert "Nobody" in text(found)
+    assert "Not installed: " in found.text()
+    assert "Nobody" in found.text()
 
 
 def test_memory_beyond_the_results_is_counted() -> None:
@@ -117,7 +116,28 @@ def test_fast_is_timed_where_it_is_another_algorithm(tmp_path: Path) -> None:
     assert FAST not in small.runs["forward"]
     assert FAST in large.runs["backward"]
     assert small.ours("forward", FAST) == small.runs["forward"][OURS]
-    assert 'with accuracy="fast"' in text(found)
+    assert 'with accuracy="fast"' in found.text()
+
+
+def test_growth_has_a_table_and_a_plot_for_each_family(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    small = {n: Conv((n, 1, 6, 6), 1, 3, bias=False) for n in (1, 2)}
+    monkeypatch.setattr(growth, "FAMILIES", {"batch": small})
+    found = verbs.growth(seconds=0.02)
+    lines = found.text().splitlines()
+    assert lines[0].startswith("| batch | forward, µs: symconv | ")
+    assert [line.split(" ")[1] for line in lines[2:]] == ["1", "2"]
+    flops = found.families["batch"][2].flops
+    assert flops["forward"] == 2 * found.families["batch"][1].flops["forward"]
+    assert found.chart("0").count("backward, µs, by batch") == 1
+    with pytest.raises(SymconvError, match="must be a positive number"):
+        verbs.growth(seconds=0)
+
+
+def test_files_or_growth() -> None:
+    for words in ((), ("a.py", "--growth")):
+        assert "FILE...: name generated files, or give --growth" in run("bench", *words, code=2)
 
 
 def test_data_have_the_layers_shapes() -> None:

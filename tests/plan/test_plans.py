@@ -65,6 +65,7 @@ def first(layer: Conv | ConvTranspose, function: str) -> Algorithm:
         (Conv((4, 64, 56, 56), 64, 3, padding=1), "forward", "Rows"),
         (Conv((4, 128, 28, 28), 256, 3, stride=2, padding=1), "forward", "Columns"),
         (Conv((1, 1, 512, 512), 1, 3, padding=1), "forward", "Rows"),
+        (Conv((1, 1, 100000), 1, 31), "forward", "Shift"),
         (Conv((4, 3, 224, 224), 64, 7, stride=2, padding=3), "input_gradient", "Scatter"),
         (Conv((4, 128, 56, 56), 3, 3, stride=2, padding=1), "input_gradient", "Phases"),
     ],
