@@ -15,7 +15,7 @@ from typing import Any, cast
 import click
 from rich.text import Text
 
-from symconv import actions, verbs
+from symconv import actions, configuration, verbs
 from symconv.errors import SymconvError
 from symconv.files import read_module, write_texts
 from symconv.layers.conv import Conv
@@ -178,8 +178,8 @@ def generate(
     if config is None:
         raise click.UsageError("name a layer, or a configuration with --config FILE")
     folder = Path(config).parent
-    requests = verbs.read_config(config)
-    differences: list[verbs.Difference | None] = []
+    requests = configuration.read_config(config)
+    differences: list[configuration.Difference | None] = []
     written: dict[Path, str] = {}
     with progress("generating", len(requests)) as advance:
         units = []
@@ -188,12 +188,13 @@ def generate(
             advance()
     for unit in units:
         if only_check:
-            differences.append(verbs.difference(unit, folder))
+            differences.append(configuration.difference(unit, folder))
         else:
             written[unit.path(folder)] = unit.source
     write_texts(written, force)
     found = [d for d in differences if d] + [
-        verbs.Difference(path, "stale", "") for path in verbs.stale_files(folder, requests)
+        configuration.Difference(path, "stale", "")
+        for path in configuration.stale_files(folder, requests)
     ]
     if as_json:
         print_json(

@@ -1,8 +1,7 @@
-"""The verbs, each a function that returns a value; and the configuration file."""
+"""The verbs, each a function that returns a value."""
 
 from __future__ import annotations
 
-import difflib
 import json
 import keyword
 import math
@@ -10,8 +9,7 @@ import os
 import re
 import sys
 import time
-import tomllib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,7 +30,7 @@ from symconv.check.report import Method, Report, Result
 from symconv.check.values import check_values
 from symconv.derive.derivation import Derivation, derive_layer
 from symconv.errors import SymconvError
-from symconv.files import is_generated, layer_in, load_source, read_module, reason_of, write_texts
+from symconv.files import layer_in, load_source, read_module, reason_of, write_texts
 from symconv.layers.activation import Activation
 from symconv.layers.arguments import choice
 from symconv.layers.conv import Conv
@@ -181,7 +179,7 @@ def tune(
     """
     check_seconds(seconds)
     plan = plan_module(_a_layer(layer), check_order(order), check_accuracy(accuracy))
-    return measure_algorithms(_of_layer(plan), seconds, advance)
+    return measure_algorithms(_of_layer(plan), seconds, load_source, advance)
 
 
 def _of_layer(plan: Plan | NetworkPlan) -> Plan:
@@ -320,7 +318,7 @@ def growth(seconds: float = 1.0, advance: Callable[[], None] = lambda: None) -> 
     SymconvError
         If the seconds are no positive number.
     """
-    return time_families(check_seconds(seconds), advance)
+    return time_families(check_seconds(seconds), load_source, advance)
 
 
 def _check_source(subject: str, source: str) -> Report:
@@ -385,92 +383,6 @@ def _dtype_kept(module: ModuleType) -> Iterator[None]:
         module.__dict__["DTYPE"] = before
         if hasattr(module, "release"):
             module.release()
-
-
-@dataclass(frozen=True)
-class Difference:
-    """A file of a configuration's folder that is not what the configuration says.
-
-    ``kind`` is ``"differs"``, ``"missing"`` or ``"stale"`` (no module has its name any more).
-    """
-
-    path: Path
-    kind: str
-    diff: str
-
-
-OPTIONS = {"order": 1, "accuracy": "direct", "tuning": ""}  # of generate, in a configuration
-
-
-@dataclass(frozen=True)
-class Request:
-    """What a configuration says of a module: its layer, and what :func:`generate` takes besides."""
-
-    layer: Layer
-    order: int
-    accuracy: str
-    tuning: Tuning | None
-
-    def generate(self, name: str) -> Unit:
-        """Generate the module."""
-        return generate(self.layer, name, self.order, self.accuracy, self.tuning)
-
-
-def read_config(path: str | os.PathLike[str]) -> dict[str, Request]:
-    """Return what a configuration lists, by module name.
-
-    Raises
-    ------
-    SymconvError
-        If the file cannot be read, or an entry is not valid.
-    """
-    try:
-        data = tomllib.loads(Path(path).read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise SymconvError(f"{path}: cannot be read: {reason_of(error)}") from error
-    modules = data.pop("module", None)
-    if data or not isinstance(modules, list):
-        raise SymconvError(f"{path}: must consist of [[module]] tables with name, layer and arguments")
-    requests: dict[str, Request] = {}
-    for entry in modules:
-        try:
-            if not isinstance(entry, Mapping):
-                raise SymconvError("must be a table")
-            name = check_name(entry.get("name"))
-            if name in requests:
-                raise SymconvError(f"name = {name!r}: must be the name of one module only")
-            arguments = {key: value for key, value in entry.items() if key not in ("name", *OPTIONS)}
-            order, accuracy, file = (entry.get(key, default) for key, default in OPTIONS.items())
-            tuning = read_tuning(Path(path).parent / str(file)) if file else None
-            requests[name] = Request(
-                rebuild(arguments), check_order(order), check_accuracy(accuracy), tuning
-            )
-        except SymconvError as error:
-            raise SymconvError(f"{path}: module {len(requests) + 1}: {error}") from error
-    return requests
-
-
-def stale_files(folder: Path, names: Mapping[str, object]) -> list[Path]:
-    """Return the generated files of a folder that no name stands for."""
-    found = sorted(path for path in folder.glob("*.py") if path.is_file())
-    return [path for path in found if path.stem not in names and is_generated(path)]
-
-
-def difference(unit: Unit, folder: Path) -> Difference | None:
-    """Return how a unit's file in a folder differs from its text; None if it does not."""
-    path = unit.path(folder)
-    if not path.exists():
-        return Difference(path, "missing", "")
-    try:
-        text = path.read_bytes().decode("utf-8", "replace")
-    except OSError as error:
-        raise SymconvError(f"{path}: cannot be read: {reason_of(error)}") from error
-    if text == unit.source:
-        return None
-    lines = difflib.unified_diff(
-        text.splitlines(True), unit.source.splitlines(True), str(path), "generated now"
-    )
-    return Difference(path, "differs", "".join(lines))
 
 
 def check_name(name: object) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from symconv.verbs import read_config
+from symconv.configuration import read_config
 
 ROOT = Path(__file__).resolve().parents[1]
 

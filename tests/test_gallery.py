@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from symconv.configuration import read_config
 from symconv.layers.conv import Conv
 from symconv.layers.network import Network
-from symconv.verbs import check, read_config
+from symconv.verbs import check
 from tests.shell.test_cli import ROOT, run
 
 GALLERY = ROOT / "generated"

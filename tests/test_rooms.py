@@ -23,6 +23,7 @@ ROOMS = [
     "bench",
     "files",
     "verbs",
+    "configuration",
     "terminal",
     "actions",
     "cli",

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from symconv.bench.report import svg, table
 from symconv.bench.row import OURS, SWEEPS, Row, measure
 from symconv.bench.timing import one_core
-from symconv.files import load_source
+from symconv.bench.tune import Load
 from symconv.layers.conv import Conv
 from symconv.plan.layer import plan_layer
 from symconv.render.module import render_layer
@@ -57,14 +57,14 @@ class Growth:
         return _chart(self, version)
 
 
-def time_families(seconds: float, advance: Callable[[], None]) -> Growth:
+def time_families(seconds: float, load: Load, advance: Callable[[], None]) -> Growth:
     """Time every family, each layer and sweep for so many seconds; ``advance`` is called after each."""
     found: dict[str, dict[int, Row]] = {}
     with one_core():
         for family, layers in FAMILIES.items():
             found[family] = {}
             for size, layer in layers.items():
-                module = load_source("grown", render_layer(plan_layer(layer), "grown", "0"))
+                module = load("grown", render_layer(plan_layer(layer), "grown", "0"))
                 row = measure(f"{family} {size}", layer, {OURS: module}, seconds, AGAINST)
                 module.release()
                 found[family][size] = row

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from symconv.bench.row import processor
 from symconv.bench.timing import one_core, race
-from symconv.files import load_source
 from symconv.plan.layer import Function, Plan
 from symconv.plan.tuning import Measured, Tuning, label, variants, with_algorithm, with_functions
 from symconv.render.module import render_layer
 
+Load: TypeAlias = Callable[[str, str], ModuleType]
 
-def tune(plan: Plan, seconds: float, advance: Callable[[], None]) -> Tuning:
+
+def tune(plan: Plan, seconds: float, load: Load, advance: Callable[[], None]) -> Tuning:
     """Measure every algorithm for every correlation of a layer's functions.
 
     Parameters
@@ -26,6 +27,8 @@ def tune(plan: Plan, seconds: float, advance: Callable[[], None]) -> Tuning:
         The layer's plan.
     seconds
         For each correlation, all its algorithms together.
+    load
+        Returns the module of a name and a text.
     advance
         Is called after each function.
     """
@@ -34,13 +37,13 @@ def tune(plan: Plan, seconds: float, advance: Callable[[], None]) -> Tuning:
         for function in plan.functions:
             if function.choices:
                 functions[function.name] = tuple(
-                    _measured(plan, function, at, seconds) for at in range(len(function.choices))
+                    _measured(plan, function, at, seconds, load) for at in range(len(function.choices))
                 )
             advance()
     return Tuning(processor(), plan.layer.as_dict(), plan.accuracy, functions)
 
 
-def _measured(plan: Plan, function: Function, at: int, seconds: float) -> dict[str, float]:
+def _measured(plan: Plan, function: Function, at: int, seconds: float, load: Load) -> dict[str, float]:
     """Return microseconds of a function with each algorithm for one of its correlations."""
     rng = np.random.default_rng(0)
     dtype = np.dtype(plan.layer.dtype)
@@ -49,7 +52,7 @@ def _measured(plan: Plan, function: Function, at: int, seconds: float) -> dict[s
     calls = {}
     for algorithm in variants(function.choices[at]):
         one = with_functions(plan, [with_algorithm(function, at, algorithm)])
-        module = load_source("tuned", render_layer(one, "tuned", "0"))
+        module = load("tuned", render_layer(one, "tuned", "0"))
         calls[label(algorithm)] = _call(module, function.name, arrays, outs)
     return {name: round(time.median * 1e6, 2) for name, time in race(calls, budget=seconds).items()}
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from symconv import Conv, Linear, Network, SymconvError, check, generate, read_tuning, tune
+from symconv.configuration import read_config
 from symconv.plan.tuning import Tuning
-from symconv.verbs import read_config
 from tests.shell.test_cli import run
 
 LAYER = Conv((1, 1, 64, 64), 1, 3, padding=1)

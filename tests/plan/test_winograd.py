@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from symconv import Contraction, Conv, ConvTranspose, Network, SymconvError, check, generate
+from symconv.configuration import read_config
 from symconv.files import load_source
 from symconv.layers import Layer
 from symconv.notation.winograd import cook_toom
@@ -20,7 +21,7 @@ from symconv.plan.layer import Plan, plan_layer
 from symconv.plan.rounding import rounding_bound
 from symconv.prove.winograd import compared, identities, row
 from symconv.render.module import render_layer
-from symconv.verbs import Unit, read_config
+from symconv.verbs import Unit
 
 LAYERS: list[Layer] = [
     Conv((2, 3, 9, 8), 4, 3, padding=1),
