@@ -50,20 +50,20 @@ def forward(x: Array, weight: Array, *, out: Array | None = None) -> Array:
     weight = _checked("weight", weight, (1, 1, 7, 7))
     kernel = weight.reshape(1, 1, 7, 7)
     matrices = np.ascontiguousarray(kernel.transpose(2, 0, 3, 1).reshape(7, 1, 7))
-    shifted = _scratch("shifted", (1, 7, 1, 262, 512))
-    partial = _scratch("partial", (1, 1, 131072))
+    shifted = _scratch("shifted", (1, 7, 1, 70, 512))
+    partial = _scratch("partial", (1, 1, 32768))
     padded = _zeros("forward padded", (1, 1, 518, 518))
     # shifted[n, j, c, row, x] = X[n, c, row - 3, x + j - 3]
     padded[:, :, 3:515, 3:515] = x
-    for top in range(0, 512, 256):
+    for top in range(0, 512, 64):
         for j in range(7):
-            shifted[:, j] = padded[..., top : top + 262, j : j + 512]
+            shifted[:, j] = padded[..., top : top + 70, j : j + 512]
         # one product for each filter row i, on the image's rows that it reads
-        stacked = shifted.reshape(1, 7, 262, 512)
-        total = y.reshape(1, 1, 262144)[..., 512 * top : 512 * (top + 256)]
+        stacked = shifted.reshape(1, 7, 70, 512)
+        total = y.reshape(1, 1, 262144)[..., 512 * top : 512 * (top + 64)]
         total[...] = 0
         for i in range(7):
-            window = stacked[..., i : i + 256, :].reshape(1, 7, 131072)
+            window = stacked[..., i : i + 64, :].reshape(1, 7, 32768)
             np.matmul(matrices[i], window, out=partial)
             total += partial
     return y
@@ -82,20 +82,20 @@ def input_gradient(grad_output: Array, weight: Array, *, out: Array | None = Non
     weight = _checked("weight", weight, (1, 1, 7, 7))
     kernel = weight[:, :, ::-1, ::-1].reshape(1, 1, 7, 7)
     matrices = np.ascontiguousarray(kernel.transpose(2, 1, 3, 0).reshape(7, 1, 7))
-    shifted = _scratch("shifted", (1, 7, 1, 262, 512))
-    partial = _scratch("partial", (1, 1, 131072))
+    shifted = _scratch("shifted", (1, 7, 1, 70, 512))
+    partial = _scratch("partial", (1, 1, 32768))
     padded = _zeros("input_gradient padded", (1, 1, 518, 518))
     # shifted[n, j, o, row, v] = G[n, o, row - 3, v + j - 3]
     padded[:, :, 3:515, 3:515] = grad_output
-    for top in range(0, 512, 256):
+    for top in range(0, 512, 64):
         for j in range(7):
-            shifted[:, j] = padded[..., top : top + 262, j : j + 512]
+            shifted[:, j] = padded[..., top : top + 70, j : j + 512]
         # one product for each filter row i, on the image's rows that it reads
-        stacked = shifted.reshape(1, 7, 262, 512)
-        total = gx.reshape(1, 1, 262144)[..., 512 * top : 512 * (top + 256)]
+        stacked = shifted.reshape(1, 7, 70, 512)
+        total = gx.reshape(1, 1, 262144)[..., 512 * top : 512 * (top + 64)]
         total[...] = 0
         for i in range(7):
-            window = stacked[..., i : i + 256, :].reshape(1, 7, 131072)
+            window = stacked[..., i : i + 64, :].reshape(1, 7, 32768)
             np.matmul(matrices[i], window, out=partial)
             total += partial
     return gx
@@ -112,20 +112,20 @@ def weight_gradient(grad_output: Array, x: Array, *, out: Array | None = None) -
     gw = _result(out, (1, 1, 7, 7), grad_output, x)
     grad_output = _checked("grad_output", grad_output, (1, 1, 512, 512))
     x = _checked("x", x, (1, 1, 512, 512))
-    shifted = _scratch("shifted", (1, 7, 1, 262, 512))
+    shifted = _scratch("shifted", (1, 7, 1, 70, 512))
     gradients = _scratch("gradients", (7, 1, 7))
     padded = _zeros("weight_gradient padded", (1, 1, 518, 518))
     gradients[...] = 0
     # shifted[n, j, c, row, x] = X[n, c, row - 3, x + j - 3]
     padded[:, :, 3:515, 3:515] = x
-    for top in range(0, 512, 256):
+    for top in range(0, 512, 64):
         for j in range(7):
-            shifted[:, j] = padded[..., top : top + 262, j : j + 512]
+            shifted[:, j] = padded[..., top : top + 70, j : j + 512]
         # one product for each filter row i, with the image's rows that it reads
-        stacked = shifted.reshape(1, 7, 262, 512)
-        cotangent = grad_output.reshape(1, 1, 262144)[..., 512 * top : 512 * (top + 256)]
+        stacked = shifted.reshape(1, 7, 70, 512)
+        cotangent = grad_output.reshape(1, 1, 262144)[..., 512 * top : 512 * (top + 64)]
         for i in range(7):
-            window = stacked[..., i : i + 256, :].reshape(1, 7, 131072)
+            window = stacked[..., i : i + 64, :].reshape(1, 7, 32768)
             gradients[i] += np.matmul(cotangent, window.swapaxes(-1, -2))[0]
     ordered = gradients.reshape(7, 1, 7, 1).transpose(1, 3, 0, 2)
     gw[...] = ordered.reshape(1, 1, 7, 7)

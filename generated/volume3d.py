@@ -46,7 +46,7 @@ def forward(x: Array, weight: Array, bias: Array, *, out: Array | None = None) -
     O[n, o, z, y, x] = Σ_{c,h,i,j} X[n, c, z + h - 1, y + i - 1, x + j - 1] · F[o, c, h, i, j] +
             b[o]
 
-    Algorithm: rows, one shifted copy per inner tap, 3 products; expected 750 µs (columns 1.1
+    Algorithm: rows, one shifted copy per inner tap, 3 products; expected 740 µs (columns 1.1
     ms).
     """
     y = _result(out, (1, 8, 16, 24, 24), x, weight, bias)
@@ -55,21 +55,22 @@ def forward(x: Array, weight: Array, bias: Array, *, out: Array | None = None) -
     bias = _checked("bias", bias, (8,))
     kernel = weight.reshape(8, 4, 3, 3, 3)
     matrices = np.ascontiguousarray(kernel.transpose(2, 0, 3, 4, 1).reshape(3, 8, 36))
-    shifted = _scratch("shifted", (1, 3, 3, 4, 18, 24, 24))
-    partial = _scratch("partial", (1, 8, 9216))
+    shifted = _scratch("shifted", (1, 3, 3, 4, 10, 24, 24))
+    partial = _scratch("partial", (1, 8, 4608))
     padded = _zeros("forward padded", (1, 4, 18, 26, 26))
     # shifted[n, i, j, c, row, y, x] = X[n, c, row - 1, y + i - 1, x + j - 1]
     padded[:, :, 1:17, 1:25, 1:25] = x
-    for i, j in product(range(3), range(3)):
-        shifted[:, i, j] = padded[..., :, i : i + 24, j : j + 24]
-    # one product for each filter row h, on the image's rows that it reads
-    stacked = shifted.reshape(1, 36, 18, 576)
-    total = y.reshape(1, 8, 9216)
-    total[...] = 0
-    for h in range(3):
-        window = stacked[..., h : h + 16, :].reshape(1, 36, 9216)
-        np.matmul(matrices[h], window, out=partial)
-        total += partial
+    for top in range(0, 16, 8):
+        for i, j in product(range(3), range(3)):
+            shifted[:, i, j] = padded[..., top : top + 10, i : i + 24, j : j + 24]
+        # one product for each filter row h, on the image's rows that it reads
+        stacked = shifted.reshape(1, 36, 10, 576)
+        total = y.reshape(1, 8, 9216)[..., 576 * top : 576 * (top + 8)]
+        total[...] = 0
+        for h in range(3):
+            window = stacked[..., h : h + 8, :].reshape(1, 36, 4608)
+            np.matmul(matrices[h], window, out=partial)
+            total += partial
     y += bias[:, None, None, None]
     return y
 
@@ -112,26 +113,27 @@ def weight_gradient(grad_output: Array, x: Array, *, out: Array | None = None) -
     ∂E/∂F[o, c, h, i, j] = Σ_{n,z,y,x} G[n, o, z, y, x] ·
             X[n, c, z + h - 1, y + i - 1, x + j - 1]
 
-    Algorithm: rows, one shifted copy per inner tap, 3 products; expected 780 µs (columns 1.1
+    Algorithm: rows, one shifted copy per inner tap, 3 products; expected 770 µs (columns 1.1
     ms).
     """
     gw = _result(out, (8, 4, 3, 3, 3), grad_output, x)
     grad_output = _checked("grad_output", grad_output, (1, 8, 16, 24, 24))
     x = _checked("x", x, (1, 4, 16, 24, 24))
-    shifted = _scratch("shifted", (1, 3, 3, 4, 18, 24, 24))
+    shifted = _scratch("shifted", (1, 3, 3, 4, 10, 24, 24))
     gradients = _scratch("gradients", (3, 8, 36))
     padded = _zeros("weight_gradient padded", (1, 4, 18, 26, 26))
     gradients[...] = 0
     # shifted[n, i, j, c, row, y, x] = X[n, c, row - 1, y + i - 1, x + j - 1]
     padded[:, :, 1:17, 1:25, 1:25] = x
-    for i, j in product(range(3), range(3)):
-        shifted[:, i, j] = padded[..., :, i : i + 24, j : j + 24]
-    # one product for each filter row h, with the image's rows that it reads
-    stacked = shifted.reshape(1, 36, 18, 576)
-    cotangent = grad_output.reshape(1, 8, 9216)
-    for h in range(3):
-        window = stacked[..., h : h + 16, :].reshape(1, 36, 9216)
-        gradients[h] += np.matmul(cotangent, window.swapaxes(-1, -2))[0]
+    for top in range(0, 16, 8):
+        for i, j in product(range(3), range(3)):
+            shifted[:, i, j] = padded[..., top : top + 10, i : i + 24, j : j + 24]
+        # one product for each filter row h, with the image's rows that it reads
+        stacked = shifted.reshape(1, 36, 10, 576)
+        cotangent = grad_output.reshape(1, 8, 9216)[..., 576 * top : 576 * (top + 8)]
+        for h in range(3):
+            window = stacked[..., h : h + 8, :].reshape(1, 36, 4608)
+            gradients[h] += np.matmul(cotangent, window.swapaxes(-1, -2))[0]
     ordered = gradients.reshape(3, 8, 3, 3, 4).transpose(1, 4, 0, 2, 3)
     gw[...] = ordered.reshape(8, 4, 3, 3, 3)
     return gw

@@ -30,7 +30,6 @@ LARGEST_TABLE = 256  # entries: a table is a constant that is printed
 LARGEST_GROWTH = 1 << 50  # of integers in a Winograd algorithm, for float64 to hold them
 MOST_PHASES = 64  # phases that are looped over, their tables printed
 LEAST_BAND = 8  # rows of a band, for its halo not to be most of it
-MOST = 1 << 20  # numbers of scratch that any call may need
 BLOCK = 1 << 18  # numbers of scratch that a block of images or planes may need
 
 
@@ -154,9 +153,9 @@ def _band(c: Correlation, images: int, numbers: int, products: int) -> int:
 
 
 def _memory(c: Correlation) -> int:
-    """Return how many numbers of scratch a call may need: as many as it takes and returns, or 4 MB."""
+    """Return to how many numbers windows may be copied: half of what is taken and returned, or 1 MB."""
     cells, positions = prod(a.cells for a in c.axes), prod(a.positions for a in c.axes)
-    return max(MOST, c.batch * c.groups * (c.channels * cells + c.filters * positions))
+    return max(BLOCK, c.batch * c.groups * (c.channels * cells + c.filters * positions) // 2)
 
 
 def _images(c: Correlation, numbers: int) -> int:

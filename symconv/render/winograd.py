@@ -183,7 +183,7 @@ def _back(stage: Winograd, outer: int) -> list[dict[str, str]]:
                 "matrix": f"to_outputs{suffix}",
                 "source": "products" if at == 0 else "outputs",
                 "taken": shape((*done, f.cells, rest)),
-                "scratch": "cut" if at % 2 == 0 else "cells",
+                "scratch": "cells" if at % 2 == 0 else "cut",  # where the source is not
                 "given": shape((*done, f.outputs, rest)),
             }
         )
