@@ -16,17 +16,21 @@ def rounding_bound(algorithm: Algorithm, dtype: str) -> float:
 
     A term that goes through k roundings is multiplied with at most ``(1 + u)^k``, so the error is at
     most ``γ_k = k·u / (1 - k·u)`` times the sum of the terms' absolute values (N. Higham, Accuracy and
-    Stability of Numerical Algorithms, 2002, section 3.1). A sum of n terms, added in any order, has n
-    roundings; Winograd's has those of its transforms, of n and n terms each along each axis, of a
-    division, and of the sum over channels, or over tiles.
+    Stability of Numerical Algorithms, 2002, section 3.1). A sum of n products, added in any order, has n
+    roundings. Winograd's has those of its transforms, that of the taps all axes at once, the others
+    axis by axis; of a division; and of the sum over channels, or over an image's tiles and the images.
     """
     c = algorithm.correlation
     if not isinstance(algorithm, Winograd):
         terms = _summed(c)
         return _gamma(terms, dtype) * terms
     outer, growth = _outer(algorithm), _growth(algorithm)
-    inner = [f.outputs if c.result == "taps" else f.taps for f in algorithm.filtering]
-    roundings = sum(inner) + 2 * sum(f.cells for f in algorithm.filtering) + outer + 1
+    of_cells = sum(f.cells for f in algorithm.filtering)
+    if c.result == "taps":
+        of_taps = prod(f.cells for f in algorithm.filtering)
+        roundings = of_cells + sum(f.outputs for f in algorithm.filtering) + outer + 1 + of_taps + 1
+    else:
+        roundings = prod(f.taps for f in algorithm.filtering) + 1 + of_cells + outer + of_cells
     return _gamma(roundings, dtype) * float(growth * outer)
 
 
