@@ -247,6 +247,8 @@ def check(
             if function is not None and not callable(function):
                 raise SymconvError(f"{name} = {function!r}: must be a function")
         return Report(type(subject).__name__, check_callables(subject, forward, backward))
+    if forward is not None or backward is not None:
+        raise SymconvError("subject: must be a layer for functions to be checked, not a module")
     if isinstance(subject, Unit):
         return _check_source(subject.name, subject.source)
     if isinstance(subject, ModuleType):

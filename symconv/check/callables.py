@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
+import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +20,7 @@ from symconv.layers.layer import Layer
 from symconv.layers.pool import AvgPool, GlobalMaxPool, MaxPool
 from symconv.layers.spelling import shell_options
 from symconv.notation.arrays import evaluate_arrays
+from symconv.notation.backpropagation import gradient
 from symconv.notation.contraction import Program
 from symconv.notation.graph import Graph
 from symconv.prove.claims import smaller
@@ -48,35 +51,53 @@ def check_callables(
     return tuple(results)
 
 
+@dataclass(frozen=True)
+class _Failure:
+    """What is wrong with what a function returns; ``kind``: it raises, or its shape or numbers are."""
+
+    kind: Literal["raises", "shape", "numbers"]
+    text: str
+
+
 def _check(layer: Layer, name: str, call: Call) -> Result:
-    """Run one function at growing sizes; report the first failure."""
+    """Run one function at its layer's sizes and at smaller ones; report the smallest failure.
+
+    One that is right at its own sizes may be for these alone: elsewhere it may raise, or return what
+    has their shape.
+    """
+    own = _failure(layer, name, call)
     others = refused = 0
-    for case in smaller(layer, kernels=0):
-        own = case.inputs == layer.inputs
-        for probe in probes(case):
-            try:
-                failure = _called(case, name, call, probe)
-            except _RaisedError as error:
-                if not own:
-                    refused += 1
-                    break
-                failure = str(error)
-            if failure:
-                place = f" {probe.where}" if probe.where else ""
-                text = f"{failure} Smallest failing case: {_sizes(case)[:-1]}{place}."
-                return Result(name, "numeric", False, text)
+    for case in (case for case in smaller(layer, kernels=0) if case.inputs != layer.inputs):
+        failure = _failure(case, name, call)
+        if failure and (failure.kind == "raises" or (failure.kind == "shape" and own is None)):
+            refused += 1
+        elif failure:
+            return _failed(name, failure, case)
         else:
-            others += not own
+            others += 1
+    if own:
+        return _failed(name, own, layer)
     tried = f" and {others} smaller ones" if others else "; it refuses smaller ones" if refused else ""
     return Result(name, "numeric", True, f"equals the layer's own sums at its sizes{tried}")
 
 
-class _RaisedError(Exception):
-    """A stranger's function raised this."""
+def _failed(name: str, failure: _Failure, case: Layer) -> Result:
+    text = f"{failure.text} Smallest failing case: {_sizes(case)}."
+    return Result(name, "numeric", False, text)
 
 
-def _called(case: Layer, name: str, call: Call, probe: Probe) -> str:
-    """Call a function; say what is wrong with what it returns, nothing if it is right."""
+def _failure(case: Layer, name: str, call: Call) -> _Failure | None:
+    """Call a function with every probe of a layer; say what is wrong, None if nothing is."""
+    for probe in probes(case):
+        failure = _called(case, name, call, probe)
+        if failure:
+            place = f" It is {probe.where}." if probe.where else ""
+            return replace(failure, text=failure.text + place)
+    return None
+
+
+def _called(case: Layer, name: str, call: Call, probe: Probe) -> _Failure | None:
+    """Call a function with a probe's numbers; say what is wrong with what it returns."""
     inputs = [
         probe.values[t.name].astype(np.int64 if name in case.classes else case.dtype)
         for name, t in case.tensors.items()
@@ -85,42 +106,46 @@ def _called(case: Layer, name: str, call: Call, probe: Probe) -> str:
     given = [*inputs, cotangent]
     before = [array.copy() for array in given]
     try:
-        returned = call(inputs, cotangent)
+        with warnings.catch_warnings(action="ignore"):
+            returned = call(inputs, cotangent)
     except Exception as error:  # whatever a stranger's function raises is its answer
-        raise _RaisedError(f"raises {type(error).__name__}: {error}.") from error
+        return _Failure("raises", f"raises {type(error).__name__}: {error}.")
     if any(not np.array_equal(a, b) for a, b in zip(given, before, strict=True)):
-        return "writes to its inputs."
-    sweeps = ["forward"] if name == "forward" else list(case.differentiable)
-    received = _arrays(name, returned)
+        return _Failure("numbers", "writes to its inputs.")
+    received = _arrays(returned)
+    sweeps = list(case.differentiable)
+    if name == "forward":
+        sweeps = ["forward", *case.updates] if len(received) > 1 else ["forward"]
     if len(received) != len(sweeps):
-        return f"returns {len(received)} arrays, expected {len(sweeps)}: {', '.join(sweeps)}."
-    for sweep, array in zip(sweeps, received, strict=True):
-        wrong = _wrong(case, sweep, array, probe)
-        if wrong:
-            return wrong
-    return ""
+        text = f"returns {len(received)} arrays, expected {len(sweeps)}: {', '.join(sweeps)}."
+        return _Failure("numbers", text)
+    failures = (_wrong(case, s, a, probe) for s, a in zip(sweeps, received, strict=True))
+    return next((failure for failure in failures if failure), None)
 
 
-def _arrays(name: str, returned: object) -> list[Array]:
-    """Return the output alone, though a normalisation gives statistics, too; or the gradients."""
-    if isinstance(returned, tuple | list):
-        found = [np.asarray(array) for array in returned]
-        return found[:1] if name == "forward" and isinstance(returned, tuple) else found
-    return [np.asarray(returned)]
+def _arrays(returned: object) -> list[Array]:
+    """Return several results as arrays, or the only one; a list of numbers is one."""
+    several = isinstance(returned, tuple) or (
+        isinstance(returned, list) and all(isinstance(array, np.ndarray) for array in returned)
+    )
+    return [np.asarray(array) for array in (returned if several else [returned])]  # type: ignore[attr-defined]  # a sequence
 
 
-def _wrong(case: Layer, sweep: str, array: Array, probe: Probe) -> str:
-    """Say how a result differs from a layer's; nothing if it does not."""
+def _wrong(case: Layer, sweep: str, array: Array, probe: Probe) -> _Failure | None:
+    """Say how a result differs from a layer's."""
     low, high = probe.wanted(case, sweep)
-    what = "O" if sweep == "forward" else f"∂E/∂{case.tensors[sweep].name}"
+    what = _name_of(case, sweep)
     if array.dtype.kind not in "fiub":
         kind = "no array of numbers" if array.dtype == object else f"dtype {array.dtype}"
-        return f"{what} has {kind}, expected {case.dtype}."
+        return _Failure("numbers", f"{what} has {kind}, expected {case.dtype}.")
+    if array.dtype.kind == "f" and array.dtype.itemsize < np.dtype(case.dtype).itemsize:
+        return _Failure("numbers", f"{what} has dtype {array.dtype}, expected {case.dtype}.")
     if array.shape != low.shape:
-        return (
-            f"{what} has shape {array.shape}, expected {low.shape}.{_pitfall(case, sweep, array, probe)}"
-        )
-    limit = np.broadcast_to(_limit(case, graph_of(case, sweep, probe.stable), probe.values), low.shape)
+        text = f"{what} has shape {array.shape}, expected {low.shape}."
+        return _Failure("shape", text + _pitfall(case, sweep, array, probe))
+    limit = _limit(case, graph_of(case, sweep, probe.stable), probe.values)
+    limit = limit + probe.loose * np.max(np.abs(low), initial=0.0, where=np.isfinite(low))
+    limit = np.broadcast_to(limit, low.shape)
     received = array.astype(float)
     if probe.ties and sweep != "forward":
         axes = tuple(range(2, received.ndim))
@@ -129,14 +154,21 @@ def _wrong(case: Layer, sweep: str, array: Array, probe: Probe) -> str:
     with np.errstate(invalid="ignore"):
         right = ((received >= low - limit) & (received <= high + limit)) | np.isnan(low)
     if right.all():
-        return ""
+        return None
     cell = np.unravel_index(int(np.argmin(right)), right.shape)
     at = f"[{', '.join(map(str, map(int, cell)))}]" if cell else ""
-    nearest = low[cell] if low[cell] == high[cell] else np.clip(received[cell], low[cell], high[cell])
-    shown, wanted = apart(received[cell], nearest)
-    between = "" if low[cell] == high[cell] else " at most" if nearest == high[cell] else " at least"
-    text = f"{what}{at} = {shown}, expected{between} {wanted}."
-    return text + _pitfall(case, sweep, array, probe)
+    shown, wanted = apart(received[cell], low[cell])
+    if low[cell] != high[cell]:
+        wanted = f"from {low[cell]:g} to {high[cell]:g}"
+    text = f"{what}{at} = {shown}, expected {wanted}."
+    return _Failure("numbers", text + _pitfall(case, sweep, array, probe))
+
+
+def _name_of(case: Layer, sweep: str) -> str:
+    """Return what a result is called."""
+    if sweep == "forward":
+        return "O"
+    return case.words[sweep] if sweep in case.updates else f"∂E/∂{case.tensors[sweep].name}"
 
 
 def _pitfall(case: Layer, sweep: str, received: Array, probe: Probe) -> str:
@@ -160,17 +192,22 @@ def _pitfall(case: Layer, sweep: str, received: Array, probe: Probe) -> str:
 
 
 def _pitfall_of_maxima(case: MaxPool | GlobalMaxPool, sweep: str, received: Array, probe: Probe) -> str:
-    """Name a pitfall where every number is negative: of padding, and of ties."""
-    expected, _ = probe.wanted(case, sweep)
-    if received.shape != expected.shape:
-        return ""
+    """Name a pitfall whose own result is what was received: of padding, and of ties."""
+    (maximum,) = case.graph.programs[0].contractions
+    windows = Graph((Program((replace(maximum, reduce="sum"),)),))  # the same, added up
+    x = case.tensors["x"]
     if sweep == "forward":
-        zero = np.array_equal(received[received != expected], 0 * received[received != expected])
-        return " This is a known pitfall: the padding's zero wins a maximum." if zero else ""
-    credited = np.abs(received).sum() > np.abs(expected).sum()
-    return (
-        f" This is a known pitfall: {CREDITED_IN_FULL[0]} ({CREDITED_IN_FULL[1]})." if credited else ""
-    )
+        expected, _ = probe.wanted(case, sweep)
+        cells = evaluate_arrays(windows, {x.name: np.ones(x.sizes)})
+        wrong = np.where(cells < math.prod(w.kernel for w in case.windows), 0.0, expected)
+        found = "the padding's zero wins a maximum", ""
+    else:
+        wrong = evaluate_arrays(gradient(windows, x, case.cotangent), probe.values)
+        found = CREDITED_IN_FULL
+    if not (probe.ties or sweep == "forward") or not np.array_equal(received, wrong):
+        return ""
+    name, seen = found
+    return f" This is a known pitfall: {name}{f' ({seen})' if seen else ''}."
 
 
 def _limit(case: Layer, graph: Graph, values: dict[str, Array]) -> Array:

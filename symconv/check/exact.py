@@ -32,6 +32,8 @@ MOST_WORK = 12_000_000  # and their sums' lengths, summed: adding to a polynomia
 TRIALS = 2  # at least
 CHANCE = 1e-3  # that code of another polynomial passes, at the most
 TRANSFORMED = 100  # times the work, where each product is one of transformed numbers
+FAR = 1 << 20  # below -this no padding's number should win a maximum
+FEW_CELLS = 64  # results of fewer elements are computed again
 FEW = 2  # integers to this size meet their equals
 
 Array = NDArray[Any]
@@ -145,10 +147,14 @@ def _on_integers(layer: Layer, module: ModuleType) -> tuple[Result, ...]:
             f"code of another polynomial of degree {degree} passes with probability below {chance:.0e}"
         )
     else:
-        bounds = [(-span, span), (-FEW, FEW), (-FEW, -1)]
+        bounds = [(-span, span), (-FEW, FEW), (-FEW, -1)] * max(
+            1, FEW_CELLS // math.prod(layer.output_shape)
+        )
+        if len(layer.tensors) == 1:  # else products of such numbers would be too large
+            bounds.append((-FAR - FEW, -FAR))
         detail = (
-            f"integers to ±{span}, sums exact in float64, then to ±{FEW}, with many ties, then below 0: "
-            "{} elements each"
+            f"integers to ±{span}, sums exact in float64, then to ±{FEW}, with many ties, then below 0, "
+            f"and -{FAR}: {len(bounds)} trials, {{}} elements each"
         )
     tensors = {**layer.tensors, "grad_output": layer.cotangent}
     if has_second:

@@ -23,6 +23,8 @@ from symconv.notation.tangent import tangent_of
 if TYPE_CHECKING:
     import sympy
 
+USES = "where(x > 0, x, a*x) with a=0.2"  # how an expression has constants
+
 
 @dataclass(frozen=True)
 class Activation(Layer):
@@ -63,8 +65,13 @@ class Activation(Layer):
         object.__setattr__(self, "dtype", arguments.dtype(self.dtype))
         object.__setattr__(self, "constants", _constants(self.constants))
         object.__setattr__(self, "function", _text(self.function))
+        if self.function in NAMED and self.constants:
+            valid = f"none for {self.function}, whose numbers are fixed; write an expression: {USES}"
+            raise refuse("constants", dict(self.constants), valid)
         if self.function not in NAMED:
             expression = self.expression
+            if not all(map(_is_float, (atom for atom in expression.atoms() if atom.is_Number))):
+                raise refuse("function", self.function, "an expression of numbers that float64 has")
             if not expression.free_symbols:
                 raise refuse("function", self.function, f"one of {', '.join(NAMED)}, or have an x in it")
 
@@ -149,6 +156,15 @@ class Activation(Layer):
             arguments=(("x", self.tensors["x"][cell]),),
             extents=tuple(zip(names, self.input_shape, strict=True)),
         )
+
+
+def _is_float(number: sympy.Number) -> bool:
+    """Whether a number is neither too large nor too small for float64."""
+    try:
+        value = float(number)
+    except OverflowError:
+        return False
+    return math.isfinite(value) and (value != 0 or number == 0)
 
 
 def _constants(given: object) -> tuple[tuple[str, float], ...]:

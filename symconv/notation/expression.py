@@ -48,10 +48,34 @@ def _functions() -> dict[str, _Function]:
         "abs": _Function(1, sympy.Abs),
         "log1p": _Function(1, log1p),
         "expm1": _Function(1, expm1),
-        "max": _Function(2, lambda a, b: sympy.Piecewise((a, a > b), (b, True))),
-        "min": _Function(2, lambda a, b: sympy.Piecewise((a, a < b), (b, True))),
+        "max": _Function(2, lambda a, b: _apart(sympy.Piecewise((a, a > b), (b, True)))),
+        "min": _Function(2, lambda a, b: _apart(sympy.Piecewise((a, a < b), (b, True)))),
         "where": _Function(3, lambda c, a, b: sympy.Piecewise((a, c), (b, True))),
     }
+
+
+def _apart(cases: Any) -> Any:
+    """Return cases of cases as cases of one variable's intervals, where SymPy can tell these.
+
+    What varies comes last: of what is no number every comparison is false, and it is handed on.
+    """
+    import sympy
+
+    if not any(part.has(sympy.Piecewise, sympy.ITE) for case in cases.args for part in case.args):
+        return cases
+    folded = sympy.piecewise_fold(cases)
+    if not folded.is_Piecewise or len(folded.free_symbols) != 1:
+        return folded
+    (x,) = folded.free_symbols
+    intervals: dict[Any, Any] = {}
+    try:
+        for value, where in folded.as_expr_set_pairs():
+            intervals[value] = where.union(intervals.get(value, sympy.S.EmptySet))
+    except NotImplementedError:
+        return folded
+    ordered = sorted(intervals.items(), key=lambda pair: pair[0].has(x))
+    conditions = [(value, where.as_relational(x)) for value, where in ordered[:-1]]
+    return sympy.Piecewise(*conditions, (ordered[-1][0], True))
 
 
 def parse_expression(text: str, variables: Sequence[str], constants: Mapping[str, float]) -> sympy.Expr:
@@ -147,7 +171,7 @@ class _Parser(Reader):
         if name == "pi":
             return sympy.pi
         known = ", ".join([*self.variables, *self.constants, "pi"])
-        raise self.refuse(f"{name!r} is unknown: the names are {known}")
+        raise self.refuse(f"{name!r} is unknown: the names are {known}, and those given as constants")
 
     def _call(self, name: str) -> Any:
         functions = _functions()
@@ -173,7 +197,8 @@ class _Parser(Reader):
         if not condition:
             return left
         if self.token not in RELATIONS:
-            raise self.refuse("'where' needs a condition first: where(x > 0, x, 0)")
+            signs = ", ".join(RELATIONS)
+            raise self.refuse(f"'where' needs a condition first, with {signs}: where(x > 0, x, 0)")
         relation = self.next()
         right = self._sum()
         if left.has(sympy.Piecewise) or right.has(sympy.Piecewise):

@@ -28,6 +28,8 @@ class Dialect:
         Writes a power of a base and an exponent that is no -1; holds as tightly as an atom.
     decimals
         Whether numbers are written as decimals.
+    both, either
+        Between conditions.
     """
 
     times: str
@@ -35,6 +37,8 @@ class Dialect:
     cases: Callable[[Sequence[tuple[str, str]]], str]
     power: Callable[[str, str], str]
     decimals: bool
+    both: str = " and "
+    either: str = " or "
 
 
 def _paper_cases(cases: Sequence[tuple[str, str]]) -> str:
@@ -52,7 +56,13 @@ def _grammar_cases(cases: Sequence[tuple[str, str]]) -> str:
     return f"where({condition}, {value}, {rest})"
 
 
-GRAMMAR = Dialect("*", {"Abs": "abs"}, _grammar_cases, lambda a, n: f"{a}^{n}", decimals=False)
+GRAMMAR = Dialect(
+    "*",
+    {"Abs": "abs", "Max": "max", "Min": "min"},
+    _grammar_cases,
+    lambda a, n: f"{a}^{n}",
+    decimals=False,
+)
 
 
 def expression_text(expression: sympy.Expr, names: Mapping[str, str], dialect: Dialect) -> str:
@@ -154,5 +164,9 @@ def _condition(condition: Any, names: Mapping[str, str], dialect: Dialect) -> st
         return "True"
     if condition.is_Symbol:  # a name for a condition
         return names.get(condition.name, condition.name)
+    if isinstance(condition, sympy.And | sympy.Or):
+        sign = dialect.both if isinstance(condition, sympy.And) else dialect.either
+        parts = sorted(_condition(part, names, dialect) for part in condition.args)
+        return sign.join(f"({part})" for part in parts)
     left, right = (_written(side, names, dialect)[0] for side in condition.args)
     return f"{left} {condition.rel_op} {right}"

@@ -132,8 +132,10 @@ class _Parser(Reader):
         self.expect("[")
         subscripts: list[Polynomial] = []
         while self.token != "]":
+            if subscripts and self.token != ",":
+                raise self.refuse(f"expected ',' or ']', found {self.token or 'the end'!r}")
             if subscripts:
-                self.expect(",")
+                self.next()
             subscripts.append(self._subscript())
         self.next()
         return name, tuple(subscripts)

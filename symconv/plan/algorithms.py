@@ -268,8 +268,11 @@ class WindowPick:
 
 
 def is_whole(axes: tuple[Axis, ...]) -> bool:
-    """Whether there is one window: all cells of the spatial axes."""
-    return all(a.positions == 1 and (a.offset, a.taps) == (0, a.cells) for a in axes[2:])
+    """Whether there is one window: all cells of the spatial axes, one for each tap."""
+    return all(
+        a.positions == 1 and a.inside and (a.taps, a.dilation if a.taps > 1 else 1) == (a.cells, 1)
+        for a in axes[2:]
+    )
 
 
 @dataclass(frozen=True)

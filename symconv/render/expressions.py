@@ -40,6 +40,8 @@ NUMPY = Dialect(
     _cases,
     _power,
     decimals=True,
+    both=" & ",
+    either=" | ",
 )
 
 

@@ -11,6 +11,9 @@ import pytest
 from symconv import (
     Activation,
     AvgPool,
+    BatchNorm,
+    Flatten,
+    LayerNorm,
     Linear,
     MaxPool,
     Softmax,
@@ -21,6 +24,7 @@ from symconv import (
 )
 from symconv.layers import Layer
 from symconv.layers.activations import NAMED
+from symconv.verbs import Unit
 from tests.layers import test_composites, test_index_notation, test_network, test_sums
 
 LAYERS: list[Layer] = [
@@ -177,3 +181,101 @@ def test_imaginary_parts_are_not_dropped() -> None:
 def test_networks_are_refused() -> None:
     with pytest.raises(SymconvError, match="must be a single layer"):
         check(test_network.LENET, forward=lambda x: x)
+
+
+@pytest.mark.parametrize("function", ["tanh", "sigmoid", "sin(x)", "atan(x)", "x/(1+abs(x))"])
+def test_slopes_that_peak_at_a_whole_number_are_right(function: str) -> None:
+    layer = Activation((2, 3, 4), function, dtype="float64")
+    module = generate(layer, "module").load()
+    assert check(layer, forward=module.forward, backward=module.backward).passed
+
+
+@pytest.mark.parametrize("outside", [0.0, -3.0, -100.0, -1000.0])
+def test_no_padding_wins(outside: float) -> None:
+    layer = MaxPool((2, 3, 8), 2, padding=1)
+    assert check(layer, forward=lambda x: pooled(x, 1).max(axis=-1)).passed
+    assert not check(layer, forward=lambda x: pooled(x, 1, outside).max(axis=-1)).passed
+    unit = generate(MaxPool((1, 2, 8, 8), 3, 2, 1), "module")
+    wrong = unit.source.replace("-np.inf", str(outside))
+    assert wrong != unit.source
+    assert not check(Unit("module", wrong, unit.plan)).passed
+
+
+def test_a_few_cells_are_not_right_by_luck() -> None:
+    layer = MaxPool((1, 1, 2), 2, dtype="float64")
+    assert not check(layer, forward=lambda x: x[:, :, :1].copy()).passed
+    unit = generate(layer, "module")
+    for wrong in ("x[:, :, :1]", "x[:, :, 1:]"):
+        source = re.sub(r"    np\.max\(x, .*", f"    y[...] = {wrong}", unit.source)
+        assert source != unit.source
+        assert not check(Unit("module", source, unit.plan)).passed
+
+
+def test_a_pitfall_is_named_only_where_it_is_one() -> None:
+    plain = check(MaxPool((1, 1, 6), 2), forward=lambda x: 0 * pooled(x).max(axis=-1))
+    assert not plain.passed
+    assert "padding" not in str(plain)
+    layer = MaxPool((1, 1, 6), 2)
+    right = generate(layer, "module").load().backward
+    twice = check(layer, backward=lambda g, x: (2 * right(g, x)[0],))
+    assert not twice.passed
+    assert "credited" not in str(twice)
+
+
+def test_precision_is_not_lost_on_the_way() -> None:
+    layer = Linear((3, 4), 2, bias=False, dtype="float64")
+    assert check(layer, forward=lambda x, w: x @ w.T).passed
+    short = check(layer, forward=lambda x, w: x.astype("f4") @ w.T.astype("f4"))
+    assert "has dtype float32, expected float64" in str(short)
+    assert not check(layer, forward=lambda x, w: (x.astype("f4") @ w.T.astype("f4")).astype("f8")).passed
+
+
+def test_a_variance_that_cancels_is_seen() -> None:
+    layer = LayerNorm((3, 5), elementwise_affine=False)
+
+    def normalised(x: Any, mean: Any, variance: Any) -> Any:
+        return (x - mean) / np.sqrt(variance + np.float32(layer.eps))
+
+    def naive(x: Any) -> Any:
+        mean = x.mean(axis=1, keepdims=True)
+        return normalised(x, mean, (x * x).mean(axis=1, keepdims=True) - mean * mean)
+
+    two_passes = check(
+        layer,
+        forward=lambda x: normalised(x, x.mean(axis=1, keepdims=True), x.var(axis=1, keepdims=True)),
+    )
+    assert two_passes.passed, two_passes
+    assert "x is near 1000" in str(check(layer, forward=naive)), check(layer, forward=naive)
+
+
+def test_new_running_statistics_are_compared_if_they_are_returned() -> None:
+    layer = BatchNorm((6, 3), dtype="float64")
+    right = generate(layer, "module").load().forward
+    assert check(layer, forward=right).passed
+    assert check(layer, forward=lambda *arrays: right(*arrays)[0]).passed
+    listed: Any = lambda *arrays: list(right(*arrays))  # noqa: E731  # of another type than declared
+    assert check(layer, forward=listed).passed
+    for wrong in (
+        lambda y, mean, var: (y, var, mean),
+        lambda y, mean, var: (y, mean, var * 5 / 6),
+        lambda y, mean, var: (y, "hello", np.nan),
+        lambda y, mean, var: (y, mean),
+    ):
+        assert not check(layer, forward=lambda *arrays, wrong=wrong: wrong(*right(*arrays))).passed
+
+
+def test_a_function_for_its_own_sizes_only_is_right() -> None:
+    layer = Flatten((2, 3, 4))
+    assert check(layer, forward=lambda x: x.reshape(2, -1)).passed
+    assert not check(layer, forward=lambda x: x.reshape(3, -1)).passed
+    assert not check(layer, forward=lambda x: x[::-1].reshape(2, -1)).passed
+
+
+def test_a_list_of_numbers_is_one_array() -> None:
+    assert check(Activation((2, 3), "relu"), forward=lambda x: np.maximum(x, 0).tolist()).passed
+
+
+def test_functions_are_checked_against_a_layer() -> None:
+    unit = generate(Activation((2, 3), "relu"), "module")
+    with pytest.raises(SymconvError, match="subject: must be a layer for functions to be checked"):
+        check(unit, forward=lambda x: x)

@@ -257,3 +257,38 @@ def test_what_is_written_is_read_back(text: str) -> None:
 def test_any_text_is_read_or_refused(text: str) -> None:
     with contextlib.suppress(SymconvError):
         parse_expression(text, ["x"], {"a": 1.0})
+
+
+@pytest.mark.parametrize(
+    ("function", "same"),
+    [
+        ("min(max(x, 0), 6)", lambda x: np.clip(x, 0, 6)),
+        ("max(min(x, 6), 0)", lambda x: np.clip(x, 0, 6)),
+        ("max(0, min(1, 0.2*x + 0.5))", lambda x: np.clip(0.2 * x + 0.5, 0, 1)),
+        ("x * min(max(x + 3, 0), 6) / 6", lambda x: x * np.clip(x + 3, 0, 6) / 6),
+        ("max(max(x, -x), 2)", lambda x: np.maximum(np.abs(x), 2)),
+    ],
+)
+def test_the_greater_of_the_smaller(function: str, same: Any) -> None:
+    layer = Activation((41,), function, dtype="float64")
+    unit = generate(layer, "module", order=2)
+    x = np.linspace(-8, 8, 41)
+    assert np.allclose(unit.load().forward(x), same(x))
+    assert check(unit).passed
+    assert prove(layer).holds
+    assert "aligned" in derive(layer).latex()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"function": "leaky_relu", "constants": {"slope": 0.2}}, "none for leaky_relu"),
+        ({"function": "x*1e300*1e300"}, "numbers that float64 has"),
+        ({"function": "1e-400*x"}, "numbers that float64 has"),
+        ({"function": "a*x"}, "those given as constants"),
+        ({"function": "where(x == 0, 1, x)"}, "expected '\\)'|a condition first, with <="),
+    ],
+)
+def test_what_named_functions_and_numbers_cannot_be(arguments: Any, said: str) -> None:
+    with pytest.raises(SymconvError, match=said):
+        Activation((3,), **arguments)

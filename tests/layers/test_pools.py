@@ -51,6 +51,29 @@ def test_generated_modules_pass_their_check(layer: Pool) -> None:
     assert report.passed, report
 
 
+@pytest.mark.parametrize(
+    ("shape", "kernel", "stride", "padding", "dilation", "ceil"),
+    [
+        ((1, 1, 2), 2, 1, ((0, 1),), 2, False),
+        ((2, 3, 4), 4, 1, ((0, 3),), 2, False),
+        ((1, 2, 3, 2), (3, 2), (1, 3), ((0, 2), (0, 2)), 2, True),
+        ((1, 1, 3), 3, 1, 0, 1, False),
+    ],
+)
+@pytest.mark.parametrize("kind", [MaxPool, AvgPool])
+def test_one_window_of_as_many_taps_as_cells(
+    kind: Any, shape: Any, kernel: Any, stride: Any, padding: Any, dilation: int, ceil: bool
+) -> None:
+    """Where it is dilated, its taps are not all the cells."""
+    layer = kind(shape, kernel, stride, padding, dilation, ceil, dtype="float64")
+    for seed in range(9):
+        want = expected_pool(layer, with_ties(layer, seed))
+        module = generate(layer, "module").load()
+        assert close(module.forward(*want.inputs), want.output)
+        assert close(module.backward(want.cotangent, *want.inputs)[0], want.gradients[0])
+    assert check(generate(layer, "module")).passed
+
+
 def test_a_number_that_is_none_wins_and_takes_the_gradient() -> None:
     module = generate(MaxPool((1, 1, 6), 3, 2, 1), "module").load()
     x = np.array([[[1, np.nan, 3, 4, -np.inf, -np.inf]]], np.float32)
