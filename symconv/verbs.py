@@ -168,7 +168,7 @@ def tune(
     layer, order, accuracy
         As for :func:`generate`; no network.
     seconds
-        For each function, all its algorithms together.
+        For each correlation of a function, all its algorithms together.
     advance
         Is called after each function.
 
@@ -204,6 +204,8 @@ def read_tuning(path: str | os.PathLike[str]) -> Tuning:
         }
         layer = rebuild(data["layer"]).as_dict()
         return Tuning(str(data["machine"]), layer, str(data["accuracy"]), functions)
+    except SymconvError as error:
+        raise SymconvError(f"{path}: {error}") from error
     except (OSError, UnicodeDecodeError, RecursionError) as error:
         raise SymconvError(f"{path}: cannot be read: {reason_of(error)}") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -289,7 +291,7 @@ def bench(
             raise SymconvError(f"{path}: must be a Conv in float32 without bias")
         ours = {OURS: load_source("benched", source)}
         fast = generate(layer, "benched", accuracy="fast")
-        if "Winograd" in fast.source:
+        if any(function.winograd for function in _of_layer(fast.plan).functions):
             ours[FAST] = fast.load()
         modules.append((Path(path).stem, layer, ours))
     rows = []

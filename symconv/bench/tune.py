@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from symconv.bench.row import processor
 from symconv.bench.timing import one_core, race
 from symconv.plan.layer import Function, Plan
-from symconv.plan.tuning import Measured, Tuning, label, variants, with_algorithm, with_functions
+from symconv.plan.tuning import Measured, Tuning, variants, with_choice, with_functions
 from symconv.render.module import render_layer
 
 Load: TypeAlias = Callable[[str, str], ModuleType]
@@ -50,10 +50,10 @@ def _measured(plan: Plan, function: Function, at: int, seconds: float, load: Loa
     arrays = [rng.standard_normal(a.shape).astype(dtype) for a in function.inputs]
     outs = tuple(np.empty(result.shape, dtype) for result in function.results)
     calls = {}
-    for algorithm in variants(function.choices[at]):
-        one = with_functions(plan, [with_algorithm(function, at, algorithm)])
+    for name, candidate in variants(function.choices[at]).items():
+        one = with_functions(plan, [with_choice(function, at, [candidate])])
         module = load("tuned", render_layer(one, "tuned", "0"))
-        calls[label(algorithm)] = _call(module, function.name, arrays, outs)
+        calls[name] = _call(module, function.name, arrays, outs)
     return {name: round(time.median * 1e6, 2) for name, time in race(calls, budget=seconds).items()}
 
 

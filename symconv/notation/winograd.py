@@ -26,6 +26,14 @@ POINTS = {
 }
 
 
+CELLS = tuple(count + 1 for count in POINTS)  # of a tile along an axis; the last point is infinity
+
+
+def outputs_by_taps(cells: int) -> dict[int, int]:
+    """Return m for each r of the F(m, r) that reads tiles of so many cells."""
+    return {taps: cells + 1 - taps for taps in range(2, cells)}
+
+
 @dataclass(frozen=True)
 class MinimalFiltering:
     """The integer matrices of F(m, r), and the divisor D.
@@ -69,12 +77,15 @@ class MinimalFiltering:
 
     @property
     def growth(self) -> Fraction:
-        """The largest sum of |A|·|G|·|B|/D for an output: r, if no terms cancelled."""
+        """The most for an output of ``Σ_{t,k,i} |A·G·B|/D``; for a plain sum it would be r.
+
+        Times the largest cell and the largest tap it bounds the sum of the terms' absolute values.
+        """
         return self._largest(self.to_outputs, tuple(zip(*self.of_taps, strict=True)))
 
     @property
     def growth_back(self) -> Fraction:
-        """The same for the gradient by a tap: m, if no terms cancelled."""
+        """The same for the gradient by a tap, of a plain sum m."""
         return self._largest(tuple(zip(*self.of_taps, strict=True)), self.to_outputs)
 
     def _largest(self, results: Rows, summed: Rows) -> Fraction:

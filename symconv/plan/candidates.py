@@ -10,7 +10,7 @@ from math import prod
 
 from symconv.notation.contraction import Contraction
 from symconv.notation.correlation import Correlation, phase_count, polyphase, recognise
-from symconv.notation.winograd import POINTS, cook_toom
+from symconv.notation.winograd import CELLS, cook_toom, outputs_by_taps
 from symconv.plan.algorithms import (
     Algorithm,
     Candidate,
@@ -92,9 +92,10 @@ def _winograd(c: Correlation) -> Iterable[Algorithm]:
     """Winograd's algorithms for strides of 1, as long as integers can be checked with exact sums."""
     if any(a.stride > 1 or a.dilation > 1 for a in c.axes):
         return
-    for count in POINTS:
-        if all(a.taps > 1 and 1 < count + 2 - a.taps <= a.positions for a in c.axes):
-            found = Winograd(c, tuple(cook_toom(count + 2 - a.taps, a.taps) for a in c.axes))
+    for cells in CELLS:
+        along = outputs_by_taps(cells)
+        if all(a.taps in along and along[a.taps] <= a.positions for a in c.axes):
+            found = Winograd(c, tuple(cook_toom(along[a.taps], a.taps) for a in c.axes))
             if integer_growth(found) <= LARGEST_GROWTH:
                 yield found
 

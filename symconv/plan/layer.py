@@ -10,7 +10,7 @@ from symconv.layers.layer import Layer
 from symconv.notation.backpropagation import gradient_of
 from symconv.notation.graph import Elementwise, Graph, written
 from symconv.notation.tangent import tangent_of
-from symconv.plan.algorithms import Candidate, Stage
+from symconv.plan.algorithms import Candidate, Stage, Winograd
 from symconv.plan.graph import plan_graph
 
 _WORDS = {"x": "input"}  # in the names of functions: input_gradient
@@ -54,6 +54,11 @@ class Function:
     def candidates(self) -> tuple[Candidate, ...]:
         """The algorithms that apply to the only correlation; empty if there is none."""
         return self.choices[0] if len(self.choices) == 1 else ()
+
+    @property
+    def winograd(self) -> tuple[Winograd, ...]:
+        """Those of the algorithms in ``stages`` that are Winograd's."""
+        return tuple(stage for stage in self.stages if isinstance(stage, Winograd))
 
 
 @dataclass(frozen=True)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from symconv.errors import SymconvError
 from symconv.plan.algorithms import Algorithm, Candidate, Rows, Stage
+from symconv.plan.cost import microseconds
 from symconv.plan.layer import Function, Plan
 
 Measured = Mapping[str, float]  # microseconds, by label
@@ -25,12 +27,23 @@ class Tuning:
         What was tuned: plain data, and ``"direct"`` or ``"fast"``.
     functions
         By function, for each of its correlations in turn, microseconds by algorithm.
+
+    Raises
+    ------
+    SymconvError
+        If a time is no positive number, or there is none.
     """
 
     machine: str
     layer: Mapping[str, object]
     accuracy: str
     functions: Mapping[str, Sequence[Measured]]
+
+    def __post_init__(self) -> None:
+        for name, correlations in self.functions.items():
+            for times in correlations:
+                if not times or not all(0 < time < math.inf for time in times.values()):
+                    raise SymconvError(f"tuning: {name}: must have times above 0, in microseconds")
 
 
 def label(algorithm: Algorithm) -> str:
@@ -45,13 +58,13 @@ def label(algorithm: Algorithm) -> str:
     return ", ".join(words)
 
 
-def variants(choice: Sequence[Candidate]) -> list[Algorithm]:
-    """Return the algorithms of a choice, and rows in bands of half and twice the length."""
-    found: dict[str, Algorithm] = {}
+def variants(choice: Sequence[Candidate]) -> dict[str, Candidate]:
+    """Return a choice by labels, with rows in bands of half and twice the length, and in one."""
+    found: dict[str, Candidate] = {}
     for candidate in choice:
         for algorithm in (candidate.algorithm, *_bands(candidate.algorithm)):
-            found.setdefault(label(algorithm), algorithm)
-    return list(found.values())
+            found.setdefault(label(algorithm), Candidate(algorithm, microseconds(algorithm)))
+    return found
 
 
 def _bands(algorithm: Algorithm) -> Iterator[Algorithm]:
@@ -62,34 +75,17 @@ def _bands(algorithm: Algorithm) -> Iterator[Algorithm]:
             yield replace(algorithm, rows=min(fitting, key=lambda rows: abs(rows - wanted)))
 
 
-def with_algorithm(function: Function, at: int, algorithm: Algorithm) -> Function:
-    """Return a function that computes one of its correlations by another algorithm."""
-    old = function.choices[at][0].algorithm
-    stages = tuple(_put(stage, old, algorithm) for stage in function.stages)
-    return replace(function, stages=stages)
-
-
-def _put(stage: Stage, old: Algorithm, new: Algorithm) -> Stage:
-    return new if stage is old else stage
-
-
-def tuned(plan: Plan, tuning: Tuning) -> Plan:
-    """Return a plan that uses for each correlation what was measured to be fastest.
-
-    Raises
-    ------
-    SymconvError
-        If the tuning is another layer's, or names what cannot be chosen.
-    """
-    if dict(tuning.layer) != plan.layer.as_dict() or tuning.accuracy != plan.accuracy:
-        raise SymconvError("tuning: was measured for another layer, or another accuracy")
-    chosen = [_chosen(f, tuning.functions.get(f.name, ())) for f in plan.functions]
-    return replace(with_functions(plan, chosen), tuned=True)
+def with_choice(function: Function, at: int, choice: Sequence[Candidate]) -> Function:
+    """Return a function that computes one of its correlations by the first of a new choice."""
+    old, new = function.choices[at][0].algorithm, choice[0].algorithm
+    stages: list[Stage] = [new if stage is old else stage for stage in function.stages]
+    choices = (*function.choices[:at], tuple(choice), *function.choices[at + 1 :])
+    return replace(function, stages=tuple(stages), choices=choices)
 
 
 def with_functions(plan: Plan, functions: Sequence[Function]) -> Plan:
     """Return a plan in which some functions are replaced, by their names."""
-    new = {f.name: f for f in plan.functions} | {f.name: f for f in functions}
+    new = {f.name: f for f in (*plan.functions, *functions)}
     return replace(
         plan,
         forward=new[plan.forward.name],
@@ -99,17 +95,38 @@ def with_functions(plan: Plan, functions: Sequence[Function]) -> Plan:
     )
 
 
+def tuned(plan: Plan, tuning: Tuning) -> Plan:
+    """Return a plan that uses for each correlation what was measured to be fastest.
+
+    Raises
+    ------
+    SymconvError
+        If the tuning is another layer's, has other functions, or names what cannot be chosen.
+    """
+    if (dict(tuning.layer), tuning.accuracy) != (plan.layer.as_dict(), plan.accuracy):
+        raise SymconvError("tuning: was measured for another layer, or another accuracy")
+    own = {f.name for f in plan.functions if f.choices}
+    if own != set(tuning.functions):
+        names = ", ".join(sorted(own ^ set(tuning.functions)))
+        raise SymconvError(f"tuning: has other functions than the module, see {names}: tune it again")
+    chosen = [_chosen(f, tuning.functions[f.name]) for f in plan.functions if f.choices]
+    return replace(with_functions(plan, chosen), tuned=True)
+
+
 def _chosen(function: Function, measured: Sequence[Measured]) -> Function:
-    if not measured:
-        return function
     if len(measured) != len(function.choices):
-        raise SymconvError(f"tuning: {function.name} has {len(function.choices)} correlations")
-    choices = []
-    for at, (choice, times) in enumerate(zip(function.choices, measured, strict=True)):
-        known = {label(algorithm): algorithm for algorithm in variants(choice)}
-        if not times or any(name not in known for name in times):
-            raise SymconvError(f"tuning: {function.name} has the algorithms {'; '.join(known)}")
-        ranked = sorted(times, key=lambda name: times[name])
-        function = with_algorithm(function, at, known[ranked[0]])
-        choices.append(tuple(Candidate(known[name], times[name], measured=True) for name in ranked))
-    return replace(function, choices=tuple(choices))
+        raise SymconvError(
+            f"tuning: {function.name} has {len(function.choices)} correlations, not {len(measured)}"
+        )
+    for at, times in enumerate(measured):
+        known = variants(function.choices[at])
+        for name in times:
+            if name not in known:
+                valid = "; ".join(known)
+                raise SymconvError(
+                    f"tuning: {function.name}: {name!r} is none of its algorithms: {valid}"
+                )
+        ranked = sorted(times.items(), key=lambda pair: pair[1])
+        choice = [Candidate(known[name].algorithm, time, measured=True) for name, time in ranked]
+        function = with_choice(function, at, choice)
+    return function

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from symconv.notation.winograd import POINTS, MinimalFiltering, cook_toom
+from symconv.notation.winograd import CELLS, MinimalFiltering, cook_toom, outputs_by_taps
 
 SAYS = (
     "F(m, r) computes m outputs of r taps from m + r - 1 products, along each axis, and with roles "
@@ -24,8 +24,8 @@ class Identities:
 
 def identities() -> list[Identities]:
     """Compare the identities of every F(m, r) that a plan may use."""
-    sizes = [(count + 2 - taps, taps) for count in POINTS for taps in range(2, count + 1)]
-    return [compared(cook_toom(outputs, taps)) for outputs, taps in sizes]
+    sizes = [(m, r) for cells in CELLS for r, m in outputs_by_taps(cells).items()]
+    return [compared(cook_toom(m, r)) for m, r in sizes]
 
 
 def compared(f: MinimalFiltering) -> Identities:
@@ -36,9 +36,9 @@ def compared(f: MinimalFiltering) -> Identities:
 def row() -> tuple[str, str, str]:
     """Return what is proven, for which sizes, and how, for the table of what is."""
     found = identities()
-    sizes = ", ".join(f"({i.outputs}, {i.taps})" for i in found)
+    which = ", ".join(f"({i.outputs}, {i.taps})" for i in found)
     wrong = [f"F({i.outputs}, {i.taps}) at j, k, i = {i.wrong[0]}" for i in found if i.wrong]
     evidence = f"{sum(i.compared for i in found)} identities of whole numbers compared"
     if wrong:
         evidence += f"; FALSE: {', '.join(wrong)}"
-    return f"T8: {SAYS}; tiles by T5", f"(m, r) = {sizes}", evidence
+    return f"T8: {SAYS}; tiles by T5", f"(m, r) = {which}", evidence

@@ -29,7 +29,7 @@ from symconv.plan.algorithms import (
     Zero,
 )
 from symconv.plan.layer import Function
-from symconv.plan.rounding import rounding_bound
+from symconv.plan.rounding import plain_bound, rounding_bound
 
 
 def algorithm_name(algorithm: Algorithm) -> str:
@@ -63,18 +63,19 @@ def choice_text(function: Function) -> str:
 
 
 def rounding_text(function: Function, dtype: str) -> str:
-    """Say how far an algorithm that rounds more than a plain sum may be from the sum."""
-    for best, *others in function.choices:
-        if isinstance(best.algorithm, Winograd):
-            c = best.algorithm.correlation
-            result = getattr(c, c.result)
-            one, other = (name for name in (c.cells, c.taps, c.positions) if name != result)
-            bounds = [rounding_bound(a, dtype) for a in (best.algorithm, others[-1].algorithm)]
-            return (
-                f"Rounding: no element is further than {bounds[0]:.1e} · max|{one}| · max|{other}| from "
-                f"its sum, of a plain sum {bounds[1]:.1e}. A number that is not finite reaches its tile."
-            )
-    return ""
+    """Say how far sums that Winograd's algorithms compute may be from the exact ones."""
+    return " ".join(_rounding(algorithm, dtype) for algorithm in function.winograd)
+
+
+def _rounding(algorithm: Winograd, dtype: str) -> str:
+    c = algorithm.correlation
+    one, other = (name for name in (c.cells, c.taps, c.positions) if name != getattr(c, c.result))
+    reached = "every tap" if c.result == "taps" else "its whole tile"
+    return (
+        f"Rounding, before anything else is added: a sum of products of {one} and {other} is within "
+        f"{rounding_bound(algorithm, dtype):.1e} · max|{one}| · max|{other}| of the exact one, a plain "
+        f"sum within {plain_bound(c, dtype):.1e}. A number that is not finite reaches {reached}."
+    )
 
 
 def _chosen(choice: tuple[Candidate, ...]) -> str:

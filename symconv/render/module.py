@@ -11,7 +11,6 @@ from symconv.layers.layer import Layer
 from symconv.layers.spelling import shell_options
 from symconv.notation.graph import folded
 from symconv.notation.text import shape_text
-from symconv.plan.algorithms import Winograd
 from symconv.plan.layer import Function, Plan
 from symconv.plan.network import NetworkPlan
 from symconv.prove.covers import rests_on
@@ -171,8 +170,7 @@ def _title(layer: Layer) -> str:
 
 def tiled(functions: Iterable[Function]) -> list[str]:
     """Name the theorems that Winograd's algorithms rest on, if there are any."""
-    best = [choice[0].algorithm for function in functions for choice in function.choices]
-    if not any(isinstance(algorithm, Winograd) for algorithm in best):
+    if not any(function.winograd for function in functions):
         return []
     return ["Winograd's algorithms rest on T5 (tiles) and T8 (their identities), too."]
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import re
 from pathlib import Path
 
 import pytest
 
 from symconv import Conv, Linear, Network, SymconvError, check, generate, read_tuning, tune
 from symconv.configuration import read_config
-from symconv.plan.tuning import Tuning
+from symconv.plan.layer import Plan
+from symconv.plan.tuning import Tuning, label
 from tests.shell.test_cli import run
 
 LAYER = Conv((1, 1, 64, 64), 1, 3, padding=1)
@@ -39,10 +39,11 @@ def test_the_fastest_is_chosen_whatever_it_is_and_the_code_is_right(tuning: Tuni
         unit = generate(
             LAYER, "m", accuracy="fast", tuning=dataclasses.replace(tuning, functions=functions)
         )
-        said = unit.source[unit.source.index("def forward") :]
-        found = re.search(r"Algorithm: (\w+), (?:.|\n)*?; measured\s+1\.0\s+µs", said)
-        assert found is not None
-        assert wanted.startswith(found[1])
+        assert isinstance(unit.plan, Plan)
+        best = unit.plan.forward.choices[0][0]
+        assert (label(best.algorithm), best.microseconds) == (wanted, 1.0)
+        assert best.algorithm in unit.plan.forward.stages
+        assert "measured 1.0 µs" in " ".join(unit.source.split())
         assert check(unit).passed
 
 
@@ -66,9 +67,15 @@ def test_a_later_run_writes_the_same(tmp_path: Path) -> None:
 def test_bad_tunings_are_refused(tuning: Tuning, tmp_path: Path) -> None:
     with pytest.raises(SymconvError, match="another layer, or another accuracy"):
         generate(LAYER, "m", tuning=tuning)
-    unknown = dataclasses.replace(tuning, functions={"forward": ({"magic": 1.0},)})
-    with pytest.raises(SymconvError, match=r"tuning: forward has the algorithms .*rows"):
+    functions = {**tuning.functions, "forward": ({"magic": 1.0},)}
+    unknown = dataclasses.replace(tuning, functions=functions)
+    with pytest.raises(SymconvError, match=r"forward: 'magic' is none of its algorithms: .*rows"):
         generate(LAYER, "m", accuracy="fast", tuning=unknown)
+    with pytest.raises(SymconvError, match=r"other functions than the module, see .*jvp"):
+        generate(LAYER, "m", order=2, accuracy="fast", tuning=tuning)
+    for time in (0.0, -1.0, float("nan"), float("inf")):
+        with pytest.raises(SymconvError, match="forward: must have times above 0"):
+            dataclasses.replace(tuning, functions={"forward": ({"rows": time},)})
     with pytest.raises(SymconvError, match="networks are not tuned"):
         tune(Network((Linear((2, 3), 4),)))
     path = tmp_path / "t.json"
@@ -76,5 +83,8 @@ def test_bad_tunings_are_refused(tuning: Tuning, tmp_path: Path) -> None:
         path.write_text(text)
         with pytest.raises(SymconvError, match=r"t\.json: must be what --tune writes"):
             read_tuning(path)
+    path.write_text('{"machine": "m", "accuracy": "direct", "functions": {}, "layer": {"layer": "Cnv"}}')
+    with pytest.raises(SymconvError, match=r"t\.json: layer = 'Cnv': must be one of"):
+        read_tuning(path)
     with pytest.raises(SymconvError, match="cannot be read"):
         read_tuning(tmp_path / "none.json")

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import Any
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,6 +11,7 @@ from symconv.files import load_source
 from symconv.plan import candidates as planning
 from symconv.plan.algorithms import Algorithm, Phases, Scatter
 from symconv.plan.layer import Plan, plan_layer
+from symconv.plan.tuning import with_choice, with_functions
 from symconv.render.module import render_layer
 from tests.bridge import close, expected
 from tests.strategies import layers
@@ -21,16 +19,13 @@ from tests.strategies import layers
 
 def with_algorithm(plan: Plan, at: int) -> Plan:
     """Return a plan in which each function uses the algorithm of a rank."""
-
-    def chosen(function: Any) -> Any:
-        if not function.candidates:
-            return function
-        best = function.candidates[0].algorithm
-        other = function.candidates[min(at, len(function.candidates) - 1)].algorithm
-        stages = tuple(other if stage is best else stage for stage in function.stages)
-        return replace(function, stages=stages)
-
-    return replace(plan, forward=chosen(plan.forward), gradients=tuple(map(chosen, plan.gradients)))
+    functions = []
+    for function in plan.functions:
+        if function.candidates:
+            rank = min(at, len(function.candidates) - 1)
+            function = with_choice(function, 0, function.candidates[rank:])
+        functions.append(function)
+    return with_functions(plan, functions)
 
 
 @given(layers(), st.sampled_from([1, 50, 1 << 18]))
