@@ -1,6 +1,7 @@
 """symconv derives, proves, generates and checks the gradients of convolutional networks' layers."""
 
 from symconv.errors import SymconvError
+from symconv.files import read_tuning
 from symconv.layers import (
     Activation,
     Add,
@@ -22,7 +23,7 @@ from symconv.layers import (
     Softmax,
     SoftmaxCrossEntropy,
 )
-from symconv.verbs import Unit, check, derive, generate, prove, read_tuning, tune
+from symconv.verbs import Unit, check, derive, generate, prove, tune
 from symconv.version import __version__
 
 __all__ = [

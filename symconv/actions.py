@@ -12,7 +12,7 @@ import click
 from symconv import verbs
 from symconv.bench.growth import FAMILIES, Growth
 from symconv.bench.report import Benchmark, document
-from symconv.files import write_texts
+from symconv.files import read_tuning, write_texts
 from symconv.layers.layer import Layer
 from symconv.plan.network import NetworkPlan
 from symconv.prove.catalogue import CATALOGUE
@@ -117,18 +117,13 @@ def generate(
         raise click.UsageError(
             "--tune: writes what it measures beside the module: give --output, no --tuning"
         )
-    measured = verbs.read_tuning(tuning) if tuning is not None else None
+    measured = read_tuning(tuning) if tuning is not None else None
     if tune:
         with progress("tuning") as advance:
             measured = verbs.tune(layer, order, accuracy, advance=advance)
     with progress("generating"):
         unit = verbs.generate(layer, name, order, accuracy, measured)
-    path = unit.path(output) if output is not None else None
-    if path is not None:
-        texts = {path: unit.source}
-        if tune and measured is not None:
-            texts[path.with_suffix(".tuning.json")] = document(dataclasses.asdict(measured), __version__)
-        write_texts(texts, force)
+    path = unit.write(output, force) if output is not None else None
     if as_json:
         print_json(
             {

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from symconv.errors import SymconvError
-from symconv.files import is_generated, reason_of
+from symconv.files import is_generated, read_tuning, reason_of
 from symconv.layers.layer import Layer, rebuild
 from symconv.plan.tuning import Tuning
-from symconv.verbs import Unit, check_accuracy, check_name, check_order, generate, read_tuning
+from symconv.verbs import Unit, check_accuracy, check_name, check_order, generate
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import keyword
 import math
 import os
@@ -30,7 +29,7 @@ from symconv.check.report import Method, Report, Result
 from symconv.check.values import check_values
 from symconv.derive.derivation import Derivation, derive_layer
 from symconv.errors import SymconvError
-from symconv.files import layer_in, load_source, read_module, reason_of, write_texts
+from symconv.files import layer_in, load_source, read_module, tuning_text, write_texts
 from symconv.layers.activation import Activation
 from symconv.layers.arguments import choice
 from symconv.layers.conv import Conv
@@ -57,14 +56,17 @@ class Unit:
         Its text.
     plan
         What was decided for its layer.
+    tuning
+        What that rests on, if it was measured.
     """
 
     name: str
     source: str
     plan: Plan | NetworkPlan
+    tuning: Tuning | None = None
 
     def write(self, folder: str | os.PathLike[str], force: bool = False) -> Path:
-        """Write ``folder/name.py``, whole or not at all, and return its path.
+        """Write ``folder/name.py``, and ``name.tuning.json`` if it has one; return the former's path.
 
         Raises
         ------
@@ -73,7 +75,10 @@ class Unit:
             refuses.
         """
         path = self.path(folder)
-        write_texts({path: self.source}, force)
+        texts = {path: self.source}
+        if self.tuning is not None:
+            texts[path.with_suffix(".tuning.json")] = tuning_text(self.tuning, __version__)
+        write_texts(texts, force)
         return path
 
     def path(self, folder: str | os.PathLike[str]) -> Path:
@@ -151,7 +156,7 @@ def generate(
     plan = plan_module(_a_layer(layer), check_order(order), check_accuracy(accuracy))
     if tuning is not None:
         plan = tuned(_of_layer(plan), tuning)
-    return Unit(name, render_module(plan, name, __version__), plan)
+    return Unit(name, render_module(plan, name, __version__), plan, tuning)
 
 
 def tune(
@@ -186,30 +191,6 @@ def _of_layer(plan: Plan | NetworkPlan) -> Plan:
     if isinstance(plan, NetworkPlan):
         raise SymconvError("layer: must be a single layer; networks are not tuned")
     return plan
-
-
-def read_tuning(path: str | os.PathLike[str]) -> Tuning:
-    """Return what a file says that :func:`tune` measured.
-
-    Raises
-    ------
-    SymconvError
-        If the file cannot be read, or is none.
-    """
-    try:
-        data = json.loads(Path(path).read_text("utf-8"))
-        functions = {
-            str(name): tuple({str(k): float(v) for k, v in times.items()} for times in choices)
-            for name, choices in data["functions"].items()
-        }
-        layer = rebuild(data["layer"]).as_dict()
-        return Tuning(str(data["machine"]), layer, str(data["accuracy"]), functions)
-    except SymconvError as error:
-        raise SymconvError(f"{path}: {error}") from error
-    except (OSError, UnicodeDecodeError, RecursionError) as error:
-        raise SymconvError(f"{path}: cannot be read: {reason_of(error)}") from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise SymconvError(f"{path}: must be what --tune writes") from error
 
 
 def _a_layer(layer: object) -> Layer:

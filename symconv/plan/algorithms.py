@@ -105,6 +105,16 @@ class Winograd:
         axes = zip(self.correlation.axes, self.filtering, strict=True)
         return tuple(-(-axis.positions // f.outputs) for axis, f in axes)
 
+    @property
+    def filled(self) -> tuple[int, ...]:
+        """The number of positions that the tiles have, those beyond the last one, too."""
+        return tuple(n * f.outputs for n, f in zip(self.tiles, self.filtering, strict=True))
+
+    @property
+    def reach(self) -> tuple[int, ...]:
+        """The number of cells that the tiles read, from the first one on."""
+        return tuple(n + f.taps - 1 for n, f in zip(self.filled, self.filtering, strict=True))
+
 
 Algorithm: TypeAlias = Table | Pointwise | Columns | Rows | Shift | Phases | Scatter | Winograd
 

@@ -30,7 +30,7 @@ LARGEST_TABLE = 256  # entries: a table is a constant that is printed
 LARGEST_GROWTH = 1 << 50  # of integers in a Winograd algorithm, for float64 to hold them
 MOST_PHASES = 64  # phases that are looped over, their tables printed
 LEAST_BAND = 8  # rows of a band, for its halo not to be most of it
-BLOCK = 1 << 18  # numbers of scratch that a block of images or planes may need
+BLOCK = 1 << 18  # numbers of scratch that a block of images may need
 
 
 def rank_candidates(
@@ -73,18 +73,18 @@ def _applicable(c: Correlation, fast: bool) -> Iterable[Algorithm]:
     channels = c.groups * c.channels
     spans = prod(a.span for a in c.axes)
     if all(a.taps == a.stride == 1 and a.inside and a.cells == a.positions for a in c.axes):
-        yield Pointwise(c, _images(c, channels * positions))
+        yield Pointwise(c, _block(c.batch, channels * positions))
     if channels * taps * positions <= LARGEST_TABLE:
         yield Table(c, _flat_cells(c))
-    yield Columns(c, _images(c, channels * (taps * positions + spans)))
+    yield Columns(c, _block(c.batch, channels * (taps * positions + spans)))
     if len(c.axes) > 1 and c.axes[0].stride == 1:
         first, *inner = c.axes
         row = channels * prod(a.taps * a.positions for a in inner)
-        images = _images(c, first.span * row + channels * spans)
+        images = _block(c.batch, first.span * row + channels * spans)
         products = c.filters * c.channels * prod(a.taps * a.positions for a in inner)
-        yield Rows(c, images, _band(c, images, row, products))
+        yield Rows(c, images, _band(c, row, products) if images == 1 else first.positions)
     if c.groups == c.channels == c.filters == len(c.axes) == c.axes[0].stride == 1:
-        images = _images(c, (spans + positions) * 4)
+        images = _block(c.batch, (spans + positions) * 4)
         yield Shift(c, images, _block(positions, 4) if images == 1 else positions)
 
 
@@ -107,7 +107,7 @@ def _solved_algorithms(c: Correlation, fast: bool) -> Iterable[Algorithm]:
         yield from _by_phases(c, fast)
     taps = prod(a.taps for a in c.axes)
     positions = prod(a.positions for a in c.axes)
-    yield Scatter(c, _images(c, c.groups * c.channels * taps * positions))
+    yield Scatter(c, _block(c.batch, c.groups * c.channels * taps * positions))
 
 
 def _by_phases(c: Correlation, fast: bool) -> Iterable[Algorithm]:
@@ -134,34 +134,34 @@ def _by_phases(c: Correlation, fast: bool) -> Iterable[Algorithm]:
     )
     taps = prod(max((p.taps for p in phases), default=0) for phases in axes)
     each = prod(max((p.positions for p in phases), default=0) for phases in axes)
-    images = _images(c, c.groups * c.filters * (taps * each + positions))
+    images = _block(c.batch, c.groups * c.filters * (taps * each + positions))
     yield Phases(c, axes, covered, images)
 
 
-def _band(c: Correlation, images: int, numbers: int, products: int) -> int:
+def _band(c: Correlation, numbers: int, products: int) -> int:
     """Return how many positions a band has, each row of which needs so much scratch and products.
 
-    As many as the memory allows that a call may need, and of products that are small, if there are such.
+    The most whose copies fit the memory; of these the most whose products OpenBLAS does not pack, and
+    that make up the axis, if those are not far fewer.
     """
     axis = c.axes[0]
-    if images > 1:
-        return axis.positions
     around = axis.span - axis.positions
-    cuts = [n for n in range(LEAST_BAND, axis.positions) if axis.positions % n == 0]
-    fitting = [n for n in (*cuts, axis.positions) if (n + around) * numbers <= _memory(c)]
-    small = [n for n in fitting if n * products <= SMALL]
-    return max(small or fitting, default=axis.positions)
+    most = max(LEAST_BAND, _memory(c) // numbers - around)
+    if SMALL // products >= LEAST_BAND:
+        most = min(most, SMALL // products)
+    if most >= axis.positions:
+        return axis.positions
+    return max((n for n in range(most // 2, most + 1) if axis.positions % n == 0), default=most)
 
 
 def _memory(c: Correlation) -> int:
-    """Return to how many numbers windows may be copied: half of what is taken and returned, or 1 MB."""
+    """Return to how many numbers an image's windows may be copied: 1 MB, or more where that is little.
+
+    Most of what a call takes and returns, less what a padded image needs.
+    """
     cells, positions = prod(a.cells for a in c.axes), prod(a.positions for a in c.axes)
-    return max(BLOCK, c.batch * c.groups * (c.channels * cells + c.filters * positions) // 2)
-
-
-def _images(c: Correlation, numbers: int) -> int:
-    """Return how many images a block holds, each needing so many numbers of scratch."""
-    return _block(c.batch, numbers)
+    whole = c.batch * c.groups * (c.channels * cells + c.filters * positions)
+    return max(BLOCK, (whole - c.groups * c.channels * prod(a.span for a in c.axes)) * 3 // 4)
 
 
 def _block(count: int, numbers: int) -> int:

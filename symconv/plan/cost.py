@@ -50,7 +50,7 @@ def microseconds(algorithm: Algorithm) -> float:
         case Columns():
             return _blocks(c, algorithm.images) * _columns(c, algorithm.images, c.axes)
         case Rows():
-            bands = c.axes[0].positions // algorithm.rows
+            bands = c.axes[0].positions / algorithm.rows
             whole = _pad(c, algorithm.images, c.axes)
             cut = replace(c, axes=(replace(c.axes[0], positions=algorithm.rows), *c.axes[1:]))
             return _blocks(c, algorithm.images) * (whole + bands * _rows(cut, algorithm.images))

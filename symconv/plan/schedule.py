@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 LOSS, ONE, COTANGENT = "loss", "one", "grad_output"
 PARAMETERS, GRADIENTS, STATISTICS = "params/", "gradients/", "statistics/"
-CHANGES, PRODUCT = "changes/", "product/"  # the vector, and the Hessian's product with it
+CHANGES, PRODUCT = "changes/", "product/"  # the vector, and the gradients of second order along it
 
 
 @dataclass(frozen=True)

@@ -121,6 +121,9 @@ def scratch_of(function: Function, label: str) -> dict[str, int]:
     for stage in function.stages:
         if isinstance(stage, Phases):
             most |= _largest_phase(stage)
+        if isinstance(stage, Rows):
+            axis = stage.correlation.axes[0]
+            most |= {"height": stage.rows, "length": stage.rows + axis.span - axis.positions}
     found: dict[str, int] = {}
     for name, sizes in _SCRATCH.findall(body_of(function, label)):
         factors = [most.get(word) or int(word) for word in re.findall(r"\w+", sizes)]

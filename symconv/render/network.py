@@ -30,7 +30,7 @@ from symconv.plan.schedule import (
 )
 from symconv.prove.covers import rests_on
 from symconv.render.environment import fill
-from symconv.render.functions import check_of, render_private, signature
+from symconv.render.functions import annotated, check_of, render_private, signature
 from symconv.render.literal import literal
 from symconv.render.module import Written, accuracy, command, module_text, render_layer, tiled
 from symconv.render.syntax import WIDTH, shape
@@ -119,9 +119,9 @@ def _second(plan: NetworkPlan, name: str, schedule: Schedule) -> dict[str, objec
     change = f"t_{last.name}"
     if name == "jvp":
         moved = {"x": network.input_shape} if network.loss is None else {}
-        given = ["params", "x", *(f"t{x}" for x in moved)]
+        given = ["params: Arrays", *annotated(["x", *(f"t{x}" for x in moved)]), "v: Arrays"]
         return {
-            "signature": signature(name, [*_annotated(given), "v: Arrays"], "Array"),
+            "signature": signature(name, given, "Array"),
             "last": last.name,
             "changes": " and ".join([*(f"{x} by t{x}" for x in moved), "the parameters by v"]),
             "moved": [(f"t_{x}", f"t{x}", shape(sizes)) for x, sizes in moved.items()],
@@ -129,10 +129,6 @@ def _second(plan: NetworkPlan, name: str, schedule: Schedule) -> dict[str, objec
         }
     returned = {change: ("ggo", last.layer.output_shape), "tg_x": ("gx", network.input_shape)}
     return {"lines": _lines(schedule, {} if network.loss else returned)}
-
-
-def _annotated(names: list[str]) -> list[str]:
-    return [f"{name}: {'Arrays' if name == 'params' else 'Array'}" for name in names]
 
 
 def _backward(plan: NetworkPlan) -> dict[str, object]:

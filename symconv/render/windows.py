@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from math import prod
 
 from symconv.notation.correlation import Correlation
@@ -107,12 +106,16 @@ def rows(stage: Rows, function: str) -> str:
     outer = (images, *group(c))
     read = window_source(c, images, function)
     top = first.offset if first.inside and read["source"] == "cells" else 0
+    around = first.span - first.positions
+    ragged = first.positions % stage.rows != 0  # the last band is shorter
+    height: int | str = "height" if ragged else stage.rows
+    length: int | str = "length" if ragged else stage.rows + around
     span = f"{top}:{top + first.span}" if read["source"] == "cells" else ":"
-    length = first.span
     if stage.rows < first.positions:
-        length = first.span - first.positions + stage.rows
         start = f"top + {top}" if top else "top"
-        span = f"{start} : top + {top + length}"
+        span = (
+            f"{start} : {start} + length" if ragged else f"{start} : top + {top + stage.rows + around}"
+        )
     slices = [shifted(n, a, first_read(c, a)) for n, a in zip(names[1:], inner, strict=True)]
     leading = [":"] * len(outer)
     low = len(group(c))
@@ -130,6 +133,15 @@ def rows(stage: Rows, function: str) -> str:
     stored_shape = (*group(c), sizes[stored[0]], sizes[stored[1]], *(a.taps for a in c.axes))
     from_rows: list[int] = sorted(range(len(to_rows)), key=lambda at: to_rows[at])
     row_length = prod(shifts) * c.channels
+    area = f"{prod(width)} * height" if ragged else stage.rows * prod(width)
+    tap = names[0] if first.dilation == 1 else f"{first.dilation} * {names[0]}"
+    scratch = [f'shifted = _scratch("shifted", {shape((*outer, *shifts, c.channels, length, *width))})']
+    if c.result == "positions":
+        scratch.append(f'partial = _scratch("partial", {shape((*outer, c.filters, area))})')
+    sizes_of_band = [
+        f"height = min({stage.rows}, {first.positions} - top)",
+        f"length = height + {around}",
+    ]
     return fill(
         f"numpy/rows_{c.result}.py.j2",
         blocks=block_loop("n", c.batch, images),
@@ -139,27 +151,23 @@ def rows(stage: Rows, function: str) -> str:
         rows=shape((first.taps, *group(c), c.filters, row_length)),
         rows_apart=shape((first.taps, *group(c), c.filters, *shifts, c.channels)),
         count=first.taps,
-        shifted=shape((*outer, *shifts, c.channels, length, *width)),
+        before=[] if ragged else scratch,
+        within=[*sizes_of_band, *scratch] if ragged else [],
         column=", ".join([*leading, *names[1:]]),
         shift_loop=tap_loop(inner, names[1:]),
         shift=", ".join(["...", span, *slices]),
         stacked=shape((*outer, row_length, length, prod(width))),
-        window=f"..., {shifted(names[0], replace(first, positions=stage.rows), 0)}, :",
+        window=f"..., {tap} : {tap} + {height}, :",
         row=names[0],
-        row_matrix=shape((*outer, row_length, stage.rows * prod(width))),
-        partial=shape((*outer, c.filters, stage.rows * prod(width))),
+        row_matrix=shape((*outer, row_length, area)),
         bands=block_loop("top", first.positions, stage.rows),
-        band=_band(stage.rows, first.positions, prod(width)),
+        band=""
+        if height == first.positions
+        else f"[..., {prod(width)} * top : {prod(width)} * (top + {height})]",
         meaning=column_text(c, "shifted", (*names[1:], "c", "row", *position_names(c)[1:])),
-        **{k: v for k, v in read.items() if k not in ("read",)},
-        read=cell_text(c, first="row"),
+        **(read | {"read": cell_text(c, first="row")}),
         **products(c, images),
     )
-
-
-def _band(rows: int, positions: int, width: int) -> str:
-    """Write which positions of the planes, flattened, a band is; nothing if it is all."""
-    return "" if rows == positions else f"[..., {width} * top : {width} * (top + {rows})]"
 
 
 def shift(stage: Shift, function: str) -> str:

@@ -27,7 +27,7 @@ def winograd(stage: Winograd, function: str) -> str:
         "divisor": prod(f.divisor for f in stage.filtering),
         "tile": "×".join(str(f.cells) for f in stage.filtering),
         "apart": "×".join(str(f.outputs) for f in stage.filtering),
-        "cell_steps": _transforms(stage, c.groups * c.channels, cells, "cells"),
+        "tiles": _tiled(stage, cells),
         "taps_transform": _of_taps(steps),
         "cells_matrix": shape((*products, *group(c), c.channels, tiles)),
     }
@@ -38,7 +38,7 @@ def winograd(stage: Winograd, function: str) -> str:
             **common,
             setup=setup + more_setup,
             prepare=prepare + more,
-            position_steps=_transforms(stage, c.groups * c.filters, positions, "cotangent"),
+            position_tiles=_tiled_positions(stage, positions),
             positions_matrix=shape((*products, *group(c), c.filters, tiles)),
             sums=shape((*products, *filters)),
             sums_matrix=shape((prod(products), prod(filters))),
@@ -110,65 +110,71 @@ def _constant(matrix: str, f: MinimalFiltering) -> str:
 def _cells(stage: Winograd, function: str) -> tuple[str, list[str], list[str]]:
     """Return where an image's tiles are read, from its first axis on; and how zeros get around it."""
     c = stage.correlation
-    reach = [t * f.outputs + f.taps - 1 for t, f in zip(stage.tiles, stage.filtering, strict=True)]
-    if all(a.offset == 0 and size == a.cells for a, size in zip(c.axes, reach, strict=True)):
+    if all(a.offset == 0 and size == a.cells for a, size in zip(c.axes, stage.reach, strict=True)):
         return f"{c.cells}[n]", [], []
-    return _padded(c.cells, f"{function} padded", "padded", c.groups * c.channels, reach, c)
+    sizes = shape((c.groups * c.channels, *stage.reach))
+    copies = [overlap(a.offset, a.offset + n, a.cells) for a, n in zip(c.axes, stage.reach, strict=True)]
+    target = ellipsis_slices([t for t, _ in copies], 1) or "[...]"
+    source = f"{c.cells}[n]{ellipsis_slices([s for _, s in copies], 1)}"
+    return "padded", [f'padded = _zeros("{function} padded", {sizes})'], [f"padded{target} = {source}"]
 
 
 def _positions(stage: Winograd, function: str) -> tuple[str, list[str], list[str]]:
     """Return where an image's tiles of positions are read; zeros fill up the last ones."""
     c = stage.correlation
-    whole = [t * f.outputs for t, f in zip(stage.tiles, stage.filtering, strict=True)]
-    if all(a.positions == size for a, size in zip(c.axes, whole, strict=True)):
+    if all(a.positions == size for a, size in zip(c.axes, stage.filled, strict=True)):
         return f"{c.positions}[n]", [], []
+    sizes = shape((c.groups * c.filters, *stage.filled))
     target = ellipsis_slices([progression(0, 1, a.positions, -1) for a in c.axes], 1)
-    zeros = f'filled = _zeros("{function} filled", {shape((c.groups * c.filters, *whole))})'
+    zeros = f'filled = _zeros("{function} filled", {sizes})'
     return "filled", [zeros], [f"filled{target} = {c.positions}[n]"]
 
 
-def _padded(
-    array: str, label: str, name: str, channels: int, reach: list[int], c: Correlation
-) -> tuple[str, list[str], list[str]]:
-    copies = [overlap(a.offset, a.offset + n, a.cells) for a, n in zip(c.axes, reach, strict=True)]
-    target = ellipsis_slices([t for t, _ in copies], 1) or "[...]"
-    source = f"{array}[n]{ellipsis_slices([s for _, s in copies], 1)}"
-    return (
-        name,
-        [f'{name} = _zeros("{label}", {shape((channels, *reach))})'],
-        [f"{name}{target} = {source}"],
-    )
+def _tiled(stage: Winograd, source: str) -> str:
+    """Write how an image's cells are cut into tiles, axis by axis, and transformed by B."""
+    c = stage.correlation
+    steps = [(f"of_cells{suffix}", f.cells, f.cells) for suffix, f in _steps(stage)]
+    return _transformed(stage, steps, c.groups * c.channels, stage.reach, source, "cells")
 
 
-def _transforms(stage: Winograd, channels: int, source: str, name: str) -> list[dict[str, object]]:
-    """Return the holes of each axis' transform: of cells by B, or of positions by A's transpose."""
-    back = name != "cells"
-    rank = len(stage.filtering)
-    reach = [
-        t * f.outputs + (0 if back else f.taps - 1)
-        for t, f in zip(stage.tiles, stage.filtering, strict=True)
-    ]
+def _tiled_positions(stage: Winograd, source: str) -> str:
+    """Write the same of an image's positions, transformed by A's transpose."""
+    c = stage.correlation
+    steps = [(f"to_outputs{suffix}.T", f.outputs, f.cells) for suffix, f in _steps(stage)]
+    return _transformed(stage, steps, c.groups * c.filters, stage.filled, source, "cotangent")
+
+
+def _transformed(
+    stage: Winograd,
+    steps: list[tuple[str, int, int]],
+    channels: int,
+    sizes: tuple[int, ...],
+    source: str,
+    name: str,
+) -> str:
+    """Write each axis' matrix, which takes so many numbers of a tile and gives so many."""
+    rank = len(steps)
     found, done = [], list[int]()
-    for at, (suffix, f) in enumerate(_steps(stage)):
-        taken = f.outputs if back else f.cells
-        left = (channels, *stage.tiles[: at + 1], *reach[at + 1 :])
+    for at, ((matrix, taken, given), f) in enumerate(zip(steps, stage.filtering, strict=True)):
+        left = (channels, *stage.tiles[: at + 1], *sizes[at + 1 :])
         length = f.outputs * (stage.tiles[at] - 1) + 1
-        places = ["...", f"t : t + {length} : {f.outputs}", *[":"] * (rank - 1 - at)]
         found.append(
             {
-                "matrix": f"to_outputs{suffix}.T" if back else f"of_cells{suffix}",
+                "matrix": matrix,
                 "count": taken,
                 "cut": shape((*done, taken, *left)),
                 "cell": ", ".join([*[":"] * at, "t"]),
                 "source": source,
-                "places": ", ".join(places),
+                "places": ", ".join(
+                    ["...", f"t : t + {length} : {f.outputs}", *[":"] * (rank - 1 - at)]
+                ),
                 "taken": shape((*done, taken, prod(left))),
-                "given": shape((*done, f.cells, prod(left))),
-                "result": shape((*done, f.cells, *left)),
+                "given": shape((*done, given, prod(left))),
+                "result": shape((*done, given, *left)),
             }
         )
-        source, done = name, [*done, f.cells]
-    return found
+        source, done = name, [*done, given]
+    return fill("numpy/winograd_tiles.py.j2", name=name, steps=found)
 
 
 def _back(stage: Winograd, outer: int) -> list[dict[str, str]]:

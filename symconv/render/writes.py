@@ -76,7 +76,6 @@ def phases(stage: Phases, function: str) -> str:
         window=", ".join(["...", *windows]),
         matrix=_phase_matrix(c),
         columns_matrix=shape((*outer, f"{c.filters} * {' * '.join(counts)}", " * ".join(sizes))),
-        channels_in=c.filters,
         result_sizes=shape((images, c.groups * c.channels, *sizes)),
         result=f"{c.cells}[{n}, :, {', '.join(f'{name}_cells' for name in names)}]",
         meaning=" and ".join(

@@ -56,6 +56,10 @@ def test_a_later_run_writes_the_same(tmp_path: Path) -> None:
     assert data["functions"]["forward"]
     run("generate", *options, "--name", "m", "--tuning", "m.tuning.json", "-o", ".", cwd=tmp_path)
     assert (tmp_path / "m.py").read_bytes() == first
+    (tmp_path / "m.tuning.json").rename(tmp_path / "other.json")
+    run("generate", *options, "--name", "m", "--tuning", "other.json", "-o", "sub", cwd=tmp_path)
+    assert (tmp_path / "sub" / "m.py").read_bytes() == first  # what it names is beside it
+    (tmp_path / "sub" / "m.tuning.json").rename(tmp_path / "m.tuning.json")
     (tmp_path / "c.toml").write_text(
         '[[module]]\nname = "m"\nlayer = "Conv"\ninput_shape = [1, 1, 20, 20]\nout_channels = 1\n'
         'kernel_size = 3\ntuning = "m.tuning.json"\n'

@@ -259,7 +259,7 @@ def test_names_of_locals_are_known() -> None:
 @pytest.mark.parametrize(
     ("text", "sizes", "said"),
     [
-        ("O[n] = X[n,i", {"X": (2, 3)}, "expected ',', found 'the end'"),
+        ("O[n] = X[n,i", {"X": (2, 3)}, "expected ',' or '\\]', found 'the end'"),
         ("O[n] = X[n,i*j]", {"X": (2, 3)}, "two indices are multiplied: i and j"),
         ("O[n] = X[n,i] + Y[n]", {"X": (2, 3)}, r"Y: has no shape; give Y=\(...\), of 1 sizes"),
         ("O[n] = X[n,i]", {"X": (2,)}, "must have 2 sizes, as the formula reads it"),

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from symconv import Conv, ConvTranspose, generate
+from symconv.bench.row import extra_memory
 from symconv.files import load_source
+from symconv.notation.arrays import evaluate_arrays
 from symconv.plan import candidates as planning
 from symconv.plan.algorithms import Algorithm, Phases, Scatter
 from symconv.plan.layer import Plan, plan_layer
@@ -89,3 +94,35 @@ def test_a_planted_error_in_an_algorithm_is_seen() -> None:
     broken = source.replace("y += bias[:, None, None]", "y[:1] += bias[:, None, None]")
     assert broken != source
     assert not close(load_source("m", broken).forward(*want.inputs), want.output)
+
+
+@pytest.mark.parametrize(
+    ("layer", "megabytes"),
+    [
+        (Conv((1, 4, 499, 499), 4, 7, padding=3, bias=False), 8.0),  # a prime number of rows
+        (Conv((1, 1, 512, 512), 1, 31, padding=15, bias=False), 4.2),
+        (Conv((1, 1, 509, 509), 1, 3, padding=1, bias=False), 4.2),
+        (Conv((1, 2, 1021, 33), 3, 5, padding=(2, 0), bias=False, flip=True), 4.2),
+    ],
+    ids=str,
+)
+def test_bands_that_do_not_make_up_the_image(layer: Conv, megabytes: float) -> None:
+    """They are right, and what they need stays below input and output, or 4 MB."""
+    assert "for top in range(" in generate(layer, "m").source
+    module: Any = generate(layer, "m").load()
+    module.DTYPE = np.float64
+    rng = np.random.default_rng(0)
+    shapes = {"X": layer.input_shape, "F": layer.parameters["weight"], "G": layer.output_shape}
+    x, weight, g = tensors = [rng.integers(-4, 4, shape).astype(float) for shape in shapes.values()]
+    named = dict(zip(shapes, tensors, strict=True))
+    wanted = [
+        evaluate_arrays(graph, named)
+        for graph in (layer.graph, layer.gradient("x"), layer.gradient("weight"))
+    ]
+    for array, received in zip(
+        wanted, [module.forward(x, weight), *module.backward(g, x, weight)], strict=True
+    ):
+        assert np.array_equal(array, received)
+    own: Any = generate(layer, "m").load()
+    arrays = [x.astype(np.float32), weight.astype(np.float32)]
+    assert extra_memory(lambda: own.forward(*arrays)) < megabytes * 1e6
