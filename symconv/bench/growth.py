@@ -43,18 +43,31 @@ class Growth:
         return dataclasses.asdict(self)
 
     def text(self) -> str:
-        """Return the tables."""
-        return _text(self)
+        """Return a table for each family: microseconds, and ours for a million operations."""
+        return "\n\n".join(_family(family, rows) for family, rows in self.families.items())
 
     def chart(self, version: str) -> str:
-        """Return the chart as an SVG.
+        """Return an SVG: time against the size, on logarithmic scales, a plot for each family and sweep.
 
         Raises
         ------
         ImportError
             If matplotlib is not installed.
         """
-        return _chart(self, version)
+        from matplotlib.figure import Figure
+
+        figure = Figure(figsize=(14, 6), layout="constrained")
+        plots = figure.subplots(len(SWEEPS), len(self.families), squeeze=False)
+        for across, (family, rows) in enumerate(self.families.items()):
+            for down, sweep in enumerate(SWEEPS):
+                axes = plots[down][across]
+                for name in (OURS, *AGAINST):
+                    axes.loglog(
+                        list(rows), [_micro(row, sweep, name) for row in rows.values()], ".-", label=name
+                    )
+                axes.set_title(f"{sweep}, µs, by {family}")
+        plots[0][0].legend()
+        return svg(figure, version)
 
 
 def time_families(seconds: float, load: Load, advance: Callable[[], None]) -> Growth:
@@ -70,11 +83,6 @@ def time_families(seconds: float, load: Load, advance: Callable[[], None]) -> Gr
                 found[family][size] = row
                 advance()
     return Growth(found)
-
-
-def _text(found: Growth) -> str:
-    """Return a table for each family: microseconds, and ours for a million operations."""
-    return "\n\n".join(_family(family, rows) for family, rows in found.families.items())
 
 
 def _family(family: str, rows: dict[int, Row]) -> str:
@@ -98,21 +106,3 @@ def _family(family: str, rows: dict[int, Row]) -> str:
 def _micro(row: Row, sweep: str, name: str) -> float:
     run = row.runs[sweep].get(name)
     return run.time.median * 1e6 if run else math.nan
-
-
-def _chart(found: Growth, version: str) -> str:
-    """Return an SVG: time against the size, on logarithmic scales, a plot for each family and sweep."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(14, 6), layout="constrained")
-    plots = figure.subplots(len(SWEEPS), len(found.families), squeeze=False)
-    for across, (family, rows) in enumerate(found.families.items()):
-        for down, sweep in enumerate(SWEEPS):
-            axes = plots[down][across]
-            for name in (OURS, *AGAINST):
-                axes.loglog(
-                    list(rows), [_micro(row, sweep, name) for row in rows.values()], ".-", label=name
-                )
-            axes.set_title(f"{sweep}, µs, by {family}")
-    plots[0][0].legend()
-    return svg(figure, version)

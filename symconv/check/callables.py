@@ -82,7 +82,7 @@ def _check(layer: Layer, name: str, call: Call) -> Result:
 
 
 def _failed(name: str, failure: _Failure, case: Layer) -> Result:
-    text = f"{failure.text} Smallest failing case: {_sizes(case)}."
+    text = f"{failure.text} Smallest failing case: {_sizes(case)}"
     return Result(name, "numeric", False, text)
 
 

@@ -86,7 +86,9 @@ def _json(argument: str, text: str) -> object:
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise SymconvError(f"{option_name(argument)}: must be JSON: {error}") from error
+        raise SymconvError(
+            f'{option_name(argument)}: must be JSON, of a file "$(cat FILE)": {error}'
+        ) from error
 
 
 def _constant(text: str) -> tuple[str, float]:

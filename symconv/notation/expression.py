@@ -178,7 +178,7 @@ class _Parser(Reader):
         if name in NOT_DIFFERENTIABLE:
             raise self.refuse(f"{name!r} is not differentiable")
         if name not in functions:
-            raise self.refuse(f"{name!r} is no function: these are {', '.join(functions)}")
+            raise self.refuse(f"{name!r} is no function here: these are {', '.join(functions)}")
         function = functions[name]
         self.expect("(")
         arguments = [self._argument(name == "where")]

@@ -181,7 +181,9 @@ def program_of(
     """
     for name, rank in formula.tensors.items():
         if name not in shapes:
-            raise SymconvError(f"{name}: has no shape; give {name}=(...), of {rank} sizes")
+            raise SymconvError(
+                f"{name}: has no shape; give {name}=(...), of {rank} sizes (in the shell {name}=2x3)"
+            )
         if len(shapes[name]) != rank:
             raise SymconvError(
                 f"{name} = {shapes[name]}: must have {rank} sizes, as the formula reads it"

@@ -101,7 +101,10 @@ def _public(plan: NetworkPlan) -> Iterator[str]:
         "numpy/network_init.py.j2", initial=[(n, _first_values(i)) for n, i in plan.initial.items()]
     )
     lines = _lines(plan.forward, {last.name: ("y", last.layer.output_shape)})
-    yield fill("numpy/network_forward.py.j2", last=last.name, lines=lines, **common)
+    statistics = ", normalised with the running statistics" if network.running else ""
+    yield fill(
+        "numpy/network_forward.py.j2", last=last.name, lines=lines, statistics=statistics, **common
+    )
     if network.loss is None:
         yield fill("numpy/network_backward.py.j2", **_backward(plan), **common)
     else:
