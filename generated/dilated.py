@@ -44,7 +44,7 @@ def forward(x: Array, weight: Array, bias: Array, *, out: Array | None = None) -
 
     O[n, o, y, x] = Σ_{c,i,j} X[n, c, 3·y + 2·i - 4, 3·x + 2·j - 4] · F[o, c, i, j] + b[o]
 
-    Algorithm: columns, windows copied side by side (im2col), one product; expected 32 µs
+    Algorithm: columns, windows copied side by side (im2col), one product; expected 31 µs
     (nothing else applies).
     """
     y = _result(out, (2, 8, 12, 12), x, weight, bias)
@@ -68,7 +68,7 @@ def input_gradient(grad_output: Array, weight: Array, *, out: Array | None = Non
 
     ∂E/∂X[n, c, 3·y + 2·i - 4, 3·x + 2·j - 4] = Σ_{o} G[n, o, y, x] · F[o, c, i, j]
 
-    Algorithm: scatter, one product, a strided addition per tap (col2im); expected 91 µs
+    Algorithm: scatter, one product, a strided addition per tap (col2im); expected 90 µs
     (polyphase 120 µs).
     """
     gx = _result(out, (2, 8, 30, 30), grad_output, weight)
@@ -93,7 +93,7 @@ def weight_gradient(grad_output: Array, x: Array, *, out: Array | None = None) -
 
     ∂E/∂F[o, c, i, j] = Σ_{n,y,x} G[n, o, y, x] · X[n, c, 3·y + 2·i - 4, 3·x + 2·j - 4]
 
-    Algorithm: columns, windows copied side by side (im2col), one product; expected 33 µs
+    Algorithm: columns, windows copied side by side (im2col), one product; expected 32 µs
     (nothing else applies).
     """
     gw = _result(out, (8, 8, 3, 3), grad_output, x)

@@ -45,7 +45,7 @@ def forward(x: Array, weight: Array, bias: Array, *, out: Array | None = None) -
     O[n, 8·g + o, y, x] = Σ_{c,i,j} X[n, 4·g + c, y + i - 2, x + j - 1] · F[8·g + o, c, i, j] +
             b[8·g + o]
 
-    Algorithm: rows, one shifted copy per inner tap, 5 products; expected 84 µs (columns 110
+    Algorithm: rows, one shifted copy per inner tap, 5 products; expected 84 µs (columns 100
     µs).
     """
     y = _result(out, (2, 24, 20, 20), x, weight, bias)
@@ -79,8 +79,8 @@ def input_gradient(grad_output: Array, weight: Array, *, out: Array | None = Non
     ∂E/∂X[n, 4·g + c, u, v] = Σ_{o,i,j} G[n, 8·g + o, u + i - 2, v + j - 1] ·
             F[8·g + o, c, 4 - i, 2 - j]
 
-    Algorithm: rows, one shifted copy per inner tap, 5 products; expected 100 µs (columns 210
-    µs, scatter 220 µs).
+    Algorithm: rows, one shifted copy per inner tap, 5 products; expected 95 µs (columns 190 µs,
+    scatter 210 µs).
     """
     gx = _result(out, (2, 12, 20, 20), grad_output, weight)
     grad_output = _checked("grad_output", grad_output, (2, 24, 20, 20))
@@ -111,7 +111,7 @@ def weight_gradient(grad_output: Array, x: Array, *, out: Array | None = None) -
     ∂E/∂F[8·g + o, c, i, j] = Σ_{n,y,x} G[n, 8·g + o, y, x] ·
             X[n, 4·g + c, y + i - 2, x + j - 1]
 
-    Algorithm: rows, one shifted copy per inner tap, 5 products; expected 71 µs (columns 120
+    Algorithm: rows, one shifted copy per inner tap, 5 products; expected 69 µs (columns 110
     µs).
     """
     gw = _result(out, (24, 4, 5, 3), grad_output, x)

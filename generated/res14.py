@@ -107,7 +107,7 @@ def weight_gradient(grad_output: Array, x: Array, *, out: Array | None = None) -
     ∂E/∂F[o, c, i, j] = Σ_{n,y,x} G[n, o, y, x] · X[n, c, y + i - 1, x + j - 1]
 
     Algorithm: rows, one shifted copy per inner tap in 4 blocks of images, 3 products; expected
-    9.2 ms (columns 9.6 ms).
+    9.4 ms (columns 9.5 ms).
     """
     gw = _result(out, (256, 256, 3, 3), grad_output, x)
     grad_output = _checked("grad_output", grad_output, (4, 256, 14, 14))

@@ -43,7 +43,7 @@ def forward(x: Array, weight: Array, bias: Array, *, out: Array | None = None) -
 
     O[n, o, y, x] = Σ_{c,i,j} X[n, c, y + i - 1, x + j - 1] · F[o, c, i, j] + b[o]
 
-    Algorithm: rows, one shifted copy per inner tap, 3 products; expected 13 µs (columns 14 µs).
+    Algorithm: rows, one shifted copy per inner tap, 3 products; expected 13 µs (columns 13 µs).
     """
     y = _result(out, (2, 4, 8, 8), x, weight, bias)
     x = _checked("x", x, (2, 3, 8, 8))
@@ -75,7 +75,7 @@ def input_gradient(grad_output: Array, weight: Array, *, out: Array | None = Non
 
     ∂E/∂X[n, c, u, v] = Σ_{o,i,j} G[n, o, u + i - 1, v + j - 1] · F[o, c, 2 - i, 2 - j]
 
-    Algorithm: rows, one shifted copy per inner tap, 3 products; expected 13 µs (columns 15 µs,
+    Algorithm: rows, one shifted copy per inner tap, 3 products; expected 13 µs (columns 14 µs,
     scatter 30 µs).
     """
     gx = _result(out, (2, 3, 8, 8), grad_output, weight)
@@ -188,8 +188,8 @@ def jvp(
             X[n, c, y + i - 1, x + j - 1] · dF[o, c, i, j] + db[o]
 
     Algorithms of its correlations in turn: 1. rows, one shifted copy per inner tap, 3 products;
-    expected 13 µs (columns 14 µs); 2. rows, one shifted copy per inner tap, 3 products;
-    expected 13 µs (columns 14 µs).
+    expected 13 µs (columns 13 µs); 2. rows, one shifted copy per inner tap, 3 products;
+    expected 13 µs (columns 13 µs).
     """
     ty = _result(out, (2, 4, 8, 8), x, weight, bias, tx, tweight, tbias)
     x = _checked("x", x, (2, 3, 8, 8))
@@ -263,9 +263,9 @@ def double_backward(
     ∂E/∂b[o] = 0
 
     Algorithms of its correlations in turn: 1. rows, one shifted copy per inner tap, 3 products;
-    expected 13 µs (columns 14 µs); 2. rows, one shifted copy per inner tap, 3 products;
-    expected 13 µs (columns 14 µs); 3. rows, one shifted copy per inner tap, 3 products;
-    expected 13 µs (columns 15 µs, scatter 30 µs); 4. rows, one shifted copy per inner tap, 3
+    expected 13 µs (columns 13 µs); 2. rows, one shifted copy per inner tap, 3 products;
+    expected 13 µs (columns 13 µs); 3. rows, one shifted copy per inner tap, 3 products;
+    expected 13 µs (columns 14 µs, scatter 30 µs); 4. rows, one shifted copy per inner tap, 3
     products; expected 13 µs (columns 14 µs).
     """
     outs: tuple[Array | None, ...] = (None, None, None, None) if out is None else tuple(out)

@@ -50,7 +50,7 @@ def forward(x: Array, weight: Array, bias: Array, *, out: Array | None = None) -
 
     O[n, o, x] = Σ_{c,i} X[n, c, 2·x + i - 4] · F[o, c, i] + b[o]
 
-    Algorithm: columns, windows copied side by side (im2col), one product; expected 84 µs
+    Algorithm: columns, windows copied side by side (im2col), one product; expected 75 µs
     (nothing else applies).
     """
     y = _result(out, (8, 8, 500), x, weight, bias)
@@ -75,7 +75,7 @@ def input_gradient(grad_output: Array, weight: Array, *, out: Array | None = Non
     ∂E/∂X[n, c, 2·a] = Σ_{o,i} G[n, o, a + i - 2] · F[o, c, 8 - 2·i]
     ∂E/∂X[n, c, 2·a + 1] = Σ_{o,i} G[n, o, a + i - 1] · F[o, c, 7 - 2·i]
 
-    Algorithm: polyphase, 2 plain correlations, one per phase; expected 190 µs (scatter 300 µs).
+    Algorithm: polyphase, 2 plain correlations, one per phase; expected 170 µs (scatter 290 µs).
     """
     gx = _result(out, (8, 4, 1000), grad_output, weight)
     grad_output = _checked("grad_output", grad_output, (8, 8, 500))
@@ -100,7 +100,7 @@ def weight_gradient(grad_output: Array, x: Array, *, out: Array | None = None) -
 
     ∂E/∂F[o, c, i] = Σ_{n,x} G[n, o, x] · X[n, c, 2·x + i - 4]
 
-    Algorithm: columns, windows copied side by side (im2col), one product; expected 94 µs
+    Algorithm: columns, windows copied side by side (im2col), one product; expected 83 µs
     (nothing else applies).
     """
     gw = _result(out, (8, 4, 9), grad_output, x)

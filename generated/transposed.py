@@ -61,7 +61,7 @@ def forward(x: Array, weight: Array, bias: Array, *, out: Array | None = None) -
     O[n, o, 2·a + 1, 2·b + 1] = Σ_{c,i,j} X[n, c, a + i, b + j] · F[c, o, 2 - 2·i, 2 - 2·j]
     O[n, o, y, x] += b[o]
 
-    Algorithm: polyphase, 4 plain correlations, one per phase; expected 150 µs (scatter 180 µs).
+    Algorithm: polyphase, 4 plain correlations, one per phase; expected 150 µs (scatter 170 µs).
     """
     y = _result(out, (2, 8, 28, 28), x, weight, bias)
     x = _checked("x", x, (2, 16, 14, 14))
@@ -88,7 +88,7 @@ def input_gradient(grad_output: Array, weight: Array, *, out: Array | None = Non
 
     ∂E/∂X[n, c, y, x] = Σ_{o,i,j} G[n, o, 2·y + i - 1, 2·x + j - 1] · F[c, o, i, j]
 
-    Algorithm: columns, windows copied side by side (im2col), one product; expected 63 µs
+    Algorithm: columns, windows copied side by side (im2col), one product; expected 60 µs
     (nothing else applies).
     """
     gx = _result(out, (2, 16, 14, 14), grad_output, weight)
@@ -110,7 +110,7 @@ def weight_gradient(grad_output: Array, x: Array, *, out: Array | None = None) -
 
     ∂E/∂F[c, o, i, j] = Σ_{n,y,x} G[n, o, 2·y + i - 1, 2·x + j - 1] · X[n, c, y, x]
 
-    Algorithm: columns, windows copied side by side (im2col), one product; expected 68 µs
+    Algorithm: columns, windows copied side by side (im2col), one product; expected 64 µs
     (nothing else applies).
     """
     gw = _result(out, (16, 8, 4, 4), grad_output, x)

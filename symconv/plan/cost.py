@@ -22,12 +22,13 @@ from symconv.plan.algorithms import (
 )
 
 CALL = 1.0  # µs for one NumPy call on small arrays
+BATCHED = 0.15  # µs for one product more in a call for many
 CELL = 2.5e-4  # µs to copy, add or multiply one number in cache
 FAR = 1.3  # times slower when the numbers do not fit the cache
 RUN = 4e-3  # µs for each contiguous run of a strided copy
 TAKE = 1.5e-3  # µs to look up one number through a table
 FLOP = 1.1e-5  # µs for one multiplication and addition in a large matrix product
-NARROW = 6.0  # a product with this many rows or columns runs at half speed
+NARROW = 6.0  # a large product with this many rows or columns runs at half speed, a small one with half
 SMALL = 10**6  # multiplications of a product that OpenBLAS computes without copying its matrices
 PACK = 3e-4  # µs to copy one number of a larger product's matrices
 TURNED = 1.4  # times slower when a product's second matrix is a transposed view
@@ -76,12 +77,14 @@ def _product(c: Correlation, axes: tuple[Axis, ...]) -> float:
     """Time of the matrix products over all images, which are slow when narrow."""
     taps, positions = prod(a.taps for a in axes), prod(a.positions for a in axes)
     m, k, n = c.filters, c.channels * taps, positions
-    slower = (1 + NARROW / m) * (1 + NARROW / k) * (1 + NARROW / n)
+    large = m * k * n > SMALL
+    narrow = NARROW if large else NARROW / 2
+    slower = (1 + narrow / m) * (1 + narrow / k) * (1 + narrow / n)
     if c.result == "taps":
         slower *= TURNED
     read = (m + k) * n if c.result == "taps" else k * (m + n)
-    packed = read * PACK if m * k * n > SMALL else 0.0
-    return c.batch * c.groups * (0.3 * CALL + m * k * n * FLOP * slower + packed)
+    packed = read * PACK if large else 0.0
+    return c.batch * c.groups * (BATCHED + m * k * n * FLOP * slower + packed)
 
 
 def _pass(cells: int, runs: int) -> float:
@@ -114,7 +117,7 @@ def _rows(c: Correlation, images: int) -> float:
     if c.result == "taps":
         results = c.groups * c.filters * c.channels * shifts
     added = first.taps * (CALL + _pass(results, 1))
-    product = _product(c, c.axes) * images / c.batch
+    product = first.taps * _product(c, (replace(first, taps=1), *inner)) * images / c.batch
     return far * copied + added + product
 
 
@@ -185,7 +188,7 @@ def _winograd(algorithm: Winograd) -> float:
     transforms = planes * products * sum(f.cells for f in algorithm.filtering) * TRANSFORM
     m, k, n = (c.filters, tiles, c.channels) if c.result == "taps" else (c.filters, c.channels, tiles)
     slower = (1 + NARROW / m) * (1 + NARROW / k) * (1 + NARROW / n)
-    multiplied = products * c.groups * (0.3 * CALL + m * k * n * FLOP * slower)
+    multiplied = products * c.groups * (BATCHED + m * k * n * FLOP * slower)
     calls = 4 * sum(f.cells for f in algorithm.filtering) * CALL
     taps = c.groups * c.filters * c.channels * products * 4 * CELL / c.batch
     return _pad(c, 1, c.axes) + moved + transforms + multiplied + calls + taps
