@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
+import numpy as np
+from numpy.typing import NDArray
+
+Array: TypeAlias = NDArray[Any]
 Method: TypeAlias = Literal["exact", "numeric"]
 
 
@@ -61,3 +66,22 @@ def apart(received: float, expected: float) -> tuple[str, str]:
         if one != other:
             break
     return one, other
+
+
+def difference(received: Array, wanted: Array, most: float) -> str:
+    """Say where two arrays differ most, if they do by more than is allowed."""
+    if received.shape != wanted.shape:
+        return f"has shape {received.shape}, expected {wanted.shape}"
+    error = np.abs(np.asarray(received, float) - wanted)
+    error = np.where(np.isfinite(error), error, np.inf)
+    if not error.size or error.max() <= most:
+        return ""
+    at = np.unravel_index(int(np.argmax(error)), error.shape)
+    place = list(map(int, at))
+    one, other = apart(received[at], wanted[at])
+    return f"at {place}: {one}, expected {other}"
+
+
+def largest(arrays: Iterable[Array]) -> float:
+    """Return the largest absolute value of all; 0 of none."""
+    return max((float(np.abs(array).max(initial=0.0)) for array in arrays), default=0.0)
