@@ -71,7 +71,8 @@ def forward(x: Array, weight: Array, *, out: Array | None = None) -> Array:
     weight = _checked("weight", weight, (1, 1, 2, 2))
     flat = x.reshape(1, 9)
     windows = flat.take(_WINDOWS_OF_X, axis=1).reshape(1, 4, 4)
-    np.matmul(weight.reshape(1, 4), windows, out=y.reshape(1, 1, 4))
+    block = y.reshape(1, 1, 4)
+    np.matmul(weight.reshape(1, 4), windows, out=block)
     return y
 
 
@@ -89,7 +90,8 @@ def input_gradient(grad_output: Array, weight: Array, *, out: Array | None = Non
     flat = _zeros("input_gradient flat", (1, 5))
     flat[:, :4] = grad_output.reshape(1, 4)
     windows = flat.take(_WINDOWS_OF_G, axis=1).reshape(1, 4, 9)
-    np.matmul(weight[:, :, ::-1, ::-1].reshape(1, 4), windows, out=gx.reshape(1, 1, 9))
+    block = gx.reshape(1, 1, 9)
+    np.matmul(weight[:, :, ::-1, ::-1].reshape(1, 4), windows, out=block)
     return gx
 
 

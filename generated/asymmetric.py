@@ -58,8 +58,9 @@ def forward(x: Array, weight: Array, bias: Array, *, out: Array | None = None) -
     padded[:, :, 1:18, 0:18] = x[:, :, :, 1:19]
     for i, j in product(range(4), range(4)):
         columns[:, :, i, j] = padded[..., i : i + 17 : 2, j : j + 17 : 2]
-    np.matmul(matrix, columns.reshape(2, 48, 81), out=y.reshape(2, 4, 81))
-    y += bias[:, None, None]
+    block = y.reshape(2, 4, 81)
+    np.matmul(matrix, columns.reshape(2, 48, 81), out=block)
+    block += bias[:, None]
     return y
 
 

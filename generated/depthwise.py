@@ -71,8 +71,9 @@ def forward(x: Array, weight: Array, bias: Array, *, out: Array | None = None) -
     padded[:, :, :, 1:33, 1:33] = x.reshape(2, 16, 1, 32, 32)
     for i, j in product(range(3), range(3)):
         columns[:, :, :, i, j] = padded[..., i : i + 31 : 2, j : j + 31 : 2]
-    np.matmul(matrix, columns.reshape(2, 16, 9, 256), out=y.reshape(2, 16, 1, 256))
-    y += bias[:, None, None]
+    block = y.reshape(2, 16, 1, 256)
+    np.matmul(matrix, columns.reshape(2, 16, 9, 256), out=block)
+    block += bias.reshape(16, 1, 1)
     return y
 
 

@@ -91,11 +91,9 @@ def forward(params: Arrays, x: Array, *, out: Array | None = None) -> Array:
     conv1 = _scratch("buffer 0", (32, 16, 8, 8))
     _conv1_forward(x, p["conv1.weight"], p["conv1.bias"], conv1)
     relu1 = conv1  # written over it
-    _relu1_forward(conv1, relu1)
     conv2 = _scratch("buffer 1", (32, 32, 8, 8))
     _conv2_forward(relu1, p["conv2.weight"], p["conv2.bias"], conv2)
     relu2 = conv2  # written over it
-    _relu2_forward(conv2, relu2)
     max_pool1 = _scratch("buffer 0", (32, 32, 4, 4))
     _max_pool1_forward(relu2, max_pool1)
     flatten1 = max_pool1.reshape(32, 512)
@@ -122,11 +120,9 @@ def loss_and_gradients(params: Arrays, x: Array, labels: Array) -> tuple[float, 
     conv1 = _scratch("buffer 0", (32, 16, 8, 8))
     _conv1_forward(x, p["conv1.weight"], p["conv1.bias"], conv1)
     relu1 = conv1  # written over it
-    _relu1_forward(conv1, relu1)
     conv2 = _scratch("buffer 1", (32, 32, 8, 8))
     _conv2_forward(relu1, p["conv2.weight"], p["conv2.bias"], conv2)
     relu2 = conv2  # written over it
-    _relu2_forward(conv2, relu2)
     max_pool1 = _scratch("buffer 2", (32, 32, 4, 4))
     _max_pool1_forward(relu2, max_pool1)
     flatten1 = max_pool1.reshape(32, 512)
@@ -192,9 +188,10 @@ def sgd_step(
 
 
 def _conv1_forward(x: Array, weight: Array, bias: Array, y: Array) -> None:
-    """conv1: O, the layer's output, into y.
+    """conv1 and relu1: O, the layer's output, into y.
 
-    O[n, o, y, x] = Σ_{c,i,j} X[n, c, y + i - 1, x + j - 1] · F[o, c, i, j] + b[o]
+    Z[n, o, y, x] = Σ_{c,i,j} X[n, c, y + i - 1, x + j - 1] · F[o, c, i, j] + b[o]
+    O[n, c, y, x] = (0 if Z[n, c, y, x] <= 0 else Z[n, c, y, x])
 
     Algorithm: columns, windows copied side by side (im2col), one product; expected 36 µs (rows
     64 µs).
@@ -206,8 +203,10 @@ def _conv1_forward(x: Array, weight: Array, bias: Array, y: Array) -> None:
     padded[:, :, 1:9, 1:9] = x
     for i, j in product(range(3), range(3)):
         columns[:, :, i, j] = padded[..., i : i + 8, j : j + 8]
-    np.matmul(matrix, columns.reshape(32, 9, 64), out=y.reshape(32, 16, 64))
-    y += bias[:, None, None]
+    block = y.reshape(32, 16, 64)
+    np.matmul(matrix, columns.reshape(32, 9, 64), out=block)
+    block += bias[:, None]
+    np.maximum(block, 0, out=block)
 
 
 def _conv1_weight_gradient(grad_output: Array, x: Array, gw: Array) -> None:
@@ -240,16 +239,6 @@ def _conv1_bias_gradient(grad_output: Array, gb: Array) -> None:
     np.sum(grad_output, axis=(0, 2, 3), out=gb)
 
 
-def _relu1_forward(x: Array, y: Array) -> None:
-    """relu1: O, the layer's output, into y.
-
-    O[n, c, y, x] = (0 if X[n, c, y, x] <= 0 else X[n, c, y, x])
-
-    Algorithm: one pass for each operation.
-    """
-    np.maximum(x, 0, out=y)
-
-
 def _relu1_input_gradient(grad_output: Array, x: Array, gx: Array) -> None:
     """relu1: ∂E/∂X, the gradient by the input, into gx.
 
@@ -261,9 +250,10 @@ def _relu1_input_gradient(grad_output: Array, x: Array, gx: Array) -> None:
 
 
 def _conv2_forward(x: Array, weight: Array, bias: Array, y: Array) -> None:
-    """conv2: O, the layer's output, into y.
+    """conv2 and relu2: O, the layer's output, into y.
 
-    O[n, o, y, x] = Σ_{c,i,j} X[n, c, y + i - 1, x + j - 1] · F[o, c, i, j] + b[o]
+    Z[n, o, y, x] = Σ_{c,i,j} X[n, c, y + i - 1, x + j - 1] · F[o, c, i, j] + b[o]
+    O[n, c, y, x] = (0 if Z[n, c, y, x] <= 0 else Z[n, c, y, x])
 
     Algorithm: rows, one shifted copy per inner tap, 3 products; expected 320 µs (columns 390
     µs).
@@ -280,12 +270,12 @@ def _conv2_forward(x: Array, weight: Array, bias: Array, y: Array) -> None:
     # one product for each filter row i, on the image's rows that it reads
     stacked = shifted.reshape(32, 48, 10, 8)
     total = y.reshape(32, 32, 64)
-    total[...] = 0
+    total[...] = bias[:, None]
     for i in range(3):
         window = stacked[..., i : i + 8, :].reshape(32, 48, 64)
         np.matmul(matrices[i], window, out=partial)
         total += partial
-    y += bias[:, None, None]
+    np.maximum(total, 0, out=total)
 
 
 def _conv2_input_gradient(grad_output: Array, weight: Array, gx: Array) -> None:
@@ -350,16 +340,6 @@ def _conv2_bias_gradient(grad_output: Array, gb: Array) -> None:
     Algorithm: NumPy's own sum.
     """
     np.sum(grad_output, axis=(0, 2, 3), out=gb)
-
-
-def _relu2_forward(x: Array, y: Array) -> None:
-    """relu2: O, the layer's output, into y.
-
-    O[n, c, y, x] = (0 if X[n, c, y, x] <= 0 else X[n, c, y, x])
-
-    Algorithm: one pass for each operation.
-    """
-    np.maximum(x, 0, out=y)
 
 
 def _relu2_input_gradient(grad_output: Array, x: Array, gx: Array) -> None:

@@ -58,8 +58,9 @@ def forward(x: Array, weight: Array, bias: Array, *, out: Array | None = None) -
     padded[:, :, 4:34, 4:34] = x
     for i, j in product(range(3), range(3)):
         columns[:, :, i, j] = padded[..., 2 * i : 2 * i + 34 : 3, 2 * j : 2 * j + 34 : 3]
-    np.matmul(matrix, columns.reshape(2, 72, 144), out=y.reshape(2, 8, 144))
-    y += bias[:, None, None]
+    block = y.reshape(2, 8, 144)
+    np.matmul(matrix, columns.reshape(2, 72, 144), out=block)
+    block += bias[:, None]
     return y
 
 

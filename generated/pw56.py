@@ -49,7 +49,8 @@ def forward(x: Array, weight: Array, *, out: Array | None = None) -> Array:
     weight = _checked("weight", weight, (64, 256, 1, 1))
     # One tap, no copy: a plain product of matrices.
     matrix = weight.reshape(64, 256)
-    np.matmul(matrix, x.reshape(4, 256, 3136), out=y.reshape(4, 64, 3136))
+    block = y.reshape(4, 64, 3136)
+    np.matmul(matrix, x.reshape(4, 256, 3136), out=block)
     return y
 
 
@@ -66,7 +67,8 @@ def input_gradient(grad_output: Array, weight: Array, *, out: Array | None = Non
     weight = _checked("weight", weight, (64, 256, 1, 1))
     # One tap, no copy: a plain product of matrices.
     matrix = weight.reshape(64, 256).swapaxes(-1, -2)
-    np.matmul(matrix, grad_output.reshape(4, 64, 3136), out=gx.reshape(4, 256, 3136))
+    block = gx.reshape(4, 256, 3136)
+    np.matmul(matrix, grad_output.reshape(4, 64, 3136), out=block)
     return gx
 
 

@@ -58,7 +58,8 @@ def forward(x: Array, weight: Array, *, out: Array | None = None) -> Array:
         padded[:, :, 1:29, 1:29] = x[n : n + 1]
         for i, j in product(range(3), range(3)):
             columns[:, :, i, j] = padded[..., i : i + 27 : 2, j : j + 27 : 2]
-        np.matmul(matrix, columns.reshape(1, 1152, 196), out=y[n : n + 1].reshape(1, 256, 196))
+        block = y[n : n + 1].reshape(1, 256, 196)
+        np.matmul(matrix, columns.reshape(1, 1152, 196), out=block)
     return y
 
 

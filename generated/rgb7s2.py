@@ -58,7 +58,8 @@ def forward(x: Array, weight: Array, *, out: Array | None = None) -> Array:
         padded[:, :, 3:227, 3:227] = x[n : n + 1]
         for i, j in product(range(7), range(7)):
             columns[:, :, i, j] = padded[..., i : i + 223 : 2, j : j + 223 : 2]
-        np.matmul(matrix, columns.reshape(1, 147, 12544), out=y[n : n + 1].reshape(1, 64, 12544))
+        block = y[n : n + 1].reshape(1, 64, 12544)
+        np.matmul(matrix, columns.reshape(1, 147, 12544), out=block)
     return y
 
 

@@ -64,8 +64,9 @@ def forward(x: Array, weight: Array, bias: Array, *, out: Array | None = None) -
     padded[:, :, 4:1004] = x
     for i in range(9):
         columns[:, :, i] = padded[..., i : i + 999 : 2]
-    np.matmul(matrix, columns.reshape(8, 36, 500), out=y.reshape(8, 8, 500))
-    y += bias[:, None]
+    block = y.reshape(8, 8, 500)
+    np.matmul(matrix, columns.reshape(8, 36, 500), out=block)
+    block += bias[:, None]
     return y
 
 

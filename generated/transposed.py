@@ -101,7 +101,8 @@ def input_gradient(grad_output: Array, weight: Array, *, out: Array | None = Non
     padded[:, :, 1:29, 1:29] = grad_output
     for i, j in product(range(4), range(4)):
         columns[:, :, i, j] = padded[..., i : i + 27 : 2, j : j + 27 : 2]
-    np.matmul(matrix, columns.reshape(2, 128, 196), out=gx.reshape(2, 16, 196))
+    block = gx.reshape(2, 16, 196)
+    np.matmul(matrix, columns.reshape(2, 128, 196), out=block)
     return gx
 
 

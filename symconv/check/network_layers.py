@@ -18,7 +18,7 @@ from symconv.layers.network import Network
 from symconv.layers.normalisation import BatchNorm
 from symconv.notation.arrays import evaluate_arrays
 from symconv.notation.backpropagation import gradient_of, gradients
-from symconv.notation.graph import Graph
+from symconv.notation.graph import Graph, chained
 from symconv.notation.tangent import second_gradients, tangent, tangent_of
 from symconv.plan.network import LayerFunction, plan_network
 
@@ -39,11 +39,10 @@ def check_layers(network: Network, module: ModuleType) -> list[Result]:
 def _layer(module: ModuleType, functions: list[LayerFunction]) -> Result:
     node = functions[0].node
     layer = node.layer
-    summed = not isinstance(layer, Activation) and not layer.composite
-    summed &= not any(f.function.winograd for f in functions)  # whose integers get larger than sums
-    method: Any = "exact" if summed else "numeric"
+    sums = [_is_sum(f) for f in functions]
+    method: Any = "exact" if all(sums) else "numeric"
     checked = []
-    for f in functions:
+    for f, summed in zip(functions, sums, strict=True):
         wanted, values = _expected(layer, f, summed)
         results = [np.full(array.shape, np.nan) for array in wanted.values()]
         getattr(module, f.name)(*(values[a.name] for a in f.function.inputs), *results)
@@ -53,8 +52,17 @@ def _layer(module: ModuleType, functions: list[LayerFunction]) -> Result:
             if wrong:
                 return Result(node.name, method, False, f"{f.name}: {name} {wrong}")
         checked.append(f.function.name)
-    how = "integers whose sums are exact" if summed else f"to {AGREE['float64']:.0e} of the definition"
+    how = f"to {AGREE['float64']:.0e} of the definition"
+    if any(sums):
+        how = "integers whose sums are exact" + ("" if all(sums) else f", others {how}")
     return Result(node.name, method, True, f"{', '.join(checked)}: {how}")
+
+
+def _is_sum(f: LayerFunction) -> bool:
+    """Whether a function only adds products; Winograd's integers get larger than its sums."""
+    layer = f.node.layer
+    alone = not isinstance(layer, Activation) and not layer.composite
+    return alone and not f.applied and not f.function.winograd
 
 
 def _expected(layer: Layer, f: LayerFunction, summed: bool) -> tuple[Arrays, Arrays]:
@@ -81,7 +89,7 @@ def _definition(layer: Layer, f: LayerFunction) -> Graph:
     """Return the graph of what a layer's function is, from the layer's definition."""
     function, tensors = f.function, layer.tensors
     if function.name == "forward":
-        return layer.graph
+        return chained(layer.graph, f.applied.layer.graph) if f.applied else layer.graph
     if function.name == "inference":
         assert isinstance(layer, BatchNorm)  # nothing else has one
         return replace(layer, training=False).graph

@@ -205,6 +205,14 @@ def renamed(step: Step, tensors: Mapping[str, Tensor]) -> Step:
             return Selection(tensors.get(tensor.name, tensor), summed(maximum))
 
 
+def chained(first: Graph, second: Graph) -> Graph:
+    """Return the graph of the second's function of the first's output, which is called Z."""
+    (read,) = second.inputs.values()
+    between = Tensor("Z", read.shape)
+    steps = [renamed(step, {first.output.name: between}) for step in first.steps]
+    return Graph((*steps, *(renamed(step, {read.name: between}) for step in second.steps)))
+
+
 def folded(graph: Graph) -> Graph:
     """Return the graph with the number of each constant that has only one in place of its reads."""
     alike = {

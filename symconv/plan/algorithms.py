@@ -120,6 +120,30 @@ Algorithm: TypeAlias = Table | Pointwise | Columns | Rows | Shift | Phases | Sca
 
 
 @dataclass(frozen=True)
+class Epilogue:
+    """What is done with each block of a result while it is in the cache.
+
+    Parameters
+    ----------
+    bias
+        The array that is added, a number for each channel; empty for none.
+    function
+        The expression in x that is applied then; None for none.
+    """
+
+    bias: str = ""
+    function: sympy.Expr | None = None
+
+
+@dataclass(frozen=True)
+class Fused:
+    """An algorithm that ends each block of its result with an epilogue."""
+
+    algorithm: Algorithm
+    epilogue: Epilogue
+
+
+@dataclass(frozen=True)
 class Extend:
     """Fill a padded copy of ``source``: its interior, then what a padding mode puts around it."""
 
@@ -373,6 +397,7 @@ class Choose:
 Windowed: TypeAlias = WindowSum | WindowSpread | WindowMaximum | WindowSelect | WindowPick
 Stage: TypeAlias = (
     Algorithm
+    | Fused
     | Intermediate
     | Extend
     | FoldBack

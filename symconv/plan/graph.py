@@ -34,6 +34,7 @@ from symconv.plan.algorithms import (
 )
 from symconv.plan.candidates import rank_candidates
 from symconv.plan.contract import contract, spread_axes
+from symconv.plan.epilogue import with_bias
 from symconv.plan.moves import is_pool, is_window, move, one_read, window_axes
 from symconv.plan.padding import padding_chains, padding_stage
 from symconv.plan.products import product_of
@@ -122,7 +123,7 @@ def _program(
                     steps += _solved(contraction)
                     continue
         steps.append(contraction)
-    stages = _filled(stages, target, prod(program.target.sizes))
+    stages = with_bias(_filled(stages, target, prod(program.target.sizes)))
     if program.target not in graph.outputs and not isinstance(stages[0], View):
         stages.insert(0, Intermediate(target, program.target.sizes))
     return Stages(tuple(stages), (Program(tuple(steps)),), tuple(choices))

@@ -13,6 +13,8 @@ from symconv.layers.network import INPUT, Network, Node
 from symconv.layers.normalisation import BatchNorm
 from symconv.layers.shapes import Flatten, Reshape
 from symconv.notation.contraction import Program
+from symconv.notation.graph import Elementwise, chained
+from symconv.plan.epilogue import with_function
 from symconv.plan.layer import Function, Plan, plan_change, plan_layer, plan_second
 from symconv.plan.schedule import (
     CHANGES,
@@ -37,13 +39,15 @@ from symconv.plan.schedule import (
 class LayerFunction:
     """A function of one of a network's layers, and the name that it has in the network's module.
 
-    ``moved`` are the layer's inputs that change, for a function of second order.
+    ``moved`` are the layer's inputs that change, for a function of second order; ``applied`` is the
+    activation that is applied to the result, too.
     """
 
     name: str
     node: Node
     function: Function
     moved: tuple[str, ...] = ()
+    applied: Node | None = None
 
 
 @dataclass(frozen=True)
@@ -141,6 +145,22 @@ class _Planner:
         for node in network.nodes:
             if node.layer.parameters or self.varying & set(node.sources):
                 self.varying.add(node.name)
+        self.fused = {node.name for node in network.nodes if self._fuses(node)}
+
+    def _fuses(self, node: Node) -> bool:
+        """Let the correlation before an activation that is written over it apply that, if it can."""
+        forward = self.functions.get(f"_{node.sources[0]}_forward")
+        if forward is None or not self._in_place(node, training=True):
+            return False
+        function, (step,) = forward.function, node.layer.forward.steps
+        assert isinstance(step, Elementwise)  # only activations are written over what they are of
+        stages = with_function(function.stages, step.expression)
+        if stages is None:
+            return False
+        formula = chained(function.formula, node.layer.graph)
+        fused = replace(function, formula=formula, stages=stages)
+        self.functions[forward.name] = replace(forward, function=fused, applied=node)
+        return True
 
     def _of_layer(self, node: Node) -> Iterator[Function]:
         plan = plan_layer(node.layer, accuracy=self.accuracy)
@@ -164,6 +184,8 @@ class _Planner:
                 continue
             if self._in_place(node, training):
                 yield Alias(output, node.sources[0])
+            if node.name in self.fused:
+                continue
             moves = isinstance(node.layer, BatchNorm) and node.layer.training
             kept = STATISTICS if keeps else "moved_"
             moved = [

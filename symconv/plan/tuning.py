@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from symconv.errors import SymconvError
-from symconv.plan.algorithms import Algorithm, Candidate, Rows, Stage
+from symconv.plan.algorithms import Algorithm, Candidate, Fused, Rows, Stage
 from symconv.plan.cost import microseconds
 from symconv.plan.layer import Function, Plan
 
@@ -78,9 +78,15 @@ def _bands(algorithm: Algorithm) -> Iterator[Algorithm]:
 def with_choice(function: Function, at: int, choice: Sequence[Candidate]) -> Function:
     """Return a function that computes one of its correlations by the first of a new choice."""
     old, new = function.choices[at][0].algorithm, choice[0].algorithm
-    stages: list[Stage] = [new if stage is old else stage for stage in function.stages]
+    stages = tuple(_exchanged(stage, old, new) for stage in function.stages)
     choices = (*function.choices[:at], tuple(choice), *function.choices[at + 1 :])
-    return replace(function, stages=tuple(stages), choices=choices)
+    return replace(function, stages=stages, choices=choices)
+
+
+def _exchanged(stage: Stage, old: Algorithm, new: Algorithm) -> Stage:
+    if isinstance(stage, Fused):
+        return replace(stage, algorithm=new) if stage.algorithm is old else stage
+    return new if stage is old else stage
 
 
 def with_functions(plan: Plan, functions: Sequence[Function]) -> Plan:

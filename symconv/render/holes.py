@@ -8,6 +8,8 @@ from symconv.notation.contraction import index
 from symconv.notation.correlation import Axis, Correlation
 from symconv.notation.names import CELLS, POSITIONS
 from symconv.notation.text import subscript_text
+from symconv.plan.algorithms import Apply, Epilogue, Spread
+from symconv.render.expressions import apply
 from symconv.render.syntax import (
     block_slice,
     ellipsis_slices,
@@ -93,6 +95,30 @@ def products(c: Correlation, images: int) -> dict[str, object]:
         "matrix": matrix(c),
         "positions_block": f"{positions}.reshape{shape(sizes)}",
     }
+
+
+def finish(epilogue: Epilogue, block: str, along: str, starts: bool = False) -> dict[str, object]:
+    """Return the holes for what a block ends with; with ``starts``, for what its sums start from.
+
+    ``along`` is how a number for each channel is seen along the block's.
+    """
+    bias = epilogue.bias + along
+    lines = [f"{block} += {bias}"] if epilogue.bias and not starts else []
+    if epilogue.function is not None:
+        whole = Spread(block, (0,), (1,))
+        lines += apply(Apply(epilogue.function, (("x", whole),), block)).splitlines()
+    return {"epilogue": lines, "first": bias if epilogue.bias and starts else "0"}
+
+
+def finish_rows(c: Correlation, epilogue: Epilogue, block: str = "block") -> dict[str, object]:
+    """Return the holes for the end of a block of matrices, a row for each filter."""
+    along = f".reshape{shape((c.groups, c.filters, 1))}" if c.groups > 1 else "[:, None]"
+    return finish(epilogue, block, along, starts=block == "total")
+
+
+def finish_images(c: Correlation, epilogue: Epilogue, block: str) -> dict[str, object]:
+    """Return the holes for the end of a block of channels with their spatial axes."""
+    return finish(epilogue, block, f"[:, {', '.join(['None'] * len(c.axes))}]")
 
 
 def position_names(c: Correlation) -> tuple[str, ...]:

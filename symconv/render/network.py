@@ -11,7 +11,7 @@ from typing import TypeAlias
 from symconv.layers.network import Network, Node
 from symconv.notation.text import shape_text
 from symconv.plan.layer import Array, Plan
-from symconv.plan.network import Initial, NetworkPlan
+from symconv.plan.network import Initial, LayerFunction, NetworkPlan
 from symconv.plan.schedule import (
     CHANGES,
     COTANGENT,
@@ -71,7 +71,7 @@ def render_network(plan: NetworkPlan, name: str, version: str) -> str:
     private = [
         Written.of(
             f.function,
-            render_private(f.function, f.node.layer, f.name, f.node.name),
+            render_private(f.function, f.node.layer, f.name, _computed(f)),
             f"_{f.node.name.upper()}",
         )
         for f in plan.functions
@@ -91,6 +91,11 @@ def render_network(plan: NetworkPlan, name: str, version: str) -> str:
         layer=_layer(network),
         declarations=[*accuracy(plan), *_declarations(network)],
     )
+
+
+def _computed(f: LayerFunction) -> str:
+    """Say which layers a function computes."""
+    return f"{f.node.name} and {f.applied.name}" if f.applied else f.node.name
 
 
 def _public(plan: NetworkPlan) -> Iterator[str]:

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from symconv.plan.algorithms import (
+    Algorithm,
     Apply,
     Choose,
     Columns,
     Contract,
+    Epilogue,
     Extend,
     FoldBack,
+    Fused,
     Intermediate,
     Move,
     Phases,
@@ -44,22 +47,10 @@ from symconv.render.writes import phase_constants, phases, scatter
 def render_stage(stage: Stage, function: str, results: Sequence[str]) -> str:
     """Return the code of one stage of a function, which returns ``results``."""
     match stage:
-        case Table():
-            return table(stage, function)
-        case Pointwise():
-            return pointwise(stage)
-        case Columns():
-            return columns(stage, function)
-        case Rows():
-            return rows(stage, function)
-        case Shift():
-            return shift(stage, function)
-        case Phases():
-            return phases(stage, function)
-        case Scatter():
-            return scatter(stage)
-        case Winograd():
-            return winograd(stage, function)
+        case Fused(algorithm=algorithm, epilogue=epilogue):
+            return _algorithm(algorithm, function, epilogue)
+        case Table() | Pointwise() | Columns() | Rows() | Shift() | Phases() | Scatter() | Winograd():
+            return _algorithm(stage, function, Epilogue())
         case Intermediate(name=name, shape=sizes):
             return f'{name} = _scratch("{name}", {shape(sizes)})\n'
         case Extend():
@@ -84,9 +75,32 @@ def render_stage(stage: Stage, function: str, results: Sequence[str]) -> str:
             return choose(stage)
 
 
+def _algorithm(algorithm: Algorithm, function: str, epilogue: Epilogue) -> str:
+    """Return the code of a correlation; each block of its result ends with the epilogue."""
+    match algorithm:
+        case Table():
+            return table(algorithm, function, epilogue)
+        case Pointwise():
+            return pointwise(algorithm, epilogue)
+        case Columns():
+            return columns(algorithm, function, epilogue)
+        case Rows():
+            return rows(algorithm, function, epilogue)
+        case Shift():
+            return shift(algorithm, function, epilogue)
+        case Phases():
+            return phases(algorithm, function, epilogue)
+        case Scatter():
+            return scatter(algorithm, epilogue)
+        case Winograd():
+            return winograd(algorithm, function, epilogue)
+
+
 def render_constants(stage: Stage) -> str:
     """Return the constants that a stage reads: its table of cells, or of phases; most have none."""
     match stage:
+        case Fused(algorithm=algorithm):
+            return render_constants(algorithm)
         case Table():
             return table_constants(stage)
         case Phases():

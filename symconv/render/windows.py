@@ -5,11 +5,12 @@ from __future__ import annotations
 from math import prod
 
 from symconv.notation.correlation import Correlation
-from symconv.plan.algorithms import Columns, Pointwise, Rows, Shift, Table
+from symconv.plan.algorithms import Columns, Epilogue, Pointwise, Rows, Shift, Table
 from symconv.render.environment import fill
 from symconv.render.holes import (
     cell_text,
     column_text,
+    finish_rows,
     first_read,
     position_names,
     products,
@@ -28,7 +29,7 @@ from symconv.render.syntax import (
 )
 
 
-def table(stage: Table, function: str) -> str:
+def table(stage: Table, function: str, epilogue: Epilogue) -> str:
     """Return a look-up through a constant table."""
     c = stage.correlation
     image = c.groups * c.channels * prod(a.cells for a in c.axes)
@@ -48,6 +49,7 @@ def table(stage: Table, function: str) -> str:
         table=table_name(c),
         windows=shape(windows),
         **products(c, c.batch),
+        **finish_rows(c, epilogue),
     )
 
 
@@ -63,22 +65,23 @@ def table_name(c: Correlation) -> str:
     return f"_WINDOWS_OF_{symbol(c.cells).upper()}"
 
 
-def pointwise(stage: Pointwise) -> str:
+def pointwise(stage: Pointwise, epilogue: Epilogue) -> str:
     """Return a plain product."""
     c = stage.correlation
-    n = block_slice("n", c.batch, stage.images)
-    cells = c.cells if n == ":" or c.result == "positions" else f"{c.cells}[{n}]"
-    images = c.batch if c.result == "positions" else stage.images
+    images = stage.images if c.result == "taps" or epilogue != Epilogue() else c.batch
+    n = block_slice("n", c.batch, images)
+    cells = c.cells if n == ":" else f"{c.cells}[{n}]"
     positions = prod(a.positions for a in c.axes)
     return fill(
         f"numpy/pointwise_{c.result}.py.j2",
-        blocks=block_loop("n", c.batch, stage.images),
+        blocks=block_loop("n", c.batch, images),
         cells=f"{cells}.reshape{shape((images, *group(c), c.channels, positions))}",
         **products(c, images),
+        **finish_rows(c, epilogue),
     )
 
 
-def columns(stage: Columns, function: str) -> str:
+def columns(stage: Columns, function: str, epilogue: Epilogue) -> str:
     """Return windows copied side by side, and a product."""
     c, images = stage.correlation, stage.images
     taps, positions = [a.taps for a in c.axes], [a.positions for a in c.axes]
@@ -93,10 +96,11 @@ def columns(stage: Columns, function: str) -> str:
         meaning=column_text(c, "columns", ("c", *tap_names(c), *position_names(c))),
         **window_source(c, images, function),
         **products(c, images),
+        **finish_rows(c, epilogue),
     )
 
 
-def rows(stage: Rows, function: str) -> str:
+def rows(stage: Rows, function: str, epilogue: Epilogue) -> str:
     """Return shifted copies, and a product for each row of the filter."""
     c, images = stage.correlation, stage.images
     first, *inner = c.axes
@@ -167,10 +171,11 @@ def rows(stage: Rows, function: str) -> str:
         meaning=column_text(c, "shifted", (*names[1:], "c", "row", *position_names(c)[1:])),
         **(read | {"read": cell_text(c, first="row")}),
         **products(c, images),
+        **finish_rows(c, epilogue, "total"),
     )
 
 
-def shift(stage: Shift, function: str) -> str:
+def shift(stage: Shift, function: str, epilogue: Epilogue) -> str:
     """Return a multiplication and addition of the shifted signal for each tap."""
     c = stage.correlation
     (axis,), (name,) = c.axes, tap_names(c)
@@ -190,6 +195,7 @@ def shift(stage: Shift, function: str) -> str:
         term=shape((stage.images, 1, stage.rows)),
         window=window,
         **window_source(c, stage.images, function),
+        **finish_rows(c, epilogue, "total"),
     )
 
 

@@ -7,13 +7,13 @@ from math import prod
 from symconv.notation.correlation import Correlation
 from symconv.notation.names import POSITIONS
 from symconv.notation.winograd import POINTS, MinimalFiltering, Rows
-from symconv.plan.algorithms import Winograd
+from symconv.plan.algorithms import Epilogue, Winograd
 from symconv.render.environment import fill
-from symconv.render.holes import overlap
+from symconv.render.holes import finish_images, overlap
 from symconv.render.syntax import ellipsis_slices, group, progression, shape, taps_view
 
 
-def winograd(stage: Winograd, function: str) -> str:
+def winograd(stage: Winograd, function: str, epilogue: Epilogue) -> str:
     """Return tiles transformed axis by axis, products, and the transform back."""
     c = stage.correlation
     rank, steps = len(c.axes), _steps(stage)
@@ -54,6 +54,7 @@ def winograd(stage: Winograd, function: str) -> str:
         **common,
         setup=setup,
         prepare=prepare,
+        **finish_images(c, epilogue, "outputs"),
         kernel=_kernel(c),
         filters=shape((*products, *filters)),
         products=shape((*products, *group(c), c.filters, tiles)),

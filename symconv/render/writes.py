@@ -8,9 +8,9 @@ from symconv.notation.contraction import index
 from symconv.notation.correlation import Axis, Correlation
 from symconv.notation.names import CELLS, POSITIONS
 from symconv.notation.text import subscript_text
-from symconv.plan.algorithms import Phases, Scatter
+from symconv.plan.algorithms import Epilogue, Phases, Scatter
 from symconv.render.environment import fill
-from symconv.render.holes import cell_list, channel, index_text, overlap, symbol
+from symconv.render.holes import cell_list, channel, finish_images, index_text, overlap, symbol
 from symconv.render.syntax import (
     block_loop,
     block_slice,
@@ -25,7 +25,7 @@ from symconv.render.syntax import (
 )
 
 
-def phases(stage: Phases, function: str) -> str:
+def phases(stage: Phases, function: str, epilogue: Epilogue) -> str:
     """Return a plain correlation for each phase of the cells, written with the stride."""
     c, images = stage.correlation, stage.images
     rank = len(c.axes)
@@ -78,6 +78,7 @@ def phases(stage: Phases, function: str) -> str:
         columns_matrix=shape((*outer, f"{c.filters} * {' * '.join(counts)}", " * ".join(sizes))),
         result_sizes=shape((images, c.groups * c.channels, *sizes)),
         result=f"{c.cells}[{n}, :, {', '.join(f'{name}_cells' for name in names)}]",
+        **finish_images(c, epilogue, c.cells if n == ":" else f"{c.cells}[{n}]"),
         meaning=" and ".join(
             f"({subscript_text(index(u) - a.offset)}) mod {a.stride}"
             for u, a in zip(CELLS[rank], c.axes, strict=True)
@@ -98,7 +99,7 @@ def _phase_matrix(c: Correlation) -> str:
     return f"kernel.reshape{shape(stored)}.swapaxes(-2, -3).reshape{shape(result)}"
 
 
-def scatter(stage: Scatter) -> str:
+def scatter(stage: Scatter, epilogue: Epilogue) -> str:
     """Return one product and a strided addition for each tap."""
     c, images = stage.correlation, stage.images
     taps, positions = [a.taps for a in c.axes], [a.positions for a in c.axes]
@@ -133,6 +134,7 @@ def scatter(stage: Scatter) -> str:
         tap=", ".join(["...", *(shifted(k, a, 0) for k, a in zip(tap_names(c), c.axes, strict=True))]),
         term=", ".join([":"] * leading + list(tap_names(c))),
         result=block + (ellipsis_slices([s for _, s in copies], leading) or "[...]"),
+        **finish_images(c, epilogue, c.cells if n == ":" else f"{c.cells}[{n}]"),
         inside="spread_out" + ellipsis_slices([t for t, _ in copies], leading),
         meaning=f"{symbol(c.cells)}[n, {at}, {cell_list(c)}] += terms[n, {at}, {index_text(c)}]",
     )

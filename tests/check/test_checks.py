@@ -83,8 +83,8 @@ PLANTED: list[tuple[str, Conv, str, str, str]] = [
         "a block left out",
         DEEP,
         "forward",
-        r"y \+= bias",
-        "y[:, :-1] += bias[:-1, None, None]; y[:, :0] += 0 * bias",
+        r"total\[...\] = bias.reshape\(9, 1, 1\)",
+        "total[...] = 0; total[:, :-1] += bias[:-1, None, None]",
     ),
 ]
 

@@ -91,7 +91,7 @@ def test_a_planted_error_in_an_algorithm_is_seen() -> None:
     layer = Conv((2, 1, 4, 4), 1, 2, dtype="float64")
     want = expected(layer)
     source = generate(layer, "m").source
-    broken = source.replace("y += bias[:, None, None]", "y[:1] += bias[:, None, None]")
+    broken = source.replace("block += bias[:, None]", "block[:1] += bias[:, None]")
     assert broken != source
     assert not close(load_source("m", broken).forward(*want.inputs), want.output)
 

@@ -1,0 +1,50 @@
+"""What a correlation does with each block of its result while that is in the cache."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from math import prod
+from typing import TYPE_CHECKING, cast, get_args
+
+from symconv.plan.algorithms import Algorithm, Epilogue, Fused, Move, Rows, Shift, Stage, Winograd
+from symconv.plan.cost import CACHE
+
+if TYPE_CHECKING:
+    import sympy
+
+
+def with_bias(stages: list[Stage]) -> list[Stage]:
+    """Let an algorithm add the bias that is added behind it, block by block, if a block is in cache."""
+    if len(stages) != 2 or not isinstance(stages[0], get_args(Algorithm)):
+        return stages
+    algorithm, bias = stages
+    if not isinstance(bias, Move) or bias.coefficient != 1 or len(bias.taken) != 1:
+        return stages
+    whole = all(cut.whole for cut in (*bias.taken, *bias.put))
+    algorithm = cast(Algorithm, algorithm)
+    if not whole or bias.taken[0].index != bias.put[1].index or not _in_cache(algorithm):
+        return stages
+    return [Fused(algorithm, Epilogue(bias.source))]
+
+
+def with_function(stages: Sequence[Stage], expression: sympy.Expr) -> tuple[Stage, ...] | None:
+    """Let an algorithm apply an expression in x at its end, too; None if something else is the end."""
+    *before, last = stages
+    if isinstance(last, get_args(Algorithm)) and _in_cache(cast(Algorithm, last)):
+        last = Fused(cast(Algorithm, last), Epilogue())
+    if not isinstance(last, Fused):
+        return None
+    return (*before, replace(last, epilogue=replace(last.epilogue, function=expression)))
+
+
+def _in_cache(algorithm: Algorithm) -> bool:
+    """Whether a block of the result is; else further passes over it evict what the next one needs."""
+    c = algorithm.correlation
+    channels, sizes = c.filters, [axis.positions for axis in c.axes]
+    if c.result == "cells":
+        channels, sizes = c.channels, [axis.cells for axis in c.axes]
+    elif isinstance(algorithm, Rows | Shift):
+        sizes[0] = algorithm.rows
+    images = 1 if isinstance(algorithm, Winograd) else getattr(algorithm, "images", c.batch)
+    return images * c.groups * channels * prod(sizes) <= CACHE

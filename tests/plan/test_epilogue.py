@@ -1,0 +1,156 @@
+"""The bias and the activation behind a correlation are applied to each block that it computes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pytest
+
+import symconv
+from symconv.files import load_source
+from symconv.layers.network import Network
+from symconv.plan.algorithms import (
+    Columns,
+    Epilogue,
+    Fused,
+    Move,
+    Pointwise,
+    Rows,
+    Scatter,
+    Shift,
+    Stage,
+    Winograd,
+)
+from symconv.plan.layer import plan_layer
+from symconv.plan.network import NetworkPlan, plan_network
+from symconv.plan.tuning import with_choice, with_functions
+from symconv.render.network import render_module
+
+CONVS: dict[
+    str, tuple[tuple[int, ...], dict[str, Any]]
+] = {  # one for each algorithm that is chosen for a forward sweep
+    "table": ((2, 1, 3, 3), {"out_channels": 2, "kernel_size": 2}),
+    "pointwise": ((4, 32, 28, 28), {"out_channels": 48, "kernel_size": 1}),
+    "columns": ((2, 3, 9, 9), {"out_channels": 4, "kernel_size": 3, "stride": 2}),
+    "grouped": ((2, 4, 9, 9), {"out_channels": 6, "kernel_size": 3, "groups": 2}),
+    "rows": ((2, 16, 28, 28), {"out_channels": 8, "kernel_size": 3, "padding": 1}),
+    "depthwise": ((1, 8, 30, 30), {"out_channels": 8, "kernel_size": 3, "groups": 8}),
+    "shift": ((1, 1, 400_000), {"out_channels": 1, "kernel_size": 5}),
+    "volume": ((1, 2, 5, 6, 7), {"out_channels": 3, "kernel_size": 3, "padding": 1}),
+    "mode": (
+        (1, 2, 6, 7),
+        {"out_channels": 3, "kernel_size": 3, "padding": 1, "padding_mode": "reflect"},
+    ),
+}
+
+
+def _node(name: str, layer: str, source: str, **arguments: object) -> dict[str, Any]:
+    return {"name": name, "layer": layer, "inputs": [source], **arguments}
+
+
+def _network(shape: tuple[int, ...], conv: Mapping[str, Any], function: str, dtype: str) -> Network:
+    kind = "ConvTranspose" if "output_padding" in conv else "Conv"
+    nodes: list[Any] = [
+        _node("first", kind, "x", **conv),
+        _node("then", "Activation", "first", function=function),
+    ]
+    return Network(nodes, input_shape=shape, dtype=dtype)
+
+
+def _first(plan: NetworkPlan) -> Stage:
+    (stage,) = next(f for f in plan.functions if f.name == "_first_forward").function.stages
+    return stage
+
+
+@pytest.mark.parametrize("function", ["relu", "leaky_relu", "hardtanh"])
+@pytest.mark.parametrize("case", CONVS)
+def test_a_fused_activation_is_that_of_the_convolution(case: str, function: str) -> None:
+    shape, conv = CONVS[case]
+    network = _network(shape, conv, function, "float64")
+    unit = symconv.generate(network, "fused")
+    assert "_then_forward" not in unit.source
+    module = unit.load()
+    rng = np.random.default_rng(0)
+    params = {name: rng.standard_normal(s) for name, s in module.PARAMETERS.items()}
+    x = rng.standard_normal(shape)
+    layer = network.nodes[0].layer
+    alone = symconv.generate(layer, "alone").load().forward(x, *params.values())
+    activation = network.nodes[1].layer
+    wanted = symconv.generate(activation, "activation").load().forward(alone)
+    np.testing.assert_allclose(module.forward(params, x), wanted, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("accuracy", ["direct", "fast"])
+def test_fused_networks_pass_their_checks_and_a_lost_epilogue_does_not(accuracy: str) -> None:
+    shape, conv = (1, 64, 28, 28), {"out_channels": 64, "kernel_size": 3, "padding": 1}
+    network = _network(shape, conv, "relu", "float32")
+    unit = symconv.generate(network, "fused", accuracy=accuracy)
+    stage = _first(plan_network(network, accuracy=accuracy))
+    assert isinstance(stage, Fused)
+    assert isinstance(stage.algorithm, Winograd if accuracy == "fast" else Rows)
+    assert symconv.check(unit).passed
+    block = "outputs" if accuracy == "fast" else "total"
+    bias = "outputs += bias[:, None, None]" if accuracy == "fast" else "total[...] = bias[:, None]"
+    none = "outputs += 0" if accuracy == "fast" else "total[...] = 0"
+    for good, bad in ((f"np.maximum({block}, 0, out={block})", f"{block} += 0"), (bias, none)):
+        assert unit.source.count(good) == 1
+        broken = type(unit)(unit.name, unit.source.replace(good, bad), unit.plan)
+        assert not symconv.check(broken).passed
+
+
+def test_large_products_are_cut_into_blocks_only_for_an_epilogue() -> None:
+    shape = (16, 64, 28, 28)
+    for bias, loops in ((True, 1), (False, 0)):
+        layer = symconv.Conv(shape, 64, 1, bias=bias)
+        unit = symconv.generate(layer, "pointwise")
+        (stage,) = plan_layer(layer).forward.stages
+        assert isinstance(stage.algorithm if isinstance(stage, Fused) else stage, Pointwise)
+        head = unit.source.split("def input_gradient")[0]
+        assert head.count("for n in range(0, 16, 4):") == loops
+
+
+def test_a_bias_follows_every_algorithm_that_a_tuning_may_choose() -> None:
+    layer = symconv.ConvTranspose((2, 3, 9, 9), 4, 3, dtype="float64")
+    plan = plan_layer(layer)
+    found = {type(candidate.algorithm) for candidate in plan.forward.candidates}
+    assert Scatter in found
+    assert len(found) > 1
+    rng = np.random.default_rng(0)
+    x, weight, bias = (rng.standard_normal(shape) for shape in layer.inputs.values())
+    results = []
+    for candidate in plan.forward.candidates:
+        forward = with_choice(plan.forward, 0, [candidate])
+        source = render_module(with_functions(plan, [forward]), "m", "0")
+        results.append(load_source("m", source).forward(x, weight, bias))
+    wanted = load_source("m", source).forward(x, weight, 0 * bias) + bias[:, None, None]
+    for result in results:
+        np.testing.assert_allclose(result, wanted, rtol=1e-12, atol=1e-12)
+
+
+def test_only_activations_of_one_reader_are_fused() -> None:
+    nodes: list[Any] = [
+        _node("first", "Conv", "x", out_channels=2, kernel_size=3, padding=1),
+        _node("then", "Activation", "first", function="relu"),
+        {"name": "sum", "layer": "Add", "inputs": ["first", "then"]},
+    ]
+    plan = plan_network(Network(nodes, input_shape=(1, 2, 6, 6)))
+    assert "_then_forward" in [f.name for f in plan.functions]
+    for f in plan.functions:
+        for stage in f.function.stages:
+            assert not isinstance(stage, Fused) or stage.epilogue == Epilogue("bias")
+
+
+def test_what_shift_starts_from_is_the_bias() -> None:
+    shape, conv = CONVS["shift"]
+    stage = _first(plan_network(_network(shape, conv, "relu", "float32")))
+    assert isinstance(stage, Fused)
+    assert isinstance(stage.algorithm, Shift)
+
+
+def test_large_blocks_are_not_in_the_cache() -> None:
+    layer = symconv.Conv((4, 3, 224, 224), 64, 7, stride=2, padding=3)
+    algorithm, bias = plan_layer(layer).forward.stages
+    assert isinstance(algorithm, Columns)
+    assert isinstance(bias, Move)
