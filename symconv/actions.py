@@ -122,7 +122,7 @@ def generate(
         with progress("tuning") as advance:
             measured = verbs.tune(layer, order, accuracy, advance=advance)
     with progress("generating"):
-        unit = verbs.generate(layer, name, order, accuracy, measured)
+        unit = verbs.generate(layer, name, order=order, accuracy=accuracy, tuning=measured)
     path = unit.write(output, force) if output is not None else None
     if as_json:
         print_json(

@@ -19,6 +19,7 @@ from symconv import actions, configuration, verbs
 from symconv.errors import SymconvError
 from symconv.files import read_module, write_texts
 from symconv.layers.conv import Conv
+from symconv.layers.filter import Filter
 from symconv.layers.layer import Layer, rebuild
 from symconv.layers.spelling import command_name, option_name, read
 from symconv.render.document import (
@@ -341,11 +342,13 @@ _METAVARS = {
     "formula": "TEXT",
     "shapes": "NAME=NxN...[,...]",
     "extents": "INDEX=N[,...]",
+    "weight": "JSON",
     "constants": "NAME=NUMBER[,...]",
     "out_features": "N",
     "out_channels": "N",
     "groups": "N",
     "eps": "NUMBER",
+    "tolerance": "NUMBER",
     "momentum": "NUMBER",
     "reduction": "mean|sum",
     "normalized_shape": "N[xN...]",
@@ -367,14 +370,16 @@ _SAMPLES = {
     "function": "relu",
     "formula": "'O[n,i] = X[n,i+k] * F[k]'",
     "shapes": "X=2x8,F=3",
+    "weight": "'[[[[-1,0,1],[-2,0,2],[-1,0,1]]]]'",
     "layers": """'[{"layer": "Flatten"}, {"layer": "Linear", "out_features": 10}]'""",
 }  # for the arguments that a layer must be given
 
 
 def _example(verb: str, kind: type[Layer]) -> str:
     """Return a command that works."""
+    samples = _SAMPLES | ({"input_shape": "1x1x16x16"} if kind is Filter else {})
     words = [
-        f"{option_name(field.name)} {_SAMPLES[field.name]}"
+        f"{option_name(field.name)} {samples[field.name]}"
         for field in dataclasses.fields(cast(Any, kind))  # every kind is a dataclass
         if field.default is dataclasses.MISSING
     ]

@@ -42,7 +42,7 @@ class Request:
 
     def generate(self, name: str) -> Unit:
         """Generate the module."""
-        return generate(self.layer, name, self.order, self.accuracy, self.tuning)
+        return generate(self.layer, name, order=self.order, accuracy=self.accuracy, tuning=self.tuning)
 
 
 def read_config(path: str | os.PathLike[str]) -> dict[str, Request]:

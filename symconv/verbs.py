@@ -33,6 +33,7 @@ from symconv.files import layer_in, load_source, read_module, tuning_text, write
 from symconv.layers.activation import Activation
 from symconv.layers.arguments import choice
 from symconv.layers.conv import Conv
+from symconv.layers.filter import Filter, Nested, with_weight
 from symconv.layers.layer import Layer, rebuild
 from symconv.layers.network import Network
 from symconv.plan.layer import Plan
@@ -126,6 +127,7 @@ def prove(layer: Layer) -> Proof:
 def generate(
     layer: Layer,
     name: str,
+    weight: Nested | None = None,
     order: int = 1,
     accuracy: str = "direct",
     tuning: Tuning | None = None,
@@ -138,6 +140,8 @@ def generate(
         The layer, for exactly its sizes.
     name
         The module's name: an ASCII Python identifier.
+    weight
+        Of a :class:`Conv`: its filter, if that is known; the module is that of the :class:`Filter`.
     order
         2 adds derivatives of second order: ``jvp`` and ``double_backward``.
     accuracy
@@ -149,11 +153,12 @@ def generate(
     Raises
     ------
     SymconvError
-        If the name is not one, the order is neither 1 nor 2, the accuracy is neither, or the tuning is
-        for another layer.
+        If the name is not one, the order is neither 1 nor 2, the accuracy is neither, the layer has no
+        such weight, or the tuning is for another layer.
     """
     check_name(name)
-    plan = plan_module(_a_layer(layer), check_order(order), check_accuracy(accuracy))
+    layer = _a_layer(layer) if weight is None else _with_weight(_a_layer(layer), weight)
+    plan = plan_module(layer, check_order(order), check_accuracy(accuracy))
     if tuning is not None:
         plan = tuned(_of_layer(plan), tuning)
     return Unit(name, render_module(plan, name, __version__), plan, tuning)
@@ -185,6 +190,12 @@ def tune(
     check_seconds(seconds)
     plan = plan_module(_a_layer(layer), check_order(order), check_accuracy(accuracy))
     return measure_algorithms(_of_layer(plan), seconds, load_source, advance)
+
+
+def _with_weight(layer: Layer, weight: Nested) -> Filter:
+    if not isinstance(layer, Conv):
+        raise SymconvError("weight: is an argument for a Conv only")
+    return with_weight(layer, weight)
 
 
 def _of_layer(plan: Plan | NetworkPlan) -> Plan:

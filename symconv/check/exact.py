@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from symconv.check.report import Result
+from symconv.check.values import AGREE, agreement, drawn
 from symconv.layers.index_notation import SHORT
 from symconv.layers.layer import Layer
 from symconv.notation.arrays import evaluate_arrays
@@ -134,6 +135,8 @@ def _on_integers(layer: Layer, module: ModuleType) -> tuple[Result, ...]:
     scale, growth = _of_fast(layer, 2 if has_second else 1) if hasattr(module, "ACCURACY") else ({}, 1)
     growth = max(growth, math.prod(scale.values()) * max(map(_longest_sum, graphs)))
     span, divisor, degree = exact_range(graphs, growth)
+    if span < 1:
+        return _in_float64(layer, module, divisor)
     rng = np.random.default_rng(0)
     failed: dict[str, Result] = {}
     results: tuple[Result, ...] = ()
@@ -179,6 +182,15 @@ def _on_integers(layer: Layer, module: ModuleType) -> tuple[Result, ...]:
     return tuple(failed.get(result.name, result) for result in results)
 
 
+def _in_float64(layer: Layer, module: ModuleType, divisor: int) -> tuple[Result, ...]:
+    """Compare in float64 where the numbers of a filter leave no room for sums that are exact."""
+    point = drawn(layer, np.random.default_rng(0), np.float64)
+    chain_rule = {name: layer.gradient(name) for name in layer.differentiable}
+    found = agreement(layer, module, point, layer.graph, chain_rule, AGREE["float64"])
+    why = f"no integers: the layer's numbers are multiples of 1/{divisor:.0e}"
+    return tuple(replace(result, detail=f"{result.detail}; {why}") for result in found)
+
+
 def _of_fast(layer: Layer, order: int) -> tuple[dict[str, int], int]:
     """Return what Winograd's transforms may divide inputs by, and how large their integers get."""
     scale: dict[str, int] = {}
@@ -211,7 +223,7 @@ def exact_range(graphs: Sequence[Graph], growth: int = 1) -> tuple[int, int, int
     longest = max(longest, growth)
     degree = max(2, *map(_degree, graphs))
     largest = math.isqrt(2**52 // longest) if degree == 2 else int((2**51 / longest) ** (1 / degree))
-    return max(largest // divisor, 1), divisor, degree
+    return largest // divisor, divisor, degree
 
 
 def _degree(graph: Graph) -> int:
@@ -227,13 +239,16 @@ def _degree(graph: Graph) -> int:
 
 
 def _longest_sum(graph: Graph) -> int:
-    """Bound the number of products in any one sum of a graph."""
+    """Bound the number of products in any one sum of a graph, those with large numbers as so many."""
     bound = 1  # sums of sums: the lengths multiply
     for step in graph.steps:
         longest = 1
+        if isinstance(step, Constant):
+            longest = max(1, *(math.ceil(abs(Fraction(value))) for value in step.values))
         for c in step.contractions if isinstance(step, Program) else ():
             single = {s.variables[0] for s in c.target.subscripts if len(s.variables) == 1}
-            longest += math.prod(size for name, size in c.ranges.items() if name not in single)
+            terms = math.prod(size for name, size in c.ranges.items() if name not in single)
+            longest += terms * max(1, math.ceil(abs(Fraction(c.coefficient))))
         bound *= longest
     return bound
 

@@ -45,7 +45,7 @@ def check_values(layer: Layer, load: Loader) -> tuple[Result, ...]:
     module = load(np.float64)
     results = [
         declared,
-        *_agreement(layer, module, point, layer.graph, chain_rule, AGREE["float64"]),
+        *agreement(layer, module, point, layer.graph, chain_rule, AGREE["float64"]),
         taylor(layer, module),
     ]
     if hasattr(module, "jvp"):
@@ -66,7 +66,7 @@ def drawn(layer: Layer, rng: np.random.Generator, dtype: Any) -> Point:
     return point
 
 
-def _agreement(
+def agreement(
     layer: Layer,
     module: ModuleType,
     point: Point,
@@ -124,7 +124,7 @@ def _in_own_dtype(layer: Layer, module: ModuleType) -> list[Result]:
     ):
         with warnings.catch_warnings(record=True) as seen, np.errstate(all="warn", under="ignore"):
             warnings.simplefilter("always")
-            found = _agreement(layer, module, at, layer.forward, closed, most, LEAST)
+            found = agreement(layer, module, at, layer.forward, closed, most, LEAST)
         said = [f"{result.name} {result.detail}" for result in found if not result.passed]
         said += sorted({str(warning.message) for warning in seen})
         fine = f"within {most:.0e} of the same formulas in float64, and no warning"

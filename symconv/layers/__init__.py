@@ -2,6 +2,7 @@
 
 from symconv.layers.activation import Activation
 from symconv.layers.conv import Conv, ConvTranspose
+from symconv.layers.filter import Filter
 from symconv.layers.index_notation import Contraction
 from symconv.layers.layer import Layer, rebuild
 from symconv.layers.linear import Linear
@@ -21,6 +22,7 @@ __all__ = [
     "Contraction",
     "Conv",
     "ConvTranspose",
+    "Filter",
     "Flatten",
     "GlobalAvgPool",
     "GlobalMaxPool",

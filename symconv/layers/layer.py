@@ -122,6 +122,11 @@ class Layer(ABC):
         return {}
 
     @property
+    def remark(self) -> str:
+        """What is to be said of the layer besides its formula; of most nothing."""
+        return ""
+
+    @property
     def composite(self) -> bool:
         """Whether expressions of elements are among the steps."""
         return any(isinstance(step, Elementwise) for step in self.graph.steps)

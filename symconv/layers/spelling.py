@@ -17,7 +17,8 @@ WORDS = (
     "formula",
 )  # arguments that are text as they are
 NAMED = ("shapes", "extents")  # that are names with sizes
-REALS = ("eps", "momentum")  # that are any numbers
+DATA = ("layers", "weight")  # that are JSON
+REALS = ("eps", "momentum", "tolerance")  # that are any numbers
 _NUMBER = re.compile(r"[+-]?[0-9]{1,12}")
 
 
@@ -60,7 +61,7 @@ def read(argument: str, text: str) -> object:
         return tuple(_named(argument, part) for part in text.split(","))
     if argument in REALS:
         return _real(argument, text)
-    if argument == "layers":
+    if argument in DATA:
         return _json(argument, text)
     return parse(option_name(argument), text)
 
@@ -103,7 +104,7 @@ def _constant(text: str) -> tuple[str, float]:
 
 def spell(argument: str, value: object) -> str:
     """Write an argument's value as :func:`read` reads it."""
-    if argument == "layers":
+    if argument in DATA:
         return json.dumps(value, ensure_ascii=False)
     if argument == "constants" and isinstance(value, tuple):
         return ",".join(f"{name}={number!r}" for name, number in value)

@@ -83,7 +83,8 @@ class Polynomial:
 
     def __mul__(self, other: Polynomial | Number) -> Polynomial:
         if not isinstance(other, Polynomial):
-            return Polynomial({m: factor * other for m, factor in self.terms.items()})
+            number = Fraction(other) if isinstance(other, float) else other  # exactly what it is
+            return Polynomial({m: factor * number for m, factor in self.terms.items()})
         terms: dict[Monomial, Number] = {}
         for left, a in self.terms.items():
             for right, b in other.terms.items():

@@ -14,6 +14,7 @@ from symconv.notation.text import (
     contraction_text,
     name_latex,
     number_latex,
+    number_text,
     program_latex,
     program_text,
 )
@@ -38,7 +39,9 @@ def step_text(step: Step) -> str:
             names = {name: access_text(read) for name, read in _accesses(step)}
             return f"{access_text(step.target)} = {expression_text(step.expression, names, PAPER)}"
         case Constant(target=target, values=values):
-            numbers = ", ".join(map(str, values[:SHOWN])) + (", …" if values[SHOWN:] else "")
+            numbers = ", ".join(number_text(Fraction(v)) for v in values[:SHOWN]) + (
+                ", …" if values[SHOWN:] else ""
+            )
             return f"{target.name} = ({numbers})"
         case Selection(target=target, maximum=maximum):
             place = access_text(target[tuple(index(name) for name, _ in maximum.extents)])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import replace
+from fractions import Fraction
 from math import gcd
 
 from symconv.notation.contraction import (
@@ -16,6 +17,8 @@ from symconv.notation.contraction import (
     Solved,
 )
 from symconv.notation.polynomial import Number, Polynomial
+
+LONG = 1000  # denominators from here on are not shown
 
 
 def subscript_text(subscript: Polynomial, times: str = "·") -> str:
@@ -57,7 +60,7 @@ def contraction_text(contraction: Contraction) -> str:
     names = _shown_sums(contraction)
     sign = "max" if contraction.reduce == "max" else "Σ"
     body = " · ".join(factors) or "1"
-    number = _coefficient(contraction.coefficient, f"{contraction.coefficient} · ")
+    number = _coefficient(contraction.coefficient, f"{number_text(contraction.coefficient)} · ")
     conditions = [_factor_text(factor) for factor in contraction.factors if _is_condition(factor)]
     where = f"   where {', '.join(conditions)}" if conditions else ""
     over = f"{sign}_{{{','.join(names)}}} " if names else ""
@@ -166,10 +169,17 @@ def _coefficient(number: Number, text: str) -> str:
     return "" if number == 1 else "-" if number == -1 else text
 
 
+def number_text(number: Number) -> str:
+    """Write a number: a fraction, but one with many digits that a float is exactly as that."""
+    exact = number.denominator < LONG or Fraction(float(number)) != number
+    return str(number) if exact else repr(float(number))
+
+
 def number_latex(number: Number) -> str:
     """Write a number in LaTeX."""
-    if number.denominator == 1:
-        return str(number)
+    text = number_text(number)
+    if "/" not in text:
+        return re.sub(r"e(-?)\+?0*(\d+)", r" \\cdot 10^{\1\2}", text)
     return rf"{'-' if number < 0 else ''}\tfrac{{{abs(number.numerator)}}}{{{number.denominator}}}"
 
 

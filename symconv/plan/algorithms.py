@@ -164,6 +164,13 @@ class FoldBack:
 
 
 @dataclass(frozen=True)
+class Given:
+    """A filter whose numbers are known: an argument of the layer, as an array."""
+
+    name: str
+
+
+@dataclass(frozen=True)
 class Intermediate:
     """Scratch for a result that a later stage reads."""
 
@@ -398,6 +405,7 @@ Windowed: TypeAlias = WindowSum | WindowSpread | WindowMaximum | WindowSelect | 
 Stage: TypeAlias = (
     Algorithm
     | Fused
+    | Given
     | Intermediate
     | Extend
     | FoldBack

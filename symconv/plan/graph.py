@@ -6,7 +6,7 @@ import contextlib
 import itertools
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from math import prod
 
@@ -20,6 +20,7 @@ from symconv.plan.algorithms import (
     Choose,
     Contract,
     Cut,
+    Given,
     Intermediate,
     Move,
     Scatter,
@@ -86,8 +87,10 @@ def _planned(
     match step:
         case Program():
             return _program(step, graph, names, constants, accuracy)
+        case Constant() if len(step.target.shape) > 1:
+            return Stages((Given(names[step.target.name]),), (step,))
         case Constant():
-            return Stages((), (step,))  # a constant of the module
+            return Stages((), (step,))  # what a window is divided by
         case Selection() if is_pool(step.maximum):
             return Stages((), (step,))  # made where it is read
         case Selection():
@@ -167,20 +170,53 @@ def _added(
 
 
 def _filled(stages: list[Stage], target: str, size: int) -> list[Stage]:
-    """Assign parts that do not overlap instead of adding them; set to 0 what no part fills."""
+    """Assign what is the first of its part, large parts first; set to 0 what is not all assigned."""
     moves = [stage for stage in stages if isinstance(stage, Move)]
     if len(moves) < len(stages):
         return [Zero(target), *stages] if isinstance(stages[0], Move) else stages
-    boxes = [[range(c.start, c.start + c.step * c.count, c.step) for c in m.put] for m in moves]
-    apart = all(
-        any(not set(a) & set(b) for a, b in zip(one, other, strict=True))
-        for one, other in itertools.combinations(boxes, 2)
-    )
-    filled = sum(prod(map(len, box)) for box in boxes) if apart else prod(map(len, boxes[0]))
-    found: list[Stage] = [
-        Move(m.source, m.target, m.taken, m.put, m.coefficient, m.adds and not apart) for m in moves
-    ]
+    moves.sort(key=lambda m: -prod(cut.count for cut in m.put))
+    moves = sorted(moves, key=lambda m: next(at for at, n in enumerate(moves) if _alike(m, n)))
+    found: list[Stage] = []
+    before: list[list[range]] = []
+    filled = 0
+    for m in moves:
+        box = [range(c.start, c.start + c.step * c.count, c.step) for c in m.put]
+        first = not any(_meet(box, other) for other in before)
+        filled += prod(map(len, box)) if first else 0
+        before.append(box)
+        found.append(replace(m, adds=not first))
+    found = _scaled_once(found)
     return found if filled == size else [Zero(target), *found]
+
+
+def _alike(one: Stage, other: Stage) -> bool:
+    """Whether two stages move multiples of the same array by the same number, but for its sign."""
+    if not isinstance(one, Move) or not isinstance(other, Move):
+        return False
+    return one.source == other.source and abs(one.coefficient) == abs(other.coefficient)
+
+
+def _scaled_once(moves: list[Stage]) -> list[Stage]:
+    """Let those that move the same multiples of an array share the multiplication."""
+    found: list[Stage] = []
+    for _, each in itertools.groupby(moves, key=lambda m: next(n for n in moves if _alike(n, m))):
+        group = [m for m in each if isinstance(m, Move)]
+        number, sizes = abs(group[0].coefficient), tuple(cut.size for cut in group[0].taken)
+        if number == 1 or len(group) == 1 or any(not cut.index for m in group for cut in m.taken):
+            found += group
+            continue
+        whole = tuple(Cut(str(axis), 0, 1, size, size) for axis, size in enumerate(sizes))
+        found += [
+            Intermediate("scaled", sizes),
+            Move(group[0].source, "scaled", whole, whole, number, adds=False),
+            *(replace(m, source="scaled", coefficient=m.coefficient / number) for m in group),
+        ]
+    return found
+
+
+def _meet(one: list[range], other: list[range]) -> bool:
+    """Whether two boxes have a cell in common."""
+    return all(set(a) & set(b) for a, b in zip(one, other, strict=True))
 
 
 def _elementwise(step: Elementwise, graph: Graph, names: Names) -> Stages:

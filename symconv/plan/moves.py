@@ -160,10 +160,14 @@ def _divisors(
 ) -> Divisors:
     """Return what the sum is divided by: a number for all positions, and more along some axes."""
     whole = Fraction(contraction.coefficient)
+    if whole.numerator != 1:
+        raise ValueError("multiplies with another number than that of equal shares")
     along: list[tuple[int, tuple[int, ...]]] = []
     for read in contraction.reads:
         constant = constants.get(read.tensor.name)
         if constant is not None:
+            if len(read.subscripts) > 1:
+                raise ValueError("multiplies with a filter")
             (position,) = read.subscripts
             axis = positions.subscripts.index(position)
             along.append((axis, tuple(int(1 / Fraction(value)) for value in constant.values)))

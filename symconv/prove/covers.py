@@ -13,6 +13,7 @@ from symconv.derive.forms import (
     weight_form,
 )
 from symconv.layers.conv import Conv, ConvLayer, ConvTranspose
+from symconv.layers.filter import Filter
 from symconv.layers.index_notation import Contraction
 from symconv.layers.layer import Layer
 from symconv.layers.pool import AvgPool, GlobalAvgPool, GlobalMaxPool, MaxPool
@@ -164,6 +165,9 @@ def rests_on(layer: Layer) -> dict[str, tuple[str, ...]]:
         return {"O": ("T7",)}
     if isinstance(layer, Contraction):
         return rests_on(layer.conv) if layer.conv else {}
+    if isinstance(layer, Filter):
+        known = {result: names for result, names in rests_on(layer.conv).items() if result != "∂E/∂F"}
+        return known | ({} if layer.forward == layer.graph else {"O": ("R2", *known.get("O", ()))})
     if not isinstance(layer, ConvLayer):
         return {}
     phases = ("T2′",) if any(w.stride > 1 for w in layer.windows) else ()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from symconv.derive.forms import roles
 from symconv.layers.activation import Activation
 from symconv.layers.conv import ConvLayer
+from symconv.layers.filter import Filter
 from symconv.layers.index_notation import Contraction
 from symconv.layers.layer import Layer
 from symconv.layers.network import Network
@@ -13,6 +14,7 @@ from symconv.layers.spelling import shell_options
 from symconv.prove.composites import composite_theorems
 from symconv.prove.convolutions import convolution_decisions
 from symconv.prove.decisions import decide
+from symconv.prove.filters import filter_theorem
 from symconv.prove.functions import function_theorems
 from symconv.prove.instances import numbers_of
 from symconv.prove.network import network_theorems
@@ -29,6 +31,10 @@ def prove_layer(layer: Layer) -> Proof:
     if isinstance(layer, Contraction) and layer.conv:
         known = prove_layer(layer.conv)
         return Proof(layer, known.numbers, (_recognised(layer.conv), *known.theorems))
+    if isinstance(layer, Filter):
+        known = prove_layer(layer.conv)
+        own = [filter_theorem(layer), *(t for t in known.theorems if "∂E/∂F" not in t.statement)]
+        return Proof(layer, known.numbers, tuple(theorem for theorem in own if theorem))
     if isinstance(layer, Activation):
         return Proof(layer, numbers, function_theorems(layer))
     if layer.composite:

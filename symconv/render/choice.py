@@ -11,6 +11,7 @@ from symconv.plan.algorithms import (
     Choose,
     Columns,
     Contract,
+    Intermediate,
     Move,
     Phases,
     Pointwise,
@@ -92,7 +93,7 @@ def _chosen(choice: tuple[Candidate, ...]) -> str:
 
 def _without_choice(stages: tuple[Stage, ...]) -> str:
     """Say what the only way to compute something is."""
-    match next((s for s in stages[::-1] if not isinstance(s, Zero | Move)), stages[-1]):
+    match next((s for s in stages[::-1] if not isinstance(s, Zero | Move | Intermediate)), stages[-1]):
         case Move(taken=taken, put=put) if {c.index for c in taken} - {c.index for c in put}:
             return "NumPy's own sum"
         case Apply():
@@ -109,6 +110,8 @@ def _without_choice(stages: tuple[Stage, ...]) -> str:
             return "one pass for each tap of the window"
         case WindowSelect() | WindowPick():
             return "one pass for each tap of the window to find its maximum, one to find its place"
+        case Move() if any(isinstance(s, Move) and s.adds for s in stages):
+            return f"{sum(isinstance(s, Move) for s in stages)} passes, each over a part of an array"
         case _:
             return "a copy"
 

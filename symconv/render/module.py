@@ -41,7 +41,12 @@ def render_layer(plan: Plan, name: str, version: str) -> str:
         version=version,
         command=command(plan, name),
         title=f"{name}: {_title(layer)}.",
-        summary=[*formulas(folded(layer.graph)), *theorems(layer), *tiled(plan.functions)],
+        summary=[
+            *formulas(folded(layer.graph)),
+            *textwrap.wrap(layer.remark, WIDTH),
+            *theorems(layer),
+            *tiled(plan.functions),
+        ],
         dtype=layer.dtype,
         layer=[f"{literal(key)}: {literal(value)}," for key, value in layer.as_dict().items()],
         declarations=accuracy(plan),

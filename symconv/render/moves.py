@@ -16,8 +16,8 @@ def move(stage: Move) -> str:
     kept = [cut.index for cut in stage.taken if cut.index]
     put = [cut.index for cut in stage.put if cut.index]
     summed = tuple(at for at, name in enumerate(kept) if name not in put)
-    plain = all(cut.whole and cut.index for cut in stage.put) and stage.coefficient == 1
-    if summed and plain and not stage.adds:
+    plain_target = all(cut.whole and cut.index for cut in stage.put)
+    if summed and plain_target and stage.coefficient == 1 and not stage.adds:
         left = [name for name in kept if name in put]
         if left == put:
             return fill("numpy/sum.py.j2", source=source, axes=_axes(summed), target=stage.target)
@@ -31,7 +31,19 @@ def move(stage: Move) -> str:
     if kept and not all(present[present.index(True) :]):
         source += f"[{', '.join(':' if p else 'None' for p in present[present.index(True) :])}]"
     target = stage.target + _subscript(stage.put)
+    number = _decimal(stage.coefficient)
+    if number and not summed:
+        if plain_target and not stage.adds:
+            return f"np.multiply({source}, {number}, out={target})\n"
+        return f"{target} {'+=' if stage.adds else '='} {source} * {number}\n"
     return assignment(target, source, stage.coefficient, stage.adds) + "\n"
+
+
+def _decimal(factor: Fraction) -> str:
+    """Write a number that a float is exactly, but ±1; nothing for others."""
+    if abs(factor) == 1 or Fraction(float(factor)) != factor:
+        return ""
+    return str(factor.numerator) if factor.denominator == 1 else repr(float(factor))
 
 
 def assignment(target: str, source: str, coefficient: Fraction, adds: bool) -> str:

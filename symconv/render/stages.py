@@ -14,6 +14,7 @@ from symconv.plan.algorithms import (
     Extend,
     FoldBack,
     Fused,
+    Given,
     Intermediate,
     Move,
     Phases,
@@ -53,6 +54,8 @@ def render_stage(stage: Stage, function: str, results: Sequence[str]) -> str:
             return _algorithm(stage, function, Epilogue())
         case Intermediate(name=name, shape=sizes):
             return f'{name} = _scratch("{name}", {shape(sizes)})\n'
+        case Given(name=name):
+            return f'{name} = np.array(LAYER["{name}"], str(LAYER["dtype"])).astype(DTYPE)\n'
         case Extend():
             return _extend(stage)
         case FoldBack():
