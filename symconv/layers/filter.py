@@ -33,7 +33,7 @@ from symconv.notation.separable import (
     summed,
 )
 
-Nested: TypeAlias = float | Sequence["Nested"]
+Nested: TypeAlias = float | Sequence["Nested"] | NDArray[Any]
 
 MOST = 4096  # numbers of a filter: they are printed
 Channels: TypeAlias = tuple[int, int]  # an output's, and the input's in its group
@@ -115,10 +115,15 @@ class Filter(Layer):
         for name in ("input_shape", "stride", "padding", "dilation", "groups", "bias", "dtype"):
             object.__setattr__(self, name, getattr(conv, name))
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The filter's shape: (out, in/groups, *kernel)."""
+        return np.asarray(self.weight, float).shape
+
     @cached_property
     def conv(self) -> Conv:
         """The convolution with the same sizes, of any filter."""
-        shape = np.shape(self.weight)
+        shape = self.shape
         return Conv(
             self.input_shape,
             shape[0],
@@ -176,7 +181,7 @@ class Filter(Layer):
         """The numbers of F that are not 0: those given, or within ``tolerance`` of them."""
         if self._passes is None or not self.tolerance:
             return self.given
-        alike = range(np.shape(self.weight)[0]) if self._alike else [None]
+        alike = range(self.shape[0]) if self._alike else [None]
         return {
             ((cell[0] if o is None else o), *cell[1:], *taps): number
             for o in alike
@@ -205,7 +210,7 @@ class Filter(Layer):
 
     def _chains(self, kernel: Numbers) -> tuple[Chain, ...]:
         """Return the fewest passes that add up to a filter, or are within the tolerance of it."""
-        shape = np.shape(self.weight)[2:]
+        shape = self.shape[2:]
         exact = chains(kernel, shape)
         near = nearest(kernel, len(shape), self.dtype)
         most = Fraction(self.tolerance) * max(map(abs, kernel.values()))
@@ -217,10 +222,9 @@ class Filter(Layer):
     def _passes(self) -> Graph | None:
         """The steps of the passes; None if they are too many, or an output channel has none."""
         cost = sum(chain.cost for each in self.chains.values() for chain in each)
-        shape = np.shape(self.weight)
-        taps = prod(shape[1:]) if self._alike else prod(shape)
+        taps = prod(self.shape[1:]) if self._alike else prod(self.shape)
         written = {o for o, _ in self.chains}
-        if cost > min(PASSES, taps) or not (self._alike or len(written) == shape[0]):
+        if cost > min(PASSES, taps) or not (self._alike or len(written) == self.shape[0]):
             return None
         return _passes(self, self._alike)
 
@@ -243,13 +247,13 @@ def with_weight(conv: Conv, weight: Nested) -> Filter:
     SymconvError
         If the filter is not of the convolution's shape, or not finite.
     """
-    shape = conv.parameters["weight"]
-    if np.shape(weight) != shape:
-        raise refuse("weight", f"an array of shape {np.shape(weight)}", f"of shape {shape}")
     given = conv.arguments
     for name in ("out_channels", "kernel_size"):
         del given[name]
-    return Filter(weight=weight, **given)  # type: ignore[arg-type]  # they are a Conv's own
+    found, shape = Filter(weight=weight, **given), conv.parameters["weight"]  # type: ignore[arg-type]  # a Conv's own
+    if found.shape != shape:
+        raise refuse("weight", f"an array of shape {found.shape}", f"of shape {shape}")
+    return found
 
 
 def _nested(array: NDArray[Any]) -> Nested:

@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from math import prod
 
 from symconv.layers.padding import Piece
 from symconv.notation.contraction import Contraction, Program, index
-from symconv.notation.graph import Step
+from symconv.notation.graph import Step, reads, written
 from symconv.plan.algorithms import Extend, FoldBack, Stage
 
 
 def padding_chains(steps: Iterable[Step]) -> list[Step | tuple[Program, ...]]:
-    """Group the programs that pad a tensor axis by axis, or fold it back; other steps stay alone."""
+    """Group the programs that pad a tensor axis by axis, or fold it back; other steps stay alone.
+
+    Folding back adds within what is folded, so that must be computed here, and read nowhere else.
+    """
+    steps = list(steps)
+    computed = {written(step).name for step in steps}
+    readers = Counter(read.tensor.name for step in steps for read in reads(step))
     found: list[Step | tuple[Program, ...]] = []
     for step in steps:
         kind = _padding_kind(step)
         last = found[-1] if found else ()
+        if kind == "fold":
+            (folded,) = {read.tensor.name for read in reads(step)}
+            kind = kind if folded in computed and readers[folded] == len(reads(step)) else None
         if not isinstance(step, Program) or kind is None:
             found.append(step)
         elif isinstance(last, tuple) and last and _continues(last[-1], step):
@@ -45,7 +55,11 @@ def _padding_kind(step: Step) -> str | None:
     axes = [a for a, (n, m) in enumerate(zip(target.sizes, source.sizes, strict=True)) if n != m]
     if len(axes) != 1 or not all(_is_piece(c, axes[0]) for c in step.contractions):
         return None
-    return "extend" if prod(target.sizes) > prod(source.sizes) else "fold"
+    kind = "extend" if prod(target.sizes) > prod(source.sizes) else "fold"
+    pieces = [_piece(c, axes[0], kind) for c in step.contractions]
+    cells = sorted(cell for p in pieces for cell in range(p.start, p.start + p.count))
+    padded = target if kind == "extend" else source
+    return kind if cells == list(range(padded.sizes[axes[0]])) else None
 
 
 def _is_piece(contraction: Contraction, axis: int) -> bool:
@@ -53,16 +67,16 @@ def _is_piece(contraction: Contraction, axis: int) -> bool:
     pairs = zip(contraction.target.subscripts, contraction.reads[0].subscripts, strict=True)
     sizes = contraction.reads[0].tensor.sizes
     names = []
-    for at, (written, read) in enumerate(pairs):
-        used = dict.fromkeys((*written.variables, *read.variables))
+    for at, (put, read) in enumerate(pairs):
+        used = dict.fromkeys((*put.variables, *read.variables))
         if len(used) != 1 or contraction.coefficient != 1 or contraction.reduce != "sum":
             return False
         (name,) = used
         names.append(name)
-        plain = written == read == index(name) and contraction.ranges[name] == sizes[at]
+        plain = put == read == index(name) and contraction.ranges[name] == sizes[at]
         if at != axis and not plain:
             return False
-        if at == axis and 1 not in (written.coefficient(name), read.coefficient(name)):
+        if at == axis and 1 not in (put.coefficient(name), read.coefficient(name)):
             return False
     return len(set(names)) == len(names) == len(contraction.ranges)
 
