@@ -108,8 +108,8 @@ def weight_gradient(grad_output: Array, x: Array, *, out: Array | None = None) -
     x = _checked("x", x, (1, 1, 3, 3))
     flat = x.reshape(1, 9)
     windows = flat.take(_WINDOWS_OF_X, axis=1).reshape(1, 4, 4)
-    cotangent = grad_output.reshape(1, 1, 4)
-    products = np.matmul(cotangent, windows.swapaxes(-1, -2))
+    positions = grad_output.reshape(1, 1, 4)
+    products = np.matmul(positions, windows.swapaxes(-1, -2))
     gw[...] = products.sum(axis=0).reshape(1, 1, 2, 2)
     return gw
 
@@ -126,9 +126,9 @@ def backward(
         raise ValueError(f"out: expected 2 arrays, received {len(outs)}")
     gx = _result(outs[0], (1, 1, 3, 3), grad_output, x, weight)
     gw = _result(outs[1], (1, 1, 2, 2), grad_output, x, weight, gx)
-    _checked("grad_output", grad_output, (1, 1, 2, 2))
-    _checked("x", x, (1, 1, 3, 3))
-    _checked("weight", weight, (1, 1, 2, 2))
+    grad_output = _checked("grad_output", grad_output, (1, 1, 2, 2))
+    x = _checked("x", x, (1, 1, 3, 3))
+    weight = _checked("weight", weight, (1, 1, 2, 2))
     input_gradient(grad_output, weight, out=gx)
     weight_gradient(grad_output, x, out=gw)
     return gx, gw

@@ -107,8 +107,8 @@ def weight_gradient(grad_output: Array, x: Array, *, out: Array | None = None) -
     padded[:, :, 1:18, 0:18] = x[:, :, :, 1:19]
     for i, j in product(range(4), range(4)):
         columns[:, :, i, j] = padded[..., i : i + 17 : 2, j : j + 17 : 2]
-    cotangent = grad_output.reshape(2, 4, 81)
-    products = np.matmul(cotangent, columns.reshape(2, 48, 81).swapaxes(-1, -2))
+    positions = grad_output.reshape(2, 4, 81)
+    products = np.matmul(positions, columns.reshape(2, 48, 81).swapaxes(-1, -2))
     gw += products.sum(axis=0).reshape(4, 3, 4, 4)
     return gw
 
@@ -144,10 +144,10 @@ def backward(
     gx = _result(outs[0], (2, 3, 17, 19), grad_output, x, weight, bias)
     gw = _result(outs[1], (4, 3, 4, 4), grad_output, x, weight, bias, gx)
     gb = _result(outs[2], (4,), grad_output, x, weight, bias, gx, gw)
-    _checked("grad_output", grad_output, (2, 4, 9, 9))
-    _checked("x", x, (2, 3, 17, 19))
-    _checked("weight", weight, (4, 3, 4, 4))
-    _checked("bias", bias, (4,))
+    grad_output = _checked("grad_output", grad_output, (2, 4, 9, 9))
+    x = _checked("x", x, (2, 3, 17, 19))
+    weight = _checked("weight", weight, (4, 3, 4, 4))
+    bias = _checked("bias", bias, (4,))
     input_gradient(grad_output, weight, out=gx)
     weight_gradient(grad_output, x, out=gw)
     bias_gradient(grad_output, out=gb)

@@ -98,8 +98,8 @@ def backward(
     if len(outs) != 1:
         raise ValueError(f"out: expected 1 array, received {len(outs)}")
     gx = _result(outs[0], (2, 8, 15, 15), grad_output, x)
-    _checked("grad_output", grad_output, (2, 8, 8, 8))
-    _checked("x", x, (2, 8, 15, 15))
+    grad_output = _checked("grad_output", grad_output, (2, 8, 8, 8))
+    x = _checked("x", x, (2, 8, 15, 15))
     input_gradient(grad_output, out=gx)
     return (gx,)
 

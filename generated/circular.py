@@ -158,10 +158,10 @@ def weight_gradient(grad_output: Array, x: Array, *, out: Array | None = None) -
         shifted[:, j] = cells[..., 0:20, j : j + 16]
     # one product for each filter row i, with the image's rows that it reads
     stacked = shifted.reshape(2, 20, 20, 16)
-    cotangent = grad_output.reshape(2, 4, 256)
+    positions = grad_output.reshape(2, 4, 256)
     for i in range(5):
         window = stacked[..., i : i + 16, :].reshape(2, 20, 256)
-        gradients[i] += np.matmul(cotangent, window.swapaxes(-1, -2)).sum(axis=0)
+        gradients[i] += np.matmul(positions, window.swapaxes(-1, -2)).sum(axis=0)
     ordered = gradients.reshape(5, 4, 5, 4).transpose(1, 3, 0, 2)
     gw[...] = ordered.reshape(4, 4, 5, 5)
     return gw
@@ -198,10 +198,10 @@ def backward(
     gx = _result(outs[0], (2, 4, 16, 16), grad_output, x, weight, bias)
     gw = _result(outs[1], (4, 4, 5, 5), grad_output, x, weight, bias, gx)
     gb = _result(outs[2], (4,), grad_output, x, weight, bias, gx, gw)
-    _checked("grad_output", grad_output, (2, 4, 16, 16))
-    _checked("x", x, (2, 4, 16, 16))
-    _checked("weight", weight, (4, 4, 5, 5))
-    _checked("bias", bias, (4,))
+    grad_output = _checked("grad_output", grad_output, (2, 4, 16, 16))
+    x = _checked("x", x, (2, 4, 16, 16))
+    weight = _checked("weight", weight, (4, 4, 5, 5))
+    bias = _checked("bias", bias, (4,))
     input_gradient(grad_output, weight, out=gx)
     weight_gradient(grad_output, x, out=gw)
     bias_gradient(grad_output, out=gb)

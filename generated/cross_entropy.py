@@ -110,9 +110,9 @@ def backward(
     if len(outs) != 1:
         raise ValueError(f"out: expected 1 array, received {len(outs)}")
     gx = _result(outs[0], (32, 10), grad_output, x, labels)
-    _checked("grad_output", grad_output, ())
-    _checked("x", x, (32, 10))
-    _labels("labels", labels, (32,), 10)
+    grad_output = _checked("grad_output", grad_output, ())
+    x = _checked("x", x, (32, 10))
+    labels = _labels("labels", labels, (32,), 10)
     input_gradient(grad_output, x, labels, out=gx)
     return (gx,)
 

@@ -124,8 +124,8 @@ def weight_gradient(grad_output: Array, x: Array, *, out: Array | None = None) -
     padded[:, :, :, 1:33, 1:33] = x.reshape(2, 16, 1, 32, 32)
     for i, j in product(range(3), range(3)):
         columns[:, :, :, i, j] = padded[..., i : i + 31 : 2, j : j + 31 : 2]
-    cotangent = grad_output.reshape(2, 16, 1, 256)
-    products = np.matmul(cotangent, columns.reshape(2, 16, 9, 256).swapaxes(-1, -2))
+    positions = grad_output.reshape(2, 16, 1, 256)
+    products = np.matmul(positions, columns.reshape(2, 16, 9, 256).swapaxes(-1, -2))
     gw += products.sum(axis=0).reshape(16, 1, 3, 3)
     return gw
 
@@ -161,10 +161,10 @@ def backward(
     gx = _result(outs[0], (2, 16, 32, 32), grad_output, x, weight, bias)
     gw = _result(outs[1], (16, 1, 3, 3), grad_output, x, weight, bias, gx)
     gb = _result(outs[2], (16,), grad_output, x, weight, bias, gx, gw)
-    _checked("grad_output", grad_output, (2, 16, 16, 16))
-    _checked("x", x, (2, 16, 32, 32))
-    _checked("weight", weight, (16, 1, 3, 3))
-    _checked("bias", bias, (16,))
+    grad_output = _checked("grad_output", grad_output, (2, 16, 16, 16))
+    x = _checked("x", x, (2, 16, 32, 32))
+    weight = _checked("weight", weight, (16, 1, 3, 3))
+    bias = _checked("bias", bias, (16,))
     input_gradient(grad_output, weight, out=gx)
     weight_gradient(grad_output, x, out=gw)
     bias_gradient(grad_output, out=gb)

@@ -176,6 +176,7 @@ def sgd_step(
     less learning_rate · v. Nothing that comes in is written to.
     """
     params = _named("params", params, PARAMETERS | STATISTICS)
+    params |= {name: params[name].copy() for name in STATISTICS}
     gradients = _named("gradients", gradients, PARAMETERS)
     state = _named("state", state, PARAMETERS if state else {})
     for name, gradient in gradients.items():
@@ -224,8 +225,8 @@ def _conv1_weight_gradient(grad_output: Array, x: Array, gw: Array) -> None:
     padded[:, :, 1:9, 1:9] = x
     for i, j in product(range(3), range(3)):
         columns[:, :, i, j] = padded[..., i : i + 8, j : j + 8]
-    cotangent = grad_output.reshape(32, 16, 64)
-    products = np.matmul(cotangent, columns.reshape(32, 9, 64).swapaxes(-1, -2))
+    positions = grad_output.reshape(32, 16, 64)
+    products = np.matmul(positions, columns.reshape(32, 9, 64).swapaxes(-1, -2))
     gw += products.sum(axis=0).reshape(16, 1, 3, 3)
 
 
@@ -324,10 +325,10 @@ def _conv2_weight_gradient(grad_output: Array, x: Array, gw: Array) -> None:
         shifted[:, j] = padded[..., :, j : j + 8]
     # one product for each filter row i, with the image's rows that it reads
     stacked = shifted.reshape(32, 48, 10, 8)
-    cotangent = grad_output.reshape(32, 32, 64)
+    positions = grad_output.reshape(32, 32, 64)
     for i in range(3):
         window = stacked[..., i : i + 8, :].reshape(32, 48, 64)
-        gradients[i] += np.matmul(cotangent, window.swapaxes(-1, -2)).sum(axis=0)
+        gradients[i] += np.matmul(positions, window.swapaxes(-1, -2)).sum(axis=0)
     ordered = gradients.reshape(3, 32, 3, 16).transpose(1, 3, 0, 2)
     gw[...] = ordered.reshape(32, 16, 3, 3)
 

@@ -123,10 +123,10 @@ def weight_gradient(grad_output: Array, x: Array, *, out: Array | None = None) -
             shifted[:, j] = padded[..., :, 2 * j : 2 * j + 28]
         # one product for each filter row i, with the image's rows that it reads
         stacked = shifted.reshape(1, 192, 32, 28)
-        cotangent = grad_output[n : n + 1].reshape(1, 64, 784)
+        positions = grad_output[n : n + 1].reshape(1, 64, 784)
         for i in range(3):
             window = stacked[..., 2 * i : 2 * i + 28, :].reshape(1, 192, 784)
-            gradients[i] += np.matmul(cotangent, window.swapaxes(-1, -2))[0]
+            gradients[i] += np.matmul(positions, window.swapaxes(-1, -2))[0]
     ordered = gradients.reshape(3, 64, 3, 64).transpose(1, 3, 0, 2)
     gw[...] = ordered.reshape(64, 64, 3, 3)
     return gw
@@ -144,9 +144,9 @@ def backward(
         raise ValueError(f"out: expected 2 arrays, received {len(outs)}")
     gx = _result(outs[0], (4, 64, 28, 28), grad_output, x, weight)
     gw = _result(outs[1], (64, 64, 3, 3), grad_output, x, weight, gx)
-    _checked("grad_output", grad_output, (4, 64, 28, 28))
-    _checked("x", x, (4, 64, 28, 28))
-    _checked("weight", weight, (64, 64, 3, 3))
+    grad_output = _checked("grad_output", grad_output, (4, 64, 28, 28))
+    x = _checked("x", x, (4, 64, 28, 28))
+    weight = _checked("weight", weight, (64, 64, 3, 3))
     input_gradient(grad_output, weight, out=gx)
     weight_gradient(grad_output, x, out=gw)
     return gx, gw

@@ -107,8 +107,8 @@ def weight_gradient(grad_output: Array, x: Array, *, out: Array | None = None) -
     padded[:, :, 4:34, 4:34] = x
     for i, j in product(range(3), range(3)):
         columns[:, :, i, j] = padded[..., 2 * i : 2 * i + 34 : 3, 2 * j : 2 * j + 34 : 3]
-    cotangent = grad_output.reshape(2, 8, 144)
-    products = np.matmul(cotangent, columns.reshape(2, 72, 144).swapaxes(-1, -2))
+    positions = grad_output.reshape(2, 8, 144)
+    products = np.matmul(positions, columns.reshape(2, 72, 144).swapaxes(-1, -2))
     gw += products.sum(axis=0).reshape(8, 8, 3, 3)
     return gw
 
@@ -144,10 +144,10 @@ def backward(
     gx = _result(outs[0], (2, 8, 30, 30), grad_output, x, weight, bias)
     gw = _result(outs[1], (8, 8, 3, 3), grad_output, x, weight, bias, gx)
     gb = _result(outs[2], (8,), grad_output, x, weight, bias, gx, gw)
-    _checked("grad_output", grad_output, (2, 8, 12, 12))
-    _checked("x", x, (2, 8, 30, 30))
-    _checked("weight", weight, (8, 8, 3, 3))
-    _checked("bias", bias, (8,))
+    grad_output = _checked("grad_output", grad_output, (2, 8, 12, 12))
+    x = _checked("x", x, (2, 8, 30, 30))
+    weight = _checked("weight", weight, (8, 8, 3, 3))
+    bias = _checked("bias", bias, (8,))
     input_gradient(grad_output, weight, out=gx)
     weight_gradient(grad_output, x, out=gw)
     bias_gradient(grad_output, out=gb)

@@ -119,10 +119,10 @@ def weight_gradient(grad_output: Array, x: Array, *, out: Array | None = None) -
         shifted[:, j] = padded[..., :, j : j + 64]
     # one product for each filter row i, with the image's rows that it reads
     stacked = shifted.reshape(1, 5, 68, 64)
-    cotangent = grad_output.reshape(1, 1, 4096)
+    positions = grad_output.reshape(1, 1, 4096)
     for i in range(5):
         window = stacked[..., i : i + 64, :].reshape(1, 5, 4096)
-        gradients[i] += np.matmul(cotangent, window.swapaxes(-1, -2))[0]
+        gradients[i] += np.matmul(positions, window.swapaxes(-1, -2))[0]
     ordered = gradients.reshape(5, 1, 5, 1).transpose(1, 3, 0, 2)
     gw[:, :, ::-1, ::-1][...] = ordered.reshape(1, 1, 5, 5)
     return gw
@@ -140,9 +140,9 @@ def backward(
         raise ValueError(f"out: expected 2 arrays, received {len(outs)}")
     gx = _result(outs[0], (1, 1, 64, 64), grad_output, x, weight)
     gw = _result(outs[1], (1, 1, 5, 5), grad_output, x, weight, gx)
-    _checked("grad_output", grad_output, (1, 1, 64, 64))
-    _checked("x", x, (1, 1, 64, 64))
-    _checked("weight", weight, (1, 1, 5, 5))
+    grad_output = _checked("grad_output", grad_output, (1, 1, 64, 64))
+    x = _checked("x", x, (1, 1, 64, 64))
+    weight = _checked("weight", weight, (1, 1, 5, 5))
     input_gradient(grad_output, weight, out=gx)
     weight_gradient(grad_output, x, out=gw)
     return gx, gw

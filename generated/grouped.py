@@ -126,10 +126,10 @@ def weight_gradient(grad_output: Array, x: Array, *, out: Array | None = None) -
         shifted[:, :, j] = padded[..., :, j : j + 20]
     # one product for each filter row i, with the image's rows that it reads
     stacked = shifted.reshape(2, 3, 12, 24, 20)
-    cotangent = grad_output.reshape(2, 3, 8, 400)
+    positions = grad_output.reshape(2, 3, 8, 400)
     for i in range(5):
         window = stacked[..., i : i + 20, :].reshape(2, 3, 12, 400)
-        gradients[i] += np.matmul(cotangent, window.swapaxes(-1, -2)).sum(axis=0)
+        gradients[i] += np.matmul(positions, window.swapaxes(-1, -2)).sum(axis=0)
     ordered = gradients.reshape(5, 3, 8, 3, 4).transpose(1, 2, 4, 0, 3)
     gw[...] = ordered.reshape(24, 4, 5, 3)
     return gw
@@ -166,10 +166,10 @@ def backward(
     gx = _result(outs[0], (2, 12, 20, 20), grad_output, x, weight, bias)
     gw = _result(outs[1], (24, 4, 5, 3), grad_output, x, weight, bias, gx)
     gb = _result(outs[2], (24,), grad_output, x, weight, bias, gx, gw)
-    _checked("grad_output", grad_output, (2, 24, 20, 20))
-    _checked("x", x, (2, 12, 20, 20))
-    _checked("weight", weight, (24, 4, 5, 3))
-    _checked("bias", bias, (24,))
+    grad_output = _checked("grad_output", grad_output, (2, 24, 20, 20))
+    x = _checked("x", x, (2, 12, 20, 20))
+    weight = _checked("weight", weight, (24, 4, 5, 3))
+    bias = _checked("bias", bias, (24,))
     input_gradient(grad_output, weight, out=gx)
     weight_gradient(grad_output, x, out=gw)
     bias_gradient(grad_output, out=gb)

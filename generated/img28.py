@@ -116,10 +116,10 @@ def weight_gradient(grad_output: Array, x: Array, *, out: Array | None = None) -
         shifted[:, j] = cells[..., 0:28, j : j + 26]
     # one product for each filter row i, with the image's rows that it reads
     stacked = shifted.reshape(1, 3, 28, 26)
-    cotangent = grad_output.reshape(1, 1, 676)
+    positions = grad_output.reshape(1, 1, 676)
     for i in range(3):
         window = stacked[..., i : i + 26, :].reshape(1, 3, 676)
-        gradients[i] += np.matmul(cotangent, window.swapaxes(-1, -2))[0]
+        gradients[i] += np.matmul(positions, window.swapaxes(-1, -2))[0]
     ordered = gradients.reshape(3, 1, 3, 1).transpose(1, 3, 0, 2)
     gw[...] = ordered.reshape(1, 1, 3, 3)
     return gw
@@ -137,9 +137,9 @@ def backward(
         raise ValueError(f"out: expected 2 arrays, received {len(outs)}")
     gx = _result(outs[0], (1, 1, 28, 28), grad_output, x, weight)
     gw = _result(outs[1], (1, 1, 3, 3), grad_output, x, weight, gx)
-    _checked("grad_output", grad_output, (1, 1, 26, 26))
-    _checked("x", x, (1, 1, 28, 28))
-    _checked("weight", weight, (1, 1, 3, 3))
+    grad_output = _checked("grad_output", grad_output, (1, 1, 26, 26))
+    x = _checked("x", x, (1, 1, 28, 28))
+    weight = _checked("weight", weight, (1, 1, 3, 3))
     input_gradient(grad_output, weight, out=gx)
     weight_gradient(grad_output, x, out=gw)
     return gx, gw

@@ -123,10 +123,10 @@ def weight_gradient(grad_output: Array, x: Array, *, out: Array | None = None) -
             shifted[:, j] = padded[..., top : top + 70, j : j + 512]
         # one product for each filter row i, with the image's rows that it reads
         stacked = shifted.reshape(1, 7, 70, 512)
-        cotangent = grad_output.reshape(1, 1, 262144)[..., 512 * top : 512 * (top + 64)]
+        positions = grad_output.reshape(1, 1, 262144)[..., 512 * top : 512 * (top + 64)]
         for i in range(7):
             window = stacked[..., i : i + 64, :].reshape(1, 7, 32768)
-            gradients[i] += np.matmul(cotangent, window.swapaxes(-1, -2))[0]
+            gradients[i] += np.matmul(positions, window.swapaxes(-1, -2))[0]
     ordered = gradients.reshape(7, 1, 7, 1).transpose(1, 3, 0, 2)
     gw[...] = ordered.reshape(1, 1, 7, 7)
     return gw
@@ -144,9 +144,9 @@ def backward(
         raise ValueError(f"out: expected 2 arrays, received {len(outs)}")
     gx = _result(outs[0], (1, 1, 512, 512), grad_output, x, weight)
     gw = _result(outs[1], (1, 1, 7, 7), grad_output, x, weight, gx)
-    _checked("grad_output", grad_output, (1, 1, 512, 512))
-    _checked("x", x, (1, 1, 512, 512))
-    _checked("weight", weight, (1, 1, 7, 7))
+    grad_output = _checked("grad_output", grad_output, (1, 1, 512, 512))
+    x = _checked("x", x, (1, 1, 512, 512))
+    weight = _checked("weight", weight, (1, 1, 7, 7))
     input_gradient(grad_output, weight, out=gx)
     weight_gradient(grad_output, x, out=gw)
     return gx, gw

@@ -121,10 +121,10 @@ def weight_gradient(grad_output: Array, x: Array, *, out: Array | None = None) -
         shifted[:, j] = padded[..., :, j : j + 28]
     # one product for each filter row i, with the image's rows that it reads
     stacked = shifted.reshape(32, 5, 32, 28)
-    cotangent = grad_output.reshape(32, 6, 784)
+    positions = grad_output.reshape(32, 6, 784)
     for i in range(5):
         window = stacked[..., i : i + 28, :].reshape(32, 5, 784)
-        gradients[i] += np.matmul(cotangent, window.swapaxes(-1, -2)).sum(axis=0)
+        gradients[i] += np.matmul(positions, window.swapaxes(-1, -2)).sum(axis=0)
     ordered = gradients.reshape(5, 6, 5, 1).transpose(1, 3, 0, 2)
     gw[...] = ordered.reshape(6, 1, 5, 5)
     return gw
@@ -142,9 +142,9 @@ def backward(
         raise ValueError(f"out: expected 2 arrays, received {len(outs)}")
     gx = _result(outs[0], (32, 1, 28, 28), grad_output, x, weight)
     gw = _result(outs[1], (6, 1, 5, 5), grad_output, x, weight, gx)
-    _checked("grad_output", grad_output, (32, 6, 28, 28))
-    _checked("x", x, (32, 1, 28, 28))
-    _checked("weight", weight, (6, 1, 5, 5))
+    grad_output = _checked("grad_output", grad_output, (32, 6, 28, 28))
+    x = _checked("x", x, (32, 1, 28, 28))
+    weight = _checked("weight", weight, (6, 1, 5, 5))
     input_gradient(grad_output, weight, out=gx)
     weight_gradient(grad_output, x, out=gw)
     return gx, gw

@@ -119,10 +119,10 @@ def weight_gradient(grad_output: Array, x: Array, *, out: Array | None = None) -
         shifted[:, j] = cells[..., 0:14, j : j + 10]
     # one product for each filter row i, with the image's rows that it reads
     stacked = shifted.reshape(32, 30, 14, 10)
-    cotangent = grad_output.reshape(32, 16, 100)
+    positions = grad_output.reshape(32, 16, 100)
     for i in range(5):
         window = stacked[..., i : i + 10, :].reshape(32, 30, 100)
-        gradients[i] += np.matmul(cotangent, window.swapaxes(-1, -2)).sum(axis=0)
+        gradients[i] += np.matmul(positions, window.swapaxes(-1, -2)).sum(axis=0)
     ordered = gradients.reshape(5, 16, 5, 6).transpose(1, 3, 0, 2)
     gw[...] = ordered.reshape(16, 6, 5, 5)
     return gw
@@ -140,9 +140,9 @@ def backward(
         raise ValueError(f"out: expected 2 arrays, received {len(outs)}")
     gx = _result(outs[0], (32, 6, 14, 14), grad_output, x, weight)
     gw = _result(outs[1], (16, 6, 5, 5), grad_output, x, weight, gx)
-    _checked("grad_output", grad_output, (32, 16, 10, 10))
-    _checked("x", x, (32, 6, 14, 14))
-    _checked("weight", weight, (16, 6, 5, 5))
+    grad_output = _checked("grad_output", grad_output, (32, 16, 10, 10))
+    x = _checked("x", x, (32, 6, 14, 14))
+    weight = _checked("weight", weight, (16, 6, 5, 5))
     input_gradient(grad_output, weight, out=gx)
     weight_gradient(grad_output, x, out=gw)
     return gx, gw

@@ -100,8 +100,8 @@ def backward(
     if len(outs) != 1:
         raise ValueError(f"out: expected 1 array, received {len(outs)}")
     gx = _result(outs[0], (4, 64, 112, 112), grad_output, x)
-    _checked("grad_output", grad_output, (4, 64, 56, 56))
-    _checked("x", x, (4, 64, 112, 112))
+    grad_output = _checked("grad_output", grad_output, (4, 64, 56, 56))
+    x = _checked("x", x, (4, 64, 112, 112))
     input_gradient(grad_output, x, out=gx)
     return (gx,)
 

@@ -86,9 +86,9 @@ def weight_gradient(grad_output: Array, x: Array, *, out: Array | None = None) -
     # One tap, no copy: a plain product of matrices, summed over images.
     gw[...] = 0
     for n in range(4):
-        cotangent = grad_output[n : n + 1].reshape(1, 64, 3136)
+        positions = grad_output[n : n + 1].reshape(1, 64, 3136)
         cells = x[n : n + 1].reshape(1, 256, 3136)
-        products = np.matmul(cotangent, cells.swapaxes(-1, -2))
+        products = np.matmul(positions, cells.swapaxes(-1, -2))
         gw += products[0].reshape(64, 256, 1, 1)
     return gw
 
@@ -105,9 +105,9 @@ def backward(
         raise ValueError(f"out: expected 2 arrays, received {len(outs)}")
     gx = _result(outs[0], (4, 256, 56, 56), grad_output, x, weight)
     gw = _result(outs[1], (64, 256, 1, 1), grad_output, x, weight, gx)
-    _checked("grad_output", grad_output, (4, 64, 56, 56))
-    _checked("x", x, (4, 256, 56, 56))
-    _checked("weight", weight, (64, 256, 1, 1))
+    grad_output = _checked("grad_output", grad_output, (4, 64, 56, 56))
+    x = _checked("x", x, (4, 256, 56, 56))
+    weight = _checked("weight", weight, (64, 256, 1, 1))
     input_gradient(grad_output, weight, out=gx)
     weight_gradient(grad_output, x, out=gw)
     return gx, gw

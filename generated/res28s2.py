@@ -108,8 +108,8 @@ def weight_gradient(grad_output: Array, x: Array, *, out: Array | None = None) -
         padded[:, :, 1:29, 1:29] = x[n : n + 1]
         for i, j in product(range(3), range(3)):
             columns[:, :, i, j] = padded[..., i : i + 27 : 2, j : j + 27 : 2]
-        cotangent = grad_output[n : n + 1].reshape(1, 256, 196)
-        products = np.matmul(cotangent, columns.reshape(1, 1152, 196).swapaxes(-1, -2))
+        positions = grad_output[n : n + 1].reshape(1, 256, 196)
+        products = np.matmul(positions, columns.reshape(1, 1152, 196).swapaxes(-1, -2))
         gw += products[0].reshape(256, 128, 3, 3)
     return gw
 
@@ -126,9 +126,9 @@ def backward(
         raise ValueError(f"out: expected 2 arrays, received {len(outs)}")
     gx = _result(outs[0], (4, 128, 28, 28), grad_output, x, weight)
     gw = _result(outs[1], (256, 128, 3, 3), grad_output, x, weight, gx)
-    _checked("grad_output", grad_output, (4, 256, 14, 14))
-    _checked("x", x, (4, 128, 28, 28))
-    _checked("weight", weight, (256, 128, 3, 3))
+    grad_output = _checked("grad_output", grad_output, (4, 256, 14, 14))
+    x = _checked("x", x, (4, 128, 28, 28))
+    weight = _checked("weight", weight, (256, 128, 3, 3))
     input_gradient(grad_output, weight, out=gx)
     weight_gradient(grad_output, x, out=gw)
     return gx, gw

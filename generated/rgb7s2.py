@@ -108,8 +108,8 @@ def weight_gradient(grad_output: Array, x: Array, *, out: Array | None = None) -
         padded[:, :, 3:227, 3:227] = x[n : n + 1]
         for i, j in product(range(7), range(7)):
             columns[:, :, i, j] = padded[..., i : i + 223 : 2, j : j + 223 : 2]
-        cotangent = grad_output[n : n + 1].reshape(1, 64, 12544)
-        products = np.matmul(cotangent, columns.reshape(1, 147, 12544).swapaxes(-1, -2))
+        positions = grad_output[n : n + 1].reshape(1, 64, 12544)
+        products = np.matmul(positions, columns.reshape(1, 147, 12544).swapaxes(-1, -2))
         gw += products[0].reshape(64, 3, 7, 7)
     return gw
 
@@ -126,9 +126,9 @@ def backward(
         raise ValueError(f"out: expected 2 arrays, received {len(outs)}")
     gx = _result(outs[0], (4, 3, 224, 224), grad_output, x, weight)
     gw = _result(outs[1], (64, 3, 7, 7), grad_output, x, weight, gx)
-    _checked("grad_output", grad_output, (4, 64, 112, 112))
-    _checked("x", x, (4, 3, 224, 224))
-    _checked("weight", weight, (64, 3, 7, 7))
+    grad_output = _checked("grad_output", grad_output, (4, 64, 112, 112))
+    x = _checked("x", x, (4, 3, 224, 224))
+    weight = _checked("weight", weight, (64, 3, 7, 7))
     input_gradient(grad_output, weight, out=gx)
     weight_gradient(grad_output, x, out=gw)
     return gx, gw

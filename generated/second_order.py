@@ -120,10 +120,10 @@ def weight_gradient(grad_output: Array, x: Array, *, out: Array | None = None) -
         shifted[:, j] = padded[..., :, j : j + 8]
     # one product for each filter row i, with the image's rows that it reads
     stacked = shifted.reshape(2, 9, 10, 8)
-    cotangent = grad_output.reshape(2, 4, 64)
+    positions = grad_output.reshape(2, 4, 64)
     for i in range(3):
         window = stacked[..., i : i + 8, :].reshape(2, 9, 64)
-        gradients[i] += np.matmul(cotangent, window.swapaxes(-1, -2)).sum(axis=0)
+        gradients[i] += np.matmul(positions, window.swapaxes(-1, -2)).sum(axis=0)
     ordered = gradients.reshape(3, 4, 3, 3).transpose(1, 3, 0, 2)
     gw[...] = ordered.reshape(4, 3, 3, 3)
     return gw
@@ -160,10 +160,10 @@ def backward(
     gx = _result(outs[0], (2, 3, 8, 8), grad_output, x, weight, bias)
     gw = _result(outs[1], (4, 3, 3, 3), grad_output, x, weight, bias, gx)
     gb = _result(outs[2], (4,), grad_output, x, weight, bias, gx, gw)
-    _checked("grad_output", grad_output, (2, 4, 8, 8))
-    _checked("x", x, (2, 3, 8, 8))
-    _checked("weight", weight, (4, 3, 3, 3))
-    _checked("bias", bias, (4,))
+    grad_output = _checked("grad_output", grad_output, (2, 4, 8, 8))
+    x = _checked("x", x, (2, 3, 8, 8))
+    weight = _checked("weight", weight, (4, 3, 3, 3))
+    bias = _checked("bias", bias, (4,))
     input_gradient(grad_output, weight, out=gx)
     weight_gradient(grad_output, x, out=gw)
     bias_gradient(grad_output, out=gb)
@@ -345,10 +345,10 @@ def double_backward(
         shifted[:, j] = padded[..., :, j : j + 8]
     # one product for each filter row i, with the image's rows that it reads
     stacked = shifted.reshape(2, 9, 10, 8)
-    cotangent = grad_output.reshape(2, 4, 64)
+    positions = grad_output.reshape(2, 4, 64)
     for i in range(3):
         window = stacked[..., i : i + 8, :].reshape(2, 9, 64)
-        gradients[i] += np.matmul(cotangent, window.swapaxes(-1, -2)).sum(axis=0)
+        gradients[i] += np.matmul(positions, window.swapaxes(-1, -2)).sum(axis=0)
     ordered = gradients.reshape(3, 4, 3, 3).transpose(1, 3, 0, 2)
     gw[...] = ordered.reshape(4, 3, 3, 3)
     gb[...] = 0

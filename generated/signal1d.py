@@ -114,8 +114,8 @@ def weight_gradient(grad_output: Array, x: Array, *, out: Array | None = None) -
     padded[:, :, 4:1004] = x
     for i in range(9):
         columns[:, :, i] = padded[..., i : i + 999 : 2]
-    cotangent = grad_output.reshape(8, 8, 500)
-    products = np.matmul(cotangent, columns.reshape(8, 36, 500).swapaxes(-1, -2))
+    positions = grad_output.reshape(8, 8, 500)
+    products = np.matmul(positions, columns.reshape(8, 36, 500).swapaxes(-1, -2))
     gw += products.sum(axis=0).reshape(8, 4, 9)
     return gw
 
@@ -151,10 +151,10 @@ def backward(
     gx = _result(outs[0], (8, 4, 1000), grad_output, x, weight, bias)
     gw = _result(outs[1], (8, 4, 9), grad_output, x, weight, bias, gx)
     gb = _result(outs[2], (8,), grad_output, x, weight, bias, gx, gw)
-    _checked("grad_output", grad_output, (8, 8, 500))
-    _checked("x", x, (8, 4, 1000))
-    _checked("weight", weight, (8, 4, 9))
-    _checked("bias", bias, (8,))
+    grad_output = _checked("grad_output", grad_output, (8, 8, 500))
+    x = _checked("x", x, (8, 4, 1000))
+    weight = _checked("weight", weight, (8, 4, 9))
+    bias = _checked("bias", bias, (8,))
     input_gradient(grad_output, weight, out=gx)
     weight_gradient(grad_output, x, out=gw)
     bias_gradient(grad_output, out=gb)

@@ -74,8 +74,8 @@ def backward(
     if len(outs) != 1:
         raise ValueError(f"out: expected 1 array, received {len(outs)}")
     gx = _result(outs[0], (8, 16, 28, 28), grad_output, x)
-    _checked("grad_output", grad_output, (8, 16, 28, 28))
-    _checked("x", x, (8, 16, 28, 28))
+    grad_output = _checked("grad_output", grad_output, (8, 16, 28, 28))
+    x = _checked("x", x, (8, 16, 28, 28))
     input_gradient(grad_output, x, out=gx)
     return (gx,)
 

@@ -41,7 +41,7 @@ Array = NDArray[Any]
 _LOCAL = threading.local()
 
 # Each phase of an axis: the cells it fills, the taps that reach them (last to first), the first
-# cell it reads in the padded G, and how many cells it fills.
+# cell it reads in the padded X, and how many cells it fills.
 _PHASES_Y = (  # (u + 1) mod 2
     (slice(0, 27, 2), slice(3, 0, -2), 0, 14),
     (slice(1, 28, 2), slice(2, None, -2), 1, 14),
@@ -69,7 +69,7 @@ def forward(x: Array, weight: Array, bias: Array, *, out: Array | None = None) -
     bias = _checked("bias", bias, (8,))
     padded = _zeros("forward padded", (2, 16, 16, 16))
     padded[:, :, 1:15, 1:15] = x
-    # one plain correlation of G for each phase (u + 1) mod 2 and (v + 1) mod 2
+    # one plain correlation of X for each phase (u + 1) mod 2 and (v + 1) mod 2
     for (y_cells, y_taps, y0, yn), (x_cells, x_taps, x0, xn) in product(_PHASES_Y, _PHASES_X):
         kernel = weight[:, :, y_taps, x_taps]
         taps_i, taps_j = kernel.shape[2:]
@@ -124,8 +124,8 @@ def weight_gradient(grad_output: Array, x: Array, *, out: Array | None = None) -
     padded[:, :, 1:29, 1:29] = grad_output
     for i, j in product(range(4), range(4)):
         columns[:, :, i, j] = padded[..., i : i + 27 : 2, j : j + 27 : 2]
-    cotangent = x.reshape(2, 16, 196)
-    products = np.matmul(cotangent, columns.reshape(2, 128, 196).swapaxes(-1, -2))
+    positions = x.reshape(2, 16, 196)
+    products = np.matmul(positions, columns.reshape(2, 128, 196).swapaxes(-1, -2))
     gw += products.sum(axis=0).reshape(16, 8, 4, 4)
     return gw
 
@@ -161,10 +161,10 @@ def backward(
     gx = _result(outs[0], (2, 16, 14, 14), grad_output, x, weight, bias)
     gw = _result(outs[1], (16, 8, 4, 4), grad_output, x, weight, bias, gx)
     gb = _result(outs[2], (8,), grad_output, x, weight, bias, gx, gw)
-    _checked("grad_output", grad_output, (2, 8, 28, 28))
-    _checked("x", x, (2, 16, 14, 14))
-    _checked("weight", weight, (16, 8, 4, 4))
-    _checked("bias", bias, (8,))
+    grad_output = _checked("grad_output", grad_output, (2, 8, 28, 28))
+    x = _checked("x", x, (2, 16, 14, 14))
+    weight = _checked("weight", weight, (16, 8, 4, 4))
+    bias = _checked("bias", bias, (8,))
     input_gradient(grad_output, weight, out=gx)
     weight_gradient(grad_output, x, out=gw)
     bias_gradient(grad_output, out=gb)

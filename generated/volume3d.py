@@ -130,10 +130,10 @@ def weight_gradient(grad_output: Array, x: Array, *, out: Array | None = None) -
             shifted[:, i, j] = padded[..., top : top + 10, i : i + 24, j : j + 24]
         # one product for each filter row h, with the image's rows that it reads
         stacked = shifted.reshape(1, 36, 10, 576)
-        cotangent = grad_output.reshape(1, 8, 9216)[..., 576 * top : 576 * (top + 8)]
+        positions = grad_output.reshape(1, 8, 9216)[..., 576 * top : 576 * (top + 8)]
         for h in range(3):
             window = stacked[..., h : h + 8, :].reshape(1, 36, 4608)
-            gradients[h] += np.matmul(cotangent, window.swapaxes(-1, -2))[0]
+            gradients[h] += np.matmul(positions, window.swapaxes(-1, -2))[0]
     ordered = gradients.reshape(3, 8, 3, 3, 4).transpose(1, 4, 0, 2, 3)
     gw[...] = ordered.reshape(8, 4, 3, 3, 3)
     return gw
@@ -170,10 +170,10 @@ def backward(
     gx = _result(outs[0], (1, 4, 16, 24, 24), grad_output, x, weight, bias)
     gw = _result(outs[1], (8, 4, 3, 3, 3), grad_output, x, weight, bias, gx)
     gb = _result(outs[2], (8,), grad_output, x, weight, bias, gx, gw)
-    _checked("grad_output", grad_output, (1, 8, 16, 24, 24))
-    _checked("x", x, (1, 4, 16, 24, 24))
-    _checked("weight", weight, (8, 4, 3, 3, 3))
-    _checked("bias", bias, (8,))
+    grad_output = _checked("grad_output", grad_output, (1, 8, 16, 24, 24))
+    x = _checked("x", x, (1, 4, 16, 24, 24))
+    weight = _checked("weight", weight, (8, 4, 3, 3, 3))
+    bias = _checked("bias", bias, (8,))
     input_gradient(grad_output, weight, out=gx)
     weight_gradient(grad_output, x, out=gw)
     bias_gradient(grad_output, out=gb)

@@ -160,6 +160,8 @@ def generate(
     layer = _a_layer(layer) if weight is None else _with_weight(_a_layer(layer), weight)
     plan = plan_module(layer, check_order(order), check_accuracy(accuracy))
     if tuning is not None:
+        if not isinstance(tuning, Tuning):
+            raise SymconvError(f"tuning = {tuning!r}: must be what tune or read_tuning returned")
         plan = tuned(_of_layer(plan), tuning)
     return Unit(name, render_module(plan, name, __version__), plan, tuning)
 
@@ -398,7 +400,8 @@ def check_name(name: object) -> str:
 
 def check_seconds(seconds: float) -> float:
     """Return a time that something may take."""
-    if not 0 < seconds < math.inf:
+    real = isinstance(seconds, int | float) and not isinstance(seconds, bool)
+    if not real or not 0 < seconds < math.inf:
         raise SymconvError(f"seconds = {seconds!r}: must be a positive number")
     return seconds
 

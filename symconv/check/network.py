@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from symconv.check.network_layers import check_layers
+from symconv.check.own_dtype import Answers, in_own_dtype
 from symconv.check.report import Result, difference, largest
 from symconv.check.slope import falls
 from symconv.check.values import AGREE
@@ -31,7 +32,7 @@ Loader = Callable[[object], ModuleType]
 
 WAYS = 4  # directions: along most of them the nearest kink is far enough for a slope
 FEW_KINKS = 5000  # elements with kinks, for curvature to be seen in a slope
-CLOSE = {"float32": 2e-3, "float64": 1e-9}  # of a network's gradient, relative to its largest number
+CLOSE = 1e-9  # of a network's gradient, relative to its largest number
 
 
 def check_network(network: Network, load: Loader) -> tuple[Result, ...]:
@@ -58,12 +59,13 @@ def check_network(network: Network, load: Loader) -> tuple[Result, ...]:
         if hasattr(module, "jvp"):
             results += _second(network, module, point)
         if network.loss is None:
-            return (*results, *_backward(network, module, point))
-        results += _loss(network, module, point)
-        if hasattr(module, "jvp"):
-            results += _curvature(network, module, point)
-        results.append(_sgd(module, point))
-    return (*results, _in_own_dtype(network, load, point))
+            results += _backward(network, module, point)
+        else:
+            results += _loss(network, module, point)
+            if hasattr(module, "jvp"):
+                results += _curvature(network, module, point)
+            results.append(_sgd(module, point))
+    return (*results, in_own_dtype(network.dtype, load, _answers(network, point)))
 
 
 @contextmanager
@@ -137,10 +139,10 @@ def _compared(
         text = f"other names: {sorted(received.keys() ^ wanted.keys())}"
         return Result(name, "numeric", False, text)
     for key, array in wanted.items():
-        wrong = difference(received[key], array, CLOSE["float64"] * largest(wanted.values()))
+        wrong = difference(received[key], array, CLOSE * largest(wanted.values()))
         if wrong:
             return Result(name, "numeric", False, f"{key} {wrong}")
-    text = f"{len(wanted)} arrays to {CLOSE['float64']:.0e} of what the whole network's {rule} gives"
+    text = f"{len(wanted)} arrays to {CLOSE:.0e} of what the whole network's {rule} gives"
     return Result(name, "numeric", True, text)
 
 
@@ -282,26 +284,38 @@ def _sgd(module: ModuleType, point: _Point) -> Result:
     return replace(result, passed=result.passed and kept, detail=text if kept else "writes to its input")
 
 
-def _in_own_dtype(network: Network, load: Loader, point: _Point) -> Result:
-    """Compare loss and gradients in the module's own dtype with those in float64."""
-    params = {name: array.astype(network.dtype) for name, array in point.params.items()}
-    x = point.x.astype(network.dtype)
-    labels = [
-        array if name in network.classes else array.astype(network.dtype)
-        for name, array in point.labels.items()
-    ]
-    loss, found, *_ = load(None).loss_and_gradients(params, x, *labels)
-    again = {name: array.astype(np.float64) for name, array in params.items()}
-    exact_labels = [array.astype(np.float64) if array.dtype.kind == "f" else array for array in labels]
-    wanted_loss, wanted, *_ = load(np.float64).loss_and_gradients(
-        again, x.astype(np.float64), *exact_labels
-    )
-    scale = max(largest(wanted.values()), 1e-300)
-    errors = [float(np.abs(found[name] - array).max()) / scale for name, array in wanted.items()]
-    error = max([abs(loss - wanted_loss) / max(abs(wanted_loss), 1.0), *errors])
-    most = CLOSE[network.dtype]
-    text = f"loss and gradients to {error:.0e} of those in float64, at most {most:.0e}"
-    return Result(f"in {network.dtype}", "numeric", error <= most, text)
+def _answers(network: Network, point: _Point) -> Callable[[ModuleType, str], Answers]:
+    """Return what calls every function of a network's module."""
+    rng = np.random.default_rng(8)
+    cotangent = rng.standard_normal(network.body[-1].layer.output_shape)
+    tx, v = rng.standard_normal(network.input_shape), point.ways[0]
+
+    def answers(module: ModuleType, dtype: str) -> Answers:
+        def cast(array: Array) -> Array:
+            return array.astype(network.dtype).astype(dtype) if array.dtype.kind == "f" else array
+
+        params, way = ({n: cast(a) for n, a in arrays.items()} for arrays in (point.params, v))
+        x, labels = cast(point.x), [cast(array) for array in point.labels.values()]
+        found: dict[str, Sequence[Array]] = {"forward": [module.forward(params, x)]}
+        second = hasattr(module, "jvp")
+        if network.loss:
+            loss, *others = module.loss_and_gradients(params, x, *labels)
+            found["loss"] = [np.asarray(loss)]
+            found["gradients"] = [array for arrays in others for array in arrays.values()]
+            if second:
+                found["jvp"] = [module.jvp(params, x, way)]
+                product = module.hessian_vector_product(params, x, *labels, way)
+                found["hessian_vector_product"] = [*product.values()]
+            return found
+        gx, *others = module.backward(params, cast(cotangent), x)
+        found["backward"] = [gx, *(array for arrays in others for array in arrays.values())]
+        if second:
+            found["jvp"] = [module.jvp(params, x, cast(tx), way)]
+            ggo, hx, h = module.double_backward(params, cast(tx), way, cast(cotangent), x)
+            found["double_backward"] = [ggo, hx, *h.values()]
+        return found
+
+    return answers
 
 
 def _curvature(network: Network, module: ModuleType, point: _Point) -> list[Result]:
@@ -320,8 +334,8 @@ def _curvature(network: Network, module: ModuleType, point: _Point) -> list[Resu
     defined = _compared("hessian_vector_product", hv, _hessian(network, point, by, v), "differential")
     one, other = inner(u, hv), inner(hu, v)
     error = abs(one - other) / max(abs(one), abs(other), 1e-300)
-    text = f"⟨U, H·V⟩ = ⟨H·U, V⟩: relative difference {error:.0e}, at most {CLOSE['float64']:.0e}"
-    symmetric = Result("hessian_vector_product: symmetry", "numeric", error <= CLOSE["float64"], text)
+    text = f"⟨U, H·V⟩ = ⟨H·U, V⟩: relative difference {error:.0e}, at most {CLOSE:.0e}"
+    symmetric = Result("hessian_vector_product: symmetry", "numeric", error <= CLOSE, text)
     if _kinks(network) > FEW_KINKS:  # of which some are crossed at every step that shows curvature
         return [defined, symmetric]
     along = falls(

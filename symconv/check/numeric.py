@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from symconv.check.own_dtype import in_own_dtype, layer_answers
 from symconv.check.report import Result
 from symconv.check.values import taylor
 from symconv.layers.layer import Layer
@@ -49,6 +50,7 @@ def check_numerically(layer: Layer, load: Loader) -> tuple[Result, ...]:
         _secant(layer, load(np.float64), draw(layer.output_shape))
         if _is_linear(layer)
         else taylor(layer, load(np.float64)),
+        in_own_dtype(dtype, load, layer_answers(layer)),
     )
 
 

@@ -18,7 +18,7 @@ from symconv.notation.graph import Graph, needed, renamed, written
 
 INPUT = "x"  # what the network's input is called among the values
 # what a network's module calls something else: a layer must not be called so, or begin so
-TAKEN = ("x", "labels", "target", "loss", "one", "grad_output")
+TAKEN = ("x", "labels", "target", "loss", "one", "grad_output", "ty", "ggo", "ggx")
 BEGINNINGS = ("g_", "t_", "tg_", "more_", "moved_")
 SHAPES = ("input_shape", "input_shapes", "dtype")  # what follows from the layers before
 

@@ -420,6 +420,11 @@ Stage: TypeAlias = (
 )
 
 
+def unfused(stage: Stage) -> Stage:
+    """Return a stage without what ends its blocks."""
+    return stage.algorithm if isinstance(stage, Fused) else stage
+
+
 @dataclass(frozen=True)
 class Candidate:
     """An algorithm that applies, and its time in microseconds: estimated, or measured."""

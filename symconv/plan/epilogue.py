@@ -23,7 +23,7 @@ def with_bias(stages: list[Stage]) -> list[Stage]:
         return stages
     whole = all(cut.whole for cut in (*bias.taken, *bias.put))
     algorithm = cast(Algorithm, algorithm)
-    if not whole or bias.taken[0].index != bias.put[1].index or not _in_cache(algorithm):
+    if not whole or bias.taken[0].index != bias.put[1].index or not _takes_one(algorithm):
         return stages
     return [Fused(algorithm, Epilogue(bias.source))]
 
@@ -31,15 +31,26 @@ def with_bias(stages: list[Stage]) -> list[Stage]:
 def with_function(stages: Sequence[Stage], expression: sympy.Expr) -> tuple[Stage, ...] | None:
     """Let an algorithm apply an expression in x at its end, too; None if something else is the end."""
     *before, last = stages
-    if isinstance(last, get_args(Algorithm)) and _in_cache(cast(Algorithm, last)):
+    if isinstance(last, get_args(Algorithm)) and _takes_one(cast(Algorithm, last)):
         last = Fused(cast(Algorithm, last), Epilogue())
     if not isinstance(last, Fused):
         return None
     return (*before, replace(last, epilogue=replace(last.epilogue, function=expression)))
 
 
-def _in_cache(algorithm: Algorithm) -> bool:
-    """Whether a block of the result is; else further passes over it evict what the next one needs."""
+def _takes_one(algorithm: Algorithm) -> bool:
+    """Whether a block of the result is final, and in the cache.
+
+    Taps are added up over blocks; further passes over large blocks evict what the next one needs.
+    """
+    c = algorithm.correlation
+    if c.result == "taps":
+        return False
+    return largest_block(algorithm) <= CACHE
+
+
+def largest_block(algorithm: Algorithm) -> int:
+    """Return how many numbers of the result a block has."""
     c = algorithm.correlation
     channels, sizes = c.filters, [axis.positions for axis in c.axes]
     if c.result == "cells":
@@ -47,4 +58,4 @@ def _in_cache(algorithm: Algorithm) -> bool:
     elif isinstance(algorithm, Rows | Shift):
         sizes[0] = algorithm.rows
     images = 1 if isinstance(algorithm, Winograd) else getattr(algorithm, "images", c.batch)
-    return images * c.groups * channels * prod(sizes) <= CACHE
+    return images * c.groups * channels * prod(sizes)

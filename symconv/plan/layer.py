@@ -10,7 +10,7 @@ from symconv.layers.layer import Layer
 from symconv.notation.backpropagation import gradient_of
 from symconv.notation.graph import Elementwise, Graph, written
 from symconv.notation.tangent import tangent_of
-from symconv.plan.algorithms import Candidate, Fused, Stage, Winograd
+from symconv.plan.algorithms import Candidate, Stage, Winograd, unfused
 from symconv.plan.graph import plan_graph
 
 _WORDS = {"x": "input"}  # in the names of functions: input_gradient
@@ -58,8 +58,7 @@ class Function:
     @property
     def winograd(self) -> tuple[Winograd, ...]:
         """Those of the algorithms in ``stages`` that are Winograd's."""
-        used = (stage.algorithm if isinstance(stage, Fused) else stage for stage in self.stages)
-        return tuple(algorithm for algorithm in used if isinstance(algorithm, Winograd))
+        return tuple(stage for stage in map(unfused, self.stages) if isinstance(stage, Winograd))
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import get_args
 from symconv.layers.layer import Layer
 from symconv.notation.graph import Graph
 from symconv.notation.step_text import step_text
-from symconv.plan.algorithms import Algorithm
+from symconv.plan.algorithms import Algorithm, unfused
 from symconv.plan.layer import Array, Function, Plan
 from symconv.render.choice import choice_text, rounding_text
 from symconv.render.environment import fill
@@ -58,7 +58,8 @@ def render_function(function: Function, layer: Layer) -> str:
 def render_private(function: Function, layer: Layer, name: str, title: str) -> str:
     """Return the text of a function of a network's layer: of arrays that are checked, into arrays."""
     names = [array.name for array in (*function.inputs, *function.results)]
-    results = " and ".join(result.name for result in function.results)
+    *parts, last = [result.name for result in function.results]
+    results = f"{', '.join(parts)} and {last}" if parts else last
     return fill(
         "numpy/layer_function.py.j2",
         signature=signature(name, annotated(names), "None"),
@@ -94,7 +95,7 @@ def _stages(function: Function, label: str) -> list[tuple[str, str]]:
     known: dict[str, str] = {}
     found, count = [], 0
     for stage in function.stages:
-        count += isinstance(stage, get_args(Algorithm))
+        count += isinstance(unfused(stage), get_args(Algorithm))
         code = render_stage(stage, f"{label} {count}" if count > 1 else label, results)
         constant = render_constants(stage).rstrip("\n")
         table = without_comments(constant)
@@ -163,7 +164,8 @@ def _what(function: Function, layer: Layer) -> str:
     if function.name == "second":
         return "the gradients of ⟨G, dO⟩"
     if not function.by:
-        *parts, last = ["O, the layer's output", *(layer.words[name] for name in layer.updates)]
+        updates = layer.updates[: len(function.results) - 1]
+        *parts, last = ["O, the layer's output", *(layer.words[name] for name in updates)]
         return f"{', '.join(parts) + ' and ' if parts else ''}{last}"
     if len(function.by) > 1:
         return f"{_gradients_of(function.results, function.by)}, where grad_output = ∂E/∂O = G"
@@ -220,6 +222,6 @@ def render_backward(plan: Plan) -> str:
         "numpy/backward.py.j2",
         **several("backward", [array.name for array in inputs], results),
         summary=f"Return {_gradients_of(results, by)}, where grad_output = ∂E/∂O.",
-        checks=[check_of(array, plan.layer) for array in inputs],
+        checks=[{"name": array.name, "call": check_of(array, plan.layer)} for array in inputs],
         calls=calls,
     )

@@ -8,7 +8,19 @@ from dataclasses import dataclass
 from math import prod
 
 from symconv.notation.names import POSITIONS, TAPS
-from symconv.plan.algorithms import Apply, Columns, Phases, Rows, Stage, WindowPick, WindowSelect
+from symconv.plan.algorithms import (
+    Apply,
+    Columns,
+    Epilogue,
+    Fused,
+    Phases,
+    Rows,
+    Stage,
+    WindowPick,
+    WindowSelect,
+    unfused,
+)
+from symconv.plan.epilogue import largest_block
 from symconv.plan.figures import flops
 from symconv.plan.layer import Function
 from symconv.plan.network import LayerFunction, NetworkPlan
@@ -118,7 +130,7 @@ def _peaks(schedule: Schedule, functions: Mapping[str, LayerFunction]) -> dict[s
 def scratch_of(function: Function, label: str) -> dict[str, int]:
     """Return the names and sizes of the scratch arrays that a function's own text allocates."""
     most: dict[str, int] = {}
-    for stage in function.stages:
+    for stage in map(unfused, function.stages):
         if isinstance(stage, Phases):
             most |= _largest_phase(stage)
         if isinstance(stage, Rows):
@@ -143,11 +155,15 @@ def _largest_phase(stage: Phases) -> dict[str, int]:
 
 def temporaries(function: Function) -> int:
     """Return the most numbers that a stage computes on the way, beside its scratch."""
-    return max((_passing(stage) for stage in function.stages), default=0)
+    return max(map(_passing, function.stages), default=0)
 
 
 def _passing(stage: Stage) -> int:
     match stage:
+        case Fused(algorithm=algorithm, epilogue=Epilogue(function=function)):
+            box = 0 if function is None else largest_block(algorithm)
+            parts = 0 if function is None else len(common_parts(function)[0]) + 2
+            return max(_passing(algorithm), parts * box)
         case Apply(expression=expression, arrays=arrays):
             box = max((prod(spread.box) for _, spread in arrays), default=0)
             return (len(common_parts(expression)[0]) + 2) * box

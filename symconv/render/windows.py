@@ -188,6 +188,7 @@ def shift(stage: Shift, function: str, epilogue: Epilogue) -> str:
         blocks=block_loop("n", c.batch, stage.images),
         bands=block_loop("top", axis.positions, stage.rows),
         positions_block=f"{whole}[..., top : top + {band}]" if band else whole,
+        operand=symbol(c.positions),
         whole_taps=taps_view(c, c.taps),
         taps=c.taps,
         index=name,

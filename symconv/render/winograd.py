@@ -142,7 +142,7 @@ def _tiled_positions(stage: Winograd, source: str) -> str:
     """Write the same of an image's positions, transformed by A's transpose."""
     c = stage.correlation
     steps = [(f"to_outputs{suffix}.T", f.outputs, f.cells) for suffix, f in _steps(stage)]
-    return _transformed(stage, steps, c.groups * c.filters, stage.filled, source, "cotangent")
+    return _transformed(stage, steps, c.groups * c.filters, stage.filled, source, "positions")
 
 
 def _transformed(

@@ -53,6 +53,7 @@ def phases(stage: Phases, function: str, epilogue: Epilogue) -> str:
     outer = (images, *group(c))
     return fill(
         "numpy/phases.py.j2",
+        operand=symbol(c.positions),
         clear=[] if stage.covered else [f"{c.cells}[...] = 0"],
         blocks=block_loop("n", c.batch, images),
         padded_name=f"{function} padded",
@@ -159,6 +160,7 @@ def phase_constants(stage: Phases) -> str:
     first = [min((p.offset for p in found), default=0) for found in stage.axes]
     return fill(
         "numpy/phase_constants.py.j2",
+        operand=symbol(c.positions),
         tables=[
             {
                 "name": f"_PHASES_{name.upper()}",
