@@ -92,9 +92,10 @@ def demo(force: bool, as_json: bool) -> None:
         folder / "proof.txt": text_document("prove", ARTICLE, proof.text(), __version__),
     }
     write_texts(written, force)
+    passed = bool(proof.holds and report.passed)
     if as_json:
-        print_json({"written": list(map(str, written)), "passed": bool(proof.holds and report.passed)})
-        return
+        print_json({"written": list(map(str, written)), "passed": passed})
+        sys.exit(0 if passed else 1)
     out = screen()
     title(out, "derive: the gradients of O = X ⋆ F, from the chain rule")
     for number, step in enumerate(derivation.steps, 1):
@@ -110,7 +111,7 @@ def demo(force: bool, as_json: bool) -> None:
     title(out, "written")
     for path in written:
         write(out, str(path))
-    sys.exit(0 if proof.holds and report.passed else 1)
+    sys.exit(0 if passed else 1)
 
 
 @symconv.group(epilog=f"\b\nExample:\n  symconv derive {_LAYER}")

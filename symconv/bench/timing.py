@@ -38,6 +38,8 @@ def race(
     budget
         Seconds that all may take together; slow functions are measured in fewer rounds, at least 3.
     """
+    if not functions:
+        return {}
     repeats, once = {}, 0.0
     for name, function in functions.items():
         function()

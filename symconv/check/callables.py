@@ -216,9 +216,26 @@ def _limit(case: Layer, graph: Graph, values: dict[str, Array]) -> Array:
     if case.composite or isinstance(case, Activation):
         found = np.abs(evaluate_arrays(graph.only(graph.output.name), values))
         largest = np.max(found, initial=0.0, where=np.isfinite(found))
-        return np.asarray(ROUNDINGS * unit * (1 + largest))
+        return np.asarray(ROUNDINGS * (unit * (1 + largest) + _moved(case, graph, values)))
     sizes = {name: np.abs(array) for name, array in values.items()}
     return np.asarray(ROUNDINGS * unit * evaluate_arrays(_magnitudes(graph), sizes) + unit)
+
+
+def _moved(case: Layer, graph: Graph, values: dict[str, Array]) -> float:
+    """Return how far results move when every number does by a rounding: far, where terms cancel."""
+    unit, rng = float(np.finfo(case.dtype).eps), np.random.default_rng(0)
+    still = evaluate_arrays(graph, values)
+    labels = [case.tensors[name].name for name in case.classes]
+    found = [0.0]
+    for _ in range(3):
+        moved = {
+            name: array if name in labels else array * (1 + unit * rng.choice([-1, 1], array.shape))
+            for name, array in values.items()
+        }
+        with np.errstate(all="ignore"):
+            change = np.abs(evaluate_arrays(graph, moved) - still)
+        found.append(float(np.max(change, initial=0.0, where=np.isfinite(change))))
+    return max(found)
 
 
 def _magnitudes(graph: Graph) -> Graph:

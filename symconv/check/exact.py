@@ -278,7 +278,8 @@ def _compare(
         out = _unwritten(gradients[by])
         received = getattr(module, function.name)(*arguments, out=out)
         results.append(_result(function.name, received, gradients[by], detail))
-    together = module.backward(cotangent, *inputs)
+    outs = tuple(map(_unwritten, gradients.values()))
+    together = module.backward(cotangent, *inputs, out=outs)
     wrong = _first_wrong(together, gradients)
     verdict = "returns the same gradients together"
     results.append(Result("backward", "exact", wrong is None, wrong or verdict))

@@ -53,28 +53,24 @@ def _values(layer: Activation, module: ModuleType) -> tuple[Result, ...]:
     """Compare values and gradients at numbers that every place of the input may have."""
     rng = np.random.default_rng(0)
     edges = np.array([*_EDGES, *(-e for e in _EDGES)])
-    numbers = np.concatenate([edges, rng.uniform(-8, 8, 200)]).astype(layer.dtype)
+    everywhere = (np.arange(-128, 128) + rng.uniform(0, 1, 256)) / 16
+    numbers = np.concatenate([edges, everywhere]).astype(layer.dtype)
     order = 2 if hasattr(module, "jvp") else 1
     exactly, real = _exactly(layer, numbers, order)
     numbers, value, slope, *curvature = numbers[real], *exactly[:, real]
     if not len(numbers):
         text = "is no real number at any x that was tried"
         return (Result("forward", "numeric", False, text),)
-    places = rng.integers(0, len(numbers), layer.input_shape)
-    flat = places.reshape(-1)
-    flat[: len(numbers)] = np.arange(len(numbers))[: flat.size]
+    calls = -(-len(numbers) // math.prod(layer.input_shape))  # that together have every number
+    places = np.resize(np.arange(len(numbers)), (calls, *layer.input_shape))
     x = numbers[places]
-    cotangent = rng.choice([-2.0, -1.0, 1.0, 2.0], layer.input_shape).astype(layer.dtype)
+    cotangent, change = (rng.choice([-2.0, -1.0, 1.0, 2.0], x.shape).astype(x.dtype) for _ in range(2))
     with warnings.catch_warnings(record=True) as seen, np.errstate(all="warn", under="ignore"):
         warnings.simplefilter("always")
-        output = module.forward(x, out=np.full(x.shape, np.nan, layer.dtype))
-        given = {"grad_output": cotangent, "x": x}
-        (function,) = plan_layer(layer).gradients
-        arguments = [given[array.name] for array in function.inputs]
-        found = module.input_gradient(*arguments, out=np.full(x.shape, np.nan, layer.dtype))
-        (together,) = module.backward(cotangent, x)
-        change = rng.choice([-2.0, -1.0, 1.0, 2.0], layer.input_shape).astype(layer.dtype)
-        second = _second(module, x, cotangent, change) if order == 2 else []
+        answers = [
+            _answers(layer, module, *given, order) for given in zip(x, cotangent, change, strict=True)
+        ]
+    output, found, together, *second = map(np.stack, zip(*answers, strict=True))
     same = np.array_equal(together, found, equal_nan=True)
     text = "returns the same gradient" if same else "returns another gradient than input_gradient"
     named = layer.function in NAMED
@@ -91,17 +87,29 @@ def _values(layer: Activation, module: ModuleType) -> tuple[Result, ...]:
     infinite = sorted({float(at) for at in x[~_all_finite(output, found, *second)].flat})
     warned = sorted({str(w.message) for w in seen})
     where = f"no finite number at x = {', '.join(f'{at:g}' for at in infinite[:8])}" if infinite else ""
-    fine = "finite, and no warning, for x from -1000 to 1000"
+    fine = "finite, and no warning, from -1000 to 1000 wherever value and slopes are finite"
     said = "; ".join(filter(None, [where, *warned])) or fine
     results.append(Result("range", "numeric", not named or not (infinite or warned), said))
     return tuple(results)
 
 
-def _second(module: ModuleType, x: Array, cotangent: Array, change: Array) -> list[Array]:
-    """Return what jvp returns, then both results of double_backward."""
-    out = np.full(x.shape, np.nan, x.dtype)
-    outs = tuple(np.full(x.shape, np.nan, x.dtype) for _ in range(2))
-    return [module.jvp(x, change, out=out), *module.double_backward(change, cotangent, x, out=outs)]
+def _answers(
+    layer: Activation, module: ModuleType, x: Array, cotangent: Array, change: Array, order: int
+) -> list[Array]:
+    """Return what forward, input_gradient, backward, jvp and double_backward return."""
+
+    def out() -> Array:
+        return np.full(x.shape, np.nan, x.dtype)
+
+    (function,) = plan_layer(layer).gradients
+    given = {"grad_output": cotangent, "x": x}
+    arguments = [given[array.name] for array in function.inputs]
+    found = [module.forward(x, out=out()), module.input_gradient(*arguments, out=out())]
+    found += module.backward(cotangent, x, out=(out(),))
+    if order == 2:
+        found.append(module.jvp(x, change, out=out()))
+        found += module.double_backward(change, cotangent, x, out=(out(), out()))
+    return found
 
 
 def _all_finite(*arrays: Array) -> NDArray[np.bool_]:

@@ -25,7 +25,7 @@ Array = NDArray[Any]
 Values = dict[str, Array]
 
 NEAR = 1e-6  # on both sides of a kink
-LIKELY_KINKS = np.arange(-8.0, 9.0)
+LIKELY_KINKS = np.concatenate([np.arange(-8.0, 9.0), np.arange(-8, 8, 1 / 8) + 1 / 16, [-0.01, 0.01]])
 FEW_CELLS = 24  # an input of fewer cells is drawn again
 LARGE = np.array([-1000.0, -100.0, -30.0, 30.0, 100.0, 1000.0])
 
@@ -125,8 +125,8 @@ def _any(case: Layer, seed: int) -> Values:
     """Return random numbers for every tensor of a layer, none of them zero.
 
     Integers to ±8, or ±1/8 of them where they are put into functions, ±7/8 for those with a name: on
-    both sides of every kink, and on none. Where maxima are taken they all differ, and are negative: a
-    zero of the padding must not win. In float64 they are none that float32 has.
+    both sides of every kink, and on none. Where maxima are taken they all differ, and one factor is
+    negative: a zero of the padding must not win. In float64 they are none that float32 has.
     """
     rng = np.random.default_rng(seed)
     own = 1 + 2.0**-30 if case.dtype == "float64" else 1.0
@@ -138,7 +138,8 @@ def _any(case: Layer, seed: int) -> Values:
             values[tensor.name] = rng.integers(0, case.classes[name], tensor.sizes).astype(float)
         elif _takes_maxima(case):
             order = rng.permutation(math.prod(tensor.sizes)).reshape(tensor.sizes)
-            values[tensor.name] = own * (-1.0 - order)
+            apart = order + rng.integers(0, 512, tensor.sizes) / 1024  # for products to differ, too
+            values[tensor.name] = own * (1 + apart) * (-1 if not values else 1)
         else:
             sign = 1.0 if name == "running_var" else rng.choice([-1.0, 1.0], tensor.sizes)
             values[tensor.name] = own * small * rng.integers(1, 8, tensor.sizes, endpoint=True) * sign

@@ -170,8 +170,11 @@ def _divisors(
                 raise ValueError("multiplies with a filter")
             (position,) = read.subscripts
             axis = positions.subscripts.index(position)
-            along.append((axis, tuple(int(1 / Fraction(value)) for value in constant.values)))
-    return Divisors(int(1 / whole), tuple(along))
+            values = [Fraction(value) for value in constant.values]
+            if any(value.numerator != 1 for value in values):
+                raise ValueError("multiplies with other numbers than those of equal shares")
+            along.append((axis, tuple(value.denominator for value in values)))
+    return Divisors(whole.denominator, tuple(along))
 
 
 def _is_view(contraction: Contraction) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from fractions import Fraction
 from math import prod
 
@@ -16,7 +17,7 @@ def rounding_bound(algorithm: Winograd, dtype: str) -> float:
 
     A term that goes through k roundings is multiplied with at most ``(1 + u)^k``, so the error is at
     most ``γ_k = k·u / (1 - k·u)`` times the sum of the terms' absolute values, if none underflows (N.
-    Higham, Accuracy and Stability of Numerical Algorithms, 2002, section 3.1).
+    Higham, Accuracy and Stability of Numerical Algorithms, 2002, section 3.1); infinite if k·u ≥ 1.
     """
     return _gamma(roundings(algorithm), dtype) * float(_growth(algorithm) * _outer(algorithm))
 
@@ -61,4 +62,5 @@ def _outer(algorithm: Winograd) -> int:
 
 
 def _gamma(count: int, dtype: str) -> float:
-    return count * UNIT[dtype] / (1 - count * UNIT[dtype])
+    moved = count * UNIT[dtype]
+    return moved / (1 - moved) if moved < 1 else math.inf

@@ -28,6 +28,7 @@ from symconv.plan.algorithms import (
     WindowSum,
     Winograd,
     Zero,
+    is_whole,
 )
 from symconv.plan.layer import Function
 from symconv.plan.rounding import plain_bound, rounding_bound
@@ -85,10 +86,15 @@ def _chosen(choice: tuple[Candidate, ...]) -> str:
     name = algorithm_name(best.algorithm)
     said = "measured" if best.measured else "expected"
     text = f"{name}, {_how(best.algorithm)}; {said} {duration(best.microseconds)}"
-    rejected = ", ".join(
-        f"{algorithm_name(other.algorithm)} {duration(other.microseconds)}" for other in others
-    )
+    rejected = ", ".join(f"{_tiles(o.algorithm)} {duration(o.microseconds)}" for o in others)
     return f"{text} ({rejected})" if rejected else f"{text} (nothing else applies)"
+
+
+def _tiles(algorithm: Algorithm) -> str:
+    """Name an algorithm, with its tiles if it is Winograd's."""
+    if not isinstance(algorithm, Winograd):
+        return algorithm_name(algorithm)
+    return f"winograd {'×'.join(f'F({f.outputs}, {f.taps})' for f in algorithm.filtering)}"
 
 
 def _without_choice(stages: tuple[Stage, ...]) -> str:
@@ -106,6 +112,12 @@ def _without_choice(stages: tuple[Stage, ...]) -> str:
             return "NumPy's own maximum"
         case Contract():
             return "one einsum"
+        case WindowSum(axes=axes) if is_whole(axes):
+            return "NumPy's own sum"
+        case WindowMaximum(axes=axes) | WindowSelect(axes=axes) | WindowPick(axes=axes) if is_whole(
+            axes
+        ):
+            return "NumPy's own maximum"
         case WindowSum() | WindowSpread() | WindowMaximum():
             return "one pass for each tap of the window"
         case WindowSelect() | WindowPick():
