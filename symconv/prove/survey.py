@@ -32,6 +32,11 @@ AT_GIVEN_SIZES = (
         "a certificate accepted",
     ),
     (
+        "filters of known numbers, R2: passes along the axes compute the sum",
+        "the filter's numbers, every image",
+        "its numbers, products of the passes', compared as fractions",
+    ),
+    (
         "activations: f′, and what is computed for f, f′ and f″",
         "the named ones, all numbers; an expression's f′",
         "SymPy's simplification, difference quotients to 20 digits",
