@@ -21,6 +21,7 @@ from symconv.files import read_module, write_texts
 from symconv.layers.conv import Conv
 from symconv.layers.filter import Filter
 from symconv.layers.layer import Layer, rebuild
+from symconv.layers.network import Network
 from symconv.layers.spelling import command_name, option_name, read
 from symconv.render.document import (
     latex_document,
@@ -174,7 +175,9 @@ def generate(
 ) -> None:
     """Generate a standalone NumPy module with forward and backward."""
     if context.invoked_subcommand is not None:
-        if config is not None or only_check or force or as_json:
+        if config is not None:
+            raise click.UsageError("--config: names the modules to generate: no layer goes with it")
+        if only_check or force or as_json:
             raise click.UsageError("options before a layer go with --config: give them after it")
         return
     if config is None:
@@ -185,8 +188,9 @@ def generate(
     written: dict[Path, str] = {}
     with progress("generating", len(requests)) as advance:
         units = []
-        for name, request in requests.items():
-            units.append(request.generate(name))
+        for number, (name, request) in enumerate(requests.items(), 1):
+            with configuration.said_of(config, number):
+                units.append(request.generate(name))
             advance()
     for unit in units:
         if only_check:
@@ -357,7 +361,7 @@ _METAVARS = {
     "stride": "N[xN...]",
     "dilation": "N[xN...]",
     "output_padding": "N[xN...]",
-    "padding": "N[xN...]|LO:HI[xLO:HI...]|WORD",
+    "padding": "N[xN...]|LO:HI[xLO:HI...]",
 }
 
 
@@ -379,10 +383,11 @@ _SAMPLES = {
 def _example(verb: str, kind: type[Layer]) -> str:
     """Return a command that works."""
     samples = _SAMPLES | ({"input_shape": "1x1x16x16"} if kind is Filter else {})
+    needed = ("input_shape",) if kind is Network else ()  # though it has a default, for layers that do
     words = [
         f"{option_name(field.name)} {samples[field.name]}"
         for field in dataclasses.fields(cast(Any, kind))  # every kind is a dataclass
-        if field.default is dataclasses.MISSING
+        if field.default is dataclasses.MISSING or field.name in needed
     ]
     named = " --name layer1 -o ." if verb == "generate" else ""
     return " ".join(["symconv", verb, command_name(kind.__name__), *words]) + named
@@ -405,16 +410,23 @@ def _layer_options(kind: type[Layer]) -> list[click.Parameter]:
                 )
             )
         else:
-            default = "" if required or field.default in (None, ()) else f" [default: {field.default}]"
+            shown = not required and field.default not in (None, (), "")
+            default = f" [default: {field.default}]" if shown else ""
             options.append(
                 click.Option(
                     [name, field.name],
                     required=required,
                     help=text + default,
-                    metavar=_METAVARS.get(field.name, "TEXT"),
+                    metavar=_metavar(kind, field.name),
                 )
             )
     return options
+
+
+def _metavar(kind: type[Layer], name: str) -> str:
+    """Return how an argument's value is written."""
+    text = _METAVARS.get(name, "TEXT")
+    return text + "|WORD" if name == "padding" and kind in (Conv, Filter) else text
 
 
 def _parameter_help(kind: type[Layer], name: str) -> str:

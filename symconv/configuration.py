@@ -5,7 +5,8 @@ from __future__ import annotations
 import difflib
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,10 +63,12 @@ def read_config(path: str | os.PathLike[str]) -> dict[str, Request]:
         raise SymconvError(f"{path}: must consist of [[module]] tables with name, layer and arguments")
     requests: dict[str, Request] = {}
     for entry in modules:
-        try:
+        with said_of(path, len(requests) + 1):
             if not isinstance(entry, Mapping):
                 raise SymconvError("must be a table")
-            name = check_name(entry.get("name"))
+            if "name" not in entry:
+                raise SymconvError("name: missing, every module needs one")
+            name = check_name(entry["name"])
             if name in requests:
                 raise SymconvError(f"name = {name!r}: must be the name of one module only")
             arguments = {key: value for key, value in entry.items() if key not in ("name", *OPTIONS)}
@@ -74,9 +77,16 @@ def read_config(path: str | os.PathLike[str]) -> dict[str, Request]:
             requests[name] = Request(
                 rebuild(arguments), check_order(order), check_accuracy(accuracy), tuning
             )
-        except SymconvError as error:
-            raise SymconvError(f"{path}: module {len(requests) + 1}: {error}") from error
     return requests
+
+
+@contextmanager
+def said_of(path: str | os.PathLike[str], module: int) -> Iterator[None]:
+    """Say of an error in which file, and of which module, it is."""
+    try:
+        yield
+    except SymconvError as error:
+        raise SymconvError(f"{path}: module {module}: {error}") from error
 
 
 def stale_files(folder: Path, names: Mapping[str, object]) -> list[Path]:

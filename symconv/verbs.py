@@ -31,7 +31,7 @@ from symconv.derive.derivation import Derivation, derive_layer
 from symconv.errors import SymconvError
 from symconv.files import layer_in, load_source, read_module, tuning_text, write_texts
 from symconv.layers.activation import Activation
-from symconv.layers.arguments import choice
+from symconv.layers.arguments import choice, refuse
 from symconv.layers.conv import Conv
 from symconv.layers.filter import Filter, Nested, with_weight
 from symconv.layers.layer import Layer, rebuild
@@ -208,7 +208,7 @@ def _of_layer(plan: Plan | NetworkPlan) -> Plan:
 
 def _a_layer(layer: object) -> Layer:
     if not isinstance(layer, Layer):
-        raise SymconvError(f"layer = {layer!r}: must be a layer")
+        raise refuse("layer", layer, "a layer")
     return layer
 
 

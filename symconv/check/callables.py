@@ -109,7 +109,9 @@ def _called(case: Layer, name: str, call: Call, probe: Probe) -> _Failure | None
         with warnings.catch_warnings(action="ignore"):
             returned = call(inputs, cotangent)
     except Exception as error:  # whatever a stranger's function raises is its answer
-        return _Failure("raises", f"raises {type(error).__name__}: {error}.")
+        names = [*case.inputs] if name == "forward" else ["grad_output", *case.inputs]
+        given_ = f" It is called with {', '.join(names)}." if isinstance(error, TypeError) else ""
+        return _Failure("raises", f"raises {type(error).__name__}: {error}.{given_}")
     if any(not np.array_equal(a, b) for a, b in zip(given, before, strict=True)):
         return _Failure("numbers", "writes to its inputs.")
     received = _arrays(returned)

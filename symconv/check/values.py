@@ -80,7 +80,7 @@ def agreement(
     tensors[layer.cotangent.name] = np.asarray(point["grad_output"], float)
     inputs = [point[name] for name in layer.inputs]
     floor = max(least, FLOOR * float(np.abs(point["grad_output"]).max()))  # where all should be 0
-    tiny = max(least, 1e-6 * max((float(np.abs(a).max(initial=0.0)) for a in inputs), default=0.0))
+    tiny = max(least, 1e-3 * max((float(np.abs(a).max(initial=0.0)) for a in inputs), default=0.0))
     received = module.forward(*inputs)
     outputs = received if layer.updates else (received,)
     results = []

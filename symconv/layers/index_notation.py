@@ -225,10 +225,10 @@ def _check_maximum(program: Program) -> None:
     sizes = tuple(maximum.ranges[name] for name in dict.fromkeys(names))
     read = {name for access in maximum.reads for s in access.subscripts for name in s.variables}
     known = plain and sizes == maximum.target.tensor.sizes and set(names) <= read
-    if not known or not maximum.summed:
-        raise SymconvError(
-            "formula: a maximum must be written at indices of its own, and taken over another"
-        )
+    if not known:
+        raise SymconvError("formula: a maximum must be written at plain indices, each of which is read")
+    if not maximum.summed:
+        raise SymconvError("formula: a maximum must be taken over an index that is not on the left")
     ones = {read.tensor.name: np.ones(read.tensor.sizes) for read in maximum.reads}
     if not np.isfinite(evaluate_arrays(Graph((program,)), ones)).all():
         raise SymconvError("formula: every maximum must have a term that reads inside")

@@ -182,16 +182,17 @@ def program_of(
     for name, rank in formula.tensors.items():
         if name not in shapes:
             raise SymconvError(
-                f"{name}: has no shape; give {name}=(...), of {rank} sizes (in the shell {name}=2x3)"
+                f"{name}: has no shape; give {name}=(...), a tuple of {_sizes(rank)} (in the shell "
+                f"{name}={'x'.join('2' * rank)})"
             )
         if len(shapes[name]) != rank:
             raise SymconvError(
-                f"{name} = {shapes[name]}: must have {rank} sizes, as the formula reads it"
+                f"{name} = {shapes[name]}: must have {_sizes(rank)}, as the formula reads it"
             )
     known = _extents(formula, shapes, dict(extents))
     output = shapes.get(formula.target) or tuple(_reach(s, known) for s in formula.subscripts)
     if len(output) != len(formula.subscripts):
-        raise SymconvError(f"{formula.target} = {output}: must have {len(formula.subscripts)} sizes")
+        raise SymconvError(f"{formula.target} = {output}: must have {_sizes(len(formula.subscripts))}")
     target = Access(Tensor(formula.target, output), formula.subscripts)
     contractions = []
     for term in formula.terms:
@@ -262,3 +263,7 @@ def _reach(subscript: Polynomial, known: Mapping[str, int]) -> int:
     """Return one more than the greatest value of a subscript."""
     reach = sum(max(0, int(subscript.coefficient(v)) * (known[v] - 1)) for v in subscript.variables)
     return max(int(subscript.constant) + reach + 1, 0)
+
+
+def _sizes(count: int) -> str:
+    return "1 size" if count == 1 else f"{count} sizes"

@@ -110,7 +110,7 @@ def tuned(plan: Plan, tuning: Tuning) -> Plan:
         If the tuning is another layer's, has other functions, or names what cannot be chosen.
     """
     if (dict(tuning.layer), tuning.accuracy) != (plan.layer.as_dict(), plan.accuracy):
-        raise SymconvError("tuning: was measured for another layer, or another accuracy")
+        raise SymconvError("tuning: was measured for another layer, or another accuracy: tune this one")
     own = {f.name for f in plan.functions if f.choices}
     if own != set(tuning.functions):
         names = ", ".join(sorted(own ^ set(tuning.functions)))

@@ -261,7 +261,7 @@ def test_names_of_locals_are_known() -> None:
     [
         ("O[n] = X[n,i", {"X": (2, 3)}, "expected ',' or '\\]', found 'the end'"),
         ("O[n] = X[n,i*j]", {"X": (2, 3)}, "two indices are multiplied: i and j"),
-        ("O[n] = X[n,i] + Y[n]", {"X": (2, 3)}, r"Y: has no shape; give Y=\(...\), of 1 sizes"),
+        ("O[n] = X[n,i] + Y[n]", {"X": (2, 3)}, r"Y: has no shape; give Y=\(...\), a tuple of 1 size "),
         ("O[n] = X[n,i]", {"X": (2,)}, "must have 2 sizes, as the formula reads it"),
         (
             "O[n] = X[n,i] * F[i]",
@@ -276,7 +276,7 @@ def test_names_of_locals_are_known() -> None:
         ("O[n] = X[n,i] * Input[i]", {"X": (2, 3), "Input": (3,)}, "Input: must be a tensor's name"),
         ("O[n] = X[n] * F[n] * GGW[n]", {"X": (2,), "F": (2,), "GGW": (2,)}, "GGW: must be a tensor's"),
         ("O[n] = X[n] * x[n]", {"X": (2,), "x": (2,)}, "must be a tensor's name"),
-        ("O[n+m] max= X[n,m]", {"X": (2, 2)}, "a maximum must be written at indices of its own"),
+        ("O[n+m] max= X[n,m]", {"X": (2, 2)}, "a maximum must be written at plain indices"),
         (
             "O[n] max= X[n,i+9]",
             {"X": (2, 2), "i": 2},
