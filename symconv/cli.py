@@ -316,7 +316,7 @@ _VERBS: dict[str, tuple[click.Group, Callable[..., int], list[click.Parameter]]]
                 ["--accuracy"],
                 type=click.Choice(["direct", "fast"]),
                 default="direct",
-                help="fast: Winograd's algorithms, too, which round more.",
+                help="fast: Winograd's algorithms and Fourier transforms, too, which round more.",
             ),
             click.Option(["--tuning"], metavar="FILE", help="Choose as a NAME.tuning.json says."),
             click.Option(

@@ -145,8 +145,8 @@ def generate(
     order
         2 adds derivatives of second order: ``jvp`` and ``double_backward``.
     accuracy
-        ``"direct"``: plain sums of products. ``"fast"``: Winograd's algorithms, too, where they are
-        expected to be faster; they round more, the functions' docstrings say by how much.
+        ``"direct"``: plain sums of products. ``"fast"``: Winograd's algorithms and Fourier transforms,
+        too, where they are expected to be faster; they round more, docstrings say by how much.
     tuning
         What :func:`tune` measured: the fastest algorithms are chosen by that.
 
@@ -285,7 +285,7 @@ def bench(
             raise SymconvError(f"{path}: must be a Conv in float32 without bias")
         ours = {OURS: load_source("benched", source)}
         fast = generate(layer, "benched", accuracy="fast")
-        if any(function.winograd for function in _of_layer(fast.plan).functions):
+        if any(function.fast for function in _of_layer(fast.plan).functions):
             ours[FAST] = fast.load()
         modules.append((Path(path).stem, layer, ours))
     rows = []

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
-from types import ModuleType
+from types import FunctionType, ModuleType
 from typing import Any
 
 import numpy as np
@@ -34,6 +34,7 @@ TRIALS = 2  # at least
 CHANCE = 1e-3  # that code of another polynomial passes, at the most
 TRANSFORMED = 100  # times the work, where each product is one of transformed numbers
 FAR = 1 << 20  # below -this no padding's number should win a maximum
+SMALL = 8  # integers to this size leave results of transforms far less than 1/2 from integers
 FEW_CELLS = 64  # results of fewer elements are computed again
 FEW = 2  # integers to this size meet their equals
 
@@ -64,12 +65,24 @@ def check_exactly(layer: Layer, load: Loader) -> tuple[Result, ...]:
     load
         Returns the module, unchanged but for ``DTYPE``, which it sets to its argument.
     """
+    transforms = functions_with_transforms(load(None))
     terms = term_count(layer.graph)
     longest = max(terms // math.prod(tensor.sizes) + 1 for tensor in layer.tensors.values())
     work = terms * longest * (TRANSFORMED if hasattr(load(None), "ACCURACY") else 1)
-    if is_linear(layer.graph) and terms <= MOST_TERMS and work <= MOST_WORK:
+    if is_linear(layer.graph) and terms <= MOST_TERMS and work <= MOST_WORK and not transforms:
         return _on_polynomials(layer, load(object))
-    return _on_integers(layer, load(np.float64))
+    return _on_integers(layer, load(np.float64), transforms)
+
+
+def functions_with_transforms(module: ModuleType) -> set[str]:
+    """Return the functions that compute with Fourier transforms, or call one that does."""
+    names = {
+        name: set(function.__code__.co_names)
+        for name, function in vars(module).items()
+        if isinstance(function, FunctionType)
+    }
+    own = {name for name, used in names.items() if "fft" in used}
+    return own | {name for name, used in names.items() if used & own}
 
 
 def is_linear(graph: Graph) -> bool:
@@ -122,8 +135,11 @@ def _changes(layer: Layer, output: Array) -> Array:
     return _filled(output.shape, changes)
 
 
-def _on_integers(layer: Layer, module: ModuleType) -> tuple[Result, ...]:
-    """Run the code on random integers small enough that every sum in float64 is exact."""
+def _on_integers(layer: Layer, module: ModuleType, transforms: set[str]) -> tuple[Result, ...]:
+    """Run the code on random integers small enough that every sum in float64 is exact.
+
+    What transforms give is rounded to integers; this is no exact check, and reported as numeric.
+    """
     gradients = _gradients(layer)
     graphs = [layer.graph, *gradients.values()]
     has_second = hasattr(module, "jvp")
@@ -135,6 +151,7 @@ def _on_integers(layer: Layer, module: ModuleType) -> tuple[Result, ...]:
     scale, growth = _of_fast(layer, 2 if has_second else 1) if hasattr(module, "ACCURACY") else ({}, 1)
     growth = max(growth, math.prod(scale.values()) * max(map(_longest_sum, graphs)))
     span, divisor, degree = exact_range(graphs, growth)
+    span = min(span, SMALL) if transforms else span
     if span < 1:
         return _in_float64(layer, module, divisor)
     rng = np.random.default_rng(0)
@@ -177,7 +194,7 @@ def _on_integers(layer: Layer, module: ModuleType) -> tuple[Result, ...]:
             change, *second = found[len(gradients) :]
             by_inputs = dict(zip(layer.tensors, second, strict=True))
             expected = replace(expected, change=change, second=by_inputs)
-        results = _compare(layer, module, values, expected, detail)
+        results = _compare(layer, module, values, expected, detail, transforms)
         failed |= {result.name: result for result in results if not result.passed}
     return tuple(failed.get(result.name, result) for result in results)
 
@@ -265,36 +282,52 @@ def _divisor(graph: Graph) -> int:
 
 
 def _compare(
-    layer: Layer, module: ModuleType, values: dict[str, Array], expected: Expected, detail: str
+    layer: Layer,
+    module: ModuleType,
+    values: dict[str, Array],
+    expected: Expected,
+    detail: str,
+    transforms: Collection[str] = (),
 ) -> tuple[Result, ...]:
-    """Call every function of a module and compare what it returns."""
+    """Call every function of a module and compare what it returns; round what transforms give."""
+
+    def rounded(name: str, array: Array) -> Array:
+        return np.asarray(np.rint(array)) if name in transforms else array
+
+    def marked(result: Result) -> Result:
+        if result.name not in transforms:
+            return result
+        return replace(result, method="numeric", detail=f"rounded to integers: {result.detail}")
+
     inputs = [values[name] for name in layer.tensors]
     cotangent = values["grad_output"]
     output, gradients = expected.output, expected.gradients
-    results = [_result("forward", module.forward(*inputs, out=_unwritten(output)), output, detail)]
+    forward = rounded("forward", module.forward(*inputs, out=_unwritten(output)))
+    results = [_result("forward", forward, output, detail)]
     for function in plan_layer(layer).gradients:
         arguments = [values[array.name] for array in function.inputs]
         (by,) = function.by
         out = _unwritten(gradients[by])
-        received = getattr(module, function.name)(*arguments, out=out)
+        received = rounded(function.name, getattr(module, function.name)(*arguments, out=out))
         results.append(_result(function.name, received, gradients[by], detail))
     outs = tuple(map(_unwritten, gradients.values()))
-    together = module.backward(cotangent, *inputs, out=outs)
+    together = [rounded("backward", a) for a in module.backward(cotangent, *inputs, out=outs)]
     wrong = _first_wrong(together, gradients)
     verdict = "returns the same gradients together"
     results.append(Result("backward", "exact", wrong is None, wrong or verdict))
     if expected.change is not None:
         changes = [values[f"d{name}"] for name in layer.tensors]
         out = _unwritten(expected.change)
-        received = module.jvp(*inputs, *changes, out=out)
+        received = rounded("jvp", module.jvp(*inputs, *changes, out=out))
         results.append(_result("jvp", received, expected.change, detail))
         every = {"grad_output": expected.change, **expected.second}
         outs = tuple(map(_unwritten, every.values()))
-        wrong = _first_wrong(module.double_backward(*changes, cotangent, *inputs, out=outs), every)
+        second = module.double_backward(*changes, cotangent, *inputs, out=outs)
+        wrong = _first_wrong([rounded("double_backward", array) for array in second], every)
         size = sum(array.size for array in every.values())
         result = Result("double_backward", "exact", wrong is None, wrong or detail.format(size))
         results.append(result)
-    return tuple(results)
+    return tuple(map(marked, results))
 
 
 def _first_wrong(received: Sequence[Array], expected: Mapping[str, Array]) -> str | None:

@@ -61,10 +61,10 @@ def _layer(module: ModuleType, functions: list[LayerFunction]) -> Result:
 
 
 def _is_sum(f: LayerFunction) -> bool:
-    """Whether a function only adds products; Winograd's integers get larger than its sums."""
+    """Whether a function only adds products, of numbers that are not transformed."""
     layer = f.node.layer
     alone = not isinstance(layer, Activation) and not layer.composite
-    return alone and not f.applied and not f.function.winograd
+    return alone and not f.applied and not f.function.fast
 
 
 def _expected(layer: Layer, f: LayerFunction, summed: bool) -> tuple[Arrays, Arrays]:

@@ -116,7 +116,41 @@ class Winograd:
         return tuple(n + f.taps - 1 for n, f in zip(self.filled, self.filtering, strict=True))
 
 
-Algorithm: TypeAlias = Table | Pointwise | Columns | Rows | Shift | Phases | Scatter | Winograd
+@dataclass(frozen=True)
+class Fourier:
+    """Products of transforms, image by image: of blocks of ``lengths`` cells, and of the taps.
+
+    Blocks overlap; each gives the positions whose windows lie inside it (overlap-save).
+    """
+
+    correlation: Correlation
+    lengths: tuple[int, ...]
+
+    @property
+    def steps(self) -> tuple[int, ...]:
+        """How many positions a block gives along each axis."""
+        axes = zip(self.correlation.axes, self.lengths, strict=True)
+        return tuple(length - axis.taps + 1 for axis, length in axes)
+
+    @property
+    def blocks(self) -> tuple[int, ...]:
+        """The number of blocks along each axis; the last one may reach beyond the positions."""
+        axes = zip(self.correlation.axes, self.steps, strict=True)
+        return tuple(-(-axis.positions // step) for axis, step in axes)
+
+    @property
+    def filled(self) -> tuple[int, ...]:
+        """The number of positions that the blocks give, those beyond the last one, too."""
+        return tuple(n * step for n, step in zip(self.blocks, self.steps, strict=True))
+
+    @property
+    def reach(self) -> tuple[int, ...]:
+        """The number of cells that the blocks read, from the first one on."""
+        taps = (axis.taps for axis in self.correlation.axes)
+        return tuple(n + count - 1 for n, count in zip(self.filled, taps, strict=True))
+
+
+Algorithm: TypeAlias = Table | Pointwise | Columns | Rows | Shift | Phases | Scatter | Winograd | Fourier
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from symconv.plan.algorithms import (
     Algorithm,
     Candidate,
     Columns,
+    Fourier,
     Phases,
     Pointwise,
     Rows,
@@ -29,6 +30,7 @@ from symconv.plan.rounding import integer_growth
 LARGEST_TABLE = 256  # entries: a table is a constant that is printed
 LARGEST_GROWTH = 1 << 50  # of integers in a Winograd algorithm, for float64 to hold them
 MOST_PHASES = 64  # phases that are looped over, their tables printed
+LEAST_TAPS = 8  # along an axis, for transforms to be worth a thought
 LEAST_BAND = 8  # rows of a band, for its halo not to be most of it
 BLOCK = 1 << 18  # numbers of scratch that a block of images may need
 
@@ -69,6 +71,7 @@ def _applicable(c: Correlation, fast: bool) -> Iterable[Algorithm]:
         return
     if fast:
         yield from _winograd(c)
+        yield from _fourier(c)
     taps, positions = prod(a.taps for a in c.axes), prod(a.positions for a in c.axes)
     channels = c.groups * c.channels
     spans = prod(a.span for a in c.axes)
@@ -98,6 +101,33 @@ def _winograd(c: Correlation) -> Iterable[Algorithm]:
             found = Winograd(c, tuple(cook_toom(along[a.taps], a.taps) for a in c.axes))
             if integer_growth(found) <= LARGEST_GROWTH:
                 yield found
+
+
+def _fourier(c: Correlation) -> Iterable[Algorithm]:
+    """Visit transforms of whole images, and of blocks of long signals, where taps are many.
+
+    (Blocks of images lost to one or the other on all shapes that were measured.)
+    """
+    if any(a.stride > 1 or a.dilation > 1 for a in c.axes) or max(a.taps for a in c.axes) < LEAST_TAPS:
+        return
+    whole = tuple(_smooth(a.positions + a.taps - 1) for a in c.axes)
+    yield Fourier(c, whole)
+    block = _smooth(8 * c.axes[0].taps)
+    if len(c.axes) == 1 and block < whole[0]:
+        yield Fourier(c, (block,))
+
+
+def _smooth(least: int) -> int:
+    """Return the least even number from some on that has no prime factor above 5."""
+    number = least + least % 2
+    while True:
+        rest = number
+        for prime in (2, 3, 5):
+            while rest % prime == 0:
+                rest //= prime
+        if rest == 1:
+            return number
+        number += 2
 
 
 def _solved_algorithms(c: Correlation, fast: bool) -> Iterable[Algorithm]:

@@ -5,6 +5,7 @@ The rates were measured with NumPy on a server core; only their ratios matter fo
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from math import prod
 
@@ -12,6 +13,7 @@ from symconv.notation.correlation import Axis, Correlation
 from symconv.plan.algorithms import (
     Algorithm,
     Columns,
+    Fourier,
     Phases,
     Pointwise,
     Rows,
@@ -35,6 +37,8 @@ TURNED = 1.4  # times slower when a product's second matrix is a transposed view
 DOT = 2e-4  # µs for one multiplication and addition of a strided inner product
 STRIDED = 8e-4  # µs to copy one number of a row that is read with a stride
 TRANSFORM = 3e-5  # µs for one multiplication and addition with a small matrix of numbers
+FOURIER = 3.2e-4  # µs for one number of a transform, for each doubling of its length
+SPECTRUM = 1.8e-3  # µs for one multiplication and addition of complex numbers
 CACHE = 1 << 18  # numbers that stay in the cache between two passes
 
 
@@ -67,6 +71,8 @@ def microseconds(algorithm: Algorithm) -> float:
             return _blocks(c, algorithm.images) * _scatter(c, algorithm.images)
         case Winograd():
             return c.batch * _winograd(algorithm)
+        case Fourier():
+            return c.batch * _fourier(algorithm)
 
 
 def _blocks(c: Correlation, images: int) -> int:
@@ -192,3 +198,16 @@ def _winograd(algorithm: Winograd) -> float:
     calls = 4 * sum(f.cells for f in algorithm.filtering) * CALL
     taps = c.groups * c.filters * c.channels * products * 4 * CELL / c.batch
     return _pad(c, 1, c.axes) + moved + transforms + multiplied + calls + taps
+
+
+def _fourier(algorithm: Fourier) -> float:
+    """Time of one image: blocks transformed, multiplied, transformed back; the taps shared by all."""
+    c = algorithm.correlation
+    size = prod(algorithm.lengths)
+    cells = prod(algorithm.blocks) * size
+    once = size * math.log2(size) * FOURIER * c.groups * c.filters * c.channels / c.batch
+    transforms = cells * math.log2(size) * FOURIER * c.groups * (c.channels + c.filters)
+    multiplied = c.groups * c.filters * c.channels * cells / 2 * SPECTRUM
+    copied = 3 * CELL * cells * c.groups * (c.channels + c.filters)
+    slower = (2.0 if c.result == "taps" else 1.0) * (2.0 if size > CACHE else 1.0)
+    return _pad(c, 1, c.axes) + 12 * CALL + slower * (once + transforms + multiplied + copied)

@@ -7,7 +7,17 @@ from dataclasses import replace
 from math import prod
 from typing import TYPE_CHECKING, cast, get_args
 
-from symconv.plan.algorithms import Algorithm, Epilogue, Fused, Move, Rows, Shift, Stage, Winograd
+from symconv.plan.algorithms import (
+    Algorithm,
+    Epilogue,
+    Fourier,
+    Fused,
+    Move,
+    Rows,
+    Shift,
+    Stage,
+    Winograd,
+)
 from symconv.plan.cost import CACHE
 
 if TYPE_CHECKING:
@@ -57,5 +67,5 @@ def largest_block(algorithm: Algorithm) -> int:
         channels, sizes = c.channels, [axis.cells for axis in c.axes]
     elif isinstance(algorithm, Rows | Shift):
         sizes[0] = algorithm.rows
-    images = 1 if isinstance(algorithm, Winograd) else getattr(algorithm, "images", c.batch)
+    images = 1 if isinstance(algorithm, Winograd | Fourier) else getattr(algorithm, "images", c.batch)
     return images * c.groups * channels * prod(sizes)

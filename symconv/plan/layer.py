@@ -10,7 +10,7 @@ from symconv.layers.layer import Layer
 from symconv.notation.backpropagation import gradient_of
 from symconv.notation.graph import Elementwise, Graph, written
 from symconv.notation.tangent import tangent_of
-from symconv.plan.algorithms import Candidate, Stage, Winograd, unfused
+from symconv.plan.algorithms import Candidate, Fourier, Stage, Winograd, unfused
 from symconv.plan.graph import plan_graph
 
 _WORDS = {"x": "input"}  # in the names of functions: input_gradient
@@ -56,9 +56,9 @@ class Function:
         return self.choices[0] if len(self.choices) == 1 else ()
 
     @property
-    def winograd(self) -> tuple[Winograd, ...]:
-        """Those of the algorithms in ``stages`` that are Winograd's."""
-        return tuple(stage for stage in map(unfused, self.stages) if isinstance(stage, Winograd))
+    def fast(self) -> tuple[Winograd | Fourier, ...]:
+        """Those of the algorithms in ``stages`` that round more than plain sums do."""
+        return tuple(s for s in map(unfused, self.stages) if isinstance(s, Winograd | Fourier))
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""How far rounding may move what Winograd's algorithms compute: a bound for every input."""
+"""How far rounding may move what transformed numbers give: a bound for every input."""
 
 from __future__ import annotations
 
@@ -7,19 +7,35 @@ from fractions import Fraction
 from math import prod
 
 from symconv.notation.correlation import Correlation
-from symconv.plan.algorithms import Winograd
+from symconv.plan.algorithms import Fourier, Winograd
 
 UNIT = {"float32": 2.0**-24, "float64": 2.0**-53}
 
 
-def rounding_bound(algorithm: Winograd, dtype: str) -> float:
+def rounding_bound(algorithm: Winograd | Fourier, dtype: str) -> float:
     """Return β: no sum is further than β · max|one factor| · max|the other| from the exact one.
 
     A term that goes through k roundings is multiplied with at most ``(1 + u)^k``, so the error is at
     most ``γ_k = k·u / (1 - k·u)`` times the sum of the terms' absolute values, if none underflows (N.
     Higham, Accuracy and Stability of Numerical Algorithms, 2002, section 3.1); infinite if k·u ≥ 1.
     """
+    if isinstance(algorithm, Fourier):
+        return _fourier_bound(algorithm, dtype)
     return _gamma(roundings(algorithm), dtype) * float(_growth(algorithm) * _outer(algorithm))
+
+
+def _fourier_bound(algorithm: Fourier, dtype: str) -> float:
+    """Return β for one block's transforms, and sums over channels, or over blocks and images.
+
+    Three transforms of N numbers, each off by at most ``7u·log2 N`` in the 2-norm (Higham, theorem 24.2,
+    of a power of two), and a sum of n products: times √N, and the 2-norms of what is multiplied.
+    """
+    c = algorithm.correlation
+    size, taps = prod(algorithm.lengths), prod(a.taps for a in c.axes)
+    terms = c.batch * prod(algorithm.blocks) if c.result == "taps" else c.channels
+    off = 21 * math.log2(size) * UNIT[dtype] + _gamma(terms + 3, dtype)
+    other = prod(algorithm.steps) if c.result == "taps" else taps
+    return off * terms * math.sqrt(size) * math.sqrt(size) * math.sqrt(other)
 
 
 def plain_bound(c: Correlation, dtype: str) -> float:

@@ -53,6 +53,8 @@ def label(algorithm: Algorithm) -> str:
         value = getattr(algorithm, field.name)
         if isinstance(value, int) and not isinstance(value, bool):
             words.append(f"{field.name} {value}")
+        elif field.name == "lengths":
+            words.append("lengths " + "x".join(map(str, value)))
         elif field.name == "filtering":
             words.append("tiles " + "x".join(str(f.outputs) for f in value))
     return ", ".join(words)

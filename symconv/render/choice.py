@@ -11,6 +11,7 @@ from symconv.plan.algorithms import (
     Choose,
     Columns,
     Contract,
+    Fourier,
     Intermediate,
     Move,
     Phases,
@@ -65,14 +66,15 @@ def choice_text(function: Function) -> str:
 
 
 def rounding_text(function: Function, dtype: str) -> str:
-    """Say how far sums that Winograd's algorithms compute may be from the exact ones."""
-    return " ".join(_rounding(algorithm, dtype) for algorithm in function.winograd)
+    """Say how far sums of transformed numbers may be from the exact ones."""
+    return " ".join(_rounding(algorithm, dtype) for algorithm in function.fast)
 
 
-def _rounding(algorithm: Winograd, dtype: str) -> str:
+def _rounding(algorithm: Winograd | Fourier, dtype: str) -> str:
     c = algorithm.correlation
     one, other = (name for name in (c.cells, c.taps, c.positions) if name != getattr(c, c.result))
-    reached = "every tap" if c.result == "taps" else "its whole tile"
+    part = "tile" if isinstance(algorithm, Winograd) else "block"
+    reached = "every tap" if c.result == "taps" else f"its whole {part}"
     return (
         f"Rounding, before anything else is added: a sum of products of {one} and {other} is within "
         f"{rounding_bound(algorithm, dtype):.1e} · max|{one}| · max|{other}| of the exact one, a plain "
@@ -91,7 +93,9 @@ def _chosen(choice: tuple[Candidate, ...]) -> str:
 
 
 def _tiles(algorithm: Algorithm) -> str:
-    """Name an algorithm, with its tiles if it is Winograd's."""
+    """Name an algorithm, with its tiles or blocks if it has some."""
+    if isinstance(algorithm, Fourier):
+        return f"fourier in {math.prod(algorithm.blocks)} blocks"
     if not isinstance(algorithm, Winograd):
         return algorithm_name(algorithm)
     return f"winograd {'×'.join(f'F({f.outputs}, {f.taps})' for f in algorithm.filtering)}"
@@ -152,5 +156,9 @@ def _how(algorithm: Algorithm) -> str:
             fewer = math.prod(f.outputs * f.taps for f in filtering)
             products = math.prod(f.cells for f in filtering)
             return f"{sizes}: {products} products instead of {fewer}, image by image"
+        case Fourier(lengths=lengths):
+            size = "×".join(map(str, lengths))
+            number = "×".join(map(str, algorithm.blocks))
+            return f"transforms of {number} blocks of {size} numbers, image by image"
         case Scatter():
             return f"one product{in_blocks}, a strided addition per tap (col2im)"

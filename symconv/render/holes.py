@@ -8,7 +8,7 @@ from symconv.notation.contraction import index
 from symconv.notation.correlation import Axis, Correlation
 from symconv.notation.names import CELLS, POSITIONS
 from symconv.notation.text import subscript_text
-from symconv.plan.algorithms import Apply, Epilogue, Spread
+from symconv.plan.algorithms import Apply, Epilogue, Fourier, Spread, Winograd
 from symconv.render.expressions import apply
 from symconv.render.syntax import (
     block_slice,
@@ -95,6 +95,29 @@ def products(c: Correlation, images: int) -> dict[str, object]:
         "matrix": matrix(c),
         "positions_block": f"{positions}.reshape{shape(sizes)}",
     }
+
+
+def tile_cells(stage: Winograd | Fourier, function: str) -> tuple[str, list[str], list[str]]:
+    """Return where an image's tiles are read, from its first axis on; and how zeros get around it."""
+    c = stage.correlation
+    if all(a.offset == 0 and size == a.cells for a, size in zip(c.axes, stage.reach, strict=True)):
+        return f"{c.cells}[n]", [], []
+    sizes = shape((c.groups * c.channels, *stage.reach))
+    copies = [overlap(a.offset, a.offset + n, a.cells) for a, n in zip(c.axes, stage.reach, strict=True)]
+    target = ellipsis_slices([t for t, _ in copies], 1) or "[...]"
+    source = f"{c.cells}[n]{ellipsis_slices([s for _, s in copies], 1)}"
+    return "padded", [f'padded = _zeros("{function} padded", {sizes})'], [f"padded{target} = {source}"]
+
+
+def tile_positions(stage: Winograd | Fourier, function: str) -> tuple[str, list[str], list[str]]:
+    """Return where an image's tiles of positions are read; zeros fill up the last ones."""
+    c = stage.correlation
+    if all(a.positions == size for a, size in zip(c.axes, stage.filled, strict=True)):
+        return f"{c.positions}[n]", [], []
+    sizes = shape((c.groups * c.filters, *stage.filled))
+    target = ellipsis_slices([progression(0, 1, a.positions, -1) for a in c.axes], 1)
+    zeros = f'filled = _zeros("{function} filled", {sizes})'
+    return "filled", [zeros], [f"filled{target} = {c.positions}[n]"]
 
 
 def finish(epilogue: Epilogue, block: str, along: str, starts: bool = False) -> dict[str, object]:

@@ -11,6 +11,7 @@ from symconv.layers.layer import Layer
 from symconv.layers.spelling import shell_options
 from symconv.notation.graph import folded
 from symconv.notation.text import shape_text
+from symconv.plan.algorithms import Winograd
 from symconv.plan.layer import Function, Plan
 from symconv.plan.network import NetworkPlan
 from symconv.prove.covers import rests_on
@@ -175,7 +176,7 @@ def _title(layer: Layer) -> str:
 
 def tiled(functions: Iterable[Function]) -> list[str]:
     """Name the theorems that Winograd's algorithms rest on, if there are any."""
-    if not any(function.winograd for function in functions):
+    if not any(isinstance(a, Winograd) for function in functions for a in function.fast):
         return []
     return ["Winograd's algorithms rest on T5 (tiles) and T8 (their identities), too."]
 

@@ -13,6 +13,7 @@ from symconv.plan.algorithms import (
     Epilogue,
     Extend,
     FoldBack,
+    Fourier,
     Fused,
     Given,
     Intermediate,
@@ -37,6 +38,7 @@ from symconv.plan.algorithms import (
 from symconv.render.contract import choose, contract
 from symconv.render.environment import fill
 from symconv.render.expressions import apply
+from symconv.render.fourier import fourier
 from symconv.render.moves import move, product, view
 from symconv.render.pools import pool, pool_constants
 from symconv.render.syntax import progression, shape
@@ -50,7 +52,17 @@ def render_stage(stage: Stage, function: str, results: Sequence[str]) -> str:
     match stage:
         case Fused(algorithm=algorithm, epilogue=epilogue):
             return _algorithm(algorithm, function, epilogue)
-        case Table() | Pointwise() | Columns() | Rows() | Shift() | Phases() | Scatter() | Winograd():
+        case (
+            Table()
+            | Pointwise()
+            | Columns()
+            | Rows()
+            | Shift()
+            | Phases()
+            | Scatter()
+            | Winograd()
+            | Fourier()
+        ):
             return _algorithm(stage, function, Epilogue())
         case Intermediate(name=name, shape=sizes):
             return f'{name} = _scratch("{name}", {shape(sizes)})\n'
@@ -97,6 +109,8 @@ def _algorithm(algorithm: Algorithm, function: str, epilogue: Epilogue) -> str:
             return scatter(algorithm, epilogue)
         case Winograd():
             return winograd(algorithm, function, epilogue)
+        case Fourier():
+            return fourier(algorithm, function, epilogue)
 
 
 def render_constants(stage: Stage) -> str:

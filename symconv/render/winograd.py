@@ -9,8 +9,8 @@ from symconv.notation.names import POSITIONS
 from symconv.notation.winograd import POINTS, MinimalFiltering, Rows
 from symconv.plan.algorithms import Epilogue, Winograd
 from symconv.render.environment import fill
-from symconv.render.holes import finish_images, overlap
-from symconv.render.syntax import ellipsis_slices, group, progression, shape, taps_view
+from symconv.render.holes import finish_images, tile_cells, tile_positions
+from symconv.render.syntax import group, shape, taps_view
 
 
 def winograd(stage: Winograd, function: str, epilogue: Epilogue) -> str:
@@ -19,7 +19,7 @@ def winograd(stage: Winograd, function: str, epilogue: Epilogue) -> str:
     rank, steps = len(c.axes), _steps(stage)
     products = [f.cells for f in stage.filtering]
     tiles = prod(stage.tiles)
-    cells, setup, prepare = _cells(stage, function)
+    cells, setup, prepare = tile_cells(stage, function)
     filters = (*group(c), c.filters, c.channels)
     common = {
         "matrices": _locals(stage),
@@ -32,7 +32,7 @@ def winograd(stage: Winograd, function: str, epilogue: Epilogue) -> str:
         "cells_matrix": shape((*products, *group(c), c.channels, tiles)),
     }
     if c.result == "taps":
-        positions, more_setup, more = _positions(stage, function)
+        positions, more_setup, more = tile_positions(stage, function)
         return fill(
             "numpy/winograd_taps.py.j2",
             **common,
@@ -106,29 +106,6 @@ def _locals(stage: Winograd) -> list[str]:
 
 def _constant(matrix: str, f: MinimalFiltering) -> str:
     return f"_{matrix.upper()}_{f.outputs}_{f.taps}"
-
-
-def _cells(stage: Winograd, function: str) -> tuple[str, list[str], list[str]]:
-    """Return where an image's tiles are read, from its first axis on; and how zeros get around it."""
-    c = stage.correlation
-    if all(a.offset == 0 and size == a.cells for a, size in zip(c.axes, stage.reach, strict=True)):
-        return f"{c.cells}[n]", [], []
-    sizes = shape((c.groups * c.channels, *stage.reach))
-    copies = [overlap(a.offset, a.offset + n, a.cells) for a, n in zip(c.axes, stage.reach, strict=True)]
-    target = ellipsis_slices([t for t, _ in copies], 1) or "[...]"
-    source = f"{c.cells}[n]{ellipsis_slices([s for _, s in copies], 1)}"
-    return "padded", [f'padded = _zeros("{function} padded", {sizes})'], [f"padded{target} = {source}"]
-
-
-def _positions(stage: Winograd, function: str) -> tuple[str, list[str], list[str]]:
-    """Return where an image's tiles of positions are read; zeros fill up the last ones."""
-    c = stage.correlation
-    if all(a.positions == size for a, size in zip(c.axes, stage.filled, strict=True)):
-        return f"{c.positions}[n]", [], []
-    sizes = shape((c.groups * c.filters, *stage.filled))
-    target = ellipsis_slices([progression(0, 1, a.positions, -1) for a in c.axes], 1)
-    zeros = f'filled = _zeros("{function} filled", {sizes})'
-    return "filled", [zeros], [f"filled{target} = {c.positions}[n]"]
 
 
 def _tiled(stage: Winograd, source: str) -> str:

@@ -128,7 +128,8 @@ def test_the_code_rounds_as_often_as_is_counted(layer: Conv) -> None:
     module: Any = load_source("m", unit.source)
     module.DTYPE = object
     for function in (unit.plan.forward, *unit.plan.gradients):
-        (algorithm,) = function.winograd
+        (algorithm,) = function.fast
+        assert isinstance(algorithm, Winograd)
         arrays = [np.full(a.shape, Counted(0), object) for a in function.inputs]
         results = getattr(module, function.name)(*arrays)
         most = max(number.roundings for number in results.flat)
@@ -146,7 +147,8 @@ def test_rounding_is_within_the_bound_that_is_printed(layer: Conv) -> None:
     functions = (unit.plan.forward, *unit.plan.gradients[:2])
     assert len(printed) == 3
     for function, (own, plain) in zip(functions, printed, strict=True):
-        (algorithm,) = function.winograd
+        (algorithm,) = function.fast
+        assert isinstance(algorithm, Winograd)
         bound = rounding_bound(algorithm, "float32")
         assert (f"{bound:.1e}", f"{plain_bound(algorithm.correlation, 'float32'):.1e}") == (own, plain)
         arrays = [rng.uniform(-1, 1, a.shape).astype(np.float32) for a in function.inputs]

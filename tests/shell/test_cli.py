@@ -188,7 +188,7 @@ def test_bad_input_is_one_line(words: list[str], message: str) -> None:
     [
         ("[[module]]\nname = 'a'", "module 1: layer = None"),
         ("[[module]]\nname = 'a'\nlayer = 'Pool'", "layer = 'Pool'"),
-        ("[[module]]\nlayer = 'Conv'", "name = None"),
+        ("[[module]]\nlayer = 'Conv'", "name: missing"),
         ("[[module]\n", "cannot be read"),
         ("title = 'x'\n", "must consist of [[module]] tables"),
         (
