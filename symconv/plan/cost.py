@@ -31,6 +31,7 @@ RUN = 4e-3  # µs for each contiguous run of a strided copy
 TAKE = 1.5e-3  # µs to look up one number through a table
 FLOP = 1.1e-5  # µs for one multiplication and addition in a large matrix product
 NARROW = 6.0  # a large product with this many rows or columns runs at half speed, a small one with half
+VECTOR = 6e-5  # µs for one multiplication and addition of a vector with a large matrix
 SMALL = 10**6  # multiplications of a product that OpenBLAS computes without copying its matrices
 PACK = 3e-4  # µs to copy one number of a larger product's matrices
 TURNED = 1.4  # times slower when a product's second matrix is a transposed view
@@ -84,6 +85,8 @@ def _product(c: Correlation, axes: tuple[Axis, ...]) -> float:
     taps, positions = prod(a.taps for a in axes), prod(a.positions for a in axes)
     m, k, n = c.filters, c.channels * taps, positions
     large = m * k * n > SMALL
+    if large and m == 1:  # a vector times a matrix, which is read once
+        return c.batch * c.groups * k * n * VECTOR
     narrow = NARROW if large else NARROW / 2
     slower = (1 + narrow / m) * (1 + narrow / k) * (1 + narrow / n)
     if c.result == "taps":
@@ -209,5 +212,5 @@ def _fourier(algorithm: Fourier) -> float:
     transforms = cells * math.log2(size) * FOURIER * c.groups * (c.channels + c.filters)
     multiplied = c.groups * c.filters * c.channels * cells / 2 * SPECTRUM
     copied = 3 * CELL * cells * c.groups * (c.channels + c.filters)
-    slower = (2.0 if c.result == "taps" else 1.0) * (2.0 if size > CACHE else 1.0)
+    slower = (1.5 if c.result == "taps" else 1.0) * (2.0 if size > CACHE else 1.0)
     return _pad(c, 1, c.axes) + 12 * CALL + slower * (once + transforms + multiplied + copied)
