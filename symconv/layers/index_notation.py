@@ -26,11 +26,11 @@ RESERVED = ("G", "E", "O", "INPUT")  # ∂E/∂O, the error, the result; the inp
 SHORT = {"weight": "w", "bias": "b"}  # in the names of gradients
 # what functions of modules call something else: a tensor of this name gets an underscore
 _WORDS = """
-b best block cells columns cut filled filters first flat g gb gradients greatest gw gx h height i
-inverse j kernel length math matrices matrix n np of_cells of_taps ordered out outputs outs padded
-partial phase picked plane positions product products row scaled share shifted source spread_out stacked
-still sums t taps term terms threading to_outputs top total w waiting window windows written x0 xn
-y y0 yn z0 zn
+b best block blocks cells columns cut filled filters first flat g gb gradients greatest gw gx h
+height i image inverse j kernel length math matrices matrix n np of_cells of_taps ordered others out
+outputs outs padded partial phase picked plane positions product products row scaled share shifted
+source spectra spread_out stacked still sums t taps term terms threading to_outputs top total w
+waiting window windows written x0 xn y y0 yn z0 zn
 """
 LOCALS = set(_WORDS.split())
 TAKEN = LOCALS | set(dir(builtins)) | {"s", "ty", "ggo", "labels", "target"}
