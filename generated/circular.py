@@ -68,7 +68,8 @@ def forward(x: Array, weight: Array, bias: Array, *, out: Array | None = None) -
     extended[:, :, :, 0:2] = extended[:, :, :, 16:18]
     extended[:, :, :, 18:20] = extended[:, :, :, 2:4]
     kernel = weight.reshape(4, 4, 5, 5)
-    matrices = np.ascontiguousarray(kernel.transpose(2, 0, 3, 1).reshape(5, 4, 20))
+    matrices = _scratch("matrices", (5, 4, 20))
+    matrices.reshape(5, 4, 5, 4)[...] = kernel.transpose(2, 0, 3, 1)
     shifted = _scratch("shifted", (2, 5, 4, 20, 16))
     partial = _scratch("partial", (2, 4, 256))
     # shifted[n, j, c, row, x] = X[n, c, row, x + j]
@@ -103,7 +104,8 @@ def input_gradient(grad_output: Array, weight: Array, *, out: Array | None = Non
     weight = _checked("weight", weight, (4, 4, 5, 5))
     spread = _scratch("spread", (2, 4, 20, 20))
     kernel = weight[:, :, ::-1, ::-1].reshape(4, 4, 5, 5)
-    matrices = np.ascontiguousarray(kernel.transpose(2, 1, 3, 0).reshape(5, 4, 20))
+    matrices = _scratch("matrices", (5, 4, 20))
+    matrices.reshape(5, 4, 5, 4)[...] = kernel.transpose(2, 1, 3, 0)
     shifted = _scratch("shifted", (2, 5, 4, 24, 20))
     partial = _scratch("partial", (2, 4, 400))
     padded = _zeros("input_gradient padded", (2, 4, 24, 24))
@@ -150,7 +152,7 @@ def weight_gradient(grad_output: Array, x: Array, *, out: Array | None = None) -
     extended[:, :, :, 0:2] = extended[:, :, :, 16:18]
     extended[:, :, :, 18:20] = extended[:, :, :, 2:4]
     shifted = _scratch("shifted", (2, 5, 4, 20, 16))
-    gradients = _scratch("gradients", (5, 4, 20))
+    gradients = _scratch("matrices", (5, 4, 20))
     gradients[...] = 0
     # shifted[n, j, c, row, x] = X[n, c, row, x + j]
     cells = extended
@@ -162,8 +164,8 @@ def weight_gradient(grad_output: Array, x: Array, *, out: Array | None = None) -
     for i in range(5):
         window = stacked[..., i : i + 16, :].reshape(2, 20, 256)
         gradients[i] += np.matmul(positions, window.swapaxes(-1, -2)).sum(axis=0)
-    ordered = gradients.reshape(5, 4, 5, 4).transpose(1, 3, 0, 2)
-    gw[...] = ordered.reshape(4, 4, 5, 5)
+    ordered = gw.reshape(4, 4, 5, 5).transpose(2, 0, 3, 1)
+    ordered[...] = gradients.reshape(5, 4, 5, 4)
     return gw
 
 

@@ -90,16 +90,16 @@ def forward(params: Arrays, x: Array, *, out: Array | None = None) -> Array:
     x = _checked("x", x, (32, 1, 8, 8))
     conv1 = _scratch("buffer 0", (32, 16, 8, 8))
     _conv1_forward(x, p["conv1.weight"], p["conv1.bias"], conv1)
-    relu1 = conv1  # written over it
+    relu1 = conv1  # the same memory
     conv2 = _scratch("buffer 1", (32, 32, 8, 8))
     _conv2_forward(relu1, p["conv2.weight"], p["conv2.bias"], conv2)
-    relu2 = conv2  # written over it
+    relu2 = conv2  # the same memory
     max_pool1 = _scratch("buffer 0", (32, 32, 4, 4))
     _max_pool1_forward(relu2, max_pool1)
     flatten1 = max_pool1.reshape(32, 512)
     linear1 = _scratch("buffer 1", (32, 64))
     _linear1_forward(flatten1, p["linear1.weight"], p["linear1.bias"], linear1)
-    relu3 = linear1  # written over it
+    relu3 = linear1  # the same memory
     _relu3_forward(linear1, relu3)
     linear2 = y
     _linear2_forward(relu3, p["linear2.weight"], p["linear2.bias"], linear2)
@@ -119,16 +119,16 @@ def loss_and_gradients(params: Arrays, x: Array, labels: Array) -> tuple[float, 
     # forward
     conv1 = _scratch("buffer 0", (32, 16, 8, 8))
     _conv1_forward(x, p["conv1.weight"], p["conv1.bias"], conv1)
-    relu1 = conv1  # written over it
+    relu1 = conv1  # the same memory
     conv2 = _scratch("buffer 1", (32, 32, 8, 8))
     _conv2_forward(relu1, p["conv2.weight"], p["conv2.bias"], conv2)
-    relu2 = conv2  # written over it
+    relu2 = conv2  # the same memory
     max_pool1 = _scratch("buffer 2", (32, 32, 4, 4))
     _max_pool1_forward(relu2, max_pool1)
     flatten1 = max_pool1.reshape(32, 512)
     linear1 = _scratch("buffer 3", (32, 64))
     _linear1_forward(flatten1, p["linear1.weight"], p["linear1.bias"], linear1)
-    relu3 = linear1  # written over it
+    relu3 = linear1  # the same memory
     _relu3_forward(linear1, relu3)
     linear2 = _scratch("buffer 4", (32, 10))
     _linear2_forward(relu3, p["linear2.weight"], p["linear2.bias"], linear2)
@@ -140,7 +140,7 @@ def loss_and_gradients(params: Arrays, x: Array, labels: Array) -> tuple[float, 
     _linear2_input_gradient(g_linear2, p["linear2.weight"], g_relu3)
     _linear2_weight_gradient(g_linear2, relu3, g["linear2.weight"])
     _linear2_bias_gradient(g_linear2, g["linear2.bias"])
-    g_linear1 = g_relu3  # written over it
+    g_linear1 = g_relu3  # the same memory
     _relu3_input_gradient(g_relu3, linear1, g_linear1)
     g_flatten1 = _scratch("buffer 3", (32, 512))
     _linear1_input_gradient(g_linear1, p["linear1.weight"], g_flatten1)
@@ -149,13 +149,13 @@ def loss_and_gradients(params: Arrays, x: Array, labels: Array) -> tuple[float, 
     g_max_pool1 = g_flatten1.reshape(32, 32, 4, 4)
     g_relu2 = _scratch("buffer 2", (32, 32, 8, 8))
     _max_pool1_input_gradient(g_max_pool1, relu2, g_relu2)
-    g_conv2 = g_relu2  # written over it
+    g_conv2 = g_relu2  # the same memory
     _relu2_input_gradient(g_relu2, conv2, g_conv2)
     g_relu1 = _scratch("buffer 1", (32, 16, 8, 8))
     _conv2_input_gradient(g_conv2, p["conv2.weight"], g_relu1)
     _conv2_weight_gradient(g_conv2, relu1, g["conv2.weight"])
     _conv2_bias_gradient(g_conv2, g["conv2.bias"])
-    g_conv1 = g_relu1  # written over it
+    g_conv1 = g_relu1  # the same memory
     _relu1_input_gradient(g_relu1, conv1, g_conv1)
     _conv1_weight_gradient(g_conv1, x, g["conv1.weight"])
     _conv1_bias_gradient(g_conv1, g["conv1.bias"])
@@ -260,7 +260,8 @@ def _conv2_forward(x: Array, weight: Array, bias: Array, y: Array) -> None:
     µs).
     """
     kernel = weight.reshape(32, 16, 3, 3)
-    matrices = np.ascontiguousarray(kernel.transpose(2, 0, 3, 1).reshape(3, 32, 48))
+    matrices = _scratch("matrices", (3, 32, 48))
+    matrices.reshape(3, 32, 3, 16)[...] = kernel.transpose(2, 0, 3, 1)
     shifted = _scratch("shifted", (32, 3, 16, 10, 8))
     partial = _scratch("partial", (32, 32, 64))
     padded = _zeros("_conv2_forward padded", (32, 16, 10, 10))
@@ -288,7 +289,8 @@ def _conv2_input_gradient(grad_output: Array, weight: Array, gx: Array) -> None:
     430 µs (columns 670 µs, scatter 730 µs).
     """
     kernel = weight[:, :, ::-1, ::-1].reshape(32, 16, 3, 3)
-    matrices = np.ascontiguousarray(kernel.transpose(2, 1, 3, 0).reshape(3, 16, 96))
+    matrices = _scratch("matrices", (3, 16, 96))
+    matrices.reshape(3, 16, 3, 32)[...] = kernel.transpose(2, 1, 3, 0)
     shifted = _scratch("shifted", (16, 3, 32, 10, 8))
     partial = _scratch("partial", (16, 16, 64))
     padded = _zeros("_conv2_input_gradient padded", (16, 32, 10, 10))
@@ -316,7 +318,7 @@ def _conv2_weight_gradient(grad_output: Array, x: Array, gw: Array) -> None:
     µs).
     """
     shifted = _scratch("shifted", (32, 3, 16, 10, 8))
-    gradients = _scratch("gradients", (3, 32, 48))
+    gradients = _scratch("matrices", (3, 32, 48))
     padded = _zeros("_conv2_weight_gradient padded", (32, 16, 10, 10))
     gradients[...] = 0
     # shifted[n, j, c, row, x] = X[n, c, row - 1, x + j - 1]
@@ -329,8 +331,8 @@ def _conv2_weight_gradient(grad_output: Array, x: Array, gw: Array) -> None:
     for i in range(3):
         window = stacked[..., i : i + 8, :].reshape(32, 48, 64)
         gradients[i] += np.matmul(positions, window.swapaxes(-1, -2)).sum(axis=0)
-    ordered = gradients.reshape(3, 32, 3, 16).transpose(1, 3, 0, 2)
-    gw[...] = ordered.reshape(32, 16, 3, 3)
+    ordered = gw.reshape(32, 16, 3, 3).transpose(2, 0, 3, 1)
+    ordered[...] = gradients.reshape(3, 32, 3, 16)
 
 
 def _conv2_bias_gradient(grad_output: Array, gb: Array) -> None:

@@ -49,7 +49,8 @@ def forward(x: Array, weight: Array, *, out: Array | None = None) -> Array:
     x = _checked("x", x, (1, 1, 64, 64))
     weight = _checked("weight", weight, (1, 1, 5, 5))
     kernel = weight[:, :, ::-1, ::-1].reshape(1, 1, 5, 5)
-    matrices = np.ascontiguousarray(kernel.transpose(2, 0, 3, 1).reshape(5, 1, 5))
+    matrices = _scratch("matrices", (5, 1, 5))
+    matrices.reshape(5, 1, 5, 1)[...] = kernel.transpose(2, 0, 3, 1)
     shifted = _scratch("shifted", (1, 5, 1, 68, 64))
     partial = _scratch("partial", (1, 1, 4096))
     padded = _zeros("forward padded", (1, 1, 68, 68))
@@ -80,7 +81,8 @@ def input_gradient(grad_output: Array, weight: Array, *, out: Array | None = Non
     grad_output = _checked("grad_output", grad_output, (1, 1, 64, 64))
     weight = _checked("weight", weight, (1, 1, 5, 5))
     kernel = weight.reshape(1, 1, 5, 5)
-    matrices = np.ascontiguousarray(kernel.transpose(2, 1, 3, 0).reshape(5, 1, 5))
+    matrices = _scratch("matrices", (5, 1, 5))
+    matrices.reshape(5, 1, 5, 1)[...] = kernel.transpose(2, 1, 3, 0)
     shifted = _scratch("shifted", (1, 5, 1, 68, 64))
     partial = _scratch("partial", (1, 1, 4096))
     padded = _zeros("input_gradient padded", (1, 1, 68, 68))
@@ -110,7 +112,7 @@ def weight_gradient(grad_output: Array, x: Array, *, out: Array | None = None) -
     grad_output = _checked("grad_output", grad_output, (1, 1, 64, 64))
     x = _checked("x", x, (1, 1, 64, 64))
     shifted = _scratch("shifted", (1, 5, 1, 68, 64))
-    gradients = _scratch("gradients", (5, 1, 5))
+    gradients = _scratch("matrices", (5, 1, 5))
     padded = _zeros("weight_gradient padded", (1, 1, 68, 68))
     gradients[...] = 0
     # shifted[n, j, c, row, x] = X[n, c, row - 2, x + j - 2]
@@ -123,8 +125,8 @@ def weight_gradient(grad_output: Array, x: Array, *, out: Array | None = None) -
     for i in range(5):
         window = stacked[..., i : i + 64, :].reshape(1, 5, 4096)
         gradients[i] += np.matmul(positions, window.swapaxes(-1, -2))[0]
-    ordered = gradients.reshape(5, 1, 5, 1).transpose(1, 3, 0, 2)
-    gw[:, :, ::-1, ::-1][...] = ordered.reshape(1, 1, 5, 5)
+    ordered = gw[:, :, ::-1, ::-1].reshape(1, 1, 5, 5).transpose(2, 0, 3, 1)
+    ordered[...] = gradients.reshape(5, 1, 5, 1)
     return gw
 
 

@@ -53,7 +53,8 @@ def forward(x: Array, weight: Array, bias: Array, *, out: Array | None = None) -
     weight = _checked("weight", weight, (24, 4, 5, 3))
     bias = _checked("bias", bias, (24,))
     kernel = weight.reshape(3, 8, 4, 5, 3)
-    matrices = np.ascontiguousarray(kernel.transpose(3, 0, 1, 4, 2).reshape(5, 3, 8, 12))
+    matrices = _scratch("matrices", (5, 3, 8, 12))
+    matrices.reshape(5, 3, 8, 3, 4)[...] = kernel.transpose(3, 0, 1, 4, 2)
     shifted = _scratch("shifted", (2, 3, 3, 4, 24, 20))
     partial = _scratch("partial", (2, 3, 8, 400))
     padded = _zeros("forward padded", (2, 3, 4, 24, 22))
@@ -85,7 +86,8 @@ def input_gradient(grad_output: Array, weight: Array, *, out: Array | None = Non
     grad_output = _checked("grad_output", grad_output, (2, 24, 20, 20))
     weight = _checked("weight", weight, (24, 4, 5, 3))
     kernel = weight[:, :, ::-1, ::-1].reshape(3, 8, 4, 5, 3)
-    matrices = np.ascontiguousarray(kernel.transpose(3, 0, 2, 4, 1).reshape(5, 3, 4, 24))
+    matrices = _scratch("matrices", (5, 3, 4, 24))
+    matrices.reshape(5, 3, 4, 3, 8)[...] = kernel.transpose(3, 0, 2, 4, 1)
     shifted = _scratch("shifted", (2, 3, 3, 8, 24, 20))
     partial = _scratch("partial", (2, 3, 4, 400))
     padded = _zeros("input_gradient padded", (2, 3, 8, 24, 22))
@@ -117,7 +119,7 @@ def weight_gradient(grad_output: Array, x: Array, *, out: Array | None = None) -
     grad_output = _checked("grad_output", grad_output, (2, 24, 20, 20))
     x = _checked("x", x, (2, 12, 20, 20))
     shifted = _scratch("shifted", (2, 3, 3, 4, 24, 20))
-    gradients = _scratch("gradients", (5, 3, 8, 12))
+    gradients = _scratch("matrices", (5, 3, 8, 12))
     padded = _zeros("weight_gradient padded", (2, 3, 4, 24, 22))
     gradients[...] = 0
     # shifted[n, g, j, c, row, x] = X[n, 4·g + c, row - 2, x + j - 1]
@@ -130,8 +132,8 @@ def weight_gradient(grad_output: Array, x: Array, *, out: Array | None = None) -
     for i in range(5):
         window = stacked[..., i : i + 20, :].reshape(2, 3, 12, 400)
         gradients[i] += np.matmul(positions, window.swapaxes(-1, -2)).sum(axis=0)
-    ordered = gradients.reshape(5, 3, 8, 3, 4).transpose(1, 2, 4, 0, 3)
-    gw[...] = ordered.reshape(24, 4, 5, 3)
+    ordered = gw.reshape(3, 8, 4, 5, 3).transpose(3, 0, 1, 4, 2)
+    ordered[...] = gradients.reshape(5, 3, 8, 3, 4)
     return gw
 
 

@@ -49,7 +49,8 @@ def forward(x: Array, weight: Array, *, out: Array | None = None) -> Array:
     x = _checked("x", x, (1, 1, 512, 512))
     weight = _checked("weight", weight, (1, 1, 3, 3))
     kernel = weight.reshape(1, 1, 3, 3)
-    matrices = np.ascontiguousarray(kernel.transpose(2, 0, 3, 1).reshape(3, 1, 3))
+    matrices = _scratch("matrices", (3, 1, 3))
+    matrices.reshape(3, 1, 3, 1)[...] = kernel.transpose(2, 0, 3, 1)
     shifted = _scratch("shifted", (1, 3, 1, 130, 512))
     partial = _scratch("partial", (1, 1, 65536))
     padded = _zeros("forward padded", (1, 1, 514, 514))
@@ -81,7 +82,8 @@ def input_gradient(grad_output: Array, weight: Array, *, out: Array | None = Non
     grad_output = _checked("grad_output", grad_output, (1, 1, 512, 512))
     weight = _checked("weight", weight, (1, 1, 3, 3))
     kernel = weight[:, :, ::-1, ::-1].reshape(1, 1, 3, 3)
-    matrices = np.ascontiguousarray(kernel.transpose(2, 1, 3, 0).reshape(3, 1, 3))
+    matrices = _scratch("matrices", (3, 1, 3))
+    matrices.reshape(3, 1, 3, 1)[...] = kernel.transpose(2, 1, 3, 0)
     shifted = _scratch("shifted", (1, 3, 1, 130, 512))
     partial = _scratch("partial", (1, 1, 65536))
     padded = _zeros("input_gradient padded", (1, 1, 514, 514))
@@ -113,7 +115,7 @@ def weight_gradient(grad_output: Array, x: Array, *, out: Array | None = None) -
     grad_output = _checked("grad_output", grad_output, (1, 1, 512, 512))
     x = _checked("x", x, (1, 1, 512, 512))
     shifted = _scratch("shifted", (1, 3, 1, 130, 512))
-    gradients = _scratch("gradients", (3, 1, 3))
+    gradients = _scratch("matrices", (3, 1, 3))
     padded = _zeros("weight_gradient padded", (1, 1, 514, 514))
     gradients[...] = 0
     # shifted[n, j, c, row, x] = X[n, c, row - 1, x + j - 1]
@@ -127,8 +129,8 @@ def weight_gradient(grad_output: Array, x: Array, *, out: Array | None = None) -
         for i in range(3):
             window = stacked[..., i : i + 128, :].reshape(1, 3, 65536)
             gradients[i] += np.matmul(positions, window.swapaxes(-1, -2))[0]
-    ordered = gradients.reshape(3, 1, 3, 1).transpose(1, 3, 0, 2)
-    gw[...] = ordered.reshape(1, 1, 3, 3)
+    ordered = gw.reshape(1, 1, 3, 3).transpose(2, 0, 3, 1)
+    ordered[...] = gradients.reshape(3, 1, 3, 1)
     return gw
 
 

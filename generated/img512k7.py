@@ -49,7 +49,8 @@ def forward(x: Array, weight: Array, *, out: Array | None = None) -> Array:
     x = _checked("x", x, (1, 1, 512, 512))
     weight = _checked("weight", weight, (1, 1, 7, 7))
     kernel = weight.reshape(1, 1, 7, 7)
-    matrices = np.ascontiguousarray(kernel.transpose(2, 0, 3, 1).reshape(7, 1, 7))
+    matrices = _scratch("matrices", (7, 1, 7))
+    matrices.reshape(7, 1, 7, 1)[...] = kernel.transpose(2, 0, 3, 1)
     shifted = _scratch("shifted", (1, 7, 1, 70, 512))
     partial = _scratch("partial", (1, 1, 32768))
     padded = _zeros("forward padded", (1, 1, 518, 518))
@@ -81,7 +82,8 @@ def input_gradient(grad_output: Array, weight: Array, *, out: Array | None = Non
     grad_output = _checked("grad_output", grad_output, (1, 1, 512, 512))
     weight = _checked("weight", weight, (1, 1, 7, 7))
     kernel = weight[:, :, ::-1, ::-1].reshape(1, 1, 7, 7)
-    matrices = np.ascontiguousarray(kernel.transpose(2, 1, 3, 0).reshape(7, 1, 7))
+    matrices = _scratch("matrices", (7, 1, 7))
+    matrices.reshape(7, 1, 7, 1)[...] = kernel.transpose(2, 1, 3, 0)
     shifted = _scratch("shifted", (1, 7, 1, 70, 512))
     partial = _scratch("partial", (1, 1, 32768))
     padded = _zeros("input_gradient padded", (1, 1, 518, 518))
@@ -113,7 +115,7 @@ def weight_gradient(grad_output: Array, x: Array, *, out: Array | None = None) -
     grad_output = _checked("grad_output", grad_output, (1, 1, 512, 512))
     x = _checked("x", x, (1, 1, 512, 512))
     shifted = _scratch("shifted", (1, 7, 1, 70, 512))
-    gradients = _scratch("gradients", (7, 1, 7))
+    gradients = _scratch("matrices", (7, 1, 7))
     padded = _zeros("weight_gradient padded", (1, 1, 518, 518))
     gradients[...] = 0
     # shifted[n, j, c, row, x] = X[n, c, row - 3, x + j - 3]
@@ -127,8 +129,8 @@ def weight_gradient(grad_output: Array, x: Array, *, out: Array | None = None) -
         for i in range(7):
             window = stacked[..., i : i + 64, :].reshape(1, 7, 32768)
             gradients[i] += np.matmul(positions, window.swapaxes(-1, -2))[0]
-    ordered = gradients.reshape(7, 1, 7, 1).transpose(1, 3, 0, 2)
-    gw[...] = ordered.reshape(1, 1, 7, 7)
+    ordered = gw.reshape(1, 1, 7, 7).transpose(2, 0, 3, 1)
+    ordered[...] = gradients.reshape(7, 1, 7, 1)
     return gw
 
 

@@ -49,7 +49,8 @@ def forward(x: Array, weight: Array, *, out: Array | None = None) -> Array:
     x = _checked("x", x, (32, 1, 28, 28))
     weight = _checked("weight", weight, (6, 1, 5, 5))
     kernel = weight.reshape(6, 1, 5, 5)
-    matrices = np.ascontiguousarray(kernel.transpose(2, 0, 3, 1).reshape(5, 6, 5))
+    matrices = _scratch("matrices", (5, 6, 5))
+    matrices.reshape(5, 6, 5, 1)[...] = kernel.transpose(2, 0, 3, 1)
     shifted = _scratch("shifted", (32, 5, 1, 32, 28))
     partial = _scratch("partial", (32, 6, 784))
     padded = _zeros("forward padded", (32, 1, 32, 32))
@@ -80,7 +81,8 @@ def input_gradient(grad_output: Array, weight: Array, *, out: Array | None = Non
     grad_output = _checked("grad_output", grad_output, (32, 6, 28, 28))
     weight = _checked("weight", weight, (6, 1, 5, 5))
     kernel = weight[:, :, ::-1, ::-1].reshape(6, 1, 5, 5)
-    matrices = np.ascontiguousarray(kernel.transpose(2, 1, 3, 0).reshape(5, 1, 30))
+    matrices = _scratch("matrices", (5, 1, 30))
+    matrices.reshape(5, 1, 5, 6)[...] = kernel.transpose(2, 1, 3, 0)
     shifted = _scratch("shifted", (4, 5, 6, 32, 28))
     partial = _scratch("partial", (4, 1, 784))
     padded = _zeros("input_gradient padded", (4, 6, 32, 32))
@@ -112,7 +114,7 @@ def weight_gradient(grad_output: Array, x: Array, *, out: Array | None = None) -
     grad_output = _checked("grad_output", grad_output, (32, 6, 28, 28))
     x = _checked("x", x, (32, 1, 28, 28))
     shifted = _scratch("shifted", (32, 5, 1, 32, 28))
-    gradients = _scratch("gradients", (5, 6, 5))
+    gradients = _scratch("matrices", (5, 6, 5))
     padded = _zeros("weight_gradient padded", (32, 1, 32, 32))
     gradients[...] = 0
     # shifted[n, j, c, row, x] = X[n, c, row - 2, x + j - 2]
@@ -125,8 +127,8 @@ def weight_gradient(grad_output: Array, x: Array, *, out: Array | None = None) -
     for i in range(5):
         window = stacked[..., i : i + 28, :].reshape(32, 5, 784)
         gradients[i] += np.matmul(positions, window.swapaxes(-1, -2)).sum(axis=0)
-    ordered = gradients.reshape(5, 6, 5, 1).transpose(1, 3, 0, 2)
-    gw[...] = ordered.reshape(6, 1, 5, 5)
+    ordered = gw.reshape(6, 1, 5, 5).transpose(2, 0, 3, 1)
+    ordered[...] = gradients.reshape(5, 6, 5, 1)
     return gw
 
 

@@ -49,7 +49,8 @@ def forward(x: Array, weight: Array, *, out: Array | None = None) -> Array:
     x = _checked("x", x, (32, 6, 14, 14))
     weight = _checked("weight", weight, (16, 6, 5, 5))
     kernel = weight.reshape(16, 6, 5, 5)
-    matrices = np.ascontiguousarray(kernel.transpose(2, 0, 3, 1).reshape(5, 16, 30))
+    matrices = _scratch("matrices", (5, 16, 30))
+    matrices.reshape(5, 16, 5, 6)[...] = kernel.transpose(2, 0, 3, 1)
     shifted = _scratch("shifted", (32, 5, 6, 14, 10))
     partial = _scratch("partial", (32, 16, 100))
     # shifted[n, j, c, row, x] = X[n, c, row, x + j]
@@ -79,7 +80,8 @@ def input_gradient(grad_output: Array, weight: Array, *, out: Array | None = Non
     grad_output = _checked("grad_output", grad_output, (32, 16, 10, 10))
     weight = _checked("weight", weight, (16, 6, 5, 5))
     kernel = weight[:, :, ::-1, ::-1].reshape(16, 6, 5, 5)
-    matrices = np.ascontiguousarray(kernel.transpose(2, 1, 3, 0).reshape(5, 6, 80))
+    matrices = _scratch("matrices", (5, 6, 80))
+    matrices.reshape(5, 6, 5, 16)[...] = kernel.transpose(2, 1, 3, 0)
     shifted = _scratch("shifted", (8, 5, 16, 18, 14))
     partial = _scratch("partial", (8, 6, 196))
     padded = _zeros("input_gradient padded", (8, 16, 18, 18))
@@ -111,7 +113,7 @@ def weight_gradient(grad_output: Array, x: Array, *, out: Array | None = None) -
     grad_output = _checked("grad_output", grad_output, (32, 16, 10, 10))
     x = _checked("x", x, (32, 6, 14, 14))
     shifted = _scratch("shifted", (32, 5, 6, 14, 10))
-    gradients = _scratch("gradients", (5, 16, 30))
+    gradients = _scratch("matrices", (5, 16, 30))
     gradients[...] = 0
     # shifted[n, j, c, row, x] = X[n, c, row, x + j]
     cells = x
@@ -123,8 +125,8 @@ def weight_gradient(grad_output: Array, x: Array, *, out: Array | None = None) -
     for i in range(5):
         window = stacked[..., i : i + 10, :].reshape(32, 30, 100)
         gradients[i] += np.matmul(positions, window.swapaxes(-1, -2)).sum(axis=0)
-    ordered = gradients.reshape(5, 16, 5, 6).transpose(1, 3, 0, 2)
-    gw[...] = ordered.reshape(16, 6, 5, 5)
+    ordered = gw.reshape(16, 6, 5, 5).transpose(2, 0, 3, 1)
+    ordered[...] = gradients.reshape(5, 16, 5, 6)
     return gw
 
 

@@ -49,7 +49,8 @@ def forward(x: Array, weight: Array, *, out: Array | None = None) -> Array:
     x = _checked("x", x, (4, 256, 14, 14))
     weight = _checked("weight", weight, (256, 256, 3, 3))
     kernel = weight.reshape(256, 256, 3, 3)
-    matrices = np.ascontiguousarray(kernel.transpose(2, 0, 3, 1).reshape(3, 256, 768))
+    matrices = _scratch("matrices", (3, 256, 768))
+    matrices.reshape(3, 256, 3, 256)[...] = kernel.transpose(2, 0, 3, 1)
     shifted = _scratch("shifted", (1, 3, 256, 16, 14))
     partial = _scratch("partial", (1, 256, 196))
     padded = _zeros("forward padded", (1, 256, 16, 16))
@@ -81,7 +82,8 @@ def input_gradient(grad_output: Array, weight: Array, *, out: Array | None = Non
     grad_output = _checked("grad_output", grad_output, (4, 256, 14, 14))
     weight = _checked("weight", weight, (256, 256, 3, 3))
     kernel = weight[:, :, ::-1, ::-1].reshape(256, 256, 3, 3)
-    matrices = np.ascontiguousarray(kernel.transpose(2, 1, 3, 0).reshape(3, 256, 768))
+    matrices = _scratch("matrices", (3, 256, 768))
+    matrices.reshape(3, 256, 3, 256)[...] = kernel.transpose(2, 1, 3, 0)
     shifted = _scratch("shifted", (1, 3, 256, 16, 14))
     partial = _scratch("partial", (1, 256, 196))
     padded = _zeros("input_gradient padded", (1, 256, 16, 16))
@@ -113,7 +115,7 @@ def weight_gradient(grad_output: Array, x: Array, *, out: Array | None = None) -
     grad_output = _checked("grad_output", grad_output, (4, 256, 14, 14))
     x = _checked("x", x, (4, 256, 14, 14))
     shifted = _scratch("shifted", (1, 3, 256, 16, 14))
-    gradients = _scratch("gradients", (3, 256, 768))
+    gradients = _scratch("matrices", (3, 256, 768))
     padded = _zeros("weight_gradient padded", (1, 256, 16, 16))
     gradients[...] = 0
     for n in range(4):
@@ -127,8 +129,8 @@ def weight_gradient(grad_output: Array, x: Array, *, out: Array | None = None) -
         for i in range(3):
             window = stacked[..., i : i + 14, :].reshape(1, 768, 196)
             gradients[i] += np.matmul(positions, window.swapaxes(-1, -2))[0]
-    ordered = gradients.reshape(3, 256, 3, 256).transpose(1, 3, 0, 2)
-    gw[...] = ordered.reshape(256, 256, 3, 3)
+    ordered = gw.reshape(256, 256, 3, 3).transpose(2, 0, 3, 1)
+    ordered[...] = gradients.reshape(3, 256, 3, 256)
     return gw
 
 

@@ -49,7 +49,8 @@ def forward(x: Array, weight: Array, *, out: Array | None = None) -> Array:
     x = _checked("x", x, (4, 64, 56, 56))
     weight = _checked("weight", weight, (64, 64, 3, 3))
     kernel = weight.reshape(64, 64, 3, 3)
-    matrices = np.ascontiguousarray(kernel.transpose(2, 0, 3, 1).reshape(3, 64, 192))
+    matrices = _scratch("matrices", (3, 64, 192))
+    matrices.reshape(3, 64, 3, 64)[...] = kernel.transpose(2, 0, 3, 1)
     shifted = _scratch("shifted", (1, 3, 64, 58, 56))
     partial = _scratch("partial", (1, 64, 3136))
     padded = _zeros("forward padded", (1, 64, 58, 58))
@@ -81,7 +82,8 @@ def input_gradient(grad_output: Array, weight: Array, *, out: Array | None = Non
     grad_output = _checked("grad_output", grad_output, (4, 64, 56, 56))
     weight = _checked("weight", weight, (64, 64, 3, 3))
     kernel = weight[:, :, ::-1, ::-1].reshape(64, 64, 3, 3)
-    matrices = np.ascontiguousarray(kernel.transpose(2, 1, 3, 0).reshape(3, 64, 192))
+    matrices = _scratch("matrices", (3, 64, 192))
+    matrices.reshape(3, 64, 3, 64)[...] = kernel.transpose(2, 1, 3, 0)
     shifted = _scratch("shifted", (1, 3, 64, 58, 56))
     partial = _scratch("partial", (1, 64, 3136))
     padded = _zeros("input_gradient padded", (1, 64, 58, 58))
@@ -113,7 +115,7 @@ def weight_gradient(grad_output: Array, x: Array, *, out: Array | None = None) -
     grad_output = _checked("grad_output", grad_output, (4, 64, 56, 56))
     x = _checked("x", x, (4, 64, 56, 56))
     shifted = _scratch("shifted", (1, 3, 64, 58, 56))
-    gradients = _scratch("gradients", (3, 64, 192))
+    gradients = _scratch("matrices", (3, 64, 192))
     padded = _zeros("weight_gradient padded", (1, 64, 58, 58))
     gradients[...] = 0
     for n in range(4):
@@ -127,8 +129,8 @@ def weight_gradient(grad_output: Array, x: Array, *, out: Array | None = None) -
         for i in range(3):
             window = stacked[..., i : i + 56, :].reshape(1, 192, 3136)
             gradients[i] += np.matmul(positions, window.swapaxes(-1, -2))[0]
-    ordered = gradients.reshape(3, 64, 3, 64).transpose(1, 3, 0, 2)
-    gw[...] = ordered.reshape(64, 64, 3, 3)
+    ordered = gw.reshape(64, 64, 3, 3).transpose(2, 0, 3, 1)
+    ordered[...] = gradients.reshape(3, 64, 3, 64)
     return gw
 
 

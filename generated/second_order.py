@@ -50,7 +50,8 @@ def forward(x: Array, weight: Array, bias: Array, *, out: Array | None = None) -
     weight = _checked("weight", weight, (4, 3, 3, 3))
     bias = _checked("bias", bias, (4,))
     kernel = weight.reshape(4, 3, 3, 3)
-    matrices = np.ascontiguousarray(kernel.transpose(2, 0, 3, 1).reshape(3, 4, 9))
+    matrices = _scratch("matrices", (3, 4, 9))
+    matrices.reshape(3, 4, 3, 3)[...] = kernel.transpose(2, 0, 3, 1)
     shifted = _scratch("shifted", (2, 3, 3, 10, 8))
     partial = _scratch("partial", (2, 4, 64))
     padded = _zeros("forward padded", (2, 3, 10, 10))
@@ -81,7 +82,8 @@ def input_gradient(grad_output: Array, weight: Array, *, out: Array | None = Non
     grad_output = _checked("grad_output", grad_output, (2, 4, 8, 8))
     weight = _checked("weight", weight, (4, 3, 3, 3))
     kernel = weight[:, :, ::-1, ::-1].reshape(4, 3, 3, 3)
-    matrices = np.ascontiguousarray(kernel.transpose(2, 1, 3, 0).reshape(3, 3, 12))
+    matrices = _scratch("matrices", (3, 3, 12))
+    matrices.reshape(3, 3, 3, 4)[...] = kernel.transpose(2, 1, 3, 0)
     shifted = _scratch("shifted", (2, 3, 4, 10, 8))
     partial = _scratch("partial", (2, 3, 64))
     padded = _zeros("input_gradient padded", (2, 4, 10, 10))
@@ -111,7 +113,7 @@ def weight_gradient(grad_output: Array, x: Array, *, out: Array | None = None) -
     grad_output = _checked("grad_output", grad_output, (2, 4, 8, 8))
     x = _checked("x", x, (2, 3, 8, 8))
     shifted = _scratch("shifted", (2, 3, 3, 10, 8))
-    gradients = _scratch("gradients", (3, 4, 9))
+    gradients = _scratch("matrices", (3, 4, 9))
     padded = _zeros("weight_gradient padded", (2, 3, 10, 10))
     gradients[...] = 0
     # shifted[n, j, c, row, x] = X[n, c, row - 1, x + j - 1]
@@ -124,8 +126,8 @@ def weight_gradient(grad_output: Array, x: Array, *, out: Array | None = None) -
     for i in range(3):
         window = stacked[..., i : i + 8, :].reshape(2, 9, 64)
         gradients[i] += np.matmul(positions, window.swapaxes(-1, -2)).sum(axis=0)
-    ordered = gradients.reshape(3, 4, 3, 3).transpose(1, 3, 0, 2)
-    gw[...] = ordered.reshape(4, 3, 3, 3)
+    ordered = gw.reshape(4, 3, 3, 3).transpose(2, 0, 3, 1)
+    ordered[...] = gradients.reshape(3, 4, 3, 3)
     return gw
 
 
@@ -198,7 +200,8 @@ def jvp(
     tweight = _checked("tweight", tweight, (4, 3, 3, 3))
     tbias = _checked("tbias", tbias, (4,))
     kernel = weight.reshape(4, 3, 3, 3)
-    matrices = np.ascontiguousarray(kernel.transpose(2, 0, 3, 1).reshape(3, 4, 9))
+    matrices = _scratch("matrices", (3, 4, 9))
+    matrices.reshape(3, 4, 3, 3)[...] = kernel.transpose(2, 0, 3, 1)
     shifted = _scratch("shifted", (2, 3, 3, 10, 8))
     partial = _scratch("partial", (2, 4, 64))
     padded = _zeros("jvp padded", (2, 3, 10, 10))
@@ -216,7 +219,8 @@ def jvp(
         total += partial
     ty_more = _scratch("ty_more", (2, 4, 8, 8))
     kernel = tweight.reshape(4, 3, 3, 3)
-    matrices = np.ascontiguousarray(kernel.transpose(2, 0, 3, 1).reshape(3, 4, 9))
+    matrices = _scratch("matrices", (3, 4, 9))
+    matrices.reshape(3, 4, 3, 3)[...] = kernel.transpose(2, 0, 3, 1)
     shifted = _scratch("shifted", (2, 3, 3, 10, 8))
     partial = _scratch("partial", (2, 4, 64))
     padded = _zeros("jvp 2 padded", (2, 3, 10, 10))
@@ -282,7 +286,8 @@ def double_backward(
     weight = _checked("weight", weight, (4, 3, 3, 3))
     bias = _checked("bias", bias, (4,))
     kernel = weight.reshape(4, 3, 3, 3)
-    matrices = np.ascontiguousarray(kernel.transpose(2, 0, 3, 1).reshape(3, 4, 9))
+    matrices = _scratch("matrices", (3, 4, 9))
+    matrices.reshape(3, 4, 3, 3)[...] = kernel.transpose(2, 0, 3, 1)
     shifted = _scratch("shifted", (2, 3, 3, 10, 8))
     partial = _scratch("partial", (2, 4, 64))
     padded = _zeros("double_backward padded", (2, 3, 10, 10))
@@ -300,7 +305,8 @@ def double_backward(
         total += partial
     ggo_more = _scratch("ggo_more", (2, 4, 8, 8))
     kernel = ggw.reshape(4, 3, 3, 3)
-    matrices = np.ascontiguousarray(kernel.transpose(2, 0, 3, 1).reshape(3, 4, 9))
+    matrices = _scratch("matrices", (3, 4, 9))
+    matrices.reshape(3, 4, 3, 3)[...] = kernel.transpose(2, 0, 3, 1)
     shifted = _scratch("shifted", (2, 3, 3, 10, 8))
     partial = _scratch("partial", (2, 4, 64))
     padded = _zeros("double_backward 2 padded", (2, 3, 10, 10))
@@ -319,7 +325,8 @@ def double_backward(
     ggo += ggo_more
     ggo += ggb[:, None, None]
     kernel = ggw[:, :, ::-1, ::-1].reshape(4, 3, 3, 3)
-    matrices = np.ascontiguousarray(kernel.transpose(2, 1, 3, 0).reshape(3, 3, 12))
+    matrices = _scratch("matrices", (3, 3, 12))
+    matrices.reshape(3, 3, 3, 4)[...] = kernel.transpose(2, 1, 3, 0)
     shifted = _scratch("shifted", (2, 3, 4, 10, 8))
     partial = _scratch("partial", (2, 3, 64))
     padded = _zeros("double_backward 3 padded", (2, 4, 10, 10))
@@ -336,7 +343,7 @@ def double_backward(
         np.matmul(matrices[i], window, out=partial)
         total += partial
     shifted = _scratch("shifted", (2, 3, 3, 10, 8))
-    gradients = _scratch("gradients", (3, 4, 9))
+    gradients = _scratch("matrices", (3, 4, 9))
     padded = _zeros("double_backward 4 padded", (2, 3, 10, 10))
     gradients[...] = 0
     # shifted[n, j, c, row, x] = ggx[n, c, row - 1, x + j - 1]
@@ -349,8 +356,8 @@ def double_backward(
     for i in range(3):
         window = stacked[..., i : i + 8, :].reshape(2, 9, 64)
         gradients[i] += np.matmul(positions, window.swapaxes(-1, -2)).sum(axis=0)
-    ordered = gradients.reshape(3, 4, 3, 3).transpose(1, 3, 0, 2)
-    gw[...] = ordered.reshape(4, 3, 3, 3)
+    ordered = gw.reshape(4, 3, 3, 3).transpose(2, 0, 3, 1)
+    ordered[...] = gradients.reshape(3, 4, 3, 3)
     gb[...] = 0
     return ggo, gx, gw, gb
 

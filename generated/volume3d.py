@@ -54,7 +54,8 @@ def forward(x: Array, weight: Array, bias: Array, *, out: Array | None = None) -
     weight = _checked("weight", weight, (8, 4, 3, 3, 3))
     bias = _checked("bias", bias, (8,))
     kernel = weight.reshape(8, 4, 3, 3, 3)
-    matrices = np.ascontiguousarray(kernel.transpose(2, 0, 3, 4, 1).reshape(3, 8, 36))
+    matrices = _scratch("matrices", (3, 8, 36))
+    matrices.reshape(3, 8, 3, 3, 4)[...] = kernel.transpose(2, 0, 3, 4, 1)
     shifted = _scratch("shifted", (1, 3, 3, 4, 10, 24, 24))
     partial = _scratch("partial", (1, 8, 4608))
     padded = _zeros("forward padded", (1, 4, 18, 26, 26))
@@ -87,7 +88,8 @@ def input_gradient(grad_output: Array, weight: Array, *, out: Array | None = Non
     grad_output = _checked("grad_output", grad_output, (1, 8, 16, 24, 24))
     weight = _checked("weight", weight, (8, 4, 3, 3, 3))
     kernel = weight[:, :, ::-1, ::-1, ::-1].reshape(8, 4, 3, 3, 3)
-    matrices = np.ascontiguousarray(kernel.transpose(2, 1, 3, 4, 0).reshape(3, 4, 72))
+    matrices = _scratch("matrices", (3, 4, 72))
+    matrices.reshape(3, 4, 3, 3, 8)[...] = kernel.transpose(2, 1, 3, 4, 0)
     shifted = _scratch("shifted", (1, 3, 3, 8, 10, 24, 24))
     partial = _scratch("partial", (1, 4, 4608))
     padded = _zeros("input_gradient padded", (1, 8, 18, 26, 26))
@@ -120,7 +122,7 @@ def weight_gradient(grad_output: Array, x: Array, *, out: Array | None = None) -
     grad_output = _checked("grad_output", grad_output, (1, 8, 16, 24, 24))
     x = _checked("x", x, (1, 4, 16, 24, 24))
     shifted = _scratch("shifted", (1, 3, 3, 4, 10, 24, 24))
-    gradients = _scratch("gradients", (3, 8, 36))
+    gradients = _scratch("matrices", (3, 8, 36))
     padded = _zeros("weight_gradient padded", (1, 4, 18, 26, 26))
     gradients[...] = 0
     # shifted[n, i, j, c, row, y, x] = X[n, c, row - 1, y + i - 1, x + j - 1]
@@ -134,8 +136,8 @@ def weight_gradient(grad_output: Array, x: Array, *, out: Array | None = None) -
         for h in range(3):
             window = stacked[..., h : h + 8, :].reshape(1, 36, 4608)
             gradients[h] += np.matmul(positions, window.swapaxes(-1, -2))[0]
-    ordered = gradients.reshape(3, 8, 3, 3, 4).transpose(1, 4, 0, 2, 3)
-    gw[...] = ordered.reshape(8, 4, 3, 3, 3)
+    ordered = gw.reshape(8, 4, 3, 3, 3).transpose(2, 0, 3, 4, 1)
+    ordered[...] = gradients.reshape(3, 8, 3, 3, 4)
     return gw
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from symconv.errors import SymconvError
 from symconv.files import is_generated, read_tuning, reason_of
+from symconv.layers.arguments import refuse
 from symconv.layers.layer import Layer, rebuild
 from symconv.plan.tuning import Tuning
 from symconv.verbs import Unit, check_accuracy, check_name, check_order, generate
@@ -73,6 +74,8 @@ def read_config(path: str | os.PathLike[str]) -> dict[str, Request]:
                 raise SymconvError(f"name = {name!r}: must be the name of one module only")
             arguments = {key: value for key, value in entry.items() if key not in ("name", *OPTIONS)}
             order, accuracy, file = (entry.get(key, default) for key, default in OPTIONS.items())
+            if file not in ("", f"{name}.tuning.json"):  # the module's first lines name it
+                raise refuse("tuning", file, f"'{name}.tuning.json', beside the configuration")
             tuning = read_tuning(Path(path).parent / str(file)) if file else None
             requests[name] = Request(
                 rebuild(arguments), check_order(order), check_accuracy(accuracy), tuning

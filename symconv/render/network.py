@@ -209,7 +209,7 @@ def _action(
             yield from _call(function, given)
         case Alias(variable=variable, of=of):
             same = shapes.get(of) == variable.shape
-            view = "  # written over it" if same else f".reshape{shape(variable.shape)}"
+            view = "  # the same memory" if same else f".reshape{shape(variable.shape)}"
             yield f"{_local(variable.name)} = {_local(of)}{view}"
             shapes[variable.name] = variable.shape
         case AddTo(target=target, source=source):

@@ -135,7 +135,6 @@ def rows(stage: Rows, function: str, epilogue: Epilogue) -> str:
     )
     sizes = {"channels": c.channels, "filters": c.filters}
     stored_shape = (*group(c), sizes[stored[0]], sizes[stored[1]], *(a.taps for a in c.axes))
-    from_rows: list[int] = sorted(range(len(to_rows)), key=lambda at: to_rows[at])
     row_length = prod(shifts) * c.channels
     area = f"{prod(width)} * height" if ragged else stage.rows * prod(width)
     tap = names[0] if first.dilation == 1 else f"{first.dilation} * {names[0]}"
@@ -151,7 +150,7 @@ def rows(stage: Rows, function: str, epilogue: Epilogue) -> str:
         blocks=block_loop("n", c.batch, images),
         kernel=f"{taps_view(c, c.taps)}.reshape{shape(stored_shape)}",
         to_rows=shape(to_rows),
-        from_rows=shape(from_rows),
+        stored=shape(stored_shape),
         rows=shape((first.taps, *group(c), c.filters, row_length)),
         rows_apart=shape((first.taps, *group(c), c.filters, *shifts, c.channels)),
         count=first.taps,
