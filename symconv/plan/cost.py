@@ -52,7 +52,7 @@ def microseconds(algorithm: Algorithm) -> float:
             return 3 * CALL + TAKE * looked_up + _product(c, c.axes)
         case Pointwise():
             blocks = c.batch // algorithm.images if c.result == "taps" else 1
-            return 2 * blocks * CALL + _product(c, c.axes)
+            return blocks * CALL + _product(c, c.axes)
         case Columns():
             return _blocks(c, algorithm.images) * _columns(c, algorithm.images, c.axes)
         case Rows():
