@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from symconv.layers.arguments import Padding, PerAxis, refuse
+from symconv.layers.arguments import Padding, PerAxis, dtype, refuse
 from symconv.layers.conv import Conv
 from symconv.layers.layer import Layer
 from symconv.layers.window import Window
@@ -100,8 +100,8 @@ class Filter(Layer):
         number = isinstance(self.tolerance, int | float) and not isinstance(self.tolerance, bool)
         if not number or not 0 <= self.tolerance < 1:
             raise refuse("tolerance", self.tolerance, "a number from 0 to below 1")
-        if array.ndim < 3 or not 0 < array.size <= MOST or self.dtype not in ("float32", "float64"):
-            Conv(self.input_shape, 1, 1, dtype=self.dtype)  # what else may be wrong is said first
+        object.__setattr__(self, "dtype", dtype(self.dtype))
+        if array.ndim < 3 or not 0 < array.size <= MOST:
             raise refuse("weight", f"an array of shape {array.shape}", valid)
         with np.errstate(over="ignore"):
             array = array.astype(self.dtype)
@@ -112,7 +112,7 @@ class Filter(Layer):
         if conv.parameters["weight"] != array.shape:
             shape = f"an array of shape {array.shape}"
             raise refuse("weight", shape, f"of shape {conv.parameters['weight']} for this input")
-        for name in ("input_shape", "stride", "padding", "dilation", "groups", "bias", "dtype"):
+        for name in ("input_shape", "stride", "padding", "dilation", "groups"):
             object.__setattr__(self, name, getattr(conv, name))
 
     @property
@@ -212,6 +212,8 @@ class Filter(Layer):
         """Return the fewest passes that add up to a filter, or are within the tolerance of it."""
         shape = self.shape[2:]
         exact = chains(kernel, shape)
+        if not self.tolerance:
+            return exact
         near = nearest(kernel, len(shape), self.dtype)
         most = Fraction(self.tolerance) * max(map(abs, kernel.values()))
         moved = max(map(abs, difference(kernel, [near]).values()), default=0)

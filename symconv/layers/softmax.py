@@ -15,7 +15,6 @@ from symconv.notation.contraction import Access, Tensor, index
 from symconv.notation.graph import Graph, Step, each, one_hot, total
 from symconv.notation.names import element
 
-SIZES = "two to five positive ints"
 RANKS = (2, 3, 4, 5)
 REDUCTIONS = ("mean", "sum")
 

@@ -146,12 +146,6 @@ class Correlation:
     axes: tuple[Axis, ...]
     solved: bool = False
 
-    @property
-    def products(self) -> int:
-        """Number of multiplications, those with padding included."""
-        outer = self.batch * self.groups * self.channels * self.filters
-        return outer * math.prod(a.taps * a.positions for a in self.axes)
-
 
 def recognise(contraction: Contraction) -> Correlation:
     """Read a contraction of two tensors as a canonical correlation, by the roles of its indices.

@@ -134,8 +134,11 @@ def _apart(numbers: dict[Taps, Fraction], axes: tuple[int, ...]) -> tuple[Chain,
     found: list[Chain] = []
     for row, along in _basis(rows):
         column = _scaled(axes[:1], tuple(((first,), number) for first, number in along.items()))
-        found += [_joined(column, chain) for chain in _apart(row, axes[1:])]
-    exact = all(_is_exact(number) for c in found for p in c.passes for _, number in p.taps)
+        others = _apart(row, axes[1:])
+        if not others:
+            return ()
+        found += [_joined(column, chain) for chain in others]
+    exact = all(_is_exact(n) for c in found for p in c.passes for _, n in (*p.taps, ((), c.scale)))
     return tuple(found) if exact else ()
 
 

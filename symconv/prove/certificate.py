@@ -162,8 +162,8 @@ def _proof(equation: Equation, statement: Data) -> Data:
     pairs: list[Any] = [None] * len(left)
     for pairing in equation.pairings:
         source, target = left[pairing.left], right[pairing.right]
-        there = _map(source, target, pairing.there, pairing.back, symbols)
-        back = _map(target, source, pairing.back, pairing.there, symbols)
+        there = _map(target, pairing.there, pairing.back, symbols)
+        back = _map(source, pairing.back, pairing.there, symbols)
         for ends, one, other in (((source, target), there, back), ((target, source), back, there)):
             known, goals = checker.obligations(context, *ends, one, other)
             one["proofs"] = _reasons(_facts(known, symbols), goals)
@@ -180,9 +180,7 @@ def _cases(cases: Sequence[tuple[int, Polynomial]]) -> list[Any]:
     return [[number, _text(split)] for number, split in cases]
 
 
-def _map(
-    source: checker.Points, target: checker.Points, there: Substitution, back: Substitution, symbols: int
-) -> Data:
+def _map(target: checker.Points, there: Substitution, back: Substitution, symbols: int) -> Data:
     divided = [name for d in back.divisions for name in (d.quotient, d.remainder)]
     return {
         "divide": [[d.quotient, d.remainder, _text(d.of), _text(d.by)] for d in there.divisions],

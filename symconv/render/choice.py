@@ -95,7 +95,7 @@ def _chosen(choice: tuple[Candidate, ...]) -> str:
 def _tiles(algorithm: Algorithm) -> str:
     """Name an algorithm, with its tiles or blocks if it has some."""
     if isinstance(algorithm, Fourier):
-        return f"fourier in {math.prod(algorithm.blocks)} blocks"
+        return f"fourier of {'×'.join(map(str, algorithm.lengths))}"
     if not isinstance(algorithm, Winograd):
         return algorithm_name(algorithm)
     return f"winograd {'×'.join(f'F({f.outputs}, {f.taps})' for f in algorithm.filtering)}"
@@ -159,6 +159,7 @@ def _how(algorithm: Algorithm) -> str:
         case Fourier(lengths=lengths):
             size = "×".join(map(str, lengths))
             number = "×".join(map(str, algorithm.blocks))
-            return f"transforms of {number} blocks of {size} numbers, image by image"
+            what = "block" if math.prod(algorithm.blocks) == 1 else "blocks"
+            return f"transforms of {number} {what} of {size} numbers, image by image"
         case Scatter():
             return f"one product{in_blocks}, a strided addition per tap (col2im)"

@@ -42,7 +42,7 @@ def fourier(stage: Fourier, function: str, epilogue: Epilogue) -> str:
             prepare=prepare + more,
             positions=positions,
             cut=shape((c.groups * c.filters, *cut)),
-            order=shape([0, *order[0], *order[1]]),
+            order=_transposed([0, *order[0], *order[1]]),
             position_spectra=shape((*group(c), c.filters, *stage.blocks, *spectrum)),
             sums=shape((*group(c), c.filters, c.channels, *spectrum)),
             contraction=f"{g}f{at}{each},{g}c{at}{each}->{g}fc{each}",
@@ -60,12 +60,17 @@ def fourier(stage: Fourier, function: str, epilogue: Epilogue) -> str:
         contraction=f"{g}c{at}{each},{g}fc{each}->{g}f{at}{each}",
         taken=", ".join(["...", *(f":{step}" for step in stage.steps)]),
         apart_shape=shape((c.groups * c.filters, *stage.blocks, *stage.steps)),
-        order=shape(whole),
+        order=_transposed(whole),
         side_by_side=shape((c.groups * c.filters, *stage.filled)),
         image=f"{c.positions}[n]",
         inside=", ".join([":", *(f":{a.positions}" for a in c.axes)]),
         **finish_images(c, epilogue, "image"),
     )
+
+
+def _transposed(order: list[int]) -> str:
+    """Write that axes change places, if they do."""
+    return f".transpose{shape(order)}" if order != sorted(order) else ""
 
 
 def _kernel(c: Correlation) -> str:

@@ -64,6 +64,13 @@ def test_known_filters_are_taken_apart() -> None:
     assert len(laplace.passes) == 1
 
 
+def test_a_part_that_has_no_exact_passes_is_not_lost() -> None:
+    thirds, other = [[3, 3], [1, 1]], [[1, 0], [0, 0]]  # the former's rows are a third of each other
+    array = np.array([thirds, other], float)
+    found = chains(_numbers(array), array.shape)
+    assert difference(_numbers(array), found) == {}
+
+
 def test_a_wrong_number_of_a_pass_is_seen() -> None:
     (chain,) = chains(_numbers(GAUSS), (5, 5))
     (tap, number), *others = chain.passes[0].taps

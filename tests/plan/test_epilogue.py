@@ -28,6 +28,7 @@ from symconv.plan.network import NetworkPlan, plan_network
 from symconv.plan.tuning import with_choice, with_functions
 from symconv.render.network import render_module
 
+UPWARDS = {"kernel_size": 3, "stride": 2, "output_padding": 1}  # of a transposed convolution
 CONVS: dict[
     str, tuple[tuple[int, ...], dict[str, Any]]
 ] = {  # one for each algorithm that is chosen for a forward sweep
@@ -38,6 +39,11 @@ CONVS: dict[
     "rows": ((2, 16, 28, 28), {"out_channels": 8, "kernel_size": 3, "padding": 1}),
     "depthwise": ((1, 8, 30, 30), {"out_channels": 8, "kernel_size": 3, "groups": 8}),
     "shift": ((1, 1, 400_000), {"out_channels": 1, "kernel_size": 5}),
+    "scatter": ((2, 3, 9, 9), {"out_channels": 4, "kernel_size": 3, "stride": 2, "output_padding": 1}),
+    "phases": (
+        (2, 32, 14, 14),
+        {"out_channels": 16, "kernel_size": 3, "stride": 2, "output_padding": 1},
+    ),
     "volume": ((1, 2, 5, 6, 7), {"out_channels": 3, "kernel_size": 3, "padding": 1}),
     "mode": (
         (1, 2, 6, 7),
