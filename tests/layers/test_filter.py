@@ -65,8 +65,8 @@ def test_known_filters_are_taken_apart() -> None:
 
 
 def test_a_part_that_has_no_exact_passes_is_not_lost() -> None:
-    thirds, other = [[3, 3], [1, 1]], [[1, 0], [0, 0]]  # the former's rows are a third of each other
-    array = np.array([thirds, other], float)
+    inexact = np.outer([15, 5, 3], [1, 2])  # a third and a fifth: no scale makes both exact
+    array = np.array([inexact, [[1, 0], [0, 0], [0, 0]]], float)
     found = chains(_numbers(array), array.shape)
     assert difference(_numbers(array), found) == {}
 
