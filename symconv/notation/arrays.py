@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +14,9 @@ from symconv.notation.contraction import Access, Contraction, Program, index
 from symconv.notation.evaluate import Point, evaluate, points
 from symconv.notation.graph import Elementwise, Graph, Selection, Step, written
 from symconv.notation.polynomial import Polynomial
+
+if TYPE_CHECKING:
+    import sympy
 
 Values = NDArray[np.float64]
 Places = NDArray[np.int64]
@@ -45,12 +50,9 @@ def _evaluate(step: Step, known: Mapping[str, Values]) -> Values:
 
 def _apply(step: Elementwise, known: Mapping[str, Values]) -> Values:
     """Read what each argument is at every point, in arrays that broadcast; then one expression."""
-    import sympy
-
     grids = np.meshgrid(*(np.arange(int(n)) for _, n in step.extents), indexing="ij", sparse=True)
     points_ = dict(zip((name for name, _ in step.extents), grids, strict=True))
-    words = [{"erf": np.vectorize(math.erf), "erfc": np.vectorize(math.erfc)}, "numpy"]
-    function = sympy.lambdify([name for name, _ in step.arguments], step.expression, words)
+    function = _function(tuple(name for name, _ in step.arguments), step.expression)
     given = [
         _read(known[argument.tensor.name], argument, points_)
         if isinstance(argument, Access)
@@ -62,6 +64,16 @@ def _apply(step: Elementwise, known: Mapping[str, Values]) -> Values:
     with np.errstate(all="ignore"):  # where a function has no value, the result is no number
         result[places] = function(*given)
     return result
+
+
+@cache
+def _function(names: tuple[str, ...], expression: sympy.Expr) -> Callable[..., Values]:
+    """Return an expression as a function of arrays."""
+    import sympy
+
+    words = [{"erf": np.vectorize(math.erf), "erfc": np.vectorize(math.erfc)}, "numpy"]
+    function: Callable[..., Values] = sympy.lambdify(names, expression, words)
+    return function
 
 
 def _read(array: Values, access: Access, points_: Mapping[str, Places]) -> Values:

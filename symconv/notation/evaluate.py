@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,9 @@ from numpy.typing import NDArray
 from symconv.notation.contraction import Access, Contraction, Kronecker, Program, Solved
 from symconv.notation.graph import Constant, Elementwise, Graph, Selection, Step, written
 from symconv.notation.polynomial import Number, Polynomial
+
+if TYPE_CHECKING:
+    import sympy
 
 Point = dict[str, int]
 Values = NDArray[Any]  # exact numbers, floats or polynomials: whatever adds and multiplies
@@ -73,9 +77,7 @@ def _evaluate_selection(step: Selection, tensors: Mapping[str, Values]) -> Value
 
 
 def _evaluate_elementwise(step: Elementwise, tensors: Mapping[str, Values]) -> Values:
-    import sympy
-
-    function = sympy.lambdify([name for name, _ in step.arguments], step.expression, "mpmath")
+    function = _function(tuple(name for name, _ in step.arguments), step.expression)
     result = np.full(step.target.tensor.sizes, 0, dtype=object)
     for point in points({name: int(size) for name, size in step.extents}):
         cell = cell_at(step.target, point)
@@ -86,6 +88,15 @@ def _evaluate_elementwise(step: Elementwise, tensors: Mapping[str, Values]) -> V
         if cell is not None:
             result[cell] = function(*(0 if a is None else a for a in arguments))
     return result
+
+
+@cache
+def _function(names: tuple[str, ...], expression: sympy.Expr) -> Callable[..., Any]:
+    """Return an expression as a function of numbers of any precision."""
+    import sympy
+
+    function: Callable[..., Any] = sympy.lambdify(names, expression, "mpmath")
+    return function
 
 
 def points(ranges: Mapping[str, int]) -> Iterator[Point]:

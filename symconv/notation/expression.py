@@ -12,9 +12,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
+from symconv.notation.cases import choose
 from symconv.notation.tokens import Reader
 
 if TYPE_CHECKING:
@@ -48,34 +49,10 @@ def _functions() -> dict[str, _Function]:
         "abs": _Function(1, sympy.Abs),
         "log1p": _Function(1, log1p),
         "expm1": _Function(1, expm1),
-        "max": _Function(2, lambda a, b: _apart(sympy.Piecewise((a, a > b), (b, True)))),
-        "min": _Function(2, lambda a, b: _apart(sympy.Piecewise((a, a < b), (b, True)))),
+        "max": _Function(2, partial(choose, larger=True)),
+        "min": _Function(2, partial(choose, larger=False)),
         "where": _Function(3, lambda c, a, b: sympy.Piecewise((a, c), (b, True))),
     }
-
-
-def _apart(cases: Any) -> Any:
-    """Return cases of cases as cases of one variable's intervals, where SymPy can tell these.
-
-    What varies comes last: of what is no number every comparison is false, and it is handed on.
-    """
-    import sympy
-
-    if not any(part.has(sympy.Piecewise, sympy.ITE) for case in cases.args for part in case.args):
-        return cases
-    folded = sympy.piecewise_fold(cases)
-    if not folded.is_Piecewise or len(folded.free_symbols) != 1:
-        return folded
-    (x,) = folded.free_symbols
-    intervals: dict[Any, Any] = {}
-    try:
-        for value, where in folded.as_expr_set_pairs():
-            intervals[value] = where.union(intervals.get(value, sympy.S.EmptySet))
-    except NotImplementedError:
-        return folded
-    ordered = sorted(intervals.items(), key=lambda pair: pair[0].has(x))
-    conditions = [(value, where.as_relational(x)) for value, where in ordered[:-1]]
-    return sympy.Piecewise(*conditions, (ordered[-1][0], True))
 
 
 def parse_expression(text: str, variables: Sequence[str], constants: Mapping[str, float]) -> sympy.Expr:
@@ -86,9 +63,17 @@ def parse_expression(text: str, variables: Sequence[str], constants: Mapping[str
     SymconvError
         If the text does not follow the grammar, or has an unknown name or function.
     """
-    return _Parser(text, variables, constants).whole()
+    return _parsed(text, tuple(variables), tuple(constants.items()))
 
 
+@cache
+def _parsed(
+    text: str, variables: tuple[str, ...], constants: tuple[tuple[str, float], ...]
+) -> sympy.Expr:
+    return _Parser(text, variables, dict(constants)).whole()
+
+
+@cache
 def derivative(expression: sympy.Expr, by: sympy.Symbol) -> sympy.Expr:
     """Return the derivative, case by case: away from kinks, where a step's own derivative is 0."""
     import sympy
