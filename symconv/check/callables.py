@@ -1,38 +1,58 @@
-"""Anybody's functions: the smallest case in which they fail, and the known pitfall it matches."""
+"""Anybody's functions: what is wrong, the smallest case that shows it, and the known pitfall."""
 
 from __future__ import annotations
 
-import math
-import warnings
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from fractions import Fraction
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from symconv.check.probes import Probe, graph_of, probes
+from symconv.check.bounds import is_bilinear, transform_bound
+from symconv.check.calls import Answer, call
+from symconv.check.diagnosis import Seen, known_rule
+from symconv.check.probes import Probe, graph_of, probes, whole_numbers
 from symconv.check.report import Result, apart
-from symconv.layers.activation import Activation
-from symconv.layers.conv import ConvLayer
+from symconv.check.smallest import smallest, spelled
+from symconv.check.ties import Tie, ties
 from symconv.layers.layer import Layer
-from symconv.layers.pool import AvgPool, GlobalMaxPool, MaxPool
-from symconv.layers.spelling import shell_options
-from symconv.notation.arrays import evaluate_arrays
-from symconv.notation.backpropagation import gradient
-from symconv.notation.contraction import Program
-from symconv.notation.graph import Graph
 from symconv.prove.claims import smaller
-from symconv.prove.pitfalls import PITFALLS
-from symconv.prove.refutations import CREDITED_IN_FULL, NOT_COUNTED
+from symconv.prove.refutations import CREDITED_IN_FULL
 
 Array = NDArray[Any]
-Forward = Callable[..., Array]
-Backward = Callable[..., Sequence[Array]]
-Call = Callable[[list[Array], Array], object]
+Forward = Callable[..., object]
+Backward = Callable[..., object]
+Kind = Literal["raises", "returns", "shape", "dtype", "numbers", "ties", "writes"]
 
-ROUNDINGS = 64  # of a sum's largest possible value: what an honest order of summing may differ by
+ELSEWHERE = 20  # smaller cases that a right function is called for
+
+
+@dataclass(frozen=True)
+class Failure:
+    """What is wrong with one result of a function.
+
+    Parameters
+    ----------
+    kind
+        What was wrong: it raised, returned something else, or the shape, the dtype or the numbers.
+    sweep
+        The result: ``"forward"``, the input whose gradient it is, or an argument that was written to.
+    text
+        The first wrong element, received and expected.
+    rule
+        The known wrong rule that gives this, if one does.
+    """
+
+    kind: Kind
+    sweep: str
+    text: str
+    rule: str = ""
+
+    def like(self, other: Failure) -> bool:
+        """Whether this is the same fault in another case."""
+        return (self.kind, self.sweep, self.rule) == (other.kind, other.sweep, other.rule)
 
 
 def check_callables(
@@ -40,130 +60,242 @@ def check_callables(
 ) -> tuple[Result, ...]:
     """Check functions with a generated module's signatures against a layer.
 
-    They are called at the layer's own sizes, where they must work, and at smaller ones with the same
-    arguments, where a function that refuses its arguments is left in peace.
+    They are called at the layer's own sizes, where they must be right, and at smaller ones, where a
+    function that is made for its own sizes may refuse.
     """
     results = []
     if forward is not None:
-        results.append(_check(layer, "forward", lambda inputs, g: forward(*inputs)))
+        results.append(_Subject("forward", forward).result(layer))
     if backward is not None:
-        results.append(_check(layer, "backward", lambda inputs, g: backward(g, *inputs)))
+        results.append(_Subject("backward", backward).result(layer))
     return tuple(results)
 
 
-@dataclass(frozen=True)
-class _Failure:
-    """What is wrong with what a function returns; ``kind``: it raises, or its shape or numbers are."""
+@dataclass
+class _Subject:
+    """A function under check.
 
-    kind: Literal["raises", "shape", "numbers"]
-    text: str
-
-
-def _check(layer: Layer, name: str, call: Call) -> Result:
-    """Run one function at its layer's sizes and at smaller ones; report the smallest failure.
-
-    One that is right at its own sizes may be for these alone: elsewhere it may raise, or return what
-    has their shape.
+    ``transforms`` is set when a result was as far off as only transforms of whole tensors round.
     """
-    own = _failure(layer, name, call)
-    others = refused = 0
-    for case in (case for case in smaller(layer, kernels=0) if case.inputs != layer.inputs):
-        failure = _failure(case, name, call)
-        if failure and (failure.kind == "raises" or (failure.kind == "shape" and own is None)):
-            refused += 1
-        elif failure:
-            return _failed(name, failure, case)
-        else:
-            others += 1
-    if own:
-        return _failed(name, own, layer)
-    tried = f" and {others} smaller ones" if others else "; it refuses smaller ones" if refused else ""
-    return Result(name, "numeric", True, f"equals the layer's own sums at its sizes{tried}")
+
+    name: str
+    function: Callable[..., object]
+    transforms: bool = False
+
+    def result(self, layer: Layer) -> Result:
+        """Return the verdict: every independent failure, or where else the function is wrong."""
+        failures = list(self.failures(layer))
+        if not failures:
+            return self._passed(layer)
+        faults: list[tuple[Layer, Failure]] = []
+        case = layer
+        for failure in failures:
+            case, found = self._smallest(layer, failure, hint=case)
+            faults.append((case, found))
+        text = " ".join(
+            self._told(case, failure, ignored)
+            for (case, failure), ignored in zip(faults, self._ignored(layer, failures), strict=True)
+        )
+        return Result(self.name, "numeric", False, text)
+
+    def _told(self, case: Layer, failure: Failure, ignored: str) -> str:
+        rule = f" This is a known pitfall: {failure.rule}." if failure.rule else ""
+        said = ignored if ignored and "grad_output is ignored" not in failure.rule else ""
+        where = "" if failure.kind == "writes" else f" Smallest failing case: {spelled(case)}."
+        return f"{failure.text}{rule}{said}{where}"
+
+    def _passed(self, layer: Layer) -> Result:
+        text = "agrees with the layer's definition at its sizes"
+        elsewhere = refused = 0
+        cases = (case for case in smaller(layer, kernels=0) if case.inputs != layer.inputs)
+        for case in itertools.islice(cases, ELSEWHERE):
+            wrong = next(self.failures(case, few=True), None)
+            if wrong and wrong.kind in ("numbers", "ties"):
+                found, failure = self._smallest(case, wrong, hint=case)
+                return Result(
+                    self.name,
+                    "numeric",
+                    True,
+                    f"right at this layer's sizes; wrong for {spelled(found)}: {failure.text}",
+                )
+            refused += wrong is not None
+            elsewhere += wrong is None
+        if elsewhere:
+            text += f" and at {elsewhere} smaller ones"
+        elif refused:
+            text += "; it refuses smaller ones"
+        if self.transforms:
+            text += "; passed as a transform: rounding relative to the whole image"
+        return Result(self.name, "numeric", True, text)
+
+    def _smallest(self, layer: Layer, failure: Failure, hint: Layer) -> tuple[Layer, Failure]:
+        """Return the smallest layer in which a function fails in the same way, and how it does."""
+        if failure.kind in ("raises", "writes"):
+            return layer, failure
+        few = self._same(layer, failure, few=True) is not None
+
+        def fails(case: Layer) -> bool:
+            return self._same(case, failure, few) is not None
+
+        start = hint if hint != layer and fails(hint) else layer
+        case = smallest(start, fails)
+        return case, self._same(case, failure, few) or failure
+
+    def _same(self, case: Layer, failure: Failure, few: bool) -> Failure | None:
+        return next((f for f in self.failures(case, few) if f.like(failure)), None)
+
+    def failures(self, case: Layer, few: bool = False) -> Iterator[Failure]:
+        """Visit the first failure of each result: with ordinary numbers only, or with all."""
+        seen: set[tuple[str, str]] = set()
+        every = probes(case)
+        for probe in itertools.islice(every, 2) if few else every:
+            for failure in self._called(case, probe):
+                key = ("writes" if failure.kind == "writes" else "", failure.sweep)
+                if key not in seen:
+                    seen.add(key)
+                    yield failure
+                if failure.kind in ("raises", "returns"):
+                    return
+        if self.name == "backward" and ("", "x") not in seen:
+            yield from self._tied(case, few)
+
+    def _called(self, case: Layer, probe: Probe) -> list[Failure]:
+        """Call the function with a probe's numbers; return what is wrong with what it returns."""
+        sweeps = list(case.differentiable) if self.name == "backward" else ["forward", *case.updates]
+        answer = self._answer(case, probe.values, len(sweeps))
+        if answer.error:
+            kind: Kind = "raises" if answer.raised else "returns"
+            return [Failure(kind, self.name, answer.error)]
+        if self.name == "forward" and len(answer.arrays) == 1:
+            sweeps = sweeps[:1]  # new running statistics may be left out
+        if len(answer.arrays) != len(sweeps):
+            what = ", ".join(_name_of(case, sweep) for sweep in sweeps)
+            count = len(answer.arrays)
+            text = f"returns {count} array{'s' * (count != 1)}, expected {len(sweeps)}: {what}."
+            return [Failure("returns", self.name, text)]
+        found: list[Failure] = []
+        for sweep, array in zip(sweeps, answer.arrays, strict=True):
+            found += self._compared(case, sweep, array, probe)
+        right = "wrong, too" if found else "right"
+        if answer.changed:
+            result = f"(its result is {right})"
+            names = " and ".join(answer.changed)
+            noun = "argument" if len(answer.changed) == 1 else "arguments"
+            text = f"{self.name} changed its {noun} {names} in place {result}."
+            found.insert(0, Failure("writes", names, text))
+        return found
+
+    def _answer(self, case: Layer, values: dict[str, Array], expected: int) -> Answer:
+        return call(self.function, self._arguments(case, values), expected)
+
+    def _arguments(self, case: Layer, values: dict[str, Array]) -> dict[str, Array]:
+        """Return the arrays that the function is called with, by name."""
+        given = {
+            name: values[tensor.name].astype(np.int64 if name in case.classes else case.dtype)
+            for name, tensor in case.tensors.items()
+        }
+        if self.name == "forward":
+            return given
+        return {"grad_output": values[case.cotangent.name].astype(case.dtype), **given}
+
+    def _compared(self, case: Layer, sweep: str, array: Array, probe: Probe) -> Sequence[Failure]:
+        """Say how a result differs from a layer's."""
+        what = _name_of(case, sweep)
+        if array.dtype.kind not in "fiub":
+            kind = "is not an array of numbers" if array.dtype == object else f"has dtype {array.dtype}"
+            return [Failure("dtype", sweep, f"{what} {kind}, expected {case.dtype}.")]
+        if array.dtype.kind == "f" and array.dtype.itemsize < np.dtype(case.dtype).itemsize:
+            text = f"{what} has dtype {array.dtype}, expected {case.dtype} (or one with more digits)."
+            return [Failure("dtype", sweep, text)]
+        low, high = probe.wanted(case, sweep)
+        limit = np.broadcast_to(probe.limit(case, sweep, low), low.shape)
+        received = array.astype(float)
+        seen = Seen(case, sweep, probe, received, low, limit)
+        if array.shape != low.shape:
+            text = f"{what} has shape {array.shape}, expected {low.shape}."
+            return [Failure("shape", sweep, text, known_rule(seen))]
+        with np.errstate(invalid="ignore"):
+            right = ((received >= low - limit) & (received <= high + limit)) | np.isnan(low)
+        if right.all() or self._is_transform(case, sweep, probe, received, low):
+            return []
+        worst = np.where(right, -1.0, np.abs(np.nan_to_num(received - low, nan=np.inf)))
+        cell = np.unravel_index(
+            int(np.argmin(right) if not probe.where else np.argmax(worst)), low.shape
+        )
+        at = f"[{', '.join(map(str, map(int, cell)))}]" if cell else ""
+        shown, wanted = apart(received[cell], low[cell])
+        if low[cell] != high[cell]:
+            wanted = f"from {low[cell]:g} to {high[cell]:g}"
+        kind_ = f"; its dtype is {array.dtype}" if array.dtype.kind != "f" else ""
+        place = f" {probe.where}" if probe.where else ""
+        text = f"{what}{at} = {shown}, expected {wanted}{place}{kind_}."
+        return [Failure("numbers", sweep, text, known_rule(seen))]
+
+    def _is_transform(
+        self, case: Layer, sweep: str, probe: Probe, received: Array, expected: Array
+    ) -> bool:
+        """Whether an error is as small as that of a transform of whole tensors."""
+        graph = graph_of(case, sweep, probe.stable)
+        if not is_bilinear(graph):
+            return False
+        eps = float(np.finfo(case.dtype).eps)
+        most = transform_bound(graph, probe.values, eps, expected)
+        small = bool((np.abs(received - expected) <= most).all())
+        self.transforms |= small
+        return small
+
+    def _tied(self, case: Layer, few: bool) -> Iterator[Failure]:
+        """Visit the first failure where several elements of a window are its maximum."""
+        for tie in itertools.islice(ties(case), 6) if few else ties(case):
+            values = {"X": tie.x, case.cotangent.name: tie.cotangent}
+            answer = self._answer(case, values, 1)
+            if answer.error or len(answer.arrays) != 1 or answer.arrays[0].shape != tie.x.shape:
+                text = answer.error or "∂E/∂X has another shape where values are equal."
+                yield Failure("raises" if answer.raised else "returns", self.name, text)
+                return
+            fault = tie.fault(answer.arrays[0])
+            if fault:
+                yield _tie_failure(case, tie, answer.arrays[0], *fault)
+                return
+
+    def _ignored(self, layer: Layer, failures: list[Failure]) -> list[str]:
+        """Say, for each failure, which arguments do not change a result that they should change."""
+        wrong = [f for f in failures if f.kind == "numbers"]
+        names = self._unread(layer, wrong[0]) if wrong else []
+        text = ""
+        if names:
+            verb = "is" if len(names) == 1 else "are"
+            text = f" {' and '.join(names)} {verb} ignored: another value gives the same result."
+        return [text if f in wrong[:1] else "" for f in failures]
+
+    def _unread(self, layer: Layer, failure: Failure) -> list[str]:
+        """Return the arguments that a wrong result does not depend on, although it should."""
+        sweeps = list(layer.differentiable) if self.name == "backward" else ["forward", *layer.updates]
+        values, others = whole_numbers(layer), whole_numbers(layer, seed=11)
+        before = self._answer(layer, values, len(sweeps))
+        at = sweeps.index(failure.sweep)
+        graph = graph_of(layer, failure.sweep)
+        names = {name: tensor.name for name, tensor in layer.tensors.items()}
+        if self.name == "backward":
+            names["grad_output"] = layer.cotangent.name
+        found = []
+        for name, symbol in names.items():
+            if symbol not in graph.inputs:
+                continue
+            after = self._answer(layer, {**values, symbol: others[symbol]}, len(sweeps))
+            if len(after.arrays) == len(before.arrays) > at and np.array_equal(
+                after.arrays[at], before.arrays[at], equal_nan=True
+            ):
+                found.append(name)
+        return found
 
 
-def _failed(name: str, failure: _Failure, case: Layer) -> Result:
-    text = f"{failure.text} Smallest failing case: {_sizes(case)}"
-    return Result(name, "numeric", False, text)
-
-
-def _failure(case: Layer, name: str, call: Call) -> _Failure | None:
-    """Call a function with every probe of a layer; say what is wrong, None if nothing is."""
-    for probe in probes(case):
-        failure = _called(case, name, call, probe)
-        if failure:
-            place = f" It is {probe.where}." if probe.where else ""
-            return replace(failure, text=failure.text + place)
-    return None
-
-
-def _called(case: Layer, name: str, call: Call, probe: Probe) -> _Failure | None:
-    """Call a function with a probe's numbers; say what is wrong with what it returns."""
-    inputs = [
-        probe.values[t.name].astype(np.int64 if name in case.classes else case.dtype)
-        for name, t in case.tensors.items()
-    ]
-    cotangent = probe.values[case.cotangent.name].astype(case.dtype)
-    given = [*inputs, cotangent]
-    before = [array.copy() for array in given]
-    try:
-        with warnings.catch_warnings(action="ignore"):
-            returned = call(inputs, cotangent)
-    except Exception as error:  # whatever a stranger's function raises is its answer
-        names = [*case.inputs] if name == "forward" else ["grad_output", *case.inputs]
-        given_ = f" It is called with {', '.join(names)}." if isinstance(error, TypeError) else ""
-        return _Failure("raises", f"raises {type(error).__name__}: {error}.{given_}")
-    if any(not np.array_equal(a, b) for a, b in zip(given, before, strict=True)):
-        return _Failure("numbers", "writes to its inputs.")
-    received = _arrays(returned)
-    sweeps = list(case.differentiable)
-    if name == "forward":
-        sweeps = ["forward", *case.updates] if len(received) > 1 else ["forward"]
-    if len(received) != len(sweeps):
-        text = f"returns {len(received)} arrays, expected {len(sweeps)}: {', '.join(sweeps)}."
-        return _Failure("numbers", text)
-    failures = (_wrong(case, s, a, probe) for s, a in zip(sweeps, received, strict=True))
-    return next((failure for failure in failures if failure), None)
-
-
-def _arrays(returned: object) -> list[Array]:
-    """Return several results as arrays, or the only one; a list of numbers is one."""
-    several = isinstance(returned, tuple) or (
-        isinstance(returned, list) and all(isinstance(array, np.ndarray) for array in returned)
-    )
-    return [np.asarray(array) for array in (returned if several else [returned])]  # type: ignore[attr-defined]  # a sequence
-
-
-def _wrong(case: Layer, sweep: str, array: Array, probe: Probe) -> _Failure | None:
-    """Say how a result differs from a layer's."""
-    low, high = probe.wanted(case, sweep)
-    what = _name_of(case, sweep)
-    if array.dtype.kind not in "fiub":
-        kind = "no array of numbers" if array.dtype == object else f"dtype {array.dtype}"
-        return _Failure("numbers", f"{what} has {kind}, expected {case.dtype}.")
-    if array.dtype.kind == "f" and array.dtype.itemsize < np.dtype(case.dtype).itemsize:
-        return _Failure("numbers", f"{what} has dtype {array.dtype}, expected {case.dtype}.")
-    if array.shape != low.shape:
-        text = f"{what} has shape {array.shape}, expected {low.shape}."
-        return _Failure("shape", text + _pitfall(case, sweep, array, probe))
-    limit = _limit(case, graph_of(case, sweep, probe.stable), probe.values)
-    limit = limit + probe.loose * np.max(np.abs(low), initial=0.0, where=np.isfinite(low))
-    limit = np.broadcast_to(limit, low.shape)
-    received = array.astype(float)
-    if probe.ties and sweep != "forward":
-        axes = tuple(range(2, received.ndim))
-        received, low, high, limit = (a.sum(axis=axes) for a in (received, low, high, limit))
-        what = f"the sum of {what} over a plane"
-    with np.errstate(invalid="ignore"):
-        right = ((received >= low - limit) & (received <= high + limit)) | np.isnan(low)
-    if right.all():
-        return None
-    cell = np.unravel_index(int(np.argmin(right)), right.shape)
-    at = f"[{', '.join(map(str, map(int, cell)))}]" if cell else ""
-    shown, wanted = apart(received[cell], low[cell])
-    if low[cell] != high[cell]:
-        wanted = f"from {low[cell]:g} to {high[cell]:g}"
-    text = f"{what}{at} = {shown}, expected {wanted}."
-    return _Failure("numbers", text + _pitfall(case, sweep, array, probe))
+def _tie_failure(case: Layer, tie: Tie, received: Array, text: str, full: bool) -> Failure:
+    probe = Probe("where values are equal", {"X": tie.x, case.cotangent.name: tie.cotangent})
+    rule = ""
+    if full and np.allclose(received, tie.credited_in_full(), atol=1e-4):
+        rule = "{} ({})".format(*CREDITED_IN_FULL)
+    return Failure("ties", "x", f"{text} ({probe.where}).", rule)
 
 
 def _name_of(case: Layer, sweep: str) -> str:
@@ -171,97 +303,3 @@ def _name_of(case: Layer, sweep: str) -> str:
     if sweep == "forward":
         return "O"
     return case.words[sweep] if sweep in case.updates else f"∂E/∂{case.tensors[sweep].name}"
-
-
-def _pitfall(case: Layer, sweep: str, received: Array, probe: Probe) -> str:
-    """Name the known wrong rule that gives exactly what was received."""
-    if isinstance(case, ConvLayer):
-        rules = [(p.name, p.seen, p.wrong(case)) for p in PITFALLS if p.sweep == sweep]
-    elif isinstance(case, AvgPool):
-        other = replace(case, count_include_pad=not case.count_include_pad)
-        rules = [(*NOT_COUNTED, graph_of(other, sweep))]
-    elif isinstance(case, MaxPool | GlobalMaxPool):
-        return _pitfall_of_maxima(case, sweep, received, probe)
-    else:
-        return ""
-    for name, seen, graph in rules:
-        if graph is None or min(graph.output.sizes) < 1:
-            continue
-        wrong = evaluate_arrays(graph, probe.values)
-        if wrong.shape == received.shape and _close(received, wrong, _limit(case, graph, probe.values)):
-            return f" This is a known pitfall: {name} ({seen})."
-    return ""
-
-
-def _pitfall_of_maxima(case: MaxPool | GlobalMaxPool, sweep: str, received: Array, probe: Probe) -> str:
-    """Name a pitfall whose own result is what was received: of padding, and of ties."""
-    (maximum,) = case.graph.programs[0].contractions
-    windows = Graph((Program((replace(maximum, reduce="sum"),)),))  # the same, added up
-    x = case.tensors["x"]
-    if sweep == "forward":
-        expected, _ = probe.wanted(case, sweep)
-        cells = evaluate_arrays(windows, {x.name: np.ones(x.sizes)})
-        wrong = np.where(cells < math.prod(w.kernel for w in case.windows), 0.0, expected)
-        found = "the padding's zero wins a maximum", ""
-    else:
-        wrong = evaluate_arrays(gradient(windows, x, case.cotangent), probe.values)
-        found = CREDITED_IN_FULL
-    if not (probe.ties or sweep == "forward") or not np.array_equal(received, wrong):
-        return ""
-    name, seen = found
-    return f" This is a known pitfall: {name}{f' ({seen})' if seen else ''}."
-
-
-def _limit(case: Layer, graph: Graph, values: dict[str, Array]) -> Array:
-    """Return, for each element, how far rounding may move it: in proportion to its terms' sizes."""
-    unit = float(np.finfo(case.dtype).eps)
-    if case.composite or isinstance(case, Activation):
-        found = np.abs(evaluate_arrays(graph.only(graph.output.name), values))
-        largest = np.max(found, initial=0.0, where=np.isfinite(found))
-        return np.asarray(ROUNDINGS * (unit * (1 + largest) + _moved(case, graph, values)))
-    sizes = {name: np.abs(array) for name, array in values.items()}
-    return np.asarray(ROUNDINGS * unit * evaluate_arrays(_magnitudes(graph), sizes) + unit)
-
-
-def _moved(case: Layer, graph: Graph, values: dict[str, Array]) -> float:
-    """Return how far results move when every number does by a rounding: far, where terms cancel."""
-    unit, rng = float(np.finfo(case.dtype).eps), np.random.default_rng(0)
-    still = evaluate_arrays(graph, values)
-    labels = [case.tensors[name].name for name in case.classes]
-    found = [0.0]
-    for _ in range(3):
-        moved = {
-            name: array if name in labels else array * (1 + unit * rng.choice([-1, 1], array.shape))
-            for name, array in values.items()
-        }
-        with np.errstate(all="ignore"):
-            change = np.abs(evaluate_arrays(graph, moved) - still)
-        found.append(float(np.max(change, initial=0.0, where=np.isfinite(change))))
-    return max(found)
-
-
-def _magnitudes(graph: Graph) -> Graph:
-    """Return the graph with numbers' signs left out."""
-    steps = (
-        Program(tuple(replace(c, coefficient=abs(Fraction(c.coefficient))) for c in step.contractions))
-        if isinstance(step, Program)
-        else step
-        for step in graph.steps
-    )
-    return replace(graph, steps=tuple(steps))
-
-
-def _close(received: Array, expected: Array, limit: Array) -> bool:
-    return bool(np.all(np.abs(received.astype(float) - expected) <= limit))
-
-
-def _sizes(case: Layer) -> str:
-    """Write a layer's arguments, those that are not the default."""
-    if isinstance(case, ConvLayer):
-        kernel = "x".join(str(w.kernel) for w in case.windows)
-        arguments = [f"stride={case.stride}", f"padding={case.padding}", f"dilation={case.dilation}"]
-        return (
-            f"input_shape={case.input_shape}, out_channels={case.out_channels}, kernel {kernel}, "
-            f"{', '.join(arguments)}, groups={case.groups}."
-        )
-    return f"{' '.join(shell_options(case))}."

@@ -1,24 +1,27 @@
-"""The numbers that anybody's functions are called with: any ones, and those where rules go wrong."""
+"""What anybody's functions are called with: ordinary numbers, and those where rules go wrong."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from symconv.check.bounds import products_bound, running_bound
 from symconv.check.exact import FAR
 from symconv.layers.activation import Activation
 from symconv.layers.activations import NAMED
 from symconv.layers.layer import Layer
+from symconv.layers.network import Network
 from symconv.layers.normalisation import BatchNorm, LayerNorm
-from symconv.layers.pool import GlobalMaxPool, MaxPool
 from symconv.layers.softmax import Softmax, SoftmaxCrossEntropy
 from symconv.notation.arrays import evaluate_arrays
 from symconv.notation.contraction import Program
+from symconv.notation.evaluate import cell_at
 from symconv.notation.graph import Graph
 
 Array = NDArray[Any]
@@ -26,8 +29,10 @@ Values = dict[str, Array]
 
 NEAR = 1e-6  # on both sides of a kink
 LIKELY_KINKS = np.concatenate([np.arange(-8.0, 9.0), np.arange(-8, 8, 1 / 8) + 1 / 16, [-0.01, 0.01]])
-FEW_CELLS = 24  # an input of fewer cells is drawn again
+FEW_CELLS = 24  # an input of fewer elements is drawn again
 LARGE = np.array([-1000.0, -100.0, -30.0, 30.0, 100.0, 1000.0])
+MARGIN = 16  # running bounds are of the definition: another formula may round this much more
+TERMS = 3  # times that all but one product is zero
 
 
 @dataclass(frozen=True)
@@ -39,26 +44,26 @@ class Probe:
     where
         What is special about the numbers; empty if nothing is.
     values
-        They, by the tensors' names.
+        The numbers, by the tensors' names; the layer's dtype has each of them.
     stable
         Whether the results are those of the form that does not overflow.
     kinks
         Whether derivatives may be anything between those at a point and on both sides of it.
-    ties
-        Whether a gradient is only asked to hand on the whole of G, to whichever maximum.
     loose
-        How far results may be off, relative to the largest; besides rounding of a sum.
+        How far results may be off relative to the largest, besides rounding.
+    whole
+        Whether sums of products of the numbers are whole, and so exact.
     """
 
     where: str
     values: Values
     stable: bool = False
     kinks: bool = False
-    ties: bool = False
     loose: float = 0.0
+    whole: bool = False
 
     def wanted(self, case: Layer, sweep: str) -> tuple[Array, Array]:
-        """Return the least and the greatest number that each cell of a result may be."""
+        """Return the least and the largest number that each element of a result may be."""
         graph = graph_of(case, sweep, self.stable)
         if not self.kinks or sweep == "forward":
             expected = evaluate_arrays(graph, self.values)
@@ -69,7 +74,31 @@ class Probe:
         ]
         return np.min(slopes, axis=0), np.max(slopes, axis=0)
 
+    def limit(self, case: Layer, sweep: str, expected: Array) -> Array:
+        """Return how far rounding may move each element of a result."""
+        graph = graph_of(case, sweep, self.stable)
+        eps = float(np.finfo(case.dtype).eps)
+        with np.errstate(all="ignore"):
+            if not has_expressions(case):
+                return products_bound(graph, self.values, eps, self.whole)
+            found = MARGIN * running_bound(graph, self.values, eps)
+            scale = np.abs(expected)
+            if isinstance(case, Activation):
+                above = 1.0 if sweep == "forward" else np.abs(self.values[case.cotangent.name])
+                size = 1 + np.abs(self.values[case.tensors["x"].name])
+                return np.asarray(np.fmax(found, MARGIN * eps * above * size))
+            finite = np.isfinite(found)
+            largest = float(np.max(found, initial=0.0, where=finite))
+            top = float(np.max(scale, initial=0.0, where=np.isfinite(scale)))
+            return np.broadcast_to(np.asarray(largest + self.loose * top), expected.shape)
 
+
+def has_expressions(case: Layer) -> bool:
+    """Whether a layer is more than sums and maxima of products."""
+    return case.composite or isinstance(case, Activation)
+
+
+@lru_cache(maxsize=512)
 def graph_of(case: Layer, sweep: str, stable: bool = False) -> Graph:
     """Return what defines a layer's results: or the form of its output and gradients that is stable."""
     if sweep in case.updates:
@@ -83,35 +112,79 @@ def graph_of(case: Layer, sweep: str, stable: bool = False) -> Graph:
 
 def probes(case: Layer) -> Iterator[Probe]:
     """Visit the numbers to call a layer's functions with."""
-    x = case.tensors["x"].name if "x" in case.inputs else ""
-    cells = math.prod(case.input_shape) if x else FEW_CELLS
-    for seed in range(max(1, FEW_CELLS // cells)):  # a few cells must not be right by luck
-        values = _any(case, seed)
-        yield Probe("", values)
-    if isinstance(case, MaxPool | GlobalMaxPool):
-        yield Probe("where x is far below 0", {**values, x: values[x] - FAR})
-        yield Probe("where every cell is -1", {**values, x: np.full(case.input_shape, -1.0)}, ties=True)
-    if isinstance(case, Activation):
-        for points in _cut(_finite(case), case):
-            yield Probe("where kinks are likely", {**values, x: points}, kinks=True)
-        for points in _cut(LARGE, case) if case.function in NAMED else ():
-            yield Probe("where x is large", {**values, x: points}, stable=True)
+    smallest = min((math.prod(shape) for shape in case.inputs.values()), default=FEW_CELLS)
+    for seed in range(min(4, max(1, FEW_CELLS // smallest))):  # a few must not be right by luck
+        values = whole_numbers(case, seed)
+        yield Probe("", values, whole=not (has_expressions(case) or _takes_maxima(case)))
+        yield Probe("", _drawn(case, seed, 1.0))
+    if _takes_maxima(case):
+        yield from _of_maxima(case, values)
+    elif isinstance(case, Activation):
+        yield from _of_activations(case, values)
+    elif case.composite:
+        yield from _of_expressions(case, values)
+    else:
+        yield from _of_products(case)
+
+
+def _of_products(case: Layer) -> Iterator[Probe]:
+    """Visit numbers that are small, large, and of very different sizes; then single products."""
+    yield Probe("where all numbers are near 0.001", _drawn(case, 0, 1e-3))
+    yield Probe("where all numbers are near 1000", _drawn(case, 0, 1e3))
+    yield Probe("where numbers are between 0.001 and 1000", _spread(case))
+    for seed in range(TERMS):
+        found = _one_product(case, seed)
+        if found:
+            yield Probe("where all products except one are zero", found)
+
+
+def _of_maxima(case: Layer, values: Values) -> Iterator[Probe]:
+    """Visit numbers far below zero, of very different sizes, and such that hardly differ."""
+    x = next(iter(case.tensors.values())).name
+    yield Probe("where x is far below 0", {**values, x: values[x] - FAR})
+    yield Probe("where numbers are between 0.001 and 1000", _spread(case))
+    for base in (-3.0, 3.0):
+        order = np.random.default_rng(4).permutation(values[x].size).reshape(values[x].shape)
+        step = float(np.finfo(case.dtype).eps) * 2
+        near = np.asarray(base + order * step, dtype=case.dtype).astype(float)
+        yield Probe("where values differ by 1 in the last place", {**values, x: near})
+
+
+def _of_activations(case: Activation, values: Values) -> Iterator[Probe]:
+    x = case.tensors["x"].name
+    rng = np.random.default_rng(3)
+    sizes = 10 ** rng.uniform(-3, 0.9, 64) * rng.choice([-1.0, 1.0], 64)
+    for points in _cut(_finite(case, _as(case, sizes)), case):
+        yield Probe("where numbers are between 0.001 and 8", {**values, x: points})
+    for points in _cut(_finite(case, _as(case, LIKELY_KINKS)), case):
+        yield Probe("where kinks are likely", {**values, x: points}, kinks=True)
+    for points in _cut(LARGE, case) if case.function in NAMED else ():
+        yield Probe("where x is large", {**values, x: points}, stable=True)
+
+
+def _of_expressions(case: Layer, values: Values) -> Iterator[Probe]:
+    """Visit inputs a thousand times as large, and far from 0."""
+    if "x" not in case.tensors:
+        return
+    x = case.tensors["x"].name
     if isinstance(case, Softmax | SoftmaxCrossEntropy):
-        large = 1000 * values[x]
-        yield Probe("where x is large", {**values, x: large}, stable=True)
+        yield Probe("where x is large", {**values, x: 1000 * values[x]}, stable=True)
     if isinstance(case, BatchNorm | LayerNorm):
         yield Probe("where x is near 1000", {**values, x: values[x] + 1000}, loose=0.01)
+        yield Probe("where x is a thousand times smaller", {**values, x: values[x] / 1024})
+    if not isinstance(case, Softmax | SoftmaxCrossEntropy | Network):
+        yield Probe("where x is a thousand times larger", {**values, x: values[x] * 1024})
 
 
-def _finite(case: Activation) -> Array:
-    """Return the points at and around which a function and its slope are numbers."""
-    alone = replace(case, input_shape=LIKELY_KINKS.shape)
-    finite = np.ones(LIKELY_KINKS.shape, bool)
+def _finite(case: Activation, points: Array) -> Array:
+    """Return the points at and around which a function and its slope are finite numbers."""
+    alone = replace(case, input_shape=points.shape)
+    finite = np.ones(points.shape, bool)
     for sweep in ("forward", "x"):
         for h in (-NEAR, 0.0, NEAR):
-            given = {"X": LIKELY_KINKS + h, "G": np.ones(LIKELY_KINKS.shape)}
+            given = {"X": points + h, "G": np.ones(points.shape)}
             finite &= np.isfinite(evaluate_arrays(graph_of(alone, sweep), given))
-    return np.asarray(LIKELY_KINKS[finite])
+    return np.asarray(points[finite])
 
 
 def _cut(points: Array, case: Layer) -> Iterator[Array]:
@@ -121,17 +194,18 @@ def _cut(points: Array, case: Layer) -> Iterator[Array]:
         yield np.resize(points[start : start + size], case.input_shape)
 
 
-def _any(case: Layer, seed: int) -> Values:
-    """Return random numbers for every tensor of a layer, none of them zero.
+def whole_numbers(case: Layer, seed: int = 0) -> Values:
+    """Return random numbers for every tensor of a layer, none of them zero, whole where that is enough.
 
     Integers to ±8, or ±1/8 of them where they are put into functions, ±7/8 for those with a name: on
-    both sides of every kink, and on none. Where maxima are taken they all differ, and one factor is
-    negative: a zero of the padding must not win. In float64 they are none that float32 has.
+    both sides of every kink, and on none; in float64 they are none that float32 has. Where maxima are
+    taken they all differ, and one factor is negative: a zero of the padding must not win.
     """
     rng = np.random.default_rng(seed)
-    own = 1 + 2.0**-30 if case.dtype == "float64" else 1.0
+    plain = not (has_expressions(case) or _takes_maxima(case))
+    own = 1 + 2.0**-30 if case.dtype == "float64" and not plain else 1.0
     named = isinstance(case, Activation) and case.function in NAMED
-    small = 7 / 8 if named else 1 / 8 if case.composite or isinstance(case, Activation) else 1.0
+    small = 7 / 8 if named else 1 / 8 if has_expressions(case) else 1.0
     values: Values = {}
     for name, tensor in case.tensors.items():
         if name in case.classes:
@@ -141,13 +215,77 @@ def _any(case: Layer, seed: int) -> Values:
             apart = order + rng.integers(0, 512, tensor.sizes) / 1024  # for products to differ, too
             values[tensor.name] = own * (1 + apart) * (-1 if not values else 1)
         else:
-            sign = 1.0 if name == "running_var" else rng.choice([-1.0, 1.0], tensor.sizes)
+            sign = 1.0 if _positive(name) else rng.choice([-1.0, 1.0], tensor.sizes)
             values[tensor.name] = own * small * rng.integers(1, 8, tensor.sizes, endpoint=True) * sign
     g = case.cotangent
-    values[g.name] = rng.integers(1, 8, g.sizes, endpoint=True) * rng.choice([-1.0, 1.0], g.sizes)
+    whole = rng.integers(2, 8, g.sizes, endpoint=True) * rng.choice([-1.0, 1.0], g.sizes)
+    values[g.name] = np.asarray(whole)
     return values
 
 
+def _drawn(case: Layer, seed: int, scale: float) -> Values:
+    """Return normally distributed numbers with all the digits that the layer's dtype has."""
+    rng = np.random.default_rng(100 + seed)
+    values: Values = {}
+    for name, tensor in case.tensors.items():
+        if name in case.classes:
+            values[tensor.name] = rng.integers(0, case.classes[name], tensor.sizes).astype(float)
+            continue
+        numbers = scale * np.asarray(rng.standard_normal(tensor.sizes))
+        values[tensor.name] = _as(case, np.abs(numbers) + 0.25 if _positive(name) else numbers)
+    g = case.cotangent
+    values[g.name] = _as(case, scale * np.asarray(rng.standard_normal(g.sizes)))
+    if isinstance(case, Activation):  # an expression may have no value at some
+        x = case.tensors["x"].name
+        points = _finite(case, values[x].ravel())
+        values[x] = np.resize(points, tensor.sizes) if points.size else values[x]
+    return values
+
+
+def _spread(case: Layer) -> Values:
+    """Return numbers whose sizes are between 0.001 and 1000, all equally likely."""
+    rng = np.random.default_rng(7)
+    return {
+        tensor.name: _as(
+            case, 10 ** rng.uniform(-3, 3, tensor.sizes) * rng.choice([-1.0, 1.0], tensor.sizes)
+        )
+        for tensor in (*case.tensors.values(), case.cotangent)
+    }
+
+
+def _one_product(case: Layer, seed: int) -> Values | None:
+    """Return zeros except for the elements that one product of the layer's first sum reads."""
+    rng = np.random.default_rng(200 + seed)
+    program = next((step for step in case.graph.steps if isinstance(step, Program)), None)
+    if program is None or program.target != case.graph.output:
+        return None
+    contraction = program.contractions[0]
+    values: Values = {t.name: np.zeros(t.sizes) for t in (*case.tensors.values(), case.cotangent)}
+    for _ in range(50):
+        point = {name: int(rng.integers(size)) for name, size in contraction.ranges.items()}
+        accesses = {case.cotangent.name: contraction.target}
+        accesses |= {read.tensor.name: read for read in contraction.reads}
+        cells = {name: cell_at(access, point) for name, access in accesses.items()}
+        if None not in cells.values():
+            for name, cell in cells.items():
+                if name in values:
+                    number = rng.uniform(1, 2) * rng.choice([-1.0, 1.0])
+                    values[name][cell] = float(_as(case, number))
+            return values
+    return None
+
+
+def _as(case: Layer, numbers: Any) -> Array:
+    """Round numbers to those that a layer's dtype has."""
+    return np.asarray(np.asarray(numbers, dtype=case.dtype), dtype=float)
+
+
+def _positive(name: str) -> bool:
+    return name.endswith("running_var")
+
+
 def _takes_maxima(case: Layer) -> bool:
+    if has_expressions(case):
+        return False
     programs = [step for step in case.graph.steps if isinstance(step, Program)]
     return any(c.reduce == "max" for program in programs for c in program.contractions)

@@ -42,6 +42,10 @@ class Report:
     subject: str
     results: tuple[Result, ...]
 
+    def __bool__(self) -> bool:
+        """Whether every result passed: ``assert symconv.check(...)`` says what it means."""
+        return self.passed
+
     @property
     def passed(self) -> bool:
         """Whether every result passed."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from symconv.layers import arguments
 from symconv.layers.arguments import Padding, PerAxis, refuse
-from symconv.layers.layer import Layer
+from symconv.layers.layer import Layer, smaller_sizes, with_size
 from symconv.layers.padding import MODES, padding_steps
 from symconv.layers.roles import Roles, correlation, with_bias
 from symconv.layers.window import Window, fitting, same_padding
@@ -18,8 +19,25 @@ WORDS = ("valid", "full", "same", "same_lower")
 _INPUT = "batch, channels, then 1, 2 or 3 spatial sizes, all positive ints"
 
 
+class _Sizes(Layer):
+    """What sizes both kinds have besides the input's."""
+
+    out_channels: int
+    kernel_size: PerAxis
+
+    def reductions(self) -> Iterator[Layer]:
+        """Visit the layers with one size reduced: of the input, the output's channels, or the filter."""
+        yield from super().reductions()
+        for channels in smaller_sizes(self.out_channels):
+            yield from self._reduced(out_channels=channels)
+        kernel = arguments.spread(self.kernel_size, len(self.input_shape) - 2)
+        for axis, size in enumerate(kernel):
+            for less in smaller_sizes(size):
+                yield from self._reduced(kernel_size=with_size(kernel, axis, less))
+
+
 @dataclass(frozen=True)
-class Conv(Layer):
+class Conv(_Sizes):
     """A convolution as frameworks mean it: a correlation, unless ``flip``.
 
     ``O[n, o, p] = b[o] + Σ_{c,k} X[n, c, s·p + d·k - lo] · F[o, c, k]`` along each spatial axis;
@@ -152,7 +170,7 @@ class Conv(Layer):
 
 
 @dataclass(frozen=True)
-class ConvTranspose(Layer):
+class ConvTranspose(_Sizes):
     """A transposed convolution: ∂E/∂X of the :class:`Conv` with equal arguments.
 
     ``O[n, o, s·p + d·k - lo] += X[n, c, p] · F[c, o, k]`` and the bias, along each spatial axis;

@@ -6,7 +6,7 @@ import builtins
 import contextlib
 import keyword
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -14,7 +14,7 @@ import numpy as np
 from symconv.errors import SymconvError
 from symconv.layers import arguments
 from symconv.layers.conv import Conv, ConvLayer, ConvTranspose
-from symconv.layers.layer import Layer, rebuild
+from symconv.layers.layer import Layer, rebuild, smaller_sizes, with_size
 from symconv.notation.arrays import evaluate_arrays
 from symconv.notation.contraction import Contraction as Contraction_
 from symconv.notation.contraction import Program, Tensor, index
@@ -128,6 +128,32 @@ class Contraction(Layer):
     def input_shape(self) -> tuple[int, ...]:  # type: ignore[override]  # it follows from the shapes
         """Shape of the first input."""
         return next(iter(self.inputs.values()))
+
+    def reductions(self) -> Iterator[Layer]:
+        """Visit the layers with one index's extent, or one axis that no index has alone, reduced."""
+        shapes, extents = dict(self.shapes), dict(self.extents)
+        own = self.symbols.values()
+        places: dict[str, list[tuple[str, int]]] = {}
+        for contraction in self.graph.programs[0].contractions:
+            for access in (contraction.target, *contraction.reads):
+                for axis, subscript in enumerate(access.subscripts):
+                    names = subscript.variables
+                    plain = len(names) == 1 and subscript == index(names[0])
+                    key = names[0] if plain else f"{access.tensor.name}[{axis}]"
+                    if access.tensor.name in own:
+                        places.setdefault(key, []).append((access.tensor.name, axis))
+        for key, found in places.items():
+            name, axis = found[0]
+            for less in smaller_sizes(shapes[name][axis]):
+                reduced = dict(shapes)
+                for tensor, at in found:
+                    reduced[tensor] = with_size(reduced[tensor], at, less)
+                kept = {k: v for k, v in reduced.items() if k in own}
+                fewer = {k: min(v, less) if k == key else v for k, v in extents.items()}
+                yield from self._reduced(shapes=tuple(kept.items()), extents=tuple(fewer.items()))
+        for key, size in extents.items():
+            for less in smaller_sizes(size):
+                yield from self._reduced(extents=tuple((extents | {key: less}).items()))
 
     @property
     def graph(self) -> Graph:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import difflib
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import ClassVar
 
 from symconv.errors import SymconvError
@@ -131,6 +132,17 @@ class Layer(ABC):
         """Whether expressions of elements are among the steps."""
         return any(isinstance(step, Elementwise) for step in self.graph.steps)
 
+    def reductions(self) -> Iterator[Layer]:
+        """Visit the layers with one size reduced, smallest first; arguments that are no sizes stay."""
+        for axis, size in enumerate(self.input_shape):
+            for less in smaller_sizes(size):
+                yield from self._reduced(input_shape=with_size(self.input_shape, axis, less))
+
+    def _reduced(self, **arguments: object) -> Iterator[Layer]:
+        """Visit the layer with other arguments, if there is such a layer."""
+        with contextlib.suppress(SymconvError):
+            yield dataclasses.replace(self, **arguments)  # type: ignore[type-var]  # every kind is a dataclass
+
     def smaller(self) -> Layer:
         """Return the layer with at most two of everything, or itself where that is not one."""
         shape = tuple(min(size, 2) for size in self.input_shape)
@@ -151,6 +163,19 @@ class Layer(ABC):
     def as_dict(self) -> dict[str, object]:
         """Return plain data that :func:`rebuild` takes."""
         return {"layer": type(self).__name__, **self.arguments}
+
+
+def smaller_sizes(size: int) -> Iterator[int]:
+    """Visit smaller sizes: each of the first sixteen, then what halving gives."""
+    yield from range(1, min(size, 17))
+    while size > 34:
+        size //= 2
+        yield size
+
+
+def with_size(shape: tuple[int, ...], axis: int, size: int) -> tuple[int, ...]:
+    """Return a shape with another size along one axis."""
+    return (*shape[:axis], size, *shape[axis + 1 :])
 
 
 def rebuild(data: Mapping[str, object]) -> Layer:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
 from symconv.layers import arguments
-from symconv.layers.layer import Layer
+from symconv.layers.layer import Layer, smaller_sizes
 from symconv.notation.contraction import Contraction, Program, Tensor, index
 from symconv.notation.graph import Graph
 from symconv.notation.names import element
@@ -65,6 +66,12 @@ class Linear(Layer):
         """Shapes of ``weight`` and, with a bias, of ``bias``."""
         weight = (self.out_features, self.input_shape[-1])
         return {"weight": weight} | ({"bias": (self.out_features,)} if self.bias else {})
+
+    def reductions(self) -> Iterator[Layer]:
+        """Visit the layers with one size reduced."""
+        yield from super().reductions()
+        for features in smaller_sizes(self.out_features):
+            yield from self._reduced(out_features=features)
 
     @property
     def graph(self) -> Graph:

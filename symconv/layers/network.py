@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import keyword
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, TypeAlias, cast
 
 from symconv.errors import SymconvError
 from symconv.layers import arguments
 from symconv.layers.activation import Activation
-from symconv.layers.layer import Layer, rebuild
+from symconv.layers.layer import Layer, rebuild, smaller_sizes, with_size
 from symconv.notation.contraction import Tensor
 from symconv.notation.graph import Graph, needed, renamed, written
 
@@ -269,6 +270,14 @@ class Network(Layer):
             "layers": tuple(node.as_dict() for node in self.nodes),
             "dtype": self.dtype,
         }
+
+    def reductions(self) -> Iterator[Layer]:
+        """Visit the network with fewer samples, then with smaller images."""
+        for axis, size in enumerate(self.input_shape):
+            for less in smaller_sizes(size):
+                shape = with_size(self.input_shape, axis, less)
+                with contextlib.suppress(SymconvError):
+                    yield rebuild({**self.as_dict(), "input_shape": shape})
 
     def smaller(self) -> Layer:
         """Return the network for at most two images."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from math import prod
@@ -11,7 +11,7 @@ from typing import ClassVar
 
 from symconv.layers import arguments
 from symconv.layers.arguments import refuse
-from symconv.layers.layer import Layer
+from symconv.layers.layer import Layer, smaller_sizes, with_size
 from symconv.notation.backpropagation import gradient_of
 from symconv.notation.contraction import Access, Tensor, index
 from symconv.notation.graph import Graph, Step, each, needed, total
@@ -323,6 +323,16 @@ class LayerNorm(_Normalisation):
         affine = arguments.flag("elementwise_affine", self.elementwise_affine)
         object.__setattr__(self, "elementwise_affine", affine)
         object.__setattr__(self, "dtype", arguments.dtype(self.dtype))
+
+    def reductions(self) -> Iterator[Layer]:
+        """Visit the layers with one size reduced."""
+        for axis, size in enumerate(self.input_shape):
+            for less in smaller_sizes(size):
+                shape = with_size(self.input_shape, axis, less)
+                last = self.normalized_shape
+                yield from self._reduced(
+                    input_shape=shape, normalized_shape=last and shape[-len(last) :]
+                )
 
     @property
     def _normalised(self) -> tuple[int, ...]:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import ClassVar
 
 from symconv.layers import arguments
 from symconv.layers.arguments import refuse
-from symconv.layers.layer import Layer
+from symconv.layers.layer import Layer, smaller_sizes, with_size
 from symconv.notation.contraction import Access, Contraction, Program, Tensor, index
 from symconv.notation.graph import Graph
 from symconv.notation.names import element
@@ -118,6 +118,16 @@ class Reshape(Layer):
         """Shape of the output."""
         return self.shape
 
+    def reductions(self) -> Iterator[Layer]:
+        """Visit the layers with a size reduced that the input and the output share."""
+        for axis, size in enumerate(self.input_shape):
+            for other, same in enumerate(self.shape):
+                for less in smaller_sizes(size) if same == size else ():
+                    yield from self._reduced(
+                        input_shape=with_size(self.input_shape, axis, less),
+                        shape=with_size(self.shape, other, less),
+                    )
+
     @property
     def graph(self) -> Graph:
         """The copy to one row, V, and from there."""
@@ -146,6 +156,20 @@ class _Several(Layer):
             raise refuse("input_shapes", given, valid)
         shapes = tuple(arguments.shape("input_shapes", shape, RANKS, valid) for shape in given)
         object.__setattr__(self, "input_shapes", shapes)
+
+    def reductions(self) -> Iterator[Layer]:
+        """Visit the layers with one size of all inputs reduced, or of one input alone."""
+        shapes = self.input_shapes
+        for axis, size in enumerate(shapes[0]):
+            for less in smaller_sizes(size):
+                yield from self._reduced(
+                    input_shapes=tuple(with_size(shape, axis, less) for shape in shapes)
+                )
+        for number, shape in enumerate(shapes):
+            for axis, size in enumerate(shape):
+                for less in smaller_sizes(size):
+                    one = with_size(shape, axis, less)
+                    yield from self._reduced(input_shapes=(*shapes[:number], one, *shapes[number + 1 :]))
 
     @property
     def inputs(self) -> dict[str, tuple[int, ...]]:

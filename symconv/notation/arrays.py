@@ -21,13 +21,20 @@ if TYPE_CHECKING:
 Values = NDArray[np.float64]
 Places = NDArray[np.int64]
 
+MANY = 20_000  # products from which looking for matrix products pays
+
 
 def evaluate_arrays(graph: Graph, tensors: Mapping[str, Values]) -> Values:
     """Run a graph on float64 arrays: exact for integers whose sums stay below 2⁵³."""
+    return run_arrays(graph, tensors)[graph.output.name]
+
+
+def run_arrays(graph: Graph, tensors: Mapping[str, Values]) -> dict[str, Values]:
+    """Run a graph as :func:`evaluate_arrays` does; return every tensor that is known then."""
     known = dict(tensors)
     for step in graph.steps:
         known[written(step).name] = _evaluate(step, known)
-    return known[graph.output.name]
+    return known
 
 
 def _evaluate(step: Step, known: Mapping[str, Values]) -> Values:
@@ -136,7 +143,9 @@ def _terms(
             labels.append("".join(letters[name] for name in left if name))
         target, *reads = views
         kept = [letter for letter in labels[0] if letter in "".join(labels[1:])]
-        term = np.einsum(f"{','.join(labels[1:])}->{''.join(kept)}", *reads, optimize=True)
+        work = math.prod(high - low for low, high in ranges.values())
+        subscripts = f"{','.join(labels[1:])}->{''.join(kept)}"
+        term = np.einsum(subscripts, *reads, optimize=work > MANY)
         sizes = dict(zip(labels[0], target.shape, strict=True))
         broadcast = [sizes[letter] if letter in kept else 1 for letter in labels[0]]
         yield target, term.reshape(broadcast) * float(contraction.coefficient), point

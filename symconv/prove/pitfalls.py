@@ -20,6 +20,7 @@ from symconv.derive.forms import (
 )
 from symconv.derive.rewrites import substituted, sum_of
 from symconv.layers.conv import Conv, ConvLayer, ConvTranspose
+from symconv.layers.roles import correlation
 from symconv.layers.window import Window
 from symconv.notation.backpropagation import gradient
 from symconv.notation.contraction import Factor, Program, Solved, index
@@ -143,6 +144,23 @@ def _as_input(
     return graph
 
 
+def _stride_of_one(layer: ConvLayer) -> Graph | None:
+    """Add to the window that begins at cell p - lo, not at s·p - lo."""
+    strided = any(w.stride > 1 for w in layer.windows)
+    if isinstance(layer, ConvTranspose) or len(layer.graph.steps) > 1 or not strided:
+        return None
+    parts = layer.roles
+    windows = tuple(replace(w, stride=1) for w in parts.windows)
+    moved = Graph((Program((correlation(replace(parts, windows=windows)),)),))
+    return gradient(moved, parts.x, layer.cotangent)
+
+
+def _of_rotated(layer: ConvLayer) -> Graph | None:
+    """Differentiate by the filter of the other of correlation and convolution."""
+    other = _unrotated(layer)
+    return other.gradient("weight") if other else None
+
+
 def _unrotated(layer: ConvLayer) -> ConvLayer | None:
     turned = any(w.kernel > 1 for w in layer.windows)
     return replace(layer, flip=not layer.flip) if turned else None
@@ -172,6 +190,12 @@ PITFALLS: tuple[Pitfall, ...] = (
                 a, dilation=1, lo=w.kernel - 1 - w.lo, hi=w.kernel - 1 - w.hi + w.remainder
             )
         ),
+    ),
+    Pitfall(
+        "the stride is forgotten in ∂E/∂X: windows begin at p, not at s·p",
+        "x",
+        "enggen#7, Kulbear PR 34",
+        _stride_of_one,
     ),
     Pitfall(
         "a stride is solved for without the condition that it divides: p = ⌊(i + lo - d·k)/s⌋",
@@ -234,6 +258,12 @@ PITFALLS: tuple[Pitfall, ...] = (
         "weight",
         "a slip of ours",
         _wrong_weight(lambda a, w: replace(a, dilation=1, taps=w.kernel) if w.stride > 1 else a),
+    ),
+    Pitfall(
+        "∂E/∂F is rotated by 180°: convolution is taken for correlation",
+        "weight",
+        "DeepLearnToolbox#169",
+        _of_rotated,
     ),
     Pitfall(
         "the channels of a group are taken from the wrong block",

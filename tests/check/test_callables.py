@@ -83,7 +83,7 @@ def test_whom_a_tie_goes_to_is_nobodys_fault_but_it_goes_out_once() -> None:
     report = check(layer, backward=lambda g, x: spread(every(x), g, x))
     assert not report.passed
     assert "credited in full (Theano#5404)" in str(report)
-    assert "every cell is -1" in str(report)
+    assert "where values are equal" in str(report)
     rolled = check(layer, backward=lambda g, x: last(g, np.roll(x, 1, axis=-1)))
     assert not rolled.passed
 
@@ -141,9 +141,9 @@ def test_functions_with_poles_are_checked_where_they_have_values() -> None:
 @pytest.mark.parametrize(
     ("returned", "said"),
     [
-        (None, "has no array of numbers"),
-        ({"x": 1}, "has no array of numbers"),
-        ((), "returns 0 arrays, expected 1: x"),
+        (None, "∂E/∂X is not an array of numbers"),
+        ({"x": 1}, "∂E/∂X is not an array of numbers"),
+        ((), "returns 0 arrays, expected 1: ∂E/∂X"),
         ((1.0, 2.0), "returns 2 arrays"),
         ("text", "has dtype <U4"),
     ],
@@ -159,7 +159,7 @@ def test_numbers_that_differ_little_are_printed_apart_and_the_case_is_small() ->
     assert not report.passed
     shown, expected = re.findall(r"= (-?[\d.]+), expected (-?[\d.]+)", str(report))[0]
     assert shown != expected
-    assert "--input-shape 1x1 --out-features 2" in str(report)
+    assert "Linear(input_shape=(1, 1), out_features=1, bias=False, dtype='float64')" in str(report)
 
 
 def test_a_kink_far_from_zero_is_seen() -> None:

@@ -1,0 +1,277 @@
+"""Which known wrong rule gives what a function returned."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from symconv.check.probes import Probe, graph_of
+from symconv.layers.activation import Activation
+from symconv.layers.conv import ConvLayer
+from symconv.layers.layer import Layer
+from symconv.layers.normalisation import BatchNorm, LayerNorm
+from symconv.layers.pool import AvgPool, GlobalMaxPool, MaxPool
+from symconv.layers.softmax import Softmax
+from symconv.notation.arrays import evaluate_arrays, run_arrays
+from symconv.notation.backpropagation import gradient, gradients
+from symconv.notation.contraction import Program
+from symconv.notation.graph import Graph, written
+from symconv.prove.pitfalls import PITFALLS
+from symconv.prove.refutations import NOT_COUNTED
+
+Array = NDArray[Any]
+
+MOST_POSITIONS = 150  # windows that are assigned one after the other
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a function returned for a probe, what is right, and how far rounding may move that."""
+
+    case: Layer
+    sweep: str
+    probe: Probe
+    received: Array
+    expected: Array
+    limit: Array
+
+    def is_(self, wrong: Array) -> bool:
+        """Whether a wrong rule's result was received, and is not right by chance."""
+        if wrong.shape != self.received.shape:
+            return False
+        if wrong.shape != self.expected.shape:
+            return bool(np.allclose(self.received, wrong, rtol=1e-3))
+        with np.errstate(all="ignore"):
+            same = np.abs(self.received - wrong) <= 4 * self.limit
+            right = np.abs(wrong - self.expected) <= self.limit
+        return bool(same.all() and not right.all())
+
+
+Rule = tuple[str, Callable[[], Array | None]]
+
+
+def known_rule(seen: Seen) -> str:
+    """Name the wrong rule whose result was received, and where it was seen; nothing if none is known."""
+    if seen.received.shape != seen.expected.shape:
+        return _shape(seen) or _matching(seen, _of_convolutions(seen))
+    rules = [*_of_layers(seen), *_of_any_layer(seen)]
+    return _matching(seen, iter(rules))
+
+
+def _matching(seen: Seen, rules: Iterator[Rule]) -> str:
+    for name, make in rules:
+        with np.errstate(all="ignore"):
+            wrong = make()
+        if wrong is not None and seen.is_(np.asarray(wrong)):
+            return name
+    return ""
+
+
+def _times(right: Array, factor: float) -> Array:
+    return right * factor
+
+
+def _shape(seen: Seen) -> str:
+    """Name what a shape gives away."""
+    received, expected = seen.received.shape, seen.expected.shape
+    if 0 in received and 0 not in expected:
+        return "the padding is cropped with [p:-p], which is empty at p = 0 (numpy-ml, cs231n)"
+    if sorted(received) == sorted(expected) and received != expected:
+        return "two axes are swapped"
+    windows = getattr(seen.case, "windows", ())
+    padded = tuple(w.size + w.lo + w.hi for w in windows)
+    if padded and seen.sweep == "x" and received[2:] == padded:
+        return "the padding is not cropped from the gradient of the padded input"
+    return ""
+
+
+def _of_any_layer(seen: Seen) -> Iterator[Rule]:
+    """Visit what may go wrong in every gradient, most telling first."""
+    case, right = seen.case, seen.expected
+    if seen.sweep == "forward" or seen.sweep in case.updates:
+        if case.label_names and right.shape == ():
+            count = math.prod(next(iter(case.inputs.values())))
+            labels = math.prod(case.inputs[case.label_names[0]])
+            for number in sorted({labels, count}):
+                yield "the loss is summed where it should be averaged", partial(_times, right, number)
+                yield (
+                    "the loss is averaged where it should be summed",
+                    partial(_times, right, 1 / number),
+                )
+        return
+    ones = {**seen.probe.values, case.cotangent.name: np.ones(case.output_shape)}
+    graph = graph_of(case, seen.sweep, seen.probe.stable)
+    yield (
+        "grad_output is ignored: the gradient is that for grad_output = 1",
+        lambda: evaluate_arrays(graph, ones),
+    )
+    batch = case.cotangent.sizes[0] if case.cotangent.sizes else 1
+    if not case.label_names and batch > 1:
+        yield (
+            "the gradient is divided by the batch: that belongs to a loss that is a mean",
+            lambda: right / batch,
+        )
+    positions = math.prod(case.cotangent.sizes[2:])
+    if positions > 1 and not case.label_names:
+        yield "the gradient is averaged over positions, not summed", lambda: right / positions
+        both = positions * batch
+        yield "the gradient is averaged over batch and positions", lambda: right / both
+    for name in case.label_names:
+        labels = math.prod(case.inputs[name])
+        yield "the loss is a mean, its gradient is that of a sum", partial(_times, right, labels)
+        yield "the loss is a sum, its gradient is that of a mean", partial(_times, right, 1 / labels)
+    yield "the gradient has the wrong sign", lambda: -right
+    yield "the gradient is counted twice", lambda: 2 * right
+    yield "a factor 2 is missing", lambda: right / 2
+    yield "the gradient is zero: nothing is added to it", lambda: np.zeros(right.shape)
+    if right.ndim >= 2 and right.shape[-1] == right.shape[-2]:
+        yield "the last two axes of the gradient are swapped", lambda: np.swapaxes(right, -1, -2)
+    if right.ndim >= 2 and right.shape[0] == right.shape[1]:
+        yield "the first two axes of the gradient are swapped", lambda: np.swapaxes(right, 0, 1)
+    yield _overwritten(seen, lambda part, window: window)
+    yield _overwritten(seen, lambda part, window: part != 0)
+
+
+def _overwritten(seen: Seen, written_at: Callable[[Array, Array], Array]) -> Rule:
+    """Assign each window's gradient in turn, so that of overlapping ones the last remains."""
+    name = (
+        "overlapping windows are assigned, not added: = in place of += "
+        "(CS231n-assignment2019#19, ocannl#512)"
+    )
+
+    def wrong() -> Array | None:
+        case, values = seen.case, seen.probe.values
+        g = case.cotangent
+        sizes = g.sizes
+        positions = (*sizes[:1], *sizes[2:])
+        if seen.sweep != "x" or len(sizes) < 3 or math.prod(positions) > MOST_POSITIONS:
+            return None
+        graph = graph_of(case, "x", seen.probe.stable)
+        touched = _touched(case)
+        result = np.zeros(seen.expected.shape)
+        for n, *place in np.ndindex(*positions):
+            for channel in (slice(None),) if touched is not None else ():
+                only = np.zeros(sizes)
+                at = (n, channel, *place)
+                only[at] = values[g.name][at]
+                part = evaluate_arrays(graph, {**values, g.name: only})
+                window = touched(only != 0) if touched else part != 0
+                where = written_at(part, window)
+                result[where] = part[where]
+        return result
+
+    return name, wrong
+
+
+def _touched(case: Layer) -> Callable[[Array], Array] | None:
+    """Return what gives the elements of X that the windows at some outputs read."""
+    x = next(iter(case.tensors.values()))
+    steps = []
+    for step in case.graph.steps:
+        if not isinstance(step, Program):
+            continue
+        reading = [c for c in step.contractions if any(r.tensor == x for r in c.reads)]
+        for c in reading:
+            own = tuple(f for f in c.factors if getattr(f, "tensor", None) == x)
+            if len(own) > 1:
+                return None
+            steps.append(Program((replace(c, factors=own, reduce="sum", coefficient=1),)))
+    if len(steps) != 1 or steps[0].target.sizes != case.output_shape:
+        return None
+    graph = gradient(Graph((steps[0],)), x, case.cotangent)
+    return lambda mask: np.asarray(
+        evaluate_arrays(graph, {case.cotangent.name: mask.astype(float)}) != 0
+    )
+
+
+def _of_layers(seen: Seen) -> Iterator[Rule]:
+    """Visit the wrong rules of a kind of layer."""
+    case, values = seen.case, seen.probe.values
+    match case:
+        case AvgPool():
+            other = replace(case, count_include_pad=not case.count_include_pad)
+            yield _named(NOT_COUNTED), lambda: evaluate_arrays(graph_of(other, seen.sweep), values)
+        case MaxPool() | GlobalMaxPool():
+            yield from _of_maxima(seen)
+        case BatchNorm() | LayerNorm():
+            yield from _of_normalisations(seen)
+        case Softmax() if seen.sweep == "x":
+            shares = evaluate_arrays(case.forward, values)
+            g = values[case.cotangent.name]
+            yield (
+                "only the diagonal of the Jacobian is used: G·O·(1 - O)",
+                lambda: g * shares * (1 - shares),
+            )
+        case Activation() if seen.sweep == "x":
+            x, g = (values[name] for name in (case.tensors["x"].name, case.cotangent.name))
+            slopes = {"sigmoid": x * (1 - x), "tanh": 1 - x * x}
+            if case.function in slopes:
+                yield (
+                    "the derivative, written in terms of the output, is applied to the input",
+                    lambda: g * slopes[case.function],
+                )
+        case _:
+            pass
+    yield from _of_convolutions(seen)
+
+
+def _of_convolutions(seen: Seen) -> Iterator[Rule]:
+    case, sweep = seen.case, seen.sweep
+    if not isinstance(case, ConvLayer):
+        return
+    for pitfall in PITFALLS:
+        graph = pitfall.wrong(case) if pitfall.sweep == sweep else None
+        if graph is not None and min(graph.output.sizes) > 0:
+            name = _named((pitfall.name, pitfall.seen))
+            yield name, partial(evaluate_arrays, graph, seen.probe.values)
+
+
+def _of_maxima(seen: Seen) -> Iterator[Rule]:
+    """Visit what padding does to a maximum: its zero wins where every element is negative."""
+    case = seen.case
+    if seen.sweep != "forward":
+        return
+    (maximum,) = case.graph.programs[0].contractions
+    windows = Graph((Program((replace(maximum, reduce="sum"),)),))
+    x = case.tensors["x"]
+    kernel = math.prod(w.kernel for w in case.windows)  # type: ignore[attr-defined]  # pools have them
+    met = evaluate_arrays(windows, {x.name: np.ones(x.sizes)})
+    wins = np.where(met < kernel, np.maximum(seen.expected, 0.0), seen.expected)
+    yield "the padding's zero wins a maximum", lambda: wins
+
+
+def _of_normalisations(seen: Seen) -> Iterator[Rule]:
+    case, sweep = seen.case, seen.sweep
+    values = seen.probe.values
+    known = run_arrays(Graph(case.graph.steps), values)
+    if isinstance(case, BatchNorm) and sweep == "new_var":
+        kept = (1 - case.momentum) * values["σ²"]
+        yield (
+            "the running variance is moved by the biased variance, not by M/(M - 1) times it",
+            lambda: kept + case.momentum * known["V"],
+        )
+    if isinstance(case, BatchNorm) and sweep in case.updates:
+        other = replace(case, momentum=1 - case.momentum)
+        yield (
+            "the momentum is the share of the old statistics, not of the batch's",
+            lambda: evaluate_arrays(graph_of(other, sweep), values),
+        )
+    sums = [written(s).name for s in case.graph.steps if isinstance(s, Program)]
+    if sweep == "x" and sums:
+        held = replace(case.graph, results=(case.graph.output.name,), held=tuple(sums))
+        x = case.tensors["x"]
+        yield (
+            "mean and variance are taken for constants: their own gradients are missing",
+            lambda: evaluate_arrays(gradients(held, (x,), case.cotangent), values),
+        )
+
+
+def _named(pitfall: tuple[str, str]) -> str:
+    name, seen = pitfall
+    return f"{name} ({seen})" if seen else name

@@ -1,0 +1,133 @@
+"""Ties of maxima: whoever gets the gradient, it is counted once.
+
+The upstream gradient is zero except at windows that share no element. So what comes back to such a
+window's maxima must add up to what went in, and nothing may come to any other element.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from symconv.layers.layer import Layer
+from symconv.notation.contraction import Program
+from symconv.notation.graph import Graph
+from symconv.notation.monomials import monomials
+
+Array = NDArray[Any]
+
+SMALL = 4  # elements of a window of which every subset is tried
+RANDOM = 24  # subsets of a larger window
+MOST = 64  # windows of one probe, and probes
+LEVELS = (-2.0, 0.0, 3.0)  # of the maxima; other elements are lower
+LOWER = 5.0
+
+
+@dataclass(frozen=True)
+class Tie:
+    """An input with ties, and an upstream gradient that meets windows without a common element.
+
+    ``windows`` are pairs of the tied elements of a window, and of the upstream gradient there.
+    """
+
+    x: Array
+    cotangent: Array
+    windows: tuple[tuple[NDArray[np.int64], float], ...]
+
+    def fault(self, received: Array) -> tuple[str, bool] | None:
+        """Say what is wrong with a gradient, and whether each maximum got all; None if nothing is."""
+        flat = received.astype(float).ravel()
+        tolerance = 1e-4 * float(np.abs(self.cotangent).max())
+        inside = np.zeros(flat.size, bool)
+        for cells, g in self.windows:
+            inside[cells] = True
+            shares = flat[cells] / g
+            wrong = abs(shares.sum() - 1) > 1e-4 or (shares < -1e-4).any()
+            if wrong or not np.isfinite(shares).all():
+                full = bool(np.allclose(shares, 1)) and len(cells) > 1
+                shown = ", ".join(f"{number:g}" for number in flat[cells])
+                text = f"{len(cells)} tied maxima of a window get {shown}; together they must get {g:g}"
+                return text, full
+        outside = np.abs(np.where(inside, 0, flat))
+        if not (outside <= tolerance).all():
+            at = int(np.argmax(outside))
+            place = ", ".join(map(str, np.unravel_index(at, received.shape)))
+            return f"∂E/∂X[{place}] = {flat[at]:g}, expected 0: it is not a maximum", False
+        return None
+
+    def credited_in_full(self) -> Array:
+        """Return the gradient that gives each tied maximum all."""
+        gx = np.zeros(self.x.size)
+        for cells, g in self.windows:
+            gx[cells] = g
+        return gx.reshape(self.x.shape)
+
+
+def ties(case: Layer) -> Iterator[Tie]:
+    """Visit inputs with ties in every subset of small windows, in random ones of larger windows."""
+    windows = _windows(case)
+    if not windows:
+        return
+    rng = np.random.default_rng(5)
+    chosen = _disjoint(windows, rng)
+    subsets = {size: _subsets(size, rng) for size in {len(cells) for _, cells in chosen}}
+    rounds = -(-max(map(len, subsets.values())) // len(chosen))
+    shape = case.tensors["x"].sizes
+    for number in range(max(3, min(rounds, MOST))):
+        level = LEVELS[number % len(LEVELS)]
+        x = level - LOWER - rng.permutation(int(np.prod(shape))) / 64
+        g = np.zeros(case.output_shape)
+        tied = []
+        for at, (position, cells) in enumerate(chosen):
+            options = subsets[len(cells)]
+            subset = cells[options[(number * len(chosen) + at) % len(options)]]
+            x[subset] = level
+            upstream = float(rng.integers(2, 8) * rng.choice([-1, 1]))
+            g.ravel()[position] = upstream
+            tied.append((subset, upstream))
+        yield Tie(x.reshape(shape), g, tuple(tied))
+
+
+def _windows(case: Layer) -> list[tuple[int, NDArray[np.int64]]]:
+    """Return the elements of X that each output is a maximum of; none for maxima of products."""
+    programs = [step for step in case.graph.steps if isinstance(step, Program)]
+    maxima = [c for program in programs for c in program.contractions if c.reduce == "max"]
+    if len(maxima) != 1 or len(case.graph.steps) > 1 or list(case.tensors) != ["x"]:
+        return []
+    (maximum,) = maxima
+    if len(maximum.factors) != 1 or maximum.coefficient != 1:
+        return []
+    table = monomials(Graph((Program((replace(maximum, reduce="sum"),)),)))
+    starts = np.flatnonzero(np.diff(table[:, 0], prepend=-1))
+    return [(int(rows[0, 0]), rows[:, 1]) for rows in np.split(table, starts[1:])]
+
+
+def _disjoint(
+    windows: list[tuple[int, NDArray[np.int64]]], rng: np.random.Generator
+) -> list[tuple[int, NDArray[np.int64]]]:
+    """Return windows that share no element, the first and others as they come."""
+    taken: set[int] = set()
+    found = []
+    for at in rng.permutation(len(windows)):
+        position, cells = windows[at]
+        if taken.isdisjoint(cells.tolist()):
+            taken |= set(cells.tolist())
+            found.append((position, cells))
+        if len(found) == MOST:
+            break
+    return found
+
+
+def _subsets(size: int, rng: np.random.Generator) -> list[NDArray[np.int64]]:
+    """Return sets of places in a window: every one of a small window, random ones of a larger one."""
+    if size <= SMALL:
+        every = (itertools.combinations(range(size), count) for count in range(1, size + 1))
+        return [np.array(places) for places in itertools.chain(*every)]
+    counts = rng.integers(2, size, RANDOM, endpoint=True)
+    drawn = [np.sort(rng.choice(size, int(count), replace=False)) for count in counts]
+    return [np.arange(size), *drawn]
