@@ -25,6 +25,7 @@ from symconv.check.exact import check_exactly
 from symconv.check.functions import check_functions
 from symconv.check.network import check_network
 from symconv.check.numeric import check_numerically
+from symconv.check.promises import check_promises
 from symconv.check.report import Method, Report, Result
 from symconv.check.values import check_values
 from symconv.derive.derivation import Derivation, derive_layer
@@ -344,6 +345,7 @@ def _check_module(subject: str, layer: Layer, load: Callable[[object], ModuleTyp
         runs = {"numeric": lambda: check_functions(layer, load)}
     elif layer.composite:
         runs = {"numeric": lambda: check_values(layer, load)}
+    runs["contract"] = lambda: check_promises(layer, load(None))
     for method, run in runs.items():
         try:
             results += run()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -43,16 +43,25 @@ class Failure:
         The first wrong element, received and expected.
     rule
         The known wrong rule that gives this, if one does.
+    seen
+        What such a rule is recognised by.
     """
 
     kind: Kind
     sweep: str
     text: str
     rule: str = ""
+    seen: Seen | None = None
 
-    def like(self, other: Failure) -> bool:
-        """Whether this is the same fault in another case."""
-        return (self.kind, self.sweep, self.rule) == (other.kind, other.sweep, other.rule)
+    def diagnosed(self, only: str = "") -> Failure:
+        """Return the failure with the wrong rule that gives it, of all that are known or of one."""
+        return replace(self, rule=known_rule(self.seen, only)) if self.seen else self
+
+    def is_again(self, other: Failure) -> bool:
+        """Whether another failure, in another case, is the same fault."""
+        if (self.kind, self.sweep) != (other.kind, other.sweep):
+            return False
+        return not self.rule or other.diagnosed(self.rule).rule == self.rule
 
 
 def check_callables(
@@ -84,7 +93,7 @@ class _Subject:
 
     def result(self, layer: Layer) -> Result:
         """Return the verdict: every independent failure, or where else the function is wrong."""
-        failures = list(self.failures(layer))
+        failures = [failure.diagnosed() for failure in self.failures(layer)]
         if not failures:
             return self._passed(layer)
         faults: list[tuple[Layer, Failure]] = []
@@ -139,10 +148,11 @@ class _Subject:
 
         start = hint if hint != layer and fails(hint) else layer
         case = smallest(start, fails)
-        return case, self._same(case, failure, few) or failure
+        found = self._same(case, failure, few) or failure
+        return case, found.diagnosed(failure.rule)
 
     def _same(self, case: Layer, failure: Failure, few: bool) -> Failure | None:
-        return next((f for f in self.failures(case, few) if f.like(failure)), None)
+        return next((f for f in self.failures(case, few) if failure.is_again(f)), None)
 
     def failures(self, case: Layer, few: bool = False) -> Iterator[Failure]:
         """Visit the first failure of each result: with ordinary numbers only, or with all."""
@@ -213,9 +223,11 @@ class _Subject:
         seen = Seen(case, sweep, probe, received, low, limit)
         if array.shape != low.shape:
             text = f"{what} has shape {array.shape}, expected {low.shape}."
-            return [Failure("shape", sweep, text, known_rule(seen))]
+            return [Failure("shape", sweep, text, seen=seen)]
         with np.errstate(invalid="ignore"):
             right = ((received >= low - limit) & (received <= high + limit)) | np.isnan(low)
+        if probe.may_overflow:
+            right |= ~np.isfinite(received)
         if right.all() or self._is_transform(case, sweep, probe, received, low):
             return []
         worst = np.where(right, -1.0, np.abs(np.nan_to_num(received - low, nan=np.inf)))
@@ -229,7 +241,7 @@ class _Subject:
         kind_ = f"; its dtype is {array.dtype}" if array.dtype.kind != "f" else ""
         place = f" {probe.where}" if probe.where else ""
         text = f"{what}{at} = {shown}, expected {wanted}{place}{kind_}."
-        return [Failure("numbers", sweep, text, known_rule(seen))]
+        return [Failure("numbers", sweep, text, seen=seen)]
 
     def _is_transform(
         self, case: Layer, sweep: str, probe: Probe, received: Array, expected: Array

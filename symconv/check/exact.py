@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from symconv.check.interface import gradient_functions
 from symconv.check.report import Result
 from symconv.check.values import AGREE, agreement, drawn
 from symconv.layers.index_notation import SHORT
@@ -304,9 +305,9 @@ def _compare(
     output, gradients = expected.output, expected.gradients
     forward = rounded("forward", module.forward(*inputs, out=_unwritten(output)))
     results = [_result("forward", forward, output, detail)]
-    for function in plan_layer(layer).gradients:
-        arguments = [values[array.name] for array in function.inputs]
-        (by,) = function.by
+    for function in gradient_functions(layer, module):
+        arguments = [values[name] for name in function.arguments]
+        by = function.by
         out = _unwritten(gradients[by])
         received = rounded(function.name, getattr(module, function.name)(*arguments, out=out))
         results.append(_result(function.name, received, gradients[by], detail))

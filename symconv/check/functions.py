@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from symconv.check.interface import gradient_functions
 from symconv.check.report import Result
 from symconv.check.slope import falls
 from symconv.layers.activation import Activation
@@ -20,7 +21,6 @@ from symconv.notation.backpropagation import gradient, gradient_of
 from symconv.notation.contraction import Tensor
 from symconv.notation.evaluate import evaluate
 from symconv.notation.tangent import second_gradients, tangent, tangent_of
-from symconv.plan.layer import plan_layer
 
 Array = NDArray[Any]
 Loader = Callable[[object], ModuleType]
@@ -101,9 +101,9 @@ def _answers(
     def out() -> Array:
         return np.full(x.shape, np.nan, x.dtype)
 
-    (function,) = plan_layer(layer).gradients
+    (function,) = gradient_functions(layer, module)
     given = {"grad_output": cotangent, "x": x}
-    arguments = [given[array.name] for array in function.inputs]
+    arguments = [given[name] for name in function.arguments]
     found = [module.forward(x, out=out()), module.input_gradient(*arguments, out=out())]
     found += module.backward(cotangent, x, out=(out(),))
     if order == 2:

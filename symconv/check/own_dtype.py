@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from symconv.check.interface import gradient_functions
 from symconv.check.report import Result, difference, largest
 from symconv.layers.layer import Layer
-from symconv.plan.layer import plan_layer
 
 Array = NDArray[Any]
 Answers = Mapping[str, Sequence[Array]]  # by function, what it returns
@@ -47,15 +47,14 @@ def layer_answers(layer: Layer) -> Callable[[ModuleType, str], Answers]:
     inputs = {name: numbers(shape) for name, shape in layer.inputs.items()}
     changes = {f"t{name}": numbers(shape) for name, shape in layer.inputs.items()}
     given = inputs | {"grad_output": numbers(layer.output_shape)}
-    functions = plan_layer(layer).gradients
 
     def answers(module: ModuleType, dtype: str) -> dict[str, Sequence[Array]]:
         def cast(arrays: Mapping[str, Array]) -> list[Array]:
             return [array.astype(dtype) for array in arrays.values()]
 
         found: dict[str, Sequence[Array]] = {"forward": [module.forward(*cast(inputs))]}
-        for function in functions:
-            taken = cast({array.name: given[array.name] for array in function.inputs})
+        for function in gradient_functions(layer, module):
+            taken = cast({name: given[name] for name in function.arguments})
             found[function.name] = [getattr(module, function.name)(*taken)]
         (cotangent,) = cast({"": given["grad_output"]})
         found["backward"] = module.backward(cotangent, *cast(inputs))

@@ -51,6 +51,8 @@ class Probe:
         Whether derivatives may be anything between those at a point and on both sides of it.
     loose
         How far results may be off relative to the largest, besides rounding.
+    may_overflow
+        Whether a result that is not finite is let pass: an expression's steps may overflow.
     whole
         Whether sums of products of the numbers are whole, and so exact.
     """
@@ -60,6 +62,7 @@ class Probe:
     stable: bool = False
     kinks: bool = False
     loose: float = 0.0
+    may_overflow: bool = False
     whole: bool = False
 
     def wanted(self, case: Layer, sweep: str) -> tuple[Array, Array]:
@@ -139,9 +142,10 @@ def _of_products(case: Layer) -> Iterator[Probe]:
 
 
 def _of_maxima(case: Layer, values: Values) -> Iterator[Probe]:
-    """Visit numbers far below zero, of very different sizes, and such that hardly differ."""
+    """Visit numbers far below zero, small, of very different sizes, and such that hardly differ."""
     x = next(iter(case.tensors.values())).name
     yield Probe("where x is far below 0", {**values, x: values[x] - FAR})
+    yield Probe("where all numbers are near 0.001", _drawn(case, 0, 1e-3))
     yield Probe("where numbers are between 0.001 and 1000", _spread(case))
     for base in (-3.0, 3.0):
         order = np.random.default_rng(4).permutation(values[x].size).reshape(values[x].shape)
@@ -151,29 +155,46 @@ def _of_maxima(case: Layer, values: Values) -> Iterator[Probe]:
 
 
 def _of_activations(case: Activation, values: Values) -> Iterator[Probe]:
-    x = case.tensors["x"].name
+    """Visit numbers of every size, those at which kinks are likely, and an upstream gradient of 1000."""
+    x, g = case.tensors["x"].name, case.cotangent.name
     rng = np.random.default_rng(3)
-    sizes = 10 ** rng.uniform(-3, 0.9, 64) * rng.choice([-1.0, 1.0], 64)
+    sizes = 10 ** rng.uniform(-3, 3, 96) * rng.choice([-1.0, 1.0], 96)
     for points in _cut(_finite(case, _as(case, sizes)), case):
-        yield Probe("where numbers are between 0.001 and 8", {**values, x: points})
+        where = "where numbers are between 0.001 and 1000"
+        named = case.function in NAMED
+        yield Probe(where, {**values, x: points}, stable=named, may_overflow=not named)
     for points in _cut(_finite(case, _as(case, LIKELY_KINKS)), case):
         yield Probe("where kinks are likely", {**values, x: points}, kinks=True)
     for points in _cut(LARGE, case) if case.function in NAMED else ():
         yield Probe("where x is large", {**values, x: points}, stable=True)
+    yield Probe("where grad_output is near 1000", {**values, g: 1024 * values[g]})
 
 
 def _of_expressions(case: Layer, values: Values) -> Iterator[Probe]:
-    """Visit inputs a thousand times as large, and far from 0."""
-    if "x" not in case.tensors:
-        return
-    x = case.tensors["x"].name
-    if isinstance(case, Softmax | SoftmaxCrossEntropy):
+    """Visit small and large inputs, parameters and upstream gradients, and inputs far from 0."""
+    names = {tensor.name for name, tensor in case.tensors.items() if name not in case.classes}
+    x, g = next(iter(case.tensors.values())).name, case.cotangent.name
+    others = {name: 1024 * values[name] for name in names - {x}}
+    exponential = isinstance(case, Softmax | SoftmaxCrossEntropy)
+    yield Probe("where grad_output is near 1000", {**values, g: 1024 * values[g]})
+    yield Probe("where all numbers are near 0.001", _scaled(values, names, 2.0**-10))
+    if others:
+        yield Probe("where parameters are near 1000", {**values, **others})
+    if isinstance(case, SoftmaxCrossEntropy):
+        best = values[x].argmax(axis=1).astype(float)
+        (labels,) = (case.tensors[name].name for name in case.classes)
+        yield Probe("where losses are small", {**values, x: 8 * values[x], labels: best}, stable=True)
+    if exponential:
         yield Probe("where x is large", {**values, x: 1000 * values[x]}, stable=True)
+    elif not isinstance(case, Network):
+        yield Probe("where x is a thousand times larger", {**values, x: 1024 * values[x]})
     if isinstance(case, BatchNorm | LayerNorm):
         yield Probe("where x is near 1000", {**values, x: values[x] + 1000}, loose=0.01)
-        yield Probe("where x is a thousand times smaller", {**values, x: values[x] / 1024})
-    if not isinstance(case, Softmax | SoftmaxCrossEntropy | Network):
-        yield Probe("where x is a thousand times larger", {**values, x: values[x] * 1024})
+
+
+def _scaled(values: Values, names: set[str], factor: float) -> Values:
+    """Return values with some tensors multiplied by a factor."""
+    return {name: array * factor if name in names else array for name, array in values.items()}
 
 
 def _finite(case: Activation, points: Array) -> Array:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array: TypeAlias = NDArray[Any]
-Method: TypeAlias = Literal["exact", "numeric"]
+Method: TypeAlias = Literal["exact", "numeric", "contract"]
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,8 @@ class Result:
     name
         What was checked.
     method
-        ``"exact"`` (polynomials, or integers whose sums are exact) or ``"numeric"``.
+        ``"exact"`` (polynomials, or integers whose sums are exact), ``"numeric"``, or ``"contract"``
+        (what a generated module promises besides right numbers).
     passed
         Whether it agreed.
     detail

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from symconv.check.interface import gradient_functions
 from symconv.check.report import Result
 from symconv.check.slope import falls
 from symconv.check.unwritten import unwritten_is_nan
 from symconv.layers.layer import Layer
 from symconv.notation.arrays import evaluate_arrays
 from symconv.notation.graph import Graph
-from symconv.plan.layer import plan_layer
 
 AGREE = {"float32": 2e-5, "float64": 1e-11}  # of the largest number
 FAR = {"float32": 2e-2, "float64": 1e-9}  # the same where numbers are large, or cancel
@@ -89,10 +89,10 @@ def agreement(
         results.append(_compared(name, array, wanted, most, tiny))
     module.release()  # what another function computed must not be right by luck
     together = module.backward(point["grad_output"], *inputs)
-    for function, array in zip(plan_layer(layer).gradients, together, strict=True):
-        (by,) = function.by
+    for function, array in zip(gradient_functions(layer, module), together, strict=True):
+        by = function.by
         module.release()
-        alone = getattr(module, function.name)(*(point[array.name] for array in function.inputs))
+        alone = getattr(module, function.name)(*(point[name] for name in function.arguments))
         wanted = evaluate_arrays(gradients[by], tensors)
         results.append(_compared(function.name, alone, wanted, most, floor))
         results.append(_compared(f"backward, by {by}", array, wanted, most, floor))

@@ -1,0 +1,322 @@
+"""What every generated module promises besides right numbers, tried on its public functions.
+
+Results are fresh, ``out=`` is written to and must not overlap an input; any strides, byte order and
+read-only arrays are accepted, other shapes and dtypes are refused in words; inputs stay as they are;
+threads do not disturb each other; ``release()`` frees the workspace.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from threading import Barrier
+from types import FunctionType, ModuleType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from symconv.check.interface import positional, public_functions
+from symconv.check.report import Result
+from symconv.layers.layer import Layer
+from symconv.layers.network import Network
+
+Array = NDArray[Any]
+Arguments = dict[str, Any]  # arrays, or dicts of arrays, by the names of a function's parameters
+
+THREADS = 4
+ELEMENTS = 2_000_000  # that each thread is given, in at most so many calls:
+CALLS = 60
+
+
+@dataclass(frozen=True)
+class _Case:
+    """A function of a module, and what draws its arguments."""
+
+    name: str
+    function: FunctionType
+    draw: Callable[[int], Arguments]
+
+    def call(self, arguments: Arguments, **options: object) -> tuple[Array, ...]:
+        """Return every array that the function returns."""
+        return tuple(_arrays(self.function(*arguments.values(), **options)))
+
+    @property
+    def takes_out(self) -> bool:
+        """Whether results can be written into arrays that are given."""
+        return "out" in (self.function.__kwdefaults__ or {})
+
+
+def check_promises(layer: Layer, module: ModuleType) -> tuple[Result, ...]:
+    """Try what a generated module promises, in its own dtype.
+
+    Parameters
+    ----------
+    layer
+        The layer that the module says it computes.
+    module
+        The module, as it is.
+    """
+    cases = list(_cases(layer, module))
+    results = []
+    for name, promise in _PROMISES.items():
+        broken = [f"{case.name}: {text}" for case in cases if (text := _tried(promise, case))]
+        detail = "; ".join(broken) or ", ".join(case.name for case in cases)
+        results.append(Result(name, "contract", not broken, detail))
+    results.append(_released(module, cases))
+    return tuple(results)
+
+
+def _tried(promise: Callable[[_Case], str], case: _Case) -> str:
+    try:
+        with np.errstate(all="ignore"):
+            return promise(case)
+    except Exception as error:  # whatever the code under check raises is its answer
+        return f"raises {type(error).__name__}: {' '.join(str(error).split())}"
+
+
+def _cases(layer: Layer, module: ModuleType) -> Iterator[_Case]:
+    """Visit the public functions with what draws their arguments by name."""
+    draw = _network_arguments if isinstance(layer, Network) else _layer_arguments
+    for name, function in public_functions(module).items():
+        names = positional(function)
+
+        def drawn(seed: int, names: tuple[str, ...] = names) -> Arguments:
+            return draw(layer, names, np.random.default_rng(seed))
+
+        yield _Case(name, function, drawn)
+
+
+def _numbers(layer: Layer, name: str, shape: tuple[int, ...], rng: np.random.Generator) -> Array:
+    if name in layer.classes:
+        return rng.integers(0, layer.classes[name], shape)
+    numbers = np.asarray(rng.standard_normal(shape))
+    positive = name.endswith("running_var")
+    return np.asarray(np.abs(numbers) + 0.5 if positive else numbers).astype(layer.dtype)
+
+
+def _layer_arguments(layer: Layer, names: tuple[str, ...], rng: np.random.Generator) -> Arguments:
+    """Draw what a layer's function takes: inputs, grad_output, and changes of either order."""
+    shapes = dict(layer.inputs) | {"grad_output": layer.output_shape}
+    changes = [name for name in names if name not in shapes]
+    shapes |= dict(zip(changes, (layer.inputs[n] for n in layer.differentiable), strict=False))
+    return {name: _numbers(layer, name, shapes[name], rng) for name in names}
+
+
+def _network_arguments(layer: Layer, names: tuple[str, ...], rng: np.random.Generator) -> Arguments:
+    """Draw what a network's function takes: dicts of parameters and their changes, and arrays."""
+    assert isinstance(layer, Network)  # it is called for these
+    body = layer.body[-1].layer.output_shape
+
+    def by_name(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Array]:
+        return {name: _numbers(layer, name, shape, rng) for name, shape in shapes.items()}
+
+    drawn: Arguments = {}
+    for name in names:
+        if name == "params":
+            drawn[name] = by_name(layer.parameters | layer.running)
+        elif name == "v":
+            drawn[name] = by_name(layer.parameters)
+        elif name == "grad_output":
+            drawn[name] = _numbers(layer, name, body, rng)
+        else:
+            shape = layer.labels.get(name, layer.input_shape)
+            drawn[name] = _numbers(layer, name, shape, rng)
+    return drawn
+
+
+def _arrays(value: object) -> Iterator[Array]:
+    """Visit every array in what a function takes or returns."""
+    if isinstance(value, np.ndarray):
+        yield value
+    elif isinstance(value, Mapping):
+        for part in value.values():
+            yield from _arrays(part)
+    elif isinstance(value, tuple | list):
+        for part in value:
+            yield from _arrays(part)
+    else:
+        yield np.asarray(value)
+
+
+def _changed(arguments: Arguments, change: Callable[[Array], Array]) -> Arguments:
+    return {
+        name: {key: change(array) for key, array in value.items()}
+        if isinstance(value, Mapping)
+        else change(value)
+        for name, value in arguments.items()
+    }
+
+
+def _same(one: tuple[Array, ...], other: tuple[Array, ...]) -> bool:
+    return len(one) == len(other) and all(
+        np.array_equal(a, b, equal_nan=True) for a, b in zip(one, other, strict=True)
+    )
+
+
+def _is_fresh(case: _Case) -> str:
+    """Say if results share memory with each other, an earlier call's or an input."""
+    arguments = case.draw(0)
+    first = case.call(arguments)
+    kept = [array.copy() for array in first]
+    second = case.call(case.draw(1))
+    if not all(np.array_equal(a, b, equal_nan=True) for a, b in zip(first, kept, strict=True)):
+        return "another call changes an earlier result"
+    every = [*first, *second]
+    for at, array in enumerate(every):
+        if any(np.shares_memory(array, other) for other in every[at + 1 :]):
+            return "results share memory"
+        if any(np.shares_memory(array, given) for given in _arrays(tuple(arguments.values()))):
+            return "a result shares memory with an input"
+    return ""
+
+
+def _keeps_inputs(case: _Case) -> str:
+    """Say if an input is written to."""
+    arguments = case.draw(0)
+    before = [array.copy() for array in _arrays(tuple(arguments.values()))]
+    case.call(arguments)
+    after = list(_arrays(tuple(arguments.values())))
+    same = all(np.array_equal(a, b, equal_nan=True) for a, b in zip(before, after, strict=True))
+    return "" if same else "writes to an input"
+
+
+def _writes_out(case: _Case) -> str:
+    """Say if ``out=`` is not what is returned, has other numbers, or may overlap an input."""
+    if not case.takes_out:
+        return ""
+    arguments = case.draw(0)
+    wanted = case.call(arguments)
+    several = isinstance(case.function(*arguments.values()), tuple)
+    outs = tuple(np.full_like(array, 7) for array in wanted)
+    received = case.call(arguments, out=outs if several else outs[0])
+    if not all(a is b or np.shares_memory(a, b) for a, b in zip(received, outs, strict=True)):
+        return "out= is not written to"
+    if not _same(outs, wanted):
+        return "out= gets other numbers"
+    for name, value in arguments.items():
+        if not isinstance(value, np.ndarray) or value.dtype != outs[0].dtype:
+            continue
+        if value.size >= outs[0].size > 0:
+            shared = value.ravel()[: outs[0].size].reshape(outs[0].shape)
+            given = (shared, *outs[1:]) if several else shared
+            if np.shares_memory(shared, value) and not _refuses(case, arguments, out=given):
+                return f"out= may overlap {name}"
+    wrong = np.zeros((*outs[0].shape, 2), outs[0].dtype)
+    if not _refuses(case, arguments, out=(wrong, *outs[1:]) if several else wrong):
+        return "out= of another shape is not refused"
+    return ""
+
+
+def _refuses(case: _Case, arguments: Arguments, **options: object) -> str:
+    """Return the words with which a call is refused; nothing if it is not."""
+    try:
+        case.call(arguments, **options)
+    except (ValueError, TypeError) as error:
+        return str(error)
+    return ""
+
+
+def _takes_any_layout(case: _Case) -> str:
+    """Say if strides, byte order or read-only arrays change the result."""
+    arguments = case.draw(0)
+    wanted = case.call(arguments)
+
+    def strided(array: Array) -> Array:
+        wide = np.zeros((*array.shape, 2), array.dtype)[..., 0]
+        wide[...] = array
+        return wide
+
+    def swapped(array: Array) -> Array:
+        return array.astype(array.dtype.newbyteorder())
+
+    def read_only(array: Array) -> Array:
+        array = array.copy()
+        array.flags.writeable = False
+        return array
+
+    for words, change in (
+        ("strided arrays", strided),
+        ("the other byte order", swapped),
+        ("read-only arrays", read_only),
+    ):
+        received = case.call(_changed(arguments, change))
+        close = len(received) == len(wanted) and all(
+            np.allclose(a, b, rtol=1e-4, atol=1e-5, equal_nan=True)
+            for a, b in zip(received, wanted, strict=True)
+        )
+        if not close:
+            return f"{words} give other numbers"
+    return ""
+
+
+def _refuses_others(case: _Case) -> str:
+    """Say if another shape or dtype is accepted, or refused without both in the text."""
+    arguments = case.draw(0)
+    for name, value in arguments.items():
+        if not isinstance(value, np.ndarray):
+            continue
+        larger = np.zeros((*value.shape, 2), value.dtype)
+        said = _refuses(case, {**arguments, name: larger})
+        if not said:
+            return f"{name} of another shape is accepted"
+        if str(larger.shape) not in said or str(value.shape) not in said:
+            return f"{name} of another shape is refused without both shapes in the text: {said}"
+        if value.dtype.kind != "f":
+            continue
+        for other in ("float64" if value.dtype == np.float32 else "float32", "int64"):
+            said = _refuses(case, {**arguments, name: value.astype(other)})
+            if not said:
+                return f"{name} of dtype {other} is accepted"
+            if other not in said or str(value.dtype) not in said:
+                return f"{name} of dtype {other} is refused without both dtypes in the text: {said}"
+    return ""
+
+
+def _is_safe_in_threads(case: _Case) -> str:
+    """Say if calls from several threads at once give other results than one after the other."""
+    given = [case.draw(seed) for seed in range(THREADS)]
+    wanted = [case.call(arguments) for arguments in given]
+
+    start = Barrier(THREADS)
+    size = sum(array.size for array in _arrays(tuple(given[0].values())))
+    calls = max(2, min(CALLS, ELEMENTS // max(size, 1)))
+
+    def work(at: int) -> bool:
+        start.wait()
+        return all(_same(case.call(given[at]), wanted[at]) for _ in range(calls))
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)  # threads take turns within a call
+    try:
+        with ThreadPoolExecutor(THREADS) as pool:
+            right = list(pool.map(work, range(THREADS)))
+    finally:
+        sys.setswitchinterval(interval)
+    return "" if all(right) else "threads disturb each other"
+
+
+_PROMISES: dict[str, Callable[[_Case], str]] = {
+    "fresh results": _is_fresh,
+    "inputs unchanged": _keeps_inputs,
+    "out=": _writes_out,
+    "strides, byte order, read-only": _takes_any_layout,
+    "other shapes and dtypes refused": _refuses_others,
+    "threads": _is_safe_in_threads,
+}
+
+
+def _released(module: ModuleType, cases: list[_Case]) -> Result:
+    """Check that ``release()`` is there, and that functions work after it as before."""
+    try:
+        for case in cases:
+            arguments = case.draw(0)
+            before = case.call(arguments)
+            module.release()
+            if not _same(case.call(arguments), before):
+                return Result("release()", "contract", False, f"{case.name}: other numbers after it")
+    except Exception as error:  # whatever the code under check raises is its answer
+        return Result("release()", "contract", False, f"raises {type(error).__name__}: {error}")
+    return Result("release()", "contract", True, "frees the workspace; the next call allocates its own")
