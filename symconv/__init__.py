@@ -1,31 +1,47 @@
-"""symconv derives, proves, generates and checks the gradients of convolutional networks' layers."""
+"""symconv derives, proves, generates and checks the gradients of convolutional networks' layers.
+
+Names are imported when they are first used, so that ``import symconv`` costs little.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import sys
+from types import ModuleType
+from typing import TYPE_CHECKING
 
 from symconv.errors import SymconvError
-from symconv.files import read_tuning
-from symconv.layers import (
-    Activation,
-    Add,
-    AvgPool,
-    BatchNorm,
-    Concat,
-    Contraction,
-    Conv,
-    ConvTranspose,
-    Filter,
-    Flatten,
-    GlobalAvgPool,
-    GlobalMaxPool,
-    LayerNorm,
-    Linear,
-    MaxPool,
-    MeanSquaredError,
-    Network,
-    Reshape,
-    Softmax,
-    SoftmaxCrossEntropy,
-)
-from symconv.verbs import Unit, check, derive, generate, prove, tune
 from symconv.version import __version__
+
+if TYPE_CHECKING:
+    from symconv.files import read_tuning
+    from symconv.layers import (
+        Activation,
+        Add,
+        AvgPool,
+        BatchNorm,
+        Concat,
+        Contraction,
+        Conv,
+        ConvTranspose,
+        Filter,
+        Flatten,
+        GlobalAvgPool,
+        GlobalMaxPool,
+        LayerNorm,
+        Linear,
+        MaxPool,
+        MeanSquaredError,
+        Network,
+        Reshape,
+        Softmax,
+        SoftmaxCrossEntropy,
+    )
+    from symconv.verbs import Unit, check, derive, generate, prove, tune
+
+_VERBS = ("check", "derive", "generate", "prove", "tune")
+_HOMES = {"Unit": "verbs", "read_tuning": "files"} | dict.fromkeys(_VERBS, "verbs")
 
 __all__ = [
     "Activation",
@@ -58,3 +74,31 @@ __all__ = [
     "read_tuning",
     "tune",
 ]
+
+
+def __getattr__(name: str) -> object:
+    """Import a public name when it is first used."""
+    if name not in __all__:
+        plain = name[:-2] if name.endswith(("1d", "2d", "3d")) else name
+        near = [plain] if plain in __all__ else difflib.get_close_matches(plain, __all__, 1)
+        axes = " (the number of axes follows from input_shape)" if plain != name else ""
+        meant = f"; did you mean {near[0]!r}{axes}?" if near else ""
+        raise AttributeError(f"module 'symconv' has no attribute {name!r}{meant}")
+    found: object = getattr(importlib.import_module(f"symconv.{_HOMES.get(name, 'layers')}"), name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
+class _Package(ModuleType):
+    """The package: its verbs stay functions, although rooms have the same names."""
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if not (name in _VERBS and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package

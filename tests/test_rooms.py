@@ -27,6 +27,7 @@ ROOMS = [
     "terminal",
     "actions",
     "cli",
+    "pytest_plugin",
     "__main__",
 ]
 FILES = sorted((ROOT / "symconv").rglob("*.py"))

@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from types import ModuleType
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -338,8 +338,7 @@ def having(*kinds: type, **arguments: object) -> Callable[[Any], Layer | None]:
                 if getattr(layer, name) != old:
                     return None
             new[name] = value
-        other: Layer = replace(layer, **new)  # type: ignore[type-var]  # every kind is a dataclass
-        return other
+        return cast(Layer, replace(cast(Any, layer), **new))
 
     return changed
 
