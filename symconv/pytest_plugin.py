@@ -1,4 +1,4 @@
-"""pytest: a report or a proof that an assertion found false is printed whole, in a section of its own."""
+"""pytest: a report or a proof that an assertion found false is printed whole, in a section."""
 
 from __future__ import annotations
 
@@ -24,5 +24,5 @@ def _texts(values: dict[str, Any]) -> Iterator[str]:
         for module, kind in (("symconv.check.report", "Report"), ("symconv.prove.theorems", "Proof"))
         if module in sys.modules
     ]
-    false = (v for v in values.values() if isinstance(v, tuple(known)) and not v)
+    false: list[Any] = [v for v in values.values() if isinstance(v, tuple(known)) and not v]
     yield from dict.fromkeys(value.text() for value in false)

@@ -58,7 +58,7 @@ def _gradient(layer: Layer, small: Layer, name: str) -> list[Step]:
             f"E depends on {tensor} through every step that reads it: their shares add up",
             Check(
                 f"equals the difference quotient of E, to 20 digits, {_where(small)}",
-                _is_the_slope(small, name),
+                is_the_slope(small, name),
             ),
         )
     ]
@@ -113,7 +113,7 @@ def _agree(layer: Layer, one: Graph, other: Graph) -> bool:
         return bool(np.max(np.abs(values[0] - values[1])) < mpmath.mpf(10) ** -20)
 
 
-def _is_the_slope(layer: Layer, name: str) -> bool:
+def is_the_slope(layer: Layer, name: str) -> bool:
     """Compare ⟨∂E/∂T, V⟩ with (E(T + hV) − E(T − hV)) / 2h."""
     with mpmath.workdps(2 * DIGITS):
         tensors, tensor = _drawn(layer), layer.tensors[name]

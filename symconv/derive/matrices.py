@@ -86,20 +86,6 @@ def grid(rows: list[list[str]]) -> list[str]:
     return [f"[{line}]" for line in lines]
 
 
-def beside(*blocks: str | list[str]) -> str:
-    """Write texts and matrices side by side, centred; below each other where that is too wide."""
-    columns_ = [block if isinstance(block, list) else [block] for block in blocks]
-    height = max(map(len, columns_))
-    lines = [""] * height
-    for block in columns_:
-        width = max(map(len, block))
-        top = (height - len(block)) // 2
-        for at in range(height):
-            cell = block[at - top] if 0 <= at - top < len(block) else ""
-            lines[at] += cell.ljust(width)
-    return "\n".join(line.rstrip() for line in lines)
-
-
 def matrix_latex(rows: list[list[str]]) -> str:
     """Write a matrix's corner in LaTeX."""
     shown = _corner(rows, (r"\cdots", r"\vdots", r"\ddots"))

@@ -20,13 +20,14 @@ from symconv.derive.forms import (
     roles,
     weight_form,
 )
-from symconv.derive.matrices import as_rows, beside, correlate, grid, matrix_latex, pad, stuff
+from symconv.derive.matrices import as_rows, correlate, grid, matrix_latex, pad, stuff
 from symconv.derive.steps import Check, Formula, Step
 from symconv.errors import SymconvError
 from symconv.layers.conv import Conv, ConvLayer, ConvTranspose
 from symconv.notation.contraction import Tensor
 from symconv.notation.evaluate import evaluate
 from symconv.notation.graph import Graph
+from symconv.notation.layout import beside
 from symconv.notation.monomials import columns, equal, monomials, term_count
 
 TIMES = r" \times "

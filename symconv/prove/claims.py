@@ -21,6 +21,7 @@ from symconv.layers.pool import POOLS
 from symconv.layers.window import Window
 from symconv.notation.evaluate import Values, evaluate
 from symconv.notation.graph import Graph
+from symconv.notation.layout import beside
 from symconv.notation.monomials import equal, term_count
 
 Sides = Callable[[Any], tuple[Graph, Graph]]  # from a layer
@@ -48,10 +49,23 @@ class Counterexample:
     text: str
     right: Values
     wrong: Values
+    given: tuple[tuple[str, Values], ...] = ()
 
     def as_text(self) -> str:
         """Return it in a line."""
-        return f"{self.sizes}: {self.text}"
+        given = ", ".join(f"{name} = {_numbers_text(numbers)}" for name, numbers in self.given)
+        return f"{self.sizes}: {self.text}" + (f", for {given}" if given else "")
+
+    def drawn(self) -> list[str]:
+        """Return it in lines, small matrices drawn."""
+        lines = [f"{self.sizes}:"]
+        for name, numbers in self.given:
+            shown = _squeezed(numbers)
+            if shown.ndim == 2 and shown.size <= SHOWN:
+                lines += beside(f"  {name} = ", rows_text(shown)).splitlines()
+            else:
+                lines.append(f"  {name} = {_numbers_text(numbers)}")
+        return [*lines, f"  {self.text}"]
 
 
 def compare(claim: Claim, layer: Layer) -> tuple[bool | None, str]:
@@ -180,7 +194,7 @@ def _sizes_text(layer: Layer) -> str:
 
 
 def _shapes_text(left: Graph, right: Graph) -> str:
-    return f"shape {left.output.shape}, claimed {right.output.shape}"
+    return f"the shape is {left.output.shape}, but the claim gives {right.output.shape}"
 
 
 def _with_numbers(sizes: str, left: Graph, right: Graph) -> Counterexample:
@@ -193,15 +207,29 @@ def _with_numbers(sizes: str, left: Graph, right: Graph) -> Counterexample:
             return Counterexample(sizes, _shapes_text(left, right), a, b)
         cell = next((c for c in np.ndindex(a.shape) if a[c] != b[c]), None)
         if cell is not None:
-            given = ", ".join(f"{name} = {_numbers_text(numbers)}" for name, numbers in values.items())
-            at = ", ".join(map(str, cell))
-            text = f"{left.output.name}[{at}] = {a[cell]}, claimed {b[cell]}, for {given}"
-            return Counterexample(sizes, text, a, b)
+            at = f"[{', '.join(map(str, cell))}]" if cell else ""
+            text = f"{left.output.name}{at} = {a[cell]}, but the claim gives {b[cell]}"
+            return Counterexample(sizes, text, a, b, tuple(values.items()))
     raise AssertionError("unequal polynomials differ somewhere")
 
 
 def _numbers_text(numbers: Values) -> str:
-    return str(numbers.tolist()) if numbers.size <= SHOWN else _range_text(numbers)
+    return str(_squeezed(numbers).tolist()) if numbers.size <= SHOWN else _range_text(numbers)
+
+
+def _squeezed(numbers: Values) -> Values:
+    """Return an array without its first axes of length 1."""
+    while numbers.ndim > 1 and numbers.shape[0] == 1:
+        numbers = numbers[0]
+    return numbers
+
+
+def rows_text(values: Values) -> list[str]:
+    """Write an array as a matrix: its last axis across, all others down."""
+    rows = values.reshape(-1, values.shape[-1]).tolist()
+    texts = [[str(number) for number in row] for row in rows]
+    width = max((len(text) for row in texts for text in row), default=0)
+    return [f"[{' '.join(f'{text:>{width}}' for text in row)}]" for row in texts]
 
 
 def _range_text(numbers: Values) -> str:

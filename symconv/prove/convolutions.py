@@ -43,13 +43,32 @@ def convolution_decisions(layer: ConvLayer) -> list[Decision]:
 def _weight(layer: ConvLayer) -> Decision:
     cells, positions = ("X", "∂E/∂O") if isinstance(layer, Conv) else ("∂E/∂O", "X")
     statement = (
-        f"∂E/∂F is the correlation of {cells} with {positions}: "
-        f"stride d = {_numbers(layer, 'dilation')}, dilation s = {_numbers(layer, 'stride')}, "
-        f"the same padding, natural size K + ⌊r/d⌋ (r = {_numbers(layer, 'remainder')}) "
-        f"cropped to K = {_numbers(layer, 'kernel')}"
+        f"∂E/∂F is the correlation of {cells} with {positions}"
+        + _by("stride", layer, "dilation")
+        + _by("dilation", layer, "stride")
+        + (", with the same padding" if _is_padded(layer) else "")
+        + _cropping(layer)
     )
     claim = Claim(statement, lambda at: (at.gradient("weight"), weight_form(at)))
     return Decision("T1", claim, covers.weight_cover, _pitfalls("weight"))
+
+
+def _by(word: str, layer: ConvLayer, name: str) -> str:
+    """Write a stride or a dilation that is not 1: the layer's ``name`` is the form's ``word``."""
+    plain = all(getattr(w, name) == 1 for w in layer.windows)
+    return "" if plain else f", {word} {_numbers(layer, name)}"
+
+
+def _is_padded(layer: ConvLayer) -> bool:
+    return any(w.lo or w.hi for w in layer.windows)
+
+
+def _cropping(layer: ConvLayer) -> str:
+    """Say what of ∂E/∂F's natural size, K + ⌊r/d⌋, is kept, if not all is."""
+    natural = [w.kernel + max(w.remainder, 0) // w.dilation for w in layer.windows]
+    if natural == [w.kernel for w in layer.windows]:
+        return ""
+    return f", its natural size {'×'.join(map(str, natural))} cropped to {_numbers(layer, 'kernel')}"
 
 
 def _pitfalls(sweep: Sweep) -> list[tuple[str, Claim]]:
@@ -71,16 +90,19 @@ def _numbers(layer: ConvLayer, name: str) -> str:
 def _input(layer: ConvLayer) -> Decision:
     if isinstance(layer, ConvTranspose):
         statement = (
-            f"∂E/∂X is the correlation of ∂E/∂O with F: stride s = {_numbers(layer, 'stride')}, "
-            f"dilation d = {_numbers(layer, 'dilation')}, the same padding, its first "
-            f"P = {_numbers(layer, 'outputs')} outputs"
+            "∂E/∂X is the correlation of ∂E/∂O with F"
+            + _by("stride", layer, "stride")
+            + _by("dilation", layer, "dilation")
+            + (", with the same padding" if _is_padded(layer) else "")
+            + f", its first {_numbers(layer, 'outputs')} outputs"
         )
     else:
+        pads = " and ".join(str((a.lo, a.hi)) for a in map(FullConvolution.of, roles(layer).windows))
+        inserted = "×".join(str(w.stride - 1) for w in layer.windows)
+        zeros = "" if _by("", layer, "stride") == "" else f"with {inserted} zeros between elements, "
         statement = (
-            "∂E/∂X is the full convolution: ∂E/∂O stuffed to s(P-1)+1 cells "
-            f"(s = {_numbers(layer, 'stride')}), padded by (d(K-1) - lo, d(K-1) - hi + r) = "
-            f"{', '.join(str((a.lo, a.hi)) for a in map(FullConvolution.of, roles(layer).windows))}, "
-            f"with the filter rotated by 180°, dilation d = {_numbers(layer, 'dilation')}, stride 1"
+            f"∂E/∂X is the full convolution of ∂E/∂O with F: ∂E/∂O, {zeros}padded by {pads}, is "
+            "correlated with the filter rotated by 180°" + _by("dilation", layer, "dilation")
         )
         if layer.padding_mode != "zeros":
             statement += f"; then folded back, the adjoint of {layer.padding_mode} padding"
@@ -91,9 +113,8 @@ def _input(layer: ConvLayer) -> Decision:
 def _phases(layer: ConvLayer) -> Decision:
     result = "O" if isinstance(layer, ConvTranspose) else "∂E/∂X"
     claim = Claim(
-        f"{result} in phases of s = {_numbers(layer, 'stride')} cells, a plain correlation each: it is "
-        "zero where γ = gcd(s, d) does not divide (u + lo) mod s; else a cell u has the taps "
-        "κ + (s/γ)·τ and the positions (u + lo - d·κ)/s - (d/γ)·τ",
+        f"{result} splits into {_numbers(layer, 'stride')} phases, one for each remainder of the "
+        "stride; each is a plain correlation, without the inserted zeros",
         lambda at: (written_with_stride(at), phase_forms(written_with_stride(at))),
     )
     return Decision("T2′", claim, covers.phases_cover)
@@ -118,7 +139,8 @@ def _rotation(layer: ConvLayer) -> Decision:
 
 
 def _adjoint(layer: ConvLayer, by: str) -> Decision:
-    statement = f"⟨O, G⟩ = ⟨{by}, ∂E/∂{by}⟩" + (" + ⟨b, ∂E/∂b⟩" if layer.bias else "")
+    statement = f"the gradient ∂E/∂{by} is the adjoint: ⟨O, G⟩ = ⟨{by}, ∂E/∂{by}⟩"
+    statement += " + ⟨b, ∂E/∂b⟩" if layer.bias else ""
     return Decision(
         "T4",
         Claim(statement, _pairing(by, 0)),
@@ -166,8 +188,8 @@ def _padding(layer: ConvLayer) -> Decision:
         return left, adjoints.inner(fold, (x, fold.output, names))
 
     claim = Claim(
-        f"{layer.padding_mode} padding copies a cell of X to each cell of the padded X, once; its "
-        "adjoint is the fold-back, each copy's gradient added to its source",
+        f"{layer.padding_mode} padding copies one element of X to each element of the padded X, and its "
+        "adjoint is the fold-back: each copy's gradient is added to its source",
         sides,
     )
     return Decision("T6", claim, lambda at, _: covers.padding_cover(at))

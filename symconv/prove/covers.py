@@ -54,16 +54,15 @@ class Cover:
         """For what sizes the theorem holds."""
         return "for every size" if self.theorem.equation.context.symbols else "for these sizes"
 
-    def text(self, common: dict[str, int]) -> str:
-        """Return what covers the layer, with numbers that are not common; or why it does not."""
+    @property
+    def text(self) -> str:
+        """Return what covers the layer, or why it does not."""
         equation = self.theorem.equation
         if self.theorem.certificate is None:
             return f"{equation.name} has no certificate: {self.theorem.reason}"
         if not self.fits:
             return f"{equation.name} is about other programs than the layer's"
-        own = {name: n for name, n in self.numbers.items() if common.get(name) != n}
-        where = f", with {numbers_text(own)}" if own else ""
-        return f"the certificate of {equation.name} is accepted, its programs are the layer's{where}"
+        return f"the certificate of {equation.name} is accepted, and its programs are the layer's"
 
 
 def numbers_text(numbers: dict[str, int]) -> str:

@@ -10,7 +10,7 @@ from symconv.layers.layer import Layer
 from symconv.notation.graph import Graph
 from symconv.prove.claims import Claim, compare, refute
 from symconv.prove.covers import Cover
-from symconv.prove.theorems import Control, Theorem
+from symconv.prove.theorems import Control, Status, Theorem
 
 
 @dataclass(frozen=True)
@@ -23,27 +23,25 @@ class Decision:
     controls: Sequence[tuple[str, Claim]] = field(default=())
 
 
-def decide(decision: Decision, layer: Layer, common: dict[str, int]) -> Theorem:
-    """Decide one claim: by a certificate, and elementwise where that is cheap; they must not disagree.
-
-    ``common`` are the numbers that need not be said again.
-    """
+def decide(decision: Decision, layer: Layer) -> Theorem:
+    """Decide one claim by a certificate, and elementwise where that is cheap; both must agree."""
     found = list(decision.covers(layer, decision.claim.sides(layer)))
-    grounds = [(cover.method, cover.text(common)) for cover in found if not cover.holds]
+    grounds = [(cover.method, cover.text) for cover in found if not cover.holds]
     if found and not grounds:
         first, *others = found
         names = " and ".join(dict.fromkeys(cover.theorem.equation.name for cover in others))
-        text = first.text(common) + (f"; of the padding, {names}" if names else "")
+        text = first.text + (f"; of the padding, {names}" if names else "")
         grounds = [(first.method, text)]
     covered = bool(found) and all(cover.holds for cover in found)
     same, text = compare(decision.claim, layer)
     if text:
         grounds.append(("elementwise", text))
     counterexample = None if same or (covered and same is None) else refute(decision.claim, layer)
+    status: Status = "proved" if covered else "compared" if same else "open"
     return Theorem(
         decision.name,
         decision.claim.statement,
-        False if counterexample or same is False else True if covered or same else None,
+        "refuted" if counterexample or same is False else status,
         tuple(grounds),
         counterexample,
         tuple(c for wrong, false in decision.controls if (c := _control(wrong, false, layer))),

@@ -31,7 +31,7 @@ def filter_theorem(layer: Filter) -> Theorem | None:
     return Theorem(
         "R2",
         f"{count} passes along the axes compute the sum with F",
-        not wrong,
+        "refuted" if wrong else "compared",
         (("for every image", compared),),
         _counterexample(layer, wrong),
         (Control("a tap of a pass left out", _counterexample(layer, _without_a_tap(layer))),),

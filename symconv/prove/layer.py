@@ -45,7 +45,7 @@ def prove_layer(layer: Layer) -> Proof:
         decisions = sum_decisions(layer)
         if isinstance(layer, POOLS):
             numbers = pool_numbers(layer)
-    return Proof(layer, numbers, tuple(decide(decision, layer, numbers) for decision in decisions))
+    return Proof(layer, numbers, tuple(decide(decision, layer) for decision in decisions))
 
 
 def _recognised(conv: ConvLayer) -> Theorem:
@@ -54,7 +54,7 @@ def _recognised(conv: ConvLayer) -> Theorem:
     return Theorem(
         "R1",
         f"the formula is the sum of the layer `{sizes}`",
-        True,
+        "proved",
         (("symbolic", "with its indices renamed every subscript and extent is the same"),),
         None,
         (),

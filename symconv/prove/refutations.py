@@ -16,7 +16,7 @@ from symconv.notation.contraction import Tensor
 from symconv.notation.evaluate import Values, evaluate
 from symconv.notation.graph import Graph
 from symconv.prove import pooling
-from symconv.prove.claims import Claim, Counterexample, refute
+from symconv.prove.claims import Claim, Counterexample, refute, rows_text
 from symconv.prove.instances import put
 from symconv.prove.pitfalls import PITFALLS, Pitfall
 
@@ -58,21 +58,13 @@ class Refutation:
         lines = [f"{'refuted' if found else 'NOT REFUTED'}  {self.name}  ({self.seen})"]
         if found:
             lines += [f"    {found.as_text()}"]
-            right, wrong = _rows(found.right), _rows(found.wrong)
+            right, wrong = rows_text(found.right), rows_text(found.wrong)
             width = max(map(len, [*right, "right"])) + 4
             height = max(len(right), len(wrong))
             right, wrong = (["", *rows, *[""] * (height - len(rows))] for rows in (right, wrong))
             right[0], wrong[0] = "right", "wrong"
             lines += [f"    {a:<{width}}{b}".rstrip() for a, b in zip(right, wrong, strict=True)]
         return "\n".join(lines)
-
-
-def _rows(values: Values) -> list[str]:
-    """Write an array as a matrix: its last axis across, all others down."""
-    rows = values.reshape(-1, values.shape[-1]).tolist()
-    texts = [[str(number) for number in row] for row in rows]
-    width = max((len(text) for row in texts for text in row), default=0)
-    return [f"[{' '.join(f'{text:>{width}}' for text in row)}]" for row in texts]
 
 
 def refutations() -> Iterator[Refutation]:
@@ -205,5 +197,6 @@ def _counterexample(sizes: dict[str, int], given: str, right: Values, wrong: Val
     shown = f"size {sizes['H']}, kernel {sizes['K']}, stride {sizes['s']}, padding {sizes['lo']}"
     cotangent = list(range(1, sizes["P"] + 1))
     at = next(i for i in range(sizes["H"]) if right[0, 0, i] != wrong[0, 0, i])
-    text = f"∂E/∂X[{at}] = {right[0, 0, at]}, claimed {wrong[0, 0, at]}, for {given}G = {cotangent}"
+    found = f"∂E/∂X[{at}] = {right[0, 0, at]}, but the claim gives {wrong[0, 0, at]}"
+    text = f"{found}, for {given}G = {cotangent}"
     return Counterexample(shown, text, right, wrong)

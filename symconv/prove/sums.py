@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 from symconv.layers.layer import Layer
@@ -15,7 +16,7 @@ from symconv.prove.covers import Cover, cover
 from symconv.prove.decisions import Decision
 from symconv.prove.pooling import Pool, average, averaged, averages, selected
 
-PRIMES = "′"
+_COPY = re.compile(r"_[0-9]+$")  # what a tensor's second, third, … read adds to its name
 
 
 def sum_decisions(layer: Layer) -> list[Decision]:
@@ -27,7 +28,7 @@ def sum_decisions(layer: Layer) -> list[Decision]:
     for at, step in enumerate(layer.graph.steps):
         if isinstance(step, Program):
             reads = [r.tensor for c in _program(layer, at).contractions for r in c.reads]
-            by = (t for t in dict.fromkeys(reads) if t.name.rstrip(PRIMES) in varying)
+            by = (t for t in dict.fromkeys(reads) if _COPY.sub("", t.name) in varying)
             decisions += [_adjoint(layer, at, tensor) for tensor in by]
             varying.add(step.target.name)
     return decisions
@@ -52,9 +53,11 @@ def _adjoint(layer: Layer, at: int, tensor: Tensor) -> Decision:
 
     output = _program(layer, at).target.name
     maximum = any(c.reduce == "max" for c in _program(layer, at).contractions)
-    statement = f"⟨{output}, G⟩ = ⟨{name}, ∂E/∂{name}⟩, of the terms that read {name}"
+    of, _, number = name.partition("_")
+    which = f", factor {number} of the product," if number else ""
+    statement = f"the gradient ∂E/∂{of}{which} is the adjoint: ⟨{output}, G⟩ = ⟨{of}, ∂E/∂{of}⟩"
     if maximum:
-        statement += ", each window having selected its first greatest one: S = 1"
+        statement += ", once every window has selected its first maximum"
     theorem = "T7′" if maximum else "T7" if isinstance(layer, POOLS) else "T4"
     shifts = [("a read off by one", Claim("off by one", lambda layer: sides(layer, 1)))]
     if not _program(layer, at).target.shape:
@@ -63,9 +66,9 @@ def _adjoint(layer: Layer, at: int, tensor: Tensor) -> Decision:
 
 
 def _program(layer: Layer, at: int) -> Program:
-    """Return a step with its tensors apart: one that a product reads again is X′ there, numbers κ.
+    """Return a step with its tensors apart: one that a product reads again is X_2 there, numbers κ.
 
-    By the product rule the gradient by X is the sum of those by X, X′, …
+    By the product rule the gradient with respect to X is the sum of those of X, X_2, …
     """
     step = layer.graph.steps[at]
     assert isinstance(step, Program)  # only these are decided
@@ -76,10 +79,10 @@ def _apart(contraction: Contraction, number: int) -> Contraction:
     factors: list[Factor] = []
     for factor in contraction.factors:
         if isinstance(factor, Access):
-            tensor = factor.tensor
-            while tensor in [other.tensor for other in factors if isinstance(other, Access)]:
-                tensor = replace(tensor, name=f"{tensor.name}{PRIMES}")
-            factor = replace(factor, tensor=tensor)
+            name = factor.tensor.name
+            before = [_COPY.sub("", f.tensor.name) for f in factors if isinstance(f, Access)]
+            again = f"{name}_{before.count(name) + 1}" if name in before else name
+            factor = replace(factor, tensor=replace(factor.tensor, name=again))
         factors.append(factor)
     if contraction.coefficient != 1:
         factors.append(Access(Tensor(f"κ{number}", ()), ()))

@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
-import textwrap
+from collections import Counter
 from dataclasses import dataclass
+from typing import Literal, TypeAlias
 
-from symconv.derive.derivation import WIDTH
 from symconv.layers.layer import Layer
+from symconv.notation.layout import WIDTH, wrapped
 from symconv.prove.certificate import Data
 from symconv.prove.claims import Counterexample
 from symconv.prove.covers import numbers_text
 from symconv.prove.instances import Proved
 
-ANSWERS = {True: "holds", False: "IS FALSE", None: "is not proved"}
+# proved: for every size, or by a symbolic argument for these; compared: all terms, these sizes;
+# tested: in floating point; refuted: by a counterexample; open: none of these
+Status: TypeAlias = Literal["proved", "compared", "tested", "refuted", "open"]
+STATUSES: tuple[Status, ...] = ("proved", "compared", "tested", "refuted", "open")
+MEANINGS = {
+    "proved": "proved",
+    "compared": "compared term by term",
+    "tested": "tested in floating point",
+    "refuted": "refuted",
+    "open": "open",
+}
 
 
 @dataclass(frozen=True)
@@ -32,27 +43,34 @@ class Control:
 class Theorem:
     """A statement about the layer and what it rests on.
 
-    ``holds`` is True, False (then ``counterexample`` has the numbers), or None: not proved.
+    ``status`` is ``"proved"``, ``"compared"`` (all terms, for these sizes), ``"tested"`` (in floating
+    point), ``"refuted"`` (then ``counterexample`` has the numbers) or ``"open"``.
     ``disagreement``: a certificate is accepted, and numbers refute what it says.
     ``rests_on`` are the theorems for every size that it is an instance of.
     ``grounds`` are pairs of a method and its evidence: a theorem for every size whose certificate is
-    accepted, with the layer's numbers; and for few enough terms all of them, compared.
+    accepted; and for few enough terms all of them, compared.
     """
 
     name: str
     statement: str
-    holds: bool | None
+    status: Status
     grounds: tuple[tuple[str, str], ...]
     counterexample: Counterexample | None
     controls: tuple[Control, ...]
     rests_on: tuple[Proved, ...] = ()
     disagreement: bool = False
 
+    @property
+    def holds(self) -> bool | None:
+        """True if it is proved or compared, False if it is refuted, else None."""
+        return {"proved": True, "compared": True, "refuted": False}.get(self.status)
+
     def as_dict(self) -> dict[str, object]:
         """Return the theorem as plain data."""
         return {
             "name": self.name,
             "statement": self.statement,
+            "status": self.status,
             "holds": self.holds,
             "method": self.method,
             "evidence": self.evidence,
@@ -79,10 +97,28 @@ class Theorem:
         """What was found."""
         return "; ".join(text for _, text in self.grounds)
 
+    def lines(self, width: int, verbose: bool) -> list[str]:
+        """Return its status and statement; with ``verbose`` its evidence and the false claims, too."""
+        found = wrapped(f"{self.name} {MEANINGS[self.status]}: {self.statement}.", width, hanging=4)
+        if self.disagreement:
+            found += wrapped("DISAGREEMENT: a certificate says what numbers refute", width, 4)
+        if self.counterexample:
+            found += [f"    {line}" for line in self.counterexample.drawn()]
+        for method, evidence in self.grounds if verbose else ():
+            found += wrapped(f"{method}: {evidence}", width, 4, hanging=4)
+        for control in self.controls if verbose else ():
+            if control.counterexample is None:
+                text = "is not refuted at these or smaller sizes"
+                found += wrapped(f"the false claim “{control.name}” {text}", width, 4, hanging=4)
+                continue
+            found += wrapped(f"refuted, as it must be: {control.name}", width, 4, hanging=4)
+            found += [f"        {line}" for line in control.counterexample.drawn()]
+        return found
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, repr=False)
 class Proof:
-    """All theorems about a layer.
+    """All theorems about a layer. It is true if every theorem is proved or compared.
 
     ``numbers`` are what the theorems' letters are here; H is behind the padding, unless that is zeros.
     """
@@ -95,20 +131,31 @@ class Proof:
     def here(self) -> str:
         """Say what the theorems' letters are here."""
         mode = getattr(self.layer, "padding_mode", "zeros")
-        padded = "" if mode == "zeros" else f"; H counts the cells behind the {mode} padding"
-        return f"Here {numbers_text(self.numbers)}{padded}."
+        padded = "" if mode == "zeros" else f"; H counts the elements behind the {mode} padding"
+        return f"In the theorems' letters {numbers_text(self.numbers)}{padded}."
 
     @property
     def holds(self) -> bool | None:
-        """True if every theorem holds, False if one is false, else None: one is not proved."""
+        """True if every theorem is proved or compared, False if one is refuted, else None."""
         answers = [theorem.holds for theorem in self.theorems]
         return False if False in answers else None if None in answers else True
+
+    def __bool__(self) -> bool:
+        """Whether every theorem is proved or compared."""
+        return self.holds is True
 
     @property
     def certificates(self) -> tuple[Data, ...]:
         """The certificates that the theorems rest on, each once."""
         every = [p.certificate for theorem in self.theorems for p in theorem.rests_on]
         return tuple({found["sha256"]: found for found in every if found}.values())
+
+    @property
+    def summary(self) -> str:
+        """Count the theorems by what was found."""
+        counts = Counter(theorem.status for theorem in self.theorems)
+        found = ", ".join(f"{counts[s]} {MEANINGS[s]}" for s in STATUSES if counts[s])
+        return f"{len(self.theorems)} theorem{'s' * (len(self.theorems) != 1)}: {found}"
 
     def as_dict(self) -> dict[str, object]:
         """Return the proof as plain data."""
@@ -118,30 +165,18 @@ class Proof:
             "theorems": [theorem.as_dict() for theorem in self.theorems],
         }
 
-    def text(self) -> str:
-        """Return the proof for a terminal: each theorem, what it rests on, its refuted controls."""
-        lines = _indented(self.here, 0) if self.numbers else []
+    def text(self, width: int = WIDTH, verbose: bool = False) -> str:
+        """Return a sentence for each theorem and how sure it is.
+
+        With ``verbose``, also the evidence, and the false claims beside it with what refutes them.
+        """
+        lines = wrapped(self.here, width, hanging=4) if self.numbers and verbose else []
         for theorem in self.theorems:
-            lines += _indented(f"{theorem.name} {ANSWERS[theorem.holds]}: {theorem.statement}", 0)
-            for method, evidence in theorem.grounds:
-                lines += _indented(f"{method}: {evidence}", 4)
-            if theorem.disagreement:
-                lines += _indented("DISAGREEMENT: a certificate says what numbers refute", 4)
-            if theorem.counterexample:
-                lines += _indented(f"counterexample: {theorem.counterexample.as_text()}", 4)
-            for control in theorem.controls:
-                found = control.counterexample
-                text = (
-                    f"refuted: {found.as_text()}" if found else "not refuted at these or smaller sizes"
-                )
-                lines += _indented(f"false claim ({control.name}) {text}", 4)
-        return "\n".join(lines) + "\n"
+            lines += theorem.lines(width, verbose)
+        return "\n".join([*lines, f"{self.summary}."]) + "\n"
 
     def __str__(self) -> str:
         return self.text()
 
-
-def _indented(text: str, columns: int) -> list[str]:
-    return textwrap.wrap(
-        text, WIDTH, initial_indent=" " * columns, subsequent_indent=" " * (columns + 4)
-    )
+    def __repr__(self) -> str:
+        return f"Proof({type(self.layer).__name__}: {self.summary})"

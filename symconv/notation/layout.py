@@ -1,0 +1,34 @@
+"""Lines of text: as wide as they may be, continued under an indentation."""
+
+from __future__ import annotations
+
+import textwrap
+
+WIDTH = 100  # columns, where nobody says how many there are
+NARROWEST, WIDEST = 60, 120  # columns of a terminal that are used
+
+
+def wrapped(text: str, width: int, indent: int = 0, hanging: int = 0) -> list[str]:
+    """Return a text in lines of a width; all are indented, those after the first by ``hanging`` more."""
+    return textwrap.wrap(
+        text,
+        width,
+        initial_indent=" " * indent,
+        subsequent_indent=" " * (indent + hanging),
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+def beside(*blocks: str | list[str]) -> str:
+    """Write texts and matrices side by side, centred; below each other where that is too wide."""
+    columns_ = [block if isinstance(block, list) else [block] for block in blocks]
+    height = max(map(len, columns_))
+    lines = [""] * height
+    for block in columns_:
+        width = max(map(len, block))
+        top = (height - len(block)) // 2
+        for at in range(height):
+            cell = block[at - top] if 0 <= at - top < len(block) else ""
+            lines[at] += cell.ljust(width)
+    return "\n".join(line.rstrip() for line in lines)
