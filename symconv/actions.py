@@ -12,7 +12,9 @@ import click
 from symconv import verbs
 from symconv.bench.growth import FAMILIES, Growth
 from symconv.bench.report import Benchmark, document
-from symconv.files import read_tuning, write_texts
+from symconv.check.report import Report
+from symconv.errors import SymconvError
+from symconv.files import generated_files, read_tuning, write_texts
 from symconv.layers.layer import Layer
 from symconv.plan.network import NetworkPlan
 from symconv.prove.catalogue import CATALOGUE
@@ -34,16 +36,31 @@ from symconv.render.document import (
 )
 from symconv.render.explain import choices, explain
 from symconv.render.memory import needs
-from symconv.terminal import print_derivation, print_json, print_proof, progress, screen, write
+from symconv.terminal import (
+    print_derivation,
+    print_json,
+    print_proof,
+    print_report,
+    progress,
+    screen,
+    write,
+)
 from symconv.version import __version__
 
 
 def derive(
-    layer: Layer, view: str | None, form: str, output: str | None, force: bool, as_json: bool
+    layer: Layer,
+    view: str | None,
+    full: bool,
+    form: str | None,
+    output: str | None,
+    force: bool,
+    as_json: bool,
 ) -> int:
     """Derive a layer's gradients: print the steps, or write a document."""
+    form = _format(form, output)
     with progress("deriving"):
-        derivation = verbs.derive(layer, view)
+        derivation = verbs.derive(layer, view, full)
         text = latex_document(derivation, __version__) if form == "latex" else derivation.text()
     passed = all(step.check.passed for step in derivation.steps)
     if output is not None and as_json:
@@ -63,9 +80,48 @@ def derive(
     return 0 if passed else 1
 
 
+def _format(form: str | None, output: str | None) -> str:
+    """Return the format of a document: the one asked for, which its file's suffix must be of."""
+    known = {".txt": "text", ".tex": "latex"}
+    if output is None:
+        return form or "text"
+    suffix = Path(output).suffix
+    if suffix not in known:
+        raise click.UsageError(
+            f"--output {output}: must end in .txt or .tex (a document, which pdflatex makes a PDF of)"
+        )
+    if form not in (None, known[suffix]):
+        raise click.UsageError(f"--format {form}: does not go with --output {output}")
+    return known[suffix]
+
+
+def check(files: Sequence[str], as_json: bool) -> int:
+    """Check generated files and those in folders; say of each other file why it cannot be checked."""
+    reports: list[Report] = []
+    refused: dict[str, str] = {}
+    paths = [path for file in files for path in generated_files(file)]
+    with progress("checking", len(paths)) as advance:
+        for path in paths:
+            try:
+                reports.append(verbs.check(path))
+            except SymconvError as error:
+                refused[str(path)] = str(error)
+            advance()
+    if as_json:
+        found = [{"passed": r.passed, **dataclasses.asdict(r)} for r in reports]
+        print_json([*found, *({"subject": s, "error": text} for s, text in refused.items())])
+    else:
+        for report in reports:
+            print_report(screen(), report)
+    for text in refused.values():
+        click.echo(f"symconv: {text}", err=True)
+    return 2 if refused else 0 if all(reports) else 1
+
+
 def prove(
     layer: Layer,
-    form: str,
+    verbose: bool,
+    form: str | None,
     output: str | None,
     certificate: str | None,
     force: bool,
@@ -76,9 +132,10 @@ def prove(
         raise click.UsageError("--json: prints its answer, and does not go with -o")
     if output is not None and certificate is not None and Path(output) == Path(certificate):
         raise click.UsageError(f"--certificate {certificate}: is the file that -o names")
+    form = _format(form, output)
     with progress("proving"):
         proof = verbs.prove(layer)
-    text = proof_document(proof, __version__) if form == "latex" else proof.text()
+    text = proof_document(proof, __version__) if form == "latex" else proof.text(verbose=True)
     documents: dict[Path, str] = {}
     if output is not None:
         document = text if form == "latex" else text_document("prove", layer, text, __version__)
@@ -92,7 +149,7 @@ def prove(
         click.echo(text, nl=False)
     else:
         if output is None:
-            print_proof(screen(), proof)
+            print_proof(screen(), proof, verbose)
         for path in documents:
             write(screen(), str(path))
     return {True: 0, False: 1, None: 3}[proof.holds]

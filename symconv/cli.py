@@ -2,32 +2,26 @@
 
 from __future__ import annotations
 
-import dataclasses
-import inspect
+import ast
 import io
-import os
-import re
+import signal
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, cast
 
 import click
-from rich.text import Text
 
 from symconv import actions, configuration, verbs
 from symconv.errors import SymconvError
-from symconv.files import read_module, write_texts
+from symconv.files import write_texts
+from symconv.layer_commands import Action, Verb, layer_command, network_command
 from symconv.layers.conv import Conv
-from symconv.layers.filter import Filter
-from symconv.layers.layer import Layer, rebuild
-from symconv.layers.network import Network
-from symconv.layers.spelling import command_name, option_name, read
+from symconv.layers.layer import Layer
 from symconv.render.document import (
     latex_document,
     text_document,
 )
 from symconv.terminal import (
+    print_derivation,
     print_json,
     print_proof,
     print_report,
@@ -44,6 +38,8 @@ _LAYER = "conv --input-shape 1x3x16x16 --out-channels 4 --kernel-size 3"
 
 def main(arguments: list[str] | None = None) -> None:
     """Run a command; bad input is one line on stderr and exit code 2."""
+    if hasattr(signal, "SIGPIPE"):
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # end quietly when a pipe's reader has gone
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(encoding="utf-8")  # formulas need it, whatever the locale
@@ -64,13 +60,10 @@ def main(arguments: list[str] | None = None) -> None:
         code = 2
     except (click.exceptions.Abort, KeyboardInterrupt):
         code = 130
-    except BrokenPipeError:  # the reader of a pipe has gone
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 141
     sys.exit(code if isinstance(code, int) else 0)
 
 
-@click.group(epilog="Example: symconv demo")
+@click.group(cls=Verb, epilog="Example: symconv demo")
 @click.version_option(__version__)
 def symconv() -> None:
     """Derive, prove, generate and check the gradients of convolutional layers."""
@@ -78,8 +71,9 @@ def symconv() -> None:
 
 @symconv.command(epilog="Example: symconv demo")
 @click.option("--force", is_flag=True, help="Overwrite files that symconv did not generate.")
+@click.option("--verbose", is_flag=True, help="Print every step, all evidence and every check.")
 @click.option("--json", "as_json", is_flag=True, help="Print what was written, for programs.")
-def demo(force: bool, as_json: bool) -> None:
+def demo(force: bool, verbose: bool, as_json: bool) -> None:
     """Run all four verbs on a 2×2 filter and a 3×3 input; write the files to ./symconv-demo."""
     derivation = verbs.derive(ARTICLE)
     proof = verbs.prove(ARTICLE)
@@ -99,28 +93,44 @@ def demo(force: bool, as_json: bool) -> None:
         sys.exit(0 if passed else 1)
     out = screen()
     title(out, "derive: the gradients of O = X ⋆ F, from the chain rule")
-    for number, step in enumerate(derivation.steps, 1):
-        out.print(Text(f"{number}. {step.name}", style="bold"))
-        write(out, "\n".join("    " + line for line in step.after.text.splitlines()))
-    title(out, "prove: they are a correlation and a full convolution")
-    print_proof(out, proof)
+    if verbose:
+        print_derivation(out, derivation)
+    else:
+        for number, step in enumerate(derivation.steps, 1):
+            if not step.name.startswith(("Write the input", "Rotate")):
+                write(out, f"{number}. {step.name}")
+                write(out, "\n".join("    " + line for line in step.after.text.splitlines()))
+    title(out, "prove: they are a correlation and a full convolution, for these sizes and for all")
+    print_proof(out, proof, verbose)
     title(out, "generate: a NumPy module of its own, article.py")
-    source = unit.source[unit.source.index("def input_gradient") :]
-    write(out, source[: source.index("\n\n\ndef")])
+    write(out, _without_docstring(unit.source, "input_gradient"))
     title(out, "check: that very file, exactly and numerically")
-    print_report(out, report)
+    if verbose:
+        print_report(out, report)
+    else:
+        write(out, f"{report.subject}: {report.summary}")
     title(out, "written")
-    for path in written:
-        write(out, str(path))
+    write(out, "\n".join(map(str, written)))
     sys.exit(0 if passed else 1)
 
 
-@symconv.group(epilog=f"\b\nExample:\n  symconv derive {_LAYER}")
+def _without_docstring(source: str, function: str) -> str:
+    """Return a function's text, without what it says of itself."""
+    (found,) = (node for node in ast.parse(source).body if getattr(node, "name", "") == function)
+    assert isinstance(found, ast.FunctionDef)  # a module's names are its functions
+    lines, said = source.splitlines(), found.body[0]
+    return "\n".join(
+        lines[found.lineno - 1 : said.lineno - 1] + lines[said.end_lineno : found.end_lineno]
+    )
+
+
+@symconv.group(cls=Verb, epilog=f"\b\nExample:\n  symconv derive {_LAYER}")
 def derive() -> None:
     """Derive a layer's gradients from the chain rule, step by step."""
 
 
 @symconv.group(
+    cls=Verb,
     invoke_without_command=True,
     epilog=f"\b\nExamples:\n  symconv prove {_LAYER}\n"
     "  symconv prove --theorems --certificate all.json\n  symconv prove --pitfalls",
@@ -161,6 +171,7 @@ def prove(
 
 
 @symconv.group(
+    cls=Verb,
     invoke_without_command=True,
     epilog=f"\b\nExamples:\n  symconv generate {_LAYER} --name layer1 -o .\n"
     "  symconv generate --config generated/symconv.toml --check",
@@ -221,24 +232,14 @@ def generate(
 
 
 @symconv.command(epilog="Example: symconv check symconv-demo/article.py")
-@click.argument("files", nargs=-1, required=True, metavar="FILE...")
+@click.argument("files", nargs=-1, required=True, metavar="FILE|FOLDER...")
 @click.option("--json", "as_json", is_flag=True, help="Print the answer as JSON.")
 def check(files: tuple[str, ...], as_json: bool) -> None:
-    """Check generated files, exactly and numerically (which runs them). Exit code 1: one fails."""
-    for file in files:
-        read_module(file)  # a file that cannot be checked is said before any is run
-    reports = []
-    with progress("checking", len(files)) as advance:
-        for file in files:
-            reports.append(verbs.check(file))
-            advance()
-    if as_json:
-        print_json([{"passed": r.passed, **dataclasses.asdict(r)} for r in reports])
-    else:
-        out = screen()
-        for report in reports:
-            print_report(out, report)
-    sys.exit(0 if all(report.passed for report in reports) else 1)
+    """Check generated files, and every one in a folder: contract, exactly, numerically (runs them).
+
+    Exit code 1: one fails; 2: one cannot be checked. The others are checked all the same.
+    """
+    sys.exit(actions.check(files, as_json))
 
 
 @symconv.command(epilog="Example: symconv bench generated/res56.py")
@@ -268,13 +269,12 @@ def bench(
 _FORMAT = click.Option(
     ["--format", "form"],
     type=click.Choice(["text", "latex"]),
-    default="text",
-    help="latex: a document for pdflatex.",
+    help="latex: a document for pdflatex; the suffix of -o decides if it is not given.",
 )
-_OUTPUT = click.Option(["-o", "--output"], metavar="FILE", help="Write to FILE instead of the screen.")
+_OUTPUT = click.Option(["-o", "--output"], metavar="FILE", help="Write to FILE, .txt or .tex.")
 _JSON = click.Option(["--json", "as_json"], is_flag=True, help="Print the answer as JSON.")
 _FORCE = click.Option(["--force"], is_flag=True, help="Overwrite a file symconv did not generate.")
-_VERBS: dict[str, tuple[click.Group, Callable[..., int], list[click.Parameter]]] = {
+_VERBS: dict[str, tuple[click.Group, Action, list[click.Parameter]]] = {
     "derive": (
         derive,
         actions.derive,
@@ -284,6 +284,7 @@ _VERBS: dict[str, tuple[click.Group, Callable[..., int], list[click.Parameter]]]
                 type=click.Choice(["matrix", "index"]),
                 help="matrix: one plane written out; index: sums, for any layer.",
             ),
+            click.Option(["--full"], is_flag=True, help="Print every element, term and phase."),
             _FORMAT,
             _OUTPUT,
             _FORCE,
@@ -294,6 +295,7 @@ _VERBS: dict[str, tuple[click.Group, Callable[..., int], list[click.Parameter]]]
         prove,
         actions.prove,
         [
+            click.Option(["--verbose"], is_flag=True, help="Print evidence and refuted claims, too."),
             _FORMAT,
             _OUTPUT,
             click.Option(["--certificate"], metavar="FILE", help="Write the certificates to FILE."),
@@ -337,137 +339,13 @@ _VERBS: dict[str, tuple[click.Group, Callable[..., int], list[click.Parameter]]]
 }
 
 
-_METAVARS = {
-    "input_shape": "NxCxH[xW[xD]]",
-    "input_shapes": "NxCx...,NxCx...",
-    "shape": "N[xN...]",
-    "axis": "N",
-    "function": "NAME|EXPRESSION",
-    "layers": "JSON",
-    "formula": "TEXT",
-    "shapes": "NAME=NxN...[,...]",
-    "extents": "INDEX=N[,...]",
-    "weight": "JSON",
-    "constants": "NAME=NUMBER[,...]",
-    "out_features": "N",
-    "out_channels": "N",
-    "groups": "N",
-    "eps": "NUMBER",
-    "tolerance": "NUMBER",
-    "momentum": "NUMBER",
-    "reduction": "mean|sum",
-    "normalized_shape": "N[xN...]",
-    "kernel_size": "N[xN...]",
-    "stride": "N[xN...]",
-    "dilation": "N[xN...]",
-    "output_padding": "N[xN...]",
-    "padding": "N[xN...]|LO:HI[xLO:HI...]",
-}
-
-
-_SAMPLES = {
-    "input_shape": "1x4x16x16",
-    "input_shapes": "1x4x16x16,1x4x16x16",
-    "out_channels": "4",
-    "out_features": "10",
-    "kernel_size": "3",
-    "shape": "1x-1",
-    "function": "relu",
-    "formula": "'O[n,i] = X[n,i+k] * F[k]'",
-    "shapes": "X=2x8,F=3",
-    "weight": "'[[[[-1,0,1],[-2,0,2],[-1,0,1]]]]'",
-    "layers": """'[{"layer": "Flatten"}, {"layer": "Linear", "out_features": 10}]'""",
-}  # for the arguments that a layer must be given
-
-
-def _example(verb: str, kind: type[Layer]) -> str:
-    """Return a command that works."""
-    samples = _SAMPLES | ({"input_shape": "1x1x16x16"} if kind is Filter else {})
-    needed = ("input_shape",) if kind is Network else ()  # though it has a default, for layers that do
-    words = [
-        f"{option_name(field.name)} {samples[field.name]}"
-        for field in dataclasses.fields(cast(Any, kind))  # every kind is a dataclass
-        if field.default is dataclasses.MISSING or field.name in needed
-    ]
-    named = " --name layer1 -o ." if verb == "generate" else ""
-    return " ".join(["symconv", verb, command_name(kind.__name__), *words]) + named
-
-
-def _layer_options(kind: type[Layer]) -> list[click.Parameter]:
-    """Return an option for each argument of a layer, its help from the docstring."""
-    options: list[click.Parameter] = []
-    for field in dataclasses.fields(cast(Any, kind)):  # every kind is a dataclass
-        name = option_name(field.name)
-        text = _parameter_help(kind, field.name)
-        required = field.default is dataclasses.MISSING
-        if isinstance(field.default, bool):
-            both = f"{name}/--no-{field.name.replace('_', '-')}"
-            options.append(
-                click.Option(
-                    [both, field.name],
-                    default=None,
-                    help=f"{text} [default: {'yes' if field.default else 'no'}]",
-                )
-            )
-        else:
-            shown = not required and field.default not in (None, (), "")
-            default = f" [default: {field.default}]" if shown else ""
-            options.append(
-                click.Option(
-                    [name, field.name],
-                    required=required,
-                    help=text + default,
-                    metavar=_metavar(kind, field.name),
-                )
-            )
-    return options
-
-
-def _metavar(kind: type[Layer], name: str) -> str:
-    """Return how an argument's value is written."""
-    text = _METAVARS.get(name, "TEXT")
-    return text + "|WORD" if name == "padding" and kind in (Conv, Filter) else text
-
-
-def _parameter_help(kind: type[Layer], name: str) -> str:
-    """Return what a class's docstring says of an argument, on one line."""
-    section = (inspect.getdoc(kind) or "").partition("Parameters\n")[2].partition("Raises\n")[0]
-    found = re.search(rf"^(?:\w+, )*{name}(?:, \w+)*\n((?:    .*\n)+)", section, re.MULTILINE)
-    return _plain(" ".join(found[1].split())) if found else ""
-
-
-def _plain(text: str) -> str:
-    """Drop a docstring's mark-up."""
-    return re.sub(r":class:`(\w+)`", r"\1", text).replace("``", "")
-
-
-def _command(verb: str, kind: type[Layer]) -> click.Command:
-    """Return the command that applies a verb to one kind of layer."""
-    action, options = _VERBS[verb][1:]
-    names = [field.name for field in dataclasses.fields(cast(Any, kind))]
-
-    def run(**values: Any) -> None:
-        given = {name: value for name in names if (value := values.pop(name)) is not None}
-        arguments = {
-            name: read(name, value) if isinstance(value, str) else value for name, value in given.items()
-        }
-        for name in ("input_shape", "shape", "normalized_shape"):
-            if isinstance(arguments.get(name), int):
-                arguments[name] = (arguments[name],)
-        sys.exit(action(rebuild({"layer": kind.__name__, **arguments}), **values))
-
-    command = command_name(kind.__name__)
-    summary = _plain((kind.__doc__ or kind.__name__).splitlines()[0])
-    return click.Command(
-        command,
-        params=[*_layer_options(kind), *options],
-        callback=run,
-        help=f"{verb.capitalize()}: {summary}",
-        short_help=summary,
-        epilog=f"\b\nExample:\n  {_example(verb, kind)}",
-    )
+def _add_commands(verb: str, group: click.Group, action: Action, options: list[click.Parameter]) -> None:
+    """Give a verb a command for each kind of layer, and for a file with a network."""
+    assert isinstance(group, Verb)  # each verb is declared as one
+    for kind in Layer.kinds.values():
+        group.add_command(layer_command(verb, kind, action, options))
+    group.network = lambda file: network_command(verb, file, action, options)
 
 
 for _verb, (_group, _action, _options) in _VERBS.items():
-    for _kind in Layer.kinds.values():
-        _group.add_command(_command(_verb, _kind))
+    _add_commands(_verb, _group, _action, _options)

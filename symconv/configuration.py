@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import difflib
 import os
-import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from symconv.errors import SymconvError
-from symconv.files import is_generated, read_tuning, reason_of
+from symconv.files import is_generated, read_data, read_tuning, reason_of
 from symconv.layers.arguments import refuse
 from symconv.layers.layer import Layer, rebuild
 from symconv.plan.tuning import Tuning
@@ -55,11 +54,8 @@ def read_config(path: str | os.PathLike[str]) -> dict[str, Request]:
     SymconvError
         If the file cannot be read, or an entry is not valid.
     """
-    try:
-        data = tomllib.loads(Path(path).read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise SymconvError(f"{path}: cannot be read: {reason_of(error)}") from error
-    modules = data.pop("module", None)
+    data = read_data(path)
+    modules = data.pop("module", None) if isinstance(data, dict) else None
     if data or not isinstance(modules, list):
         raise SymconvError(f"{path}: must consist of [[module]] tables with name, layer and arguments")
     requests: dict[str, Request] = {}

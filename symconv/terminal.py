@@ -1,20 +1,23 @@
-"""What the shell prints: colour and tables on a terminal, plain lines in a pipe."""
+"""What the shell prints: colour on a terminal, plain lines in a pipe."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from threading import Timer
 
 import click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
 from rich.text import Text
 
 from symconv.check.report import Report
 from symconv.derive.derivation import Derivation
+from symconv.notation.layout import NARROWEST, WIDEST, WIDTH
 from symconv.prove.theorems import Proof
+
+PATIENCE = 0.5  # seconds before a bar is shown
 
 
 def screen() -> Console:
@@ -29,12 +32,17 @@ def write(screen: Console, text: str) -> None:
 
 def title(screen: Console, text: str) -> None:
     """Print a heading."""
-    screen.print(Text(f"\n── {text} ──", style="bold cyan"))
+    screen.print(Text(f"── {text} ──", style="bold cyan"))
+
+
+def columns(screen: Console) -> int:
+    """Return how wide texts are: as the terminal, within reason; in a pipe always the same."""
+    return min(max(screen.width, NARROWEST), WIDEST) if screen.is_terminal else WIDTH
 
 
 def print_derivation(screen: Console, derivation: Derivation) -> None:
     """Print a derivation, its steps' names and checks in colour."""
-    for line in derivation.text().splitlines():
+    for line in derivation.text(columns(screen)).splitlines():
         style = (
             "bold"
             if line[:1].isdigit()
@@ -45,28 +53,27 @@ def print_derivation(screen: Console, derivation: Derivation) -> None:
         screen.print(Text(line, style=style))
 
 
-def print_proof(screen: Console, proof: Proof) -> None:
-    """Print a proof, theorems bold and failures red."""
-    for line in proof.text().splitlines():
-        bad = " IS FALSE" in line or "is not proved" in line
-        style = "red" if bad else "bold" if line.startswith("T") else ""
-        screen.print(Text(line, style=style))
+def print_proof(screen: Console, proof: Proof, verbose: bool = False) -> None:
+    """Print a proof: statements bold, or red where a theorem does not hold."""
+    width = columns(screen)
+    if verbose and proof.numbers:
+        write(screen, "\n".join(proof.here_lines(width)))
+    for theorem in proof.theorems:
+        style = "bold" if theorem.holds else "bold red"
+        screen.print(Text("\n".join(theorem.sentence(width)), style=style))
+        rest = theorem.evidence_lines(width, verbose)
+        if rest:
+            write(screen, "\n".join(rest))
+    write(screen, f"{proof.summary}.")
 
 
 def print_report(screen: Console, report: Report) -> None:
-    """Print a report: a table on a terminal, lines in a pipe."""
-    table = Table(
-        title=report.subject, title_justify="left", box=None, pad_edge=False, show_header=False
-    )
-    for _ in range(4):
-        table.add_column()
-    for result in report.results:
-        passed = Text("passed", style="green") if result.passed else Text("FAILED", style="red")
-        table.add_row(passed, result.name, result.method, result.detail)
-    if screen.is_terminal:
-        screen.print(table)
-        return
-    write(screen, report.text().rstrip("\n"))
+    """Print a report: what passed green, what failed red."""
+    for line in report.text(columns(screen)).splitlines():
+        text = Text(line)
+        text.highlight_words(["FAILED"], style="bold red")
+        text.highlight_words(["passed"], style="green")
+        screen.print(text)
 
 
 def print_json(value: object) -> None:
@@ -76,7 +83,7 @@ def print_json(value: object) -> None:
 
 @contextmanager
 def progress(what: str, total: int | None = None) -> Iterator[Callable[[], None]]:
-    """Show a bar on a terminal's stderr while something runs, and remove it afterwards."""
+    """Show a bar on a terminal's stderr while something runs, after a moment; remove it afterwards."""
     console = Console(stderr=True)
     bar = Progress(
         TextColumn(what),
@@ -86,6 +93,12 @@ def progress(what: str, total: int | None = None) -> Iterator[Callable[[], None]
         transient=True,
         disable=not console.is_terminal,
     )
-    with bar:
-        task = bar.add_task(what, total=total)
+    task = bar.add_task(what, total=total)
+    shown = Timer(PATIENCE, bar.start)
+    shown.start()
+    try:
         yield lambda: bar.advance(task)
+    finally:
+        shown.cancel()
+        shown.join()
+        bar.stop()

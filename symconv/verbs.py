@@ -46,7 +46,7 @@ from symconv.render.network import render_module
 from symconv.version import __version__
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Unit:
     """A generated module.
 
@@ -83,6 +83,10 @@ class Unit:
         write_texts(texts, force)
         return path
 
+    def __repr__(self) -> str:
+        lines = self.source.count("\n")
+        return f"Unit({self.name!r}: a module for {type(self.plan.layer).__name__}, {lines} lines)"
+
     def path(self, folder: str | os.PathLike[str]) -> Path:
         """Return where the module belongs in a folder."""
         return Path(folder) / f"{self.name}.py"
@@ -92,7 +96,7 @@ class Unit:
         return load_source(self.name, self.source)
 
 
-def derive(layer: Layer, view: str | None = None) -> Derivation:
+def derive(layer: Layer, view: str | None = None, full: bool = False) -> Derivation:
     """Derive a layer's gradients from the chain rule, step by step.
 
     Parameters
@@ -102,13 +106,16 @@ def derive(layer: Layer, view: str | None = None) -> Derivation:
     view
         ``"matrix"``: X, F and ∂E/∂O written out, one plane, at most two spatial axes. ``"index"``:
         sums over indices, any layer. None chooses matrices for one small plane, else indices.
+    full
+        Whether every element, term and phase is printed. Without it, inputs up to 4×4 with filters up
+        to 3×3 are printed whole, and of larger ones the first elements.
 
     Raises
     ------
     SymconvError
         If the view is neither, or the layer does not fit the matrix view.
     """
-    return derive_layer(_a_layer(layer), view)
+    return derive_layer(_a_layer(layer), view, full)
 
 
 def prove(layer: Layer) -> Proof:
@@ -120,7 +127,10 @@ def prove(layer: Layer) -> Proof:
     size, whose certificate :mod:`symconv.prove.checker` accepts; a layer of few terms is compared term
     by term, too. Each has false claims beside it, with their counterexamples.
 
-    The proof's ``holds`` is True, False (a counterexample was found), or None: not proved.
+    Every theorem has a status: ``"proved"``, ``"compared"`` (all terms, for these sizes), ``"tested"``
+    (in floating point), ``"refuted"`` or ``"open"``. The proof's ``holds`` is True if every theorem is
+    proved or compared, False if one is refuted, else None; the proof itself is true only in the first
+    case.
     """
     return prove_layer(_a_layer(layer))
 

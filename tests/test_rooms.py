@@ -26,6 +26,7 @@ ROOMS = [
     "configuration",
     "terminal",
     "actions",
+    "layer_commands",
     "cli",
     "pytest_plugin",
     "__main__",

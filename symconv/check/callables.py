@@ -101,7 +101,7 @@ class _Subject:
         for failure in failures:
             case, found = self._smallest(layer, failure, hint=case)
             faults.append((case, found))
-        text = " ".join(
+        text = "\n".join(
             self._told(case, failure, ignored)
             for (case, failure), ignored in zip(faults, self._ignored(layer, failures), strict=True)
         )

@@ -9,6 +9,8 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from symconv.notation.layout import WIDTH, wrapped
+
 Array: TypeAlias = NDArray[Any]
 Method: TypeAlias = Literal["exact", "numeric", "contract"]
 
@@ -36,7 +38,7 @@ class Result:
     detail: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Report:
     """Everything that was checked of one module or pair of functions."""
 
@@ -52,16 +54,34 @@ class Report:
         """Whether every result passed."""
         return all(result.passed for result in self.results)
 
-    def text(self) -> str:
-        """Return the report for a terminal: a line for each thing that was checked."""
-        lines = [
-            f"{'passed' if r.passed else 'FAILED'}  {r.name}  ({r.method}: {r.detail})"
-            for r in self.results
-        ]
-        return "\n".join([self.subject, *lines]) + "\n"
+    def text(self, width: int = WIDTH) -> str:
+        """Return the report for a terminal: what passed in a line, of what failed every failure."""
+        lines = [self.subject]
+        for result in self.results:
+            if result.passed:
+                said = f"passed  {result.name}  ({result.method}: {result.detail})"
+                lines += wrapped(said, width, hanging=8)
+                continue
+            lines.append(f"FAILED  {result.name}  ({result.method})")
+            for failure in result.detail.splitlines():
+                lines += wrapped(failure, width, indent=8, hanging=4)
+        return "\n".join(lines) + "\n"
+
+    @property
+    def summary(self) -> str:
+        """Say in a line how many results passed."""
+        failed = [result.name for result in self.results if not result.passed]
+        if failed:
+            return f"{len(failed)} of {len(self.results)} FAILED: {', '.join(failed)}"
+        return f"all {len(self.results)} passed"
 
     def __str__(self) -> str:
         return self.text()
+
+    def __repr__(self) -> str:
+        failures = [result for result in self.results if not result.passed]
+        first = f"; {failures[0].detail.split('. ')[0]}." if failures else ""
+        return f"Report({self.subject}: {self.summary}{first})"
 
 
 def apart(received: float, expected: float) -> tuple[str, str]:

@@ -21,7 +21,7 @@ def composite_steps(layer: Layer) -> tuple[Step, ...]:
     small = layer.smaller()
     steps = [
         Step(
-            "forward",
+            "Define the output (forward)",
             spaces_formula(layer),
             formula(layer.graph),
             "this is the layer's definition",
@@ -31,7 +31,7 @@ def composite_steps(layer: Layer) -> tuple[Step, ...]:
     if layer.forward != layer.graph:
         steps.append(
             Step(
-                "what is computed for O",
+                "Rewrite the output in the form that is computed",
                 formula(layer.graph),
                 formula(layer.forward),
                 layer.reasons["forward"],
@@ -52,20 +52,21 @@ def _gradient(layer: Layer, small: Layer, name: str) -> list[Step]:
     tensor = layer.tensors[name].name
     steps = [
         Step(
-            f"chain rule for ∂E/∂{tensor}",
+            f"Apply the chain rule for ∂E/∂{tensor}",
             chain_formula(layer, name),
             formula(chain_rule),
-            f"E depends on {tensor} through every step that reads it: their shares add up",
+            f"E depends on {tensor} through every step that reads it; the contributions of these steps "
+            "are added, from the last step back to the first",
             Check(
                 f"equals the difference quotient of E, to 20 digits, {_where(small)}",
                 is_the_slope(small, name),
             ),
         )
     ]
-    if closed != chain_rule:
+    if closed.steps != chain_rule.steps:
         steps.append(
             Step(
-                f"closed form of ∂E/∂{tensor}",
+                f"Simplify to the closed form of ∂E/∂{tensor}",
                 formula(chain_rule),
                 formula(closed),
                 layer.reasons["backward"],

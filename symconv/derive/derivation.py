@@ -18,16 +18,16 @@ from symconv.layers.activation import Activation
 from symconv.layers.conv import ConvLayer
 from symconv.layers.layer import Layer
 from symconv.layers.network import Network
+from symconv.notation.layout import WIDTH, wrapped
 from symconv.notation.text import prose_latex
 
 if TYPE_CHECKING:
     import sympy
 
 View: TypeAlias = Literal["matrix", "index"]
-WIDTH = 100
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Derivation:
     """The gradients of a layer, derived step by step.
 
@@ -45,9 +45,9 @@ class Derivation:
     view: View
     steps: tuple[Step, ...]
 
-    def text(self) -> str:
-        """Return the derivation for a terminal, at most 100 columns wide."""
-        return "\n\n".join(_step_text(n, step) for n, step in enumerate(self.steps, 1)) + "\n"
+    def text(self, width: int = WIDTH) -> str:
+        """Return the derivation for a terminal of so many columns; matrices are not folded."""
+        return "\n\n".join(_step_text(n, step, width) for n, step in enumerate(self.steps, 1)) + "\n"
 
     def latex(self) -> str:
         """Return the derivation in LaTeX: display formulas that need amsmath, or MathJax."""
@@ -56,8 +56,19 @@ class Derivation:
     def __str__(self) -> str:
         return self.text()
 
+    def __repr__(self) -> str:
+        wrong = sum(not step.check.passed for step in self.steps)
+        checked = f"{wrong} NOT CONFIRMED" if wrong else "all confirmed"
+        kind = type(self.layer).__name__
+        return f"Derivation({kind}, {self.view} view: {len(self.steps)} steps, {checked})"
+
     def _repr_latex_(self) -> str:
         return self.latex()
+
+    @cached_property
+    def upstream_gradient(self) -> sympy.Matrix | sympy.Array:
+        """G = ∂E/∂O, as symbols."""
+        return self.tensor("grad_output")
 
     @cached_property
     def input(self) -> sympy.Matrix | sympy.Array:
@@ -92,7 +103,7 @@ class Derivation:
         return self.gradient("bias")
 
     def tensor(self, name: str) -> sympy.Matrix | sympy.Array:
-        """Return an input of ``forward`` as symbols.
+        """Return an input of ``forward``, or ``"grad_output"`` (G), as symbols.
 
         Raises
         ------
@@ -101,6 +112,8 @@ class Derivation:
         """
         from symconv.derive.elements import shaped, symbols
 
+        if name in ("grad_output", "G"):
+            return shaped(symbols(self.layer.cotangent), self.layer.output_shape)
         self._check(name)
         return shaped(symbols(self.layer.tensors[name]), self.layer.inputs[name])
 
@@ -125,8 +138,11 @@ class Derivation:
             raise SymconvError(f"{name}: not an input of this layer; its inputs are {valid}")
 
 
-def derive_layer(layer: Layer, view: str | None) -> Derivation:
-    """Return a layer's derivation; without a view, matrices for one small plane, else indices."""
+def derive_layer(layer: Layer, view: str | None, full: bool = False) -> Derivation:
+    """Return a layer's derivation; without a view, matrices for one small plane, else indices.
+
+    ``full`` prints every element, term and phase.
+    """
     if view not in (None, "index", "matrix"):
         raise SymconvError(f"view = {view!r}: must be 'matrix' or 'index'")
     if not isinstance(layer, ConvLayer):
@@ -134,7 +150,7 @@ def derive_layer(layer: Layer, view: str | None) -> Derivation:
             raise SymconvError(f"view = 'matrix': must be 'index' for {type(layer).__name__}")
         if isinstance(layer, Network):
             return Derivation(
-                layer, "index", network_steps(layer, lambda of: derive_layer(of, None).steps)
+                layer, "index", network_steps(layer, lambda of: derive_layer(of, None, full).steps)
             )
         if isinstance(layer, Activation):
             return Derivation(layer, "index", function_steps(layer))
@@ -144,38 +160,33 @@ def derive_layer(layer: Layer, view: str | None) -> Derivation:
         small = max(layer.input_shape[2:]) <= 9 and len(layer.windows) <= 2
         view = "matrix" if plane and small else "index"
     if view == "index":
-        return Derivation(layer, "index", index_steps(layer))
+        return Derivation(layer, "index", index_steps(layer, full))
     from symconv.derive.matrix_view import matrix_steps
 
-    return Derivation(layer, "matrix", matrix_steps(layer))
+    return Derivation(layer, "matrix", matrix_steps(layer, full))
 
 
-def _step_text(number: int, step: Step) -> str:
-    lines = [f"{number}. {step.name}", *_formula_text(step.before), "  becomes"]
-    lines += _formula_text(step.after)
-    because = f"because {step.reason}"
-    lines += textwrap.wrap(because, WIDTH, initial_indent="  ", subsequent_indent="  ")
+def _step_text(number: int, step: Step, width: int) -> str:
     mark = "checked" if step.check.passed else "CHECK FAILED"
-    compared = f"{mark}: {step.check.compared}"
-    lines += textwrap.wrap(compared, WIDTH, initial_indent="  ", subsequent_indent="  ")
+    lines = [
+        *wrapped(f"{number}. {step.name}", width, hanging=4),
+        *_formula_text(step.before, width),
+        "  becomes",
+        *_formula_text(step.after, width),
+        *wrapped(f"because {step.reason}", width, indent=2),
+        *wrapped(f"{mark}: {step.check.compared}", width, indent=2),
+    ]
     return "\n".join(lines)
 
 
-def _formula_text(formula: Formula) -> list[str]:
-    """Indent a formula, folding lines that are too long (matrices never are)."""
+def _formula_text(formula: Formula, width: int) -> list[str]:
+    """Indent a formula, folding lines that are too long, except those of matrices."""
     lines: list[str] = []
     for line in formula.text.splitlines():
-        if len(line) + 4 <= WIDTH:
+        if len(line) + 4 <= width:
             lines.append("    " + line)
         else:
-            lines += textwrap.wrap(
-                line,
-                WIDTH,
-                initial_indent="    ",
-                subsequent_indent="        ",
-                break_long_words=False,
-                break_on_hyphens=False,
-            )
+            lines += wrapped(line, width, indent=4, hanging=4)
     return lines
 
 

@@ -26,10 +26,11 @@ def function_steps(layer: Activation) -> tuple[Step, ...]:
     shape = shape_text(layer.input_shape)
     return (
         Step(
-            "derivative of f",
+            "Differentiate f",
             _function("f", layer.expression),
             _function("f′", slope),
-            "the derivative is SymPy's; where f has cases, it is that of the case which holds at x",
+            "SymPy differentiates f by the sum, product and chain rules; where f has cases, f′ is the "
+            "derivative of the case that applies at x",
             Check(
                 f"equals the difference quotient, to 20 digits, at {len(tried)} numbers from "
                 f"{POINTS[0]} to {POINTS[-1]}",
@@ -37,10 +38,11 @@ def function_steps(layer: Activation) -> tuple[Step, ...]:
             ),
         ),
         Step(
-            "chain rule for ∂E/∂X",
+            "Apply the chain rule for ∂E/∂X",
             Formula(graph_text(layer.graph), graph_latex(layer.graph)),
             Formula(graph_text(back), graph_latex(back)),
-            "an element of O depends on its own element of X alone: G = ∂E/∂O times f′",
+            "an element of O depends on one element of X, at the same place; so ∂E/∂X is G = ∂E/∂O "
+            "times f′(X), element by element",
             Check(
                 f"every element of X is read once, by its own of O: {shape} each",
                 back.output.sizes == layer.input_shape and len(layer.graph.inputs) == 1,

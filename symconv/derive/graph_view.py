@@ -13,14 +13,16 @@ from symconv.errors import SymconvError
 from symconv.layers.layer import Layer
 from symconv.notation.arrays import evaluate_arrays
 from symconv.notation.backpropagation import gradient
-from symconv.notation.contraction import Program, Tensor, index
-from symconv.notation.graph import Graph, folded
+from symconv.notation.contraction import Access, Program, Tensor, index
+from symconv.notation.evaluate import evaluate
+from symconv.notation.graph import Graph, folded, reads
 from symconv.notation.monomials import term_count
 from symconv.notation.names import element
 from symconv.notation.step_text import graph_latex, graph_text
 from symconv.notation.text import access_latex, access_text, name_latex
 
 MOST = 20_000_000  # points that a check may visit before it turns to a smaller layer
+MOST_IN_LOOPS = 20_000  # the same for plain loops
 SPAN = 1 << 12  # integers that a check draws: their sums are exact in float64
 
 Values = NDArray[np.float64]
@@ -38,16 +40,18 @@ def formula(graph: Graph) -> Formula:
 
 
 def _forward(layer: Layer) -> Step:
-    used = _checked_layer(layer)
-    output = evaluate_arrays(used.graph, _drawn(used))
+    used = _checked_layer(layer, MOST_IN_LOOPS)
+    drawn = _drawn(used)
+    arrays = evaluate_arrays(used.graph, drawn)
+    loops = evaluate(used.graph, drawn)[used.graph.output.name]
     return Step(
-        "forward",
+        "Define the output (forward)",
         spaces_formula(layer),
         formula(layer.graph),
         _conventions(layer.graph),
         Check(
-            f"every element of O has a term{_where(layer, used)}",
-            output.shape == used.output_shape and bool(np.isfinite(output).all()),
+            f"plain loops and slices of arrays give the same O for random integers{_where(layer, used)}",
+            arrays.shape == used.output_shape and np.array_equal(arrays, loops.astype(float)),
         ),
     )
 
@@ -65,7 +69,7 @@ def spaces_formula(layer: Layer) -> Formula:
 def chain_formula(layer: Layer, name: str) -> Formula:
     """Write the chain rule for one element of an input."""
     tensor = layer.tensors[name]
-    place = tensor[tuple(map(index, element(len(tensor.sizes))))]
+    place = place_of(layer, tensor)
     cell, below = access_text(place), access_latex(place)
     return Formula(
         f"∂E/∂{cell} = Σ G · ∂O/∂{cell}, where G = ∂E/∂O",
@@ -75,14 +79,33 @@ def chain_formula(layer: Layer, name: str) -> Formula:
     )
 
 
+def place_of(layer: Layer, tensor: Tensor) -> Access:
+    """Return an element of a tensor, at the indices that the layer's formula reads it with.
+
+    Where a subscript is more than one index, a letter of its own stands for it. So the batch's letter
+    never addresses a parameter.
+    """
+    found = [read for step in layer.graph.steps for read in reads(step) if read.tensor == tensor]
+    subscripts = found[0].subscripts if found else ()
+    spare = iter(letter for letter in "uvwtabdehk")
+    names: list[str] = []
+    for subscript in subscripts:
+        plain = len(subscript.variables) == 1 and subscript == index(subscript.variables[0])
+        free = plain and subscript.variables[0] not in names
+        names.append(subscript.variables[0] if free else next(spare))
+    return tensor[tuple(map(index, names or element(len(tensor.sizes))))]
+
+
 def _times(sizes: tuple[int, ...]) -> str:
     return r" \times ".join(map(str, sizes))
 
 
 def _conventions(graph: Graph) -> str:
     if _selects(graph):
-        return "reads outside a tensor are left out: padding never wins"
-    return "reads outside a tensor are zero, writes outside the result are dropped"
+        return (
+            "this is the layer's definition; reads outside a tensor are left out, so padding never wins"
+        )
+    return "this is the layer's definition; reads outside a tensor are zero"
 
 
 def _selects(graph: Graph) -> bool:
@@ -100,14 +123,17 @@ def _chain_rule(layer: Layer, name: str) -> Step:
     tensor = layer.tensors[name]
     used = _checked_layer(layer)
     back = gradient(layer.graph, tensor, layer.cotangent)
-    reason = f"E depends on {tensor.name} through every element of O that reads it: read and write swap"
+    reason = (
+        f"E depends on an element of {tensor.name} through every element of O that reads it; so the "
+        f"gradient is the same sum, written where {tensor.name} was read, reading G where O was written"
+    )
     if _selects(layer.graph):
         reason += (
-            "; a maximum follows the term that it selects, the first of equals, "
-            "which is its gradient away from ties"
+            ". A maximum passes its gradient to the element that it selects: S marks the first maximum, "
+            "and away from ties there is no other"
         )
     return Step(
-        f"chain rule for ∂E/∂{tensor.name}",
+        f"Apply the chain rule for ∂E/∂{tensor.name}",
         chain_formula(layer, name),
         formula(back),
         reason,
@@ -176,12 +202,14 @@ def _drawn(layer: Layer) -> dict[str, Values]:
     return drawn
 
 
-def _checked_layer(layer: Layer) -> Layer:
+def _checked_layer(layer: Layer, most: int = MOST) -> Layer:
     """Return the layer itself, or, if it is large, one of a few images and channels."""
-    if term_count(layer.graph) <= MOST or not hasattr(layer, "input_shape"):
+    if term_count(layer.graph) <= most or not hasattr(layer, "input_shape"):
         return layer
     channels, *sizes = layer.input_shape[1:]
-    for shape in ((1, min(channels, 2), *sizes), (1, channels, *sizes)):
+    few = [min(size, 8) for size in sizes]
+    shapes = [(1, min(channels, 2), *sizes), (1, channels, *sizes)]
+    for shape in [(1, min(channels, 2), *few), *shapes] if most < MOST else shapes:
         try:
             return dataclasses.replace(layer, input_shape=shape)  # type: ignore[type-var]  # every kind is a dataclass
         except SymconvError:

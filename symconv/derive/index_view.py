@@ -59,9 +59,9 @@ MOST_PHASES = 1024  # contractions of a polyphase form that are made
 SHOWN_PHASES = 16  # contractions of a polyphase form that are printed
 
 
-def index_steps(layer: ConvLayer) -> tuple[Step, ...]:
-    """Return the derivation of every gradient of a layer."""
-    steps = [_forward_step(layer), *_weight_steps(layer), *_input_steps(layer)]
+def index_steps(layer: ConvLayer, full: bool = False) -> tuple[Step, ...]:
+    """Return the derivation of every gradient of a layer; ``full`` prints every phase."""
+    steps = [_forward_step(layer), *_weight_steps(layer), *_input_steps(layer, full)]
     if layer.bias:
         steps.append(_bias_step(layer))
     return tuple(steps)
@@ -86,11 +86,11 @@ def _forward_step(layer: ConvLayer) -> Step:
         f"r = {w.remainder} along {axis}" for w, axis in zip(layer.windows, POSITIONS[rank], strict=True)
     )
     return Step(
-        "forward sum",
+        "Define the output (forward sum)",
         sizes,
         _formula(layer.graph),
-        "reads outside a tensor are zero, writes outside the result are dropped"
-        + (f"; {extended} is X with its padding" if (extended := _extended(layer)) else ""),
+        "this is the layer's definition; reads outside a tensor are zero"
+        + (f", and {extended} is X with its padding" if (extended := _extended(layer)) else ""),
         Check(f"the outputs are the windows that fit ({remainders})", fits),
     )
 
@@ -119,16 +119,16 @@ def _weight_steps(layer: ConvLayer) -> list[Step]:
         "weight",
         [
             (
-                "Kronecker delta",
+                "Write the derivative of one element with respect to another as a Kronecker delta",
                 lambda at: with_deltas(at, "weight"),
-                "the derivative of an element by an element is 1 where they are the same, else 0",
+                "that derivative is 1 if both are the same element, else 0",
             ),
             (
-                "sifting",
+                "Carry out the sums over the deltas (sifting)",
                 lambda at: at.gradient("weight"),
-                "every δ has an index with the factor 1: it leaves one term of that index's sum",
+                "every δ fixes one index, so that one term of the sum over that index remains",
             ),
-            ("recognised form", weight_form, _weight_reason(layer)),
+            ("Recognise a correlation", weight_form, _weight_reason(layer)),
         ],
     )
 
@@ -138,19 +138,19 @@ def _weight_reason(layer: ConvLayer) -> str:
     natural = [w.kernel + max(w.remainder, 0) // w.dilation for w in layer.windows]
     kernel = [w.kernel for w in layer.windows]
     return (
-        f"a correlation of {cells} with {positions}, stride and dilation exchanged: stride "
+        f"∂E/∂F is a correlation of {cells} with {positions}, stride and dilation exchanged: stride "
         f"{_axes([w.dilation for w in layer.windows])}, dilation "
         f"{_axes([w.stride for w in layer.windows])}; its natural size is {_axes(natural)}"
         + (f", cropped to {_axes(kernel)}" if natural != kernel else "")
     )
 
 
-def _input_steps(layer: ConvLayer) -> list[Step]:
+def _input_steps(layer: ConvLayer, full: bool) -> list[Step]:
     steps = [_chain_rule(layer, "x")]
     deltas: tuple[str, Rewrite, str] = (
-        "Kronecker delta",
+        "Write the derivative of one element with respect to another as a Kronecker delta",
         lambda at: with_deltas(at, "x"),
-        "the derivative of an element by an element is 1 where they are the same, else 0",
+        "that derivative is 1 if both are the same element, else 0",
     )
     if isinstance(layer, ConvTranspose):
         return steps + _rewritten(
@@ -159,14 +159,15 @@ def _input_steps(layer: ConvLayer) -> list[Step]:
             [
                 deltas,
                 (
-                    "sifting",
+                    "Carry out the sums over the deltas (sifting)",
                     lambda at: at.gradient("x"),
-                    "every δ has an index with the factor 1: it leaves one term of that index's sum",
+                    "every δ fixes one index, so that one term of the sum over that index remains",
                 ),
                 (
-                    "recognised form",
+                    "Recognise a correlation",
                     input_form,
-                    "a correlation of ∂E/∂O with F, with the stride, dilation and padding of the layer",
+                    "∂E/∂X is a correlation of ∂E/∂O with F, with the layer's own stride, dilation and "
+                    "padding",
                 ),
             ],
         )
@@ -174,39 +175,41 @@ def _input_steps(layer: ConvLayer) -> list[Step]:
     rewrites: list[tuple[str, Rewrite, str]] = [
         deltas,
         (
-            "sifting",
+            "Carry out the sums over the deltas of sample and channel (sifting)",
             channels_sifted,
-            "the δ of image and channel each leave one term; those along the axes remain",
+            "each of these δ fixes one index; the deltas along the spatial axes remain",
         ),
         (
-            "substitution",
+            "Solve the remaining deltas for the output position (substitution)",
             substituted,
-            "along each axis the δ is solved for the position; it has one where the stride divides"
+            "along each axis the δ leaves the output position that reads this element of X, if the "
+            "stride divides its numerator"
             if strided
-            else "along each axis the δ is solved for the position",
+            else "along each axis the δ leaves the one output position that reads this element of X",
         ),
     ]
     phases = [phase_count(a) for a in recognise(sum_of(layer.gradient("x"))[0]).axes]
     if strided and math.prod(phases) <= MOST_PHASES:
         rewrites.append(
             (
-                "polyphase form",
+                "Split the elements of X by their remainder modulo the stride (polyphase form)",
                 in_phases,
-                "the cells are split by their residue modulo the stride: in each phase the condition "
-                "holds for every s/g-th tap or for none (g = gcd(s, d)); phases are disjoint and cover",
+                "within a phase the stride divides for every (s/g)-th filter element or for none, where "
+                "g = gcd(s, d); every element of X belongs to exactly one phase",
             )
         )
     pads = [f"({w.reach - w.lo}, {w.reach - w.hi + w.remainder})" for w in _read_windows(layer)]
+    sizes = _axes([w.stride * (w.outputs - 1) + 1 for w in layer.windows])
+    zeros = f"with zeros between its elements ({sizes} in all), " if strided else ""
     rewrites.append(
         (
-            "recognised form",
+            "Recognise the full convolution",
             input_form,
-            "the full convolution: ∂E/∂O stuffed with zeros to "
-            f"{_axes([w.stride * (w.outputs - 1) + 1 for w in layer.windows])} cells, padded by "
-            f"{' and '.join(pads)}, with the filter rotated by 180°",
+            f"∂E/∂O, {zeros}padded by {' and '.join(pads)}, is correlated with the filter rotated by "
+            "180°",
         )
     )
-    rewritten = _rewritten(layer, "x", rewrites)
+    rewritten = _rewritten(layer, "x", rewrites, full)
     steps += [*rewritten[:-1], _pairing_step(layer), rewritten[-1]]
     if len(layer.graph.steps) > 1:
         steps.append(_fold_back_step(layer, steps[-1].after))
@@ -224,12 +227,12 @@ def _pairing_step(layer: ConvLayer) -> Step:
         latex.append(rf"&\text{{{words}}}:\ " + r",\ ".join(written))
     used = _checked_layers(layer)
     return Step(
-        "pairing of the terms",
+        "Pair the terms with those of the full convolution",
         _formula(Graph(layer.gradient("x").steps[:1])),
         Formula("\n".join(texts), " \\\\\n".join(latex)),
-        "each term is one of the full convolution, at the cell that it is written to, its tap counted "
-        "from the last; primed indices are those of stuffing. The certificate of T2 has this "
-        "substitution, for every size",
+        "each term is one term of the full convolution, for the element of X that it is written to, its "
+        "filter element counted from the last; primed indices belong to the zero insertion. The "
+        "certificate of theorem T2 has this substitution, for every size",
         Check(
             f"the paired terms are the same, there and back{_where(layer, used)}",
             all(map(_paired, used)),
@@ -260,10 +263,11 @@ def _fold_back_step(layer: ConvLayer, before: Formula) -> Step:
     used = _checked_layers(layer)
     folds = [p for p in input_form(layer).programs if len(p.contractions[0].reads) == 1][1:]
     return Step(
-        "fold back",
+        "Fold the gradient of the padding back",
         before,
         _formula(Graph(tuple(folds))),
-        f"each cell of the {layer.padding_mode} padding is a copy: its gradient is added to its source",
+        f"each element of the {layer.padding_mode} padding is a copy; its gradient is added to the "
+        "element that was copied",
         Check(
             f"equals the derivative of Σ G·O, term by term{_where(layer, used)}",
             all(np.array_equal(_differentiated(at, "x"), monomials(input_form(at))) for at in used),
@@ -285,10 +289,10 @@ def _bias_step(layer: ConvLayer) -> Step:
 
     used = _checked_layers(layer)
     return Step(
-        "gradient by the bias",
+        "Apply the chain rule for ∂E/∂b",
         _chain_formula(layer, "bias"),
         _formula(layer.gradient("bias")),
-        "an element of O contains its channel's bias once: the derivative is 1",
+        "every element of O contains the bias of its channel once, so the derivative is 1",
         Check(f"each sum has its channel's elements of G{_where(layer, used)}", all(map(agrees, used))),
     )
 
@@ -301,10 +305,10 @@ def _chain_rule(layer: ConvLayer, name: str) -> Step:
 
     used = _checked_layers(layer)
     return Step(
-        "chain rule",
+        f"Apply the chain rule for ∂E/∂{layer.tensors[name].name}",
         Formula("E = E(O), G = ∂E/∂O", r"E &= E(O),\quad G = \frac{\partial E}{\partial O}"),
         _chain_formula(layer, name),
-        f"E depends on {layer.tensors[name].name} through every element of O",
+        f"E depends on an element of {layer.tensors[name].name} through every element of O",
         Check(
             f"equals the derivative of Σ G·O, term by term{_where(layer, used)}",
             all(map(agrees, used)),
@@ -323,7 +327,9 @@ def _differentiated(layer: ConvLayer, name: str) -> Table:
     return rows[np.lexsort(rows.T[::-1])]
 
 
-def _rewritten(layer: ConvLayer, name: str, rewrites: list[tuple[str, Rewrite, str]]) -> list[Step]:
+def _rewritten(
+    layer: ConvLayer, name: str, rewrites: list[tuple[str, Rewrite, str]], full: bool = False
+) -> list[Step]:
     """Return a step for each rewriting, compared with the one before; the first with the swap."""
     steps = []
     used = _checked_layers(layer)
@@ -335,7 +341,7 @@ def _rewritten(layer: ConvLayer, name: str, rewrites: list[tuple[str, Rewrite, s
         if rewrite is in_phases:
             passed = passed and all(map(phases_disjoint, used))
             compared = f"the phases are disjoint and cover; {compared}"
-        after = _formula(Graph(tuple(_shown(rewrite(layer)))))
+        after = _formula(Graph(tuple(_shown(rewrite(layer)))), full)
         steps.append(Step(title, formula, after, reason, Check(compared, passed)))
         earlier, formula = rewrite, after
     return steps
@@ -403,15 +409,15 @@ def _where(layer: ConvLayer, used: tuple[ConvLayer, ...]) -> str:
     return ", along each axis (shortened if long) and over a few channels"
 
 
-def _formula(graph: Graph) -> Formula:
-    """Write a graph; of many phases the first ones."""
+def _formula(graph: Graph, full: bool = False) -> Formula:
+    """Write a graph; of many phases the first ones, unless all are asked for."""
     texts, latex = [], []
     for step in graph.steps:
         assert isinstance(step, Program)  # the steps of a linear layer
         shown, more = step, ""
-        if len(step.contractions) > SHOWN_PHASES:
+        if len(step.contractions) > SHOWN_PHASES and not full:
             shown = Program(step.contractions[:SHOWN_PHASES])
-            more = f"… and {len(step.contractions) - SHOWN_PHASES} more phases"
+            more = f"… and {len(step.contractions) - SHOWN_PHASES} more phases (all of them: full)"
         texts += [program_text(shown), more] if more else [program_text(shown)]
         latex += [program_latex(shown)] + ([rf"&\text{{{more}}}".replace("…", r"\dots")] if more else [])
     return Formula("\n".join(texts), " \\\\\n".join(latex))

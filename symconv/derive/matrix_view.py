@@ -37,8 +37,10 @@ MOST_TERMS = 60_000  # terms of a plane that is written out
 SMALL = 2_000  # terms up to which SymPy differentiates every element, beyond it those shown
 
 
-def matrix_steps(layer: ConvLayer) -> tuple[Step, ...]:
+def matrix_steps(layer: ConvLayer, full: bool = False) -> tuple[Step, ...]:
     """Return the derivation for one plane of a layer with one or two spatial axes.
+
+    Every element and term is printed for inputs up to 4×4 and filters up to 3×3, and if ``full``.
 
     Raises
     ------
@@ -53,18 +55,24 @@ def matrix_steps(layer: ConvLayer) -> tuple[Step, ...]:
         raise SymconvError(
             f"view = 'matrix': must be 'index' for a plane of {terms} terms (at most {MOST_TERMS})"
         )
+    full = full or _is_small(plane)
     steps = [
         _written_out(layer, plane),
-        _operation(plane),
+        _operation(plane, full),
         _rotated_filter(plane),
-        _chain_rule(plane, "weight"),
+        _chain_rule(plane, "weight", full),
         _weight_recognised(plane),
-        _chain_rule(plane, "x"),
+        _chain_rule(plane, "x", full),
         _input_recognised(plane),
     ]
     if plane.bias:
-        steps.append(_chain_rule(plane, "bias"))
+        steps.append(_chain_rule(plane, "bias", full))
     return tuple(steps)
+
+
+def _is_small(plane: ConvLayer) -> bool:
+    """Whether every element of a plane is printed without being asked for."""
+    return max(plane.input_shape[2:]) <= 4 and max(w.kernel for w in plane.windows) <= 3
 
 
 def _plane(layer: ConvLayer) -> ConvLayer:
@@ -83,11 +91,11 @@ def _written_out(layer: ConvLayer, plane: ConvLayer) -> Step:
         left = r"\frac{\partial E}{\partial O} = G" if tensor.name == "G" else tensor.name
         latex.append(f"{left} &= {matrix_latex(rows)}")
     whole = (
-        "the layer is this plane"
+        "there is one sample and one channel in and out, so that each tensor is a single matrix"
         if layer.input_shape[:2] == (1, 1) == (layer.input_shape[0], layer.out_channels)
         else (
-            "one image and one channel in and out are shown; the others are alike, ∂E/∂F is summed "
-            "over images, ∂E/∂X over the output channels of a group"
+            "one sample and one channel in and out are shown; the others have the same form, ∂E/∂F is "
+            "summed over the batch, ∂E/∂X over the output channels of a group"
         )
     )
     shape = plane.output_shape[2:]
@@ -97,7 +105,7 @@ def _written_out(layer: ConvLayer, plane: ConvLayer) -> Step:
         rf"F\ {_by(plane.parameters['weight'][2:], TIMES)},\quad O\ {_by(shape, TIMES)}",
     )
     return Step(
-        "matrices",
+        "Write the input, the filter and the upstream gradient as matrices of symbols",
         sizes,
         Formula("\n".join(texts), " \\\\\n".join(latex)),
         whole,
@@ -110,15 +118,18 @@ def _all_different(tensors: Sequence[Tensor]) -> bool:
     return len(set(names)) == len(names)
 
 
-def _operation(plane: ConvLayer) -> Step:
+def _operation(plane: ConvLayer, full: bool) -> Step:
     elements = output_elements(plane)
     named = symbols(Tensor("O", plane.output_shape))
     star, star_latex = ("⋆", r"\star") if isinstance(plane, Conv) else ("⋆ᵀ", r"\star^{\top}")
     bias = " + b" if plane.bias else ""
     return Step(
-        "operation",
-        Formula(f"O = X {star} F{bias}", rf"O &= X {star_latex} F{bias}"),
-        _equations([str(n) for n in named], [sympy.latex(n) for n in named], elements),
+        "Write out every element of the output",
+        Formula(
+            f"O = X {star} F{bias}{_settings(plane)}",
+            rf"O &= X {star_latex} F{bias}\text{{{_settings(plane)}}}",
+        ),
+        _equations([str(n) for n in named], [sympy.latex(n) for n in named], elements, full),
         _operation_reason(plane),
         _evaluated(plane, elements),
     )
@@ -139,13 +150,25 @@ def _evaluated(plane: ConvLayer, elements: Sequence[sympy.Expr]) -> Check:
 
 def _operation_reason(plane: ConvLayer) -> str:
     if isinstance(plane, ConvTranspose):
-        return "each element of X adds the filter, times itself, to a window of O"
-    kind = (
-        "convolution: the rotated filter is laid on X"
-        if plane.flip
-        else ("correlation: the filter is laid on X")
+        return "every element of X adds the filter, times itself, to a window of O"
+    filter_ = "filter, rotated by 180° (convolution)," if plane.flip else "filter (correlation)"
+    return (
+        f"the {filter_} is laid on X at every output position; the elements that meet are multiplied "
+        "and the products added"
     )
-    return f"{kind}, multiplied element by element and summed; then it moves by the stride"
+
+
+def _settings(plane: ConvLayer) -> str:
+    """Name the stride, dilation and padding of a plane that are not 1, 1 and 0."""
+    windows = plane.windows
+    found = [
+        f"{word} {_by([getattr(w, word) for w in windows])}"
+        for word in ("stride", "dilation")
+        if any(getattr(w, word) > 1 for w in windows)
+    ]
+    if any(w.lo or w.hi for w in windows):
+        found.append(f"padding {' and '.join(str((w.lo, w.hi)) for w in windows)}")
+    return f"   ({', '.join(found)})" if found else ""
 
 
 def _terms(plane: ConvLayer) -> int:
@@ -171,18 +194,18 @@ def _rotated_filter(plane: ConvLayer) -> Step:
     pairs = pairs if _terms(plane) <= SMALL else pairs[:SHOWN]
     same = all(a.xreplace(substitution) == b for a, b in pairs)
     return Step(
-        "rotated filter",
+        "Rotate the filter by 180°",
         Formula(beside("F = ", grid(rows)), f"F &= {matrix_latex(rows)}"),
         Formula(
             beside("F rotated = ", grid(rotated)),
             rf"F^{{\mathrm{{rot}}}} &= {matrix_latex(rotated)}",
         ),
-        "rotated by 180°: convolution with a filter is correlation with the rotated filter",
+        "convolution with a filter is correlation with the rotated filter; ∂E/∂X will need it",
         Check(f"correlation with it is the convolution: {len(pairs)} elements of O compared", same),
     )
 
 
-def _chain_rule(plane: ConvLayer, name: str) -> Step:
+def _chain_rule(plane: ConvLayer, name: str, full: bool) -> Step:
     """Differentiate each element of O by each element of a tensor, with SymPy."""
     tensor = plane.tensors[name]
     outputs, by = output_elements(plane), symbols(tensor)
@@ -204,7 +227,7 @@ def _chain_rule(plane: ConvLayer, name: str) -> Step:
     letter, index = tensor.name, "ij"[: max(1, len(tensor.shape) - 2)]
     element = f"{letter}_{{{index}}}"
     return Step(
-        f"chain rule for ∂E/∂{letter}",
+        f"Apply the chain rule for ∂E/∂{letter}",
         Formula(
             f"∂E/∂{letter}_{index} = Σ_p ∂E/∂O_p · ∂O_p/∂{letter}_{index}",
             rf"\frac{{\partial E}}{{\partial {element}}} &= \sum_p "
@@ -214,8 +237,9 @@ def _chain_rule(plane: ConvLayer, name: str) -> Step:
             [f"∂E/∂{symbol}" for symbol in by],
             [rf"\frac{{\partial E}}{{\partial {sympy.latex(symbol)}}}" for symbol in by],
             found,
+            full,
         ),
-        f"E depends on an element of {letter} through every element of O that contains it",
+        f"E depends on an element of {letter} through every element of O whose sum contains it",
         Check(f"SymPy's derivative of {every} of {letter} is the same", agree),
     )
 
@@ -239,15 +263,15 @@ def _weight_recognised(plane: ConvLayer) -> Step:
     )
     rotated = ", and the result rotated by 180°" if plane.flip else ""
     return Step(
-        "∂E/∂F as a correlation",
+        "Recognise ∂E/∂F as a correlation",
         Formula("∂E/∂F as above", r"\frac{\partial E}{\partial F} &\text{ as above}"),
         Formula(
             beside("∂E/∂F = ", grid(cells), " ⋆ ", grid(other)),
             rf"\frac{{\partial E}}{{\partial F}} &= {matrix_latex(cells)} \star "
             f"{matrix_latex(other)}",
         ),
-        f"correlation of {what} with {parts.positions.name}: stride "
-        f"{_by([a.stride for a in axes])}, dilation {_by([a.dilation for a in axes])}{crop}{rotated}",
+        f"each line above is the sum over a window of {what} times {parts.positions.name}: a "
+        f"correlation{_steps('stride', axes)}{_steps('dilation', axes)}{crop}{rotated}",
         _printed_check(
             plane,
             "weight",
@@ -269,16 +293,15 @@ def _input_recognised(plane: ConvLayer) -> Step:
     if isinstance(plane, ConvTranspose):
         cells = pad(_rows_of_cells(plane), [(w.lo, w.hi) for w in parts.windows])
         return Step(
-            "∂E/∂X as a correlation",
+            "Recognise ∂E/∂X as a correlation",
             before,
             Formula(
                 beside("∂E/∂X = ", grid(cells), " ⋆ ", grid(filter_rows)),
                 rf"\frac{{\partial E}}{{\partial X}} &= {matrix_latex(cells)} \star "
                 f"{matrix_latex(filter_rows)}",
             ),
-            "correlation of G with the filter: the layer's own stride "
-            f"{_by([w.stride for w in parts.windows])} and dilation "
-            f"{_by([w.dilation for w in parts.windows])}",
+            "each line above is the sum over a window of G times the filter: a correlation"
+            f"{_steps('stride', parts.windows)}{_steps('dilation', parts.windows)}",
             _printed_check(
                 plane,
                 "x",
@@ -297,16 +320,20 @@ def _input_recognised(plane: ConvLayer) -> Step:
     folded = len(plane.graph.steps) > 1
     left = "∂E/∂(X extended)" if folded else "∂E/∂X"
     latex_left = r"\frac{\partial E}{\partial X'}" if folded else r"\frac{\partial E}{\partial X}"
+    zeros = "with zeros inserted between its elements, " if any(a.stuffing > 1 for a in axes) else ""
     reason = (
-        f"full convolution: G{' stuffed with zeros,' if any(a.stuffing > 1 for a in axes) else ''} "
-        f"padded by {' and '.join(f'({a.lo}, {a.hi})' for a in axes)}, correlated with the filter "
-        f"rotated by 180°, dilation {_by([a.dilation for a in axes])}"
+        "the filter elements in each line above come in reverse order, the last one first: laid on G, "
+        f"{zeros}padded by {' and '.join(f'({a.lo}, {a.hi})' for a in axes)}, the filter rotated by "
+        f"180° meets the same elements of G{_steps('dilation', axes)}"
     )
     if folded:
         assert isinstance(plane, Conv)  # only a convolution has padding modes
-        reason += f"; then each cell of the {plane.padding_mode} padding is added to its source"
+        reason += (
+            f". Then the gradient of each element of the {plane.padding_mode} padding is added to the "
+            "element that it copies"
+        )
     return Step(
-        "∂E/∂X as a full convolution",
+        "Recognise ∂E/∂X as a full convolution",
         before,
         Formula(
             beside(f"{left} = ", grid(padded), " ⋆ ", grid(rotated)),
@@ -323,6 +350,12 @@ def _input_recognised(plane: ConvLayer) -> Step:
             [a.dilation for a in axes],
         ),
     )
+
+
+def _steps(word: str, axes: Sequence[object]) -> str:
+    """Name a stride or a dilation of a correlation, if it is not 1."""
+    steps = [int(getattr(axis, word)) for axis in axes]
+    return f", {word} {_by(steps)}" if any(step > 1 for step in steps) else ""
 
 
 def _printed_check(
@@ -365,22 +398,26 @@ def _rows_of_cells(plane: ConvLayer) -> list[list[str]]:
     return as_rows([named[sources[cell]] for cell in sorted(sources)], extended.sizes)
 
 
-def _equations(names: list[str], latex: list[str], elements: Sequence[sympy.Expr]) -> Formula:
-    """Write the first elements of a list as equations."""
+def _equations(
+    names: list[str], latex: list[str], elements: Sequence[sympy.Expr], full: bool
+) -> Formula:
+    """Write the elements of a list as equations: the first ones, unless all are asked for."""
     texts, rows = [], []
-    for name, tex, element in list(zip(names, latex, elements, strict=True))[:SHOWN]:
+    shown = len(elements) if full else SHOWN
+    for name, tex, element in list(zip(names, latex, elements, strict=True))[:shown]:
         terms = element.as_ordered_terms()
-        more = len(terms) - TERMS
+        more = 0 if full else len(terms) - TERMS
         if more > 0:
             terms = terms[:TERMS]
         text = " + ".join(str(term).replace("*", "·") for term in terms)
-        tail = f" + … ({more} more terms)" if more > 0 else ""
+        plural = "s" * (more != 1)
+        tail = f" + … ({more} more term{plural})" if more > 0 else ""
         texts.append(f"{name} = {text}{tail}")
-        tex_tail = rf" + \cdots\ (\text{{{more} more terms}})" if more > 0 else ""
+        tex_tail = rf" + \cdots\ (\text{{{more} more term{plural}}})" if more > 0 else ""
         rows.append(f"{tex} &= {' + '.join(map(sympy.latex, terms))}{tex_tail}")
-    if len(elements) > SHOWN:
-        texts.append(f"… and {len(elements) - SHOWN} more")
-        rows.append(rf"&\ \,\vdots\ \text{{and {len(elements) - SHOWN} more}}")
+    if len(elements) > shown:
+        texts.append(f"… and {len(elements) - shown} more (all of them: full)")
+        rows.append(rf"&\ \,\vdots\ \text{{and {len(elements) - shown} more}}")
     return Formula("\n".join(texts), " \\\\\n".join(rows))
 
 

@@ -45,7 +45,8 @@ def network_steps(network: Network, steps_of: Steps) -> tuple[Step, ...]:
 
 def _checked(steps: Sequence[Step]) -> Check:
     passed = all(step.check.passed for step in steps)
-    return Check(f"the {len(steps)} steps of this layer's own derivation are", passed)
+    count = len(steps)
+    return Check(f"all {count} steps of this layer's own derivation were checked", passed)
 
 
 def _forward(network: Network) -> Step:
@@ -67,7 +68,7 @@ def _forward(network: Network) -> Step:
     finite = output.shape == network.output_shape and bool(np.isfinite(output).all())
     x, sizes = network.tensors[INPUT].name, network.input_shape
     return Step(
-        "forward, layer by layer",
+        "Define the network (forward), layer by layer",
         Formula(f"{x}: {shape_text(sizes)}", rf"{x} &:\ {shape_latex(sizes)}"),
         Formula("\n".join(text), " \\\\\n".join(latex)),
         "each layer takes what the layers named in brackets give",
@@ -88,8 +89,10 @@ def _through(network: Network, node: Node, varying: set[str], check: Check) -> S
     names |= _slopes(back, names)
     steps = tuple(renamed(step, names) for step in back.steps)
     chains = [_chain(_element(tensors[name], steps), output) for name in by]
-    acts = " and ".join(tensors[name].name for name in by)
-    reason = f"through {node.name}, {shape_text(layer.output_shape)}, {acts} act on E"
+    names_of = [tensors[name].name for name in by]
+    acts = " and ".join(names_of)
+    verb = "influences" if len(names_of) == 1 else "influence"
+    reason = f"{acts} {verb} E only through the output of {node.name}, {shape_text(layer.output_shape)}"
     if node.is_loss:
         reason += f"; E is {node.name}: ∂E/∂{node.name} = 1"
     for source in dict.fromkeys(node.sources):
@@ -97,7 +100,7 @@ def _through(network: Network, node: Node, varying: set[str], check: Check) -> S
         if len(others) > 1 and source in varying:
             reason += f"; ∂E/∂{source} is the sum of what comes through {' and '.join(others)}"
     return Step(
-        f"back through {node.name}: {type(layer).__name__}",
+        f"Go back through {node.name}: {type(layer).__name__}",
         Formula("\n".join(text for text, _ in chains), " \\\\\n".join(latex for _, latex in chains)),
         formula(Graph(steps)),
         reason,
@@ -155,10 +158,11 @@ def _whole(network: Network, by: list[Tensor]) -> Step:
     )
     names = ", ".join(shapes)
     return Step(
-        "all gradients",
+        "Collect all gradients",
         Formula(f"∂E/∂θ for θ = {names}", r"&\frac{\partial E}{\partial \theta}"),
         Formula(text, latex),
-        "each is found on the way back; a layer's gradients need only what it takes and gives",
+        "each gradient was found on the way back; a layer needs only its inputs and the gradient with "
+        "respect to its output",
         Check(
             f"⟨∂E/∂θ, V⟩ equals the difference quotient of E in float64, to {MOST:.0e}, for random V",
             _is_the_slope(network, by),

@@ -49,7 +49,7 @@ def flag(argument: str, value: object) -> bool:
 
 def dtype(value: object) -> str:
     """Return the name of a floating-point type: its name, or what NumPy takes for it."""
-    if not isinstance(value, str):
+    if not isinstance(value, str) and value is not None:  # which NumPy takes for float64
         with contextlib.suppress(TypeError, ValueError):
             value = np.dtype(value).name  # type: ignore[call-overload]  # others raise
     return choice("dtype", value, DTYPES)
@@ -88,7 +88,25 @@ def per_axis(argument: str, value: object, rank: int, at_least: int = 1) -> int 
         return integer(argument, value, at_least, valid)
     if len(sizes) != rank:
         raise refuse(argument, value, valid)
-    return tuple(integer(argument, size, at_least, valid, value) for size in sizes)
+    found = tuple(integer(argument, size, at_least, valid, value) for size in sizes)
+    return found[0] if len(set(found)) == 1 else found  # one spelling for one layer
+
+
+def axis(argument: str, value: object, rank: int) -> int:
+    """Return an axis counted from 0; a negative one is counted from behind."""
+    valid = f"an axis of the input, from {-rank} to {rank - 1}"
+    number = integer(argument, value, -rank, valid)
+    if number >= rank:
+        raise refuse(argument, value, valid)
+    return number % rank
+
+
+def number(argument: str, value: object, valid: str) -> float:
+    """Return a finite real number."""
+    real = isinstance(value, int | float | np.floating | np.integer) and not isinstance(value, bool)
+    if not real or not math.isfinite(float(value)):  # type: ignore[arg-type]  # it is one of these
+        raise refuse(argument, value, valid)
+    return float(value)  # type: ignore[arg-type]  # it is one of these
 
 
 def padding(value: object, rank: int, words: Sequence[str]) -> Padding:
@@ -104,13 +122,16 @@ def padding(value: object, rank: int, words: Sequence[str]) -> Padding:
     pairs = [_sequence(entry) for entry in entries]
     if len(pairs) != rank or any(pair is None or len(pair) != 2 for pair in pairs):
         raise refuse("padding", value, valid)
-    return tuple(
+    found = [
         (
             integer("padding", lo, -LARGEST, valid, value),
             integer("padding", hi, -LARGEST, valid, value),
         )
         for lo, hi in (pair for pair in pairs if pair is not None)
-    )
+    ]
+    if all(lo == hi >= 0 for lo, hi in found):  # one spelling for one layer
+        return per_axis("padding", [lo for lo, _ in found], rank, at_least=0)
+    return tuple(found)
 
 
 def pair(value: Padding, axis: int) -> tuple[int, int]:

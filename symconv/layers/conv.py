@@ -11,11 +11,10 @@ from symconv.layers.arguments import Padding, PerAxis, refuse
 from symconv.layers.layer import Layer, smaller_sizes, with_size
 from symconv.layers.padding import MODES, padding_steps
 from symconv.layers.roles import Roles, correlation, with_bias
-from symconv.layers.window import Window, fitting, same_padding
+from symconv.layers.window import PADDINGS, Window, fitting, padded
 from symconv.notation.contraction import Program, Tensor
 from symconv.notation.graph import Graph
 
-WORDS = ("valid", "full", "same", "same_lower")
 _INPUT = "batch, channels, then 1, 2 or 3 spatial sizes, all positive ints"
 
 
@@ -85,7 +84,7 @@ class Conv(_Sizes):
     dtype: str = "float32"
 
     def __post_init__(self) -> None:
-        _validate(self, WORDS, MODES)
+        _validate(self, PADDINGS, MODES)
         axes = "zyx"[-len(self.windows) :]
         for window, axis in zip(self.windows, axes, strict=True):
             if self.padding_mode != "zeros":
@@ -123,7 +122,7 @@ class Conv(_Sizes):
         return tuple(
             Window(*axis, lo, hi, fitting(*axis, lo, hi))
             for number, axis in enumerate(sizes)
-            for lo, hi in [_pair(self.padding, number, *axis)]
+            for lo, hi in [padded(self.padding, number, *axis)]
         )
 
     @property
@@ -254,7 +253,7 @@ class ConvTranspose(_Sizes):
         )
         windows = []
         for number, (positions, kernel, stride, dilation, added) in enumerate(sizes):
-            lo, hi = _pair(self.padding, number, positions, kernel, stride, dilation)
+            lo, hi = padded(self.padding, number, positions, kernel, stride, dilation)
             size = stride * (positions - 1) + dilation * (kernel - 1) + 1 + added - lo - hi
             windows.append(Window(size, kernel, stride, dilation, lo, hi, positions))
         return tuple(windows)
@@ -357,21 +356,6 @@ def _validate(layer: ConvLayer, words: tuple[str, ...], modes: tuple[str, ...]) 
     }
     for name, value in normal.items():
         object.__setattr__(layer, name, value)
-
-
-def _pair(
-    padding: Padding, axis: int, size: int, kernel: int, stride: int, dilation: int
-) -> tuple[int, int]:
-    """Return the cells added before and after one axis."""
-    if isinstance(padding, str):
-        total = same_padding(size, kernel, stride, dilation)
-        return {
-            "valid": (0, 0),
-            "full": (dilation * (kernel - 1),) * 2,
-            "same": (total // 2, total - total // 2),
-            "same_lower": (total - total // 2, total // 2),
-        }[padding]
-    return arguments.pair(padding, axis)
 
 
 def _sum(layer: ConvLayer) -> Program:

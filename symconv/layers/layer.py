@@ -7,9 +7,10 @@ import dataclasses
 import difflib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from typing import ClassVar
+from typing import ClassVar, Self
 
 from symconv.errors import SymconvError
+from symconv.layers.activations import NAMED
 from symconv.notation.backpropagation import gradient_of, gradients
 from symconv.notation.contraction import Tensor
 from symconv.notation.graph import Elementwise, Graph
@@ -36,6 +37,14 @@ class Layer(ABC):
     def __init_subclass__(cls) -> None:
         if not cls.__name__.startswith("_"):  # what kinds have in common
             Layer.kinds[cls.__name__] = cls
+
+    def __new__(cls, *_: object, **given: object) -> Self:
+        """Refuse arguments that a kind has not, with what was probably meant."""
+        known = [field.name for field in dataclasses.fields(cls)]  # type: ignore[arg-type]  # every kind is a dataclass
+        for name in given:
+            if name not in known:
+                raise _unknown(cls.__name__, name, known)
+        return super().__new__(cls)
 
     @property
     @abstractmethod
@@ -178,6 +187,22 @@ def with_size(shape: tuple[int, ...], axis: int, size: int) -> tuple[int, ...]:
     return (*shape[:axis], size, *shape[axis + 1 :])
 
 
+def kind_hint(name: str) -> str:
+    """Say which kind of layer a name that there is not probably means."""
+    if name.lower() in NAMED:
+        return f'; an activation is {{"layer": "Activation", "function": "{name.lower()}"}}'
+    plain = name[:-2] if name.endswith(("1d", "2d", "3d")) else name
+    by_lower = {kind.lower(): kind for kind in Layer.kinds}
+    near = difflib.get_close_matches(plain.lower().replace("_", "").replace("-", ""), by_lower, 1)
+    return f"; did you mean {by_lower[near[0]]!r}?" if near else ""
+
+
+def _unknown(kind: str, name: str, known: Sequence[str]) -> SymconvError:
+    near = difflib.get_close_matches(name, known, 1)
+    meant = f"did you mean {near[0]!r}? Its" if near else "its"
+    return SymconvError(f"{name}: not an argument of {kind}; {meant} arguments are {', '.join(known)}")
+
+
 def rebuild(data: Mapping[str, object]) -> Layer:
     """Return the layer that plain data describes: ``layer``, its kind, and its arguments.
 
@@ -189,15 +214,11 @@ def rebuild(data: Mapping[str, object]) -> Layer:
     arguments = dict(data)
     kind = arguments.pop("layer", None)
     if not isinstance(kind, str) or kind not in Layer.kinds:
-        near = difflib.get_close_matches(str(kind), Layer.kinds, 1)
-        meant = f"; did you mean {near[0]!r}?" if near else ""
-        raise SymconvError(f"layer = {kind!r}: must be one of {', '.join(Layer.kinds)}{meant}")
+        raise SymconvError(
+            f"layer = {kind!r}: must be one of {', '.join(Layer.kinds)}{kind_hint(str(kind))}"
+        )
     cls = Layer.kinds[kind]
     fields = dataclasses.fields(cls)  # type: ignore[arg-type]  # every kind is a dataclass
-    for name in arguments:
-        if name not in [field.name for field in fields]:
-            valid = ", ".join(field.name for field in fields)
-            raise SymconvError(f"{name}: not an argument of {kind}; its arguments are {valid}")
     for field in fields:
         if field.default is dataclasses.MISSING and field.name not in arguments:
             raise SymconvError(f"{field.name}: missing, {kind} needs it")

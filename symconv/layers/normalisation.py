@@ -317,6 +317,7 @@ class LayerNorm(_Normalisation):
             last = arguments.shape("normalized_shape", last, range(1, len(sizes) + 1), valid)
             if last != sizes[-len(last) :]:
                 raise refuse("normalized_shape", self.normalized_shape, valid)
+            last = None if last == sizes[1:] else last  # one spelling for one layer
         object.__setattr__(self, "input_shape", sizes)
         object.__setattr__(self, "normalized_shape", last)
         object.__setattr__(self, "eps", epsilon(self.eps))

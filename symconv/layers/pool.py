@@ -9,7 +9,7 @@ from typing import TypeAlias
 from symconv.layers import arguments
 from symconv.layers.arguments import Padding, PerAxis, refuse
 from symconv.layers.layer import Layer
-from symconv.layers.window import Window, pooling
+from symconv.layers.window import PADDINGS, Window, padded, pooling
 from symconv.notation.contraction import Access, Contraction, Program, Tensor, index
 from symconv.notation.graph import Constant, Graph
 from symconv.notation.names import POSITIONS, TAPS
@@ -79,8 +79,8 @@ class _SlidingPool(_Pool):
         normal: dict[str, object] = {
             "input_shape": sizes,
             "kernel_size": arguments.per_axis("kernel_size", self.kernel_size, rank),
-            "stride": None if stride is None else arguments.per_axis("stride", stride, rank),
-            "padding": arguments.padding(self.padding, rank, ()),
+            "stride": arguments.per_axis("stride", self.kernel_size if stride is None else stride, rank),
+            "padding": arguments.padding(self.padding, rank, PADDINGS),
             "dilation": arguments.per_axis("dilation", self.dilation, rank),
             "ceil_mode": arguments.flag("ceil_mode", self.ceil_mode),
         }
@@ -109,17 +109,27 @@ class _SlidingPool(_Pool):
     def _pads(self) -> list[tuple[int, int]]:
         """The cells added before and after each axis, without those that ceil_mode adds."""
         rank = len(self.input_shape) - 2
-        return [arguments.pair(self.padding, axis) for axis in range(rank)]
+        sizes = zip(
+            self.input_shape[2:],
+            arguments.spread(self.kernel_size, rank),
+            arguments.spread(self._stride, rank),
+            arguments.spread(self.dilation, rank),
+            strict=True,
+        )
+        return [padded(self.padding, number, *axis) for number, axis in enumerate(sizes)]
+
+    @property
+    def _stride(self) -> PerAxis:
+        return self.kernel_size if self.stride is None else self.stride
 
     @property
     def windows(self) -> tuple[Window[int], ...]:
         """The sizes along each spatial axis; ``hi`` has the cells that ceil_mode adds, too."""
         rank = len(self.input_shape) - 2
-        stride = self.kernel_size if self.stride is None else self.stride
         sizes = zip(
             self.input_shape[2:],
             arguments.spread(self.kernel_size, rank),
-            arguments.spread(stride, rank),
+            arguments.spread(self._stride, rank),
             arguments.spread(self.dilation, rank),
             self._pads,
             strict=True,

@@ -225,7 +225,7 @@ class Concat(_Several):
     input_shapes
         The inputs' shapes, the same but for one axis.
     axis
-        The axis, counted from 0 (the batch); 1 is the channels'.
+        The axis, counted from 0 (the batch), or from -1 (the last); 1 is the channels'.
     dtype
         ``"float32"`` or ``"float64"``.
 
@@ -241,10 +241,7 @@ class Concat(_Several):
     def __post_init__(self) -> None:
         self._validate()
         rank = len(self.input_shapes[0])
-        valid = f"an axis of the inputs, from 0 to {rank - 1}"
-        axis = arguments.integer("axis", self.axis, 0, valid)
-        if axis >= rank:
-            raise refuse("axis", self.axis, valid)
+        axis = arguments.axis("axis", self.axis, rank)
         if len({(*shape[:axis], *shape[axis + 1 :]) for shape in self.input_shapes}) > 1 or any(
             len(shape) != rank for shape in self.input_shapes
         ):

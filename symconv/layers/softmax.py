@@ -8,7 +8,6 @@ from math import prod
 from typing import ClassVar
 
 from symconv.layers import arguments
-from symconv.layers.arguments import refuse
 from symconv.layers.layer import Layer
 from symconv.notation.backpropagation import gradient_of
 from symconv.notation.contraction import Access, Tensor, index
@@ -91,7 +90,7 @@ class Softmax(_Exponential):
     input_shape
         Any sizes.
     axis
-        The axis, counted from 0 (the batch); 1 is the channels'.
+        The axis, counted from 0 (the batch), or from -1 (the last); 1 is the channels'.
     dtype
         ``"float32"`` or ``"float64"``.
 
@@ -109,10 +108,7 @@ class Softmax(_Exponential):
 
     def __post_init__(self) -> None:
         sizes = arguments.shape("input_shape", self.input_shape, RANKS, "two to five positive ints")
-        valid = f"an axis of the input, from 0 to {len(sizes) - 1}"
-        axis = arguments.integer("axis", self.axis, 0, valid)
-        if axis >= len(sizes):
-            raise refuse("axis", self.axis, valid)
+        axis = arguments.axis("axis", self.axis, len(sizes))
         object.__setattr__(self, "input_shape", sizes)
         object.__setattr__(self, "axis", axis)
         object.__setattr__(self, "dtype", arguments.dtype(self.dtype))

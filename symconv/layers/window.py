@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Generic, TypeVar, cast
 
+from symconv.layers.arguments import Padding, pair
 from symconv.notation.contraction import Size
 
 S = TypeVar("S", bound=Size, covariant=True)  # a number, or letters that stand for any
@@ -86,3 +87,21 @@ def pooling(
         short = stride - window.remainder
         window = replace(window, hi=hi + short, outputs=outputs + 1)
     return window
+
+
+PADDINGS = ("valid", "full", "same", "same_lower")  # words for padding
+
+
+def padded(
+    padding: Padding, axis: int, size: int, kernel: int, stride: int, dilation: int
+) -> tuple[int, int]:
+    """Return the elements that are added before and after one axis."""
+    if isinstance(padding, str):
+        total = same_padding(size, kernel, stride, dilation)
+        return {
+            "valid": (0, 0),
+            "full": (dilation * (kernel - 1),) * 2,
+            "same": (total // 2, total - total // 2),
+            "same_lower": (total - total // 2, total // 2),
+        }[padding]
+    return pair(padding, axis)

@@ -97,9 +97,13 @@ class Theorem:
         """What was found."""
         return "; ".join(text for _, text in self.grounds)
 
-    def lines(self, width: int, verbose: bool) -> list[str]:
-        """Return its status and statement; with ``verbose`` its evidence and the false claims, too."""
-        found = wrapped(f"{self.name} {MEANINGS[self.status]}: {self.statement}.", width, hanging=4)
+    def sentence(self, width: int) -> list[str]:
+        """Return its status and statement in lines of a width."""
+        return wrapped(f"{self.name} {MEANINGS[self.status]}: {self.statement}.", width, hanging=4)
+
+    def evidence_lines(self, width: int, verbose: bool) -> list[str]:
+        """Return what refutes it; with ``verbose`` the evidence and the false claims beside it, too."""
+        found = []
         if self.disagreement:
             found += wrapped("DISAGREEMENT: a certificate says what numbers refute", width, 4)
         if self.counterexample:
@@ -133,6 +137,10 @@ class Proof:
         mode = getattr(self.layer, "padding_mode", "zeros")
         padded = "" if mode == "zeros" else f"; H counts the elements behind the {mode} padding"
         return f"In the theorems' letters {numbers_text(self.numbers)}{padded}."
+
+    def here_lines(self, width: int) -> list[str]:
+        """Say what the theorems' letters are here, in lines of a width."""
+        return wrapped(self.here, width, hanging=4)
 
     @property
     def holds(self) -> bool | None:
@@ -170,9 +178,9 @@ class Proof:
 
         With ``verbose``, also the evidence, and the false claims beside it with what refutes them.
         """
-        lines = wrapped(self.here, width, hanging=4) if self.numbers and verbose else []
+        lines = self.here_lines(width) if self.numbers and verbose else []
         for theorem in self.theorems:
-            lines += theorem.lines(width, verbose)
+            lines += theorem.sentence(width) + theorem.evidence_lines(width, verbose)
         return "\n".join([*lines, f"{self.summary}."]) + "\n"
 
     def __str__(self) -> str:
