@@ -58,7 +58,7 @@ def forward(x: Array, *, out: Array | None = None) -> Array:
     Rx = (1/2, 1/3, 1/3, 1/3, 1/3, 1/3, 1/3, 1/2)
     O[n, c, y, x] = Σ_{i,j} X[n, c, 2·y + i - 1, 2·x + j - 1] · Ry[y] · Rx[x]
 
-    Algorithm: one pass for each tap of the window.
+    Algorithm: operations on whole arrays.
     """
     y = _result(out, (2, 8, 8, 8), x)
     x = _checked("x", x, (2, 8, 15, 15))
@@ -76,7 +76,7 @@ def input_gradient(grad_output: Array, *, out: Array | None = None) -> Array:
     Rx = (1/2, 1/3, 1/3, 1/3, 1/3, 1/3, 1/3, 1/2)
     ∂E/∂X[n, c, 2·y + i - 1, 2·x + j - 1] += G[n, c, y, x] · Ry[y] · Rx[x]
 
-    Algorithm: one pass for each tap of the window.
+    Algorithm: operations on whole arrays.
     """
     gx = _result(out, (2, 8, 15, 15), grad_output)
     grad_output = _checked("grad_output", grad_output, (2, 8, 8, 8))

@@ -32,7 +32,7 @@ def forward(x: Array, weight: Array, bias: Array, *, out: Array | None = None) -
 
     O[n, o] = Σ_{c} X[n, c] · F[o, c] + b[o]
 
-    Algorithm: one product of matrices.
+    Algorithm: matrix products.
     """
     y = _result(out, (32, 120), x, weight, bias)
     x = _checked("x", x, (32, 400))
@@ -48,7 +48,7 @@ def input_gradient(grad_output: Array, weight: Array, *, out: Array | None = Non
 
     ∂E/∂X[n, c] = Σ_{o} G[n, o] · F[o, c]
 
-    Algorithm: one product of matrices.
+    Algorithm: matrix products.
     """
     gx = _result(out, (32, 400), grad_output, weight)
     grad_output = _checked("grad_output", grad_output, (32, 120))
@@ -62,7 +62,7 @@ def weight_gradient(grad_output: Array, x: Array, *, out: Array | None = None) -
 
     ∂E/∂F[o, c] = Σ_{n} G[n, o] · X[n, c]
 
-    Algorithm: one product of matrices.
+    Algorithm: matrix products.
     """
     gw = _result(out, (120, 400), grad_output, x)
     grad_output = _checked("grad_output", grad_output, (32, 120))
@@ -76,7 +76,7 @@ def bias_gradient(grad_output: Array, *, out: Array | None = None) -> Array:
 
     ∂E/∂b[o] = Σ_{n} G[n, o]
 
-    Algorithm: NumPy's own sum.
+    Algorithm: NumPy's sums.
     """
     gb = _result(out, (120,), grad_output)
     grad_output = _checked("grad_output", grad_output, (32, 120))

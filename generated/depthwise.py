@@ -135,7 +135,7 @@ def bias_gradient(grad_output: Array, *, out: Array | None = None) -> Array:
 
     ∂E/∂b[g + o] = Σ_{n,y,x} G[n, g + o, y, x]
 
-    Algorithm: NumPy's own sum.
+    Algorithm: NumPy's sums.
     """
     gb = _result(out, (16,), grad_output)
     grad_output = _checked("grad_output", grad_output, (2, 16, 16, 16))

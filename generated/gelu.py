@@ -33,7 +33,7 @@ def forward(x: Array, *, out: Array | None = None) -> Array:
     O[n, c] = X[n, c] · (erfc(sqrt(2) · abs(X[n, c]) / 2) / 2 if X[n, c] < 0 else 1 -
             erfc(sqrt(2) · abs(X[n, c]) / 2) / 2)
 
-    Algorithm: one pass for each operation.
+    Algorithm: operations on whole arrays.
     """
     y = _result(out, (8, 384), x)
     x = _checked("x", x, (8, 384))
@@ -49,7 +49,7 @@ def input_gradient(grad_output: Array, x: Array, *, out: Array | None = None) ->
             (erfc(sqrt(2) · abs(X[n, c]) / 2) / 2 if X[n, c] < 0 else 1 - erfc(sqrt(2) ·
             abs(X[n, c]) / 2) / 2))
 
-    Algorithm: one pass for each operation.
+    Algorithm: operations on whole arrays.
     """
     gx = _result(out, (8, 384), grad_output, x)
     grad_output = _checked("grad_output", grad_output, (8, 384))

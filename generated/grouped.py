@@ -142,7 +142,7 @@ def bias_gradient(grad_output: Array, *, out: Array | None = None) -> Array:
 
     ∂E/∂b[8·g + o] = Σ_{n,y,x} G[n, 8·g + o, y, x]
 
-    Algorithm: NumPy's own sum.
+    Algorithm: NumPy's sums.
     """
     gb = _result(out, (24,), grad_output)
     grad_output = _checked("grad_output", grad_output, (2, 24, 20, 20))

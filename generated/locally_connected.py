@@ -33,7 +33,7 @@ def forward(x: Array, w_: Array, bias: Array, *, out: Array | None = None) -> Ar
 
     O[n, o, y, x] = Σ_{c,i,j} X[n, c, y + i, x + j] · W[o, c, y, x, i, j] + b[o]
 
-    Algorithm: one einsum.
+    Algorithm: einsum.
     """
     y = _result(out, (4, 5, 8, 8), x, w_, bias)
     x = _checked("x", x, (4, 3, 10, 10))
@@ -50,7 +50,7 @@ def input_gradient(grad_output: Array, w_: Array, *, out: Array | None = None) -
 
     ∂E/∂X[n, c, y + i, x + j] += Σ_{o} G[n, o, y, x] · W[o, c, y, x, i, j]
 
-    Algorithm: one einsum for each i, j, added to the cells that it is for.
+    Algorithm: einsum and a loop over i, j.
     """
     gx = _result(out, (4, 3, 10, 10), grad_output, w_)
     grad_output = _checked("grad_output", grad_output, (4, 5, 8, 8))
@@ -68,7 +68,7 @@ def w_gradient(grad_output: Array, x: Array, *, out: Array | None = None) -> Arr
 
     ∂E/∂W[o, c, y, x, i, j] = Σ_{n} G[n, o, y, x] · X[n, c, y + i, x + j]
 
-    Algorithm: one einsum.
+    Algorithm: einsum.
     """
     gw_ = _result(out, (5, 3, 8, 8, 3, 3), grad_output, x)
     grad_output = _checked("grad_output", grad_output, (4, 5, 8, 8))
@@ -83,7 +83,7 @@ def bias_gradient(grad_output: Array, *, out: Array | None = None) -> Array:
 
     ∂E/∂b[o] = Σ_{n,y,x} G[n, o, y, x]
 
-    Algorithm: NumPy's own sum.
+    Algorithm: NumPy's sums.
     """
     gb = _result(out, (5,), grad_output)
     grad_output = _checked("grad_output", grad_output, (4, 5, 8, 8))

@@ -51,7 +51,7 @@ def forward(x: Array, *, out: Array | None = None) -> Array:
 
     O[n, c, y, x] = max_{i,j} X[n, c, 2·y + i - 1, 2·x + j - 1]
 
-    Algorithm: one pass for each tap of the window.
+    Algorithm: NumPy's maxima.
     """
     y = _result(out, (4, 64, 56, 56), x)
     x = _checked("x", x, (4, 64, 112, 112))
@@ -69,7 +69,7 @@ def input_gradient(grad_output: Array, x: Array, *, out: Array | None = None) ->
             X[n, c, 2·y + i - 1, 2·x + j - 1], else 0
     ∂E/∂X[n, c, 2·y + i - 1, 2·x + j - 1] += G[n, c, y, x] · S[n, c, y, x, i, j]
 
-    Algorithm: one pass for each tap of the window to find its maximum, one to find its place.
+    Algorithm: NumPy's maxima.
     """
     gx = _result(out, (4, 64, 112, 112), grad_output, x)
     grad_output = _checked("grad_output", grad_output, (4, 64, 56, 56))

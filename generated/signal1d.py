@@ -125,7 +125,7 @@ def bias_gradient(grad_output: Array, *, out: Array | None = None) -> Array:
 
     ∂E/∂b[o] = Σ_{n,x} G[n, o, x]
 
-    Algorithm: NumPy's own sum.
+    Algorithm: NumPy's sums.
     """
     gb = _result(out, (8,), grad_output)
     grad_output = _checked("grad_output", grad_output, (8, 8, 500))

@@ -46,7 +46,7 @@ def forward(x: Array, *, out: Array | None = None) -> Array:
     O[n, 0, y, x] = -S1[n, 0, y, x - 1] + S1[n, 0, y, x + 1]
     O[n, 1, y, x] = -S2[n, 0, y, x - 1] - 2 · S2[n, 0, y, x] - S2[n, 0, y, x + 1]
 
-    Algorithm: 10 passes, each over a part of an array.
+    Algorithm: operations on whole arrays.
     """
     y = _result(out, (1, 2, 64, 64), x)
     x = _checked("x", x, (1, 1, 64, 64))
@@ -79,7 +79,7 @@ def input_gradient(grad_output: Array, *, out: Array | None = None) -> Array:
     ∂E/∂X[n, 0, y + 1, v] += -∂E/∂S2[n, 0, y, v] + ∂E/∂S1[n, 0, y, v]
     ∂E/∂X[n, 0, y, v] += 2 · ∂E/∂S1[n, 0, y, v]
 
-    Algorithm: 10 passes, each over a part of an array.
+    Algorithm: operations on whole arrays.
     """
     gx = _result(out, (1, 1, 64, 64), grad_output)
     grad_output = _checked("grad_output", grad_output, (1, 2, 64, 64))

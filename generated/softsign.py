@@ -34,7 +34,7 @@ def forward(x: Array, *, out: Array | None = None) -> Array:
     O[n, c, y, x] = (X[n, c, y, x] if X[n, c, y, x] > 0 else X[n, c, y, x] / 4) /
             (abs(X[n, c, y, x]) + 1)
 
-    Algorithm: one pass for each operation.
+    Algorithm: operations on whole arrays.
     """
     y = _result(out, (8, 16, 28, 28), x)
     x = _checked("x", x, (8, 16, 28, 28))
@@ -49,7 +49,7 @@ def input_gradient(grad_output: Array, x: Array, *, out: Array | None = None) ->
             + 1) - (X[n, c, y, x] if X[n, c, y, x] > 0 else X[n, c, y, x] / 4) ·
             sign(X[n, c, y, x]) / (abs(X[n, c, y, x]) + 1)^2)
 
-    Algorithm: one pass for each operation.
+    Algorithm: operations on whole arrays.
     """
     gx = _result(out, (8, 16, 28, 28), grad_output, x)
     grad_output = _checked("grad_output", grad_output, (8, 16, 28, 28))

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from symconv.errors import SymconvError
+from symconv.errors import NotRecognisedError, SymconvError
 from symconv.layers import arguments
 from symconv.layers.conv import Conv, ConvLayer, ConvTranspose
 from symconv.layers.layer import Layer, rebuild, smaller_sizes, with_size
@@ -168,7 +168,7 @@ class Contraction(Layer):
         first, *others = self.graph.programs[0].contractions
         try:
             found = recognise(first)
-        except ValueError:
+        except NotRecognisedError:
             return None
         if len(self.symbols) < 2:
             return None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING
@@ -181,12 +181,24 @@ def partials(step: Elementwise, varying: set[Tensor]) -> list[tuple[str, Access,
 def multiplied(
     step: Elementwise, target: Access, factors: tuple[Argument, ...], expression: sympy.Expr
 ) -> Elementwise:
-    """Return an expression times what is read under each name, at a step's points."""
+    """Return an expression times what is read under each name, at a step's points.
+
+    A name that the step has already gets an underscore: what is read decides, not its name.
+    """
     import sympy
 
-    for name, _ in reversed(factors):
+    own = {name for name, _ in step.arguments}
+    named = [(fresh(name, own), read) for name, read in factors]
+    for name, _ in reversed(named):
         expression = times(sympy.Symbol(name, real=True), expression)
-    return applied(step, target, expression, (*factors, *step.arguments))
+    return applied(step, target, expression, (*named, *step.arguments))
+
+
+def fresh(name: str, taken: Collection[str]) -> str:
+    """Return a name that is not taken: with underscores behind it, if need be."""
+    while name in taken:
+        name += "_"
+    return name
 
 
 def times(factor: sympy.Expr, expression: sympy.Expr) -> sympy.Expr:

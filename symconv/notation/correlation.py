@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
+from symconv.errors import NotRecognisedError
 from symconv.notation.contraction import Access, Contraction, Program, index
 from symconv.notation.polynomial import Polynomial
 
@@ -152,7 +153,7 @@ def recognise(contraction: Contraction) -> Correlation:
 
     Raises
     ------
-    ValueError
+    NotRecognisedError
         If it is not one.
     """
     contraction = _ascending(contraction)
@@ -190,10 +191,10 @@ def recognise(contraction: Contraction) -> Correlation:
         or set(own) != set(extents)
         or max(map(len, (groups, channels, filters))) > 1
     ):
-        raise ValueError("an index plays no part, or several the same one")
+        raise NotRecognisedError("an index plays no part, or several the same one")
     wanted = _written_out(found, roles, (batch, groups, channels, filters), along_axes)
     if contraction.coefficient != 1 or contraction.reduce != "sum" or wanted != roles:
-        raise ValueError("it is written in another way")
+        raise NotRecognisedError("it is written in another way")
     return found
 
 
@@ -214,7 +215,7 @@ def _ascending(contraction: Contraction) -> Contraction:
 
 def _only(names: Sequence[str]) -> str:
     if len(names) != 1:
-        raise ValueError("images have no index of their own")
+        raise NotRecognisedError("images have no index of their own")
     return names[0]
 
 
@@ -249,7 +250,7 @@ def _written_out(
         (c.batch, c.groups * c.filters, *roles[2].tensor.sizes[2:]),
     )
     if tuple(access.tensor.sizes for access in roles) != shapes:
-        raise ValueError("a tensor has other channels than it is read at")
+        raise NotRecognisedError("a tensor has other channels than it is read at")
     cells, taps, positions = (access.tensor for access in roles)
     return (
         Access(cells, (n, inner, *cells_at)),
@@ -304,7 +305,7 @@ def _roles(contraction: Contraction) -> tuple[Access, Access, Access]:
                 batch = cells.subscripts[0].variables[0]
                 positions, taps = sorted(others, key=lambda a: batch not in _variables(a))
                 return cells, taps, positions
-    raise ValueError("no tensor of the contraction is read along a position and a tap")
+    raise NotRecognisedError("no tensor of the contraction is read along a position and a tap")
 
 
 def _spatial(cells: Access, *others: Access) -> list[Polynomial]:

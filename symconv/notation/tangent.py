@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from symconv.notation.backpropagation import (
     applied,
+    fresh,
     gradient_of,
     gradients,
     linearised,
@@ -88,8 +89,9 @@ def _elementwise(step: Elementwise, varying: set[Tensor]) -> Elementwise:
     change: sympy.Expr = sympy.Integer(0)
     arguments: list[Argument] = list(step.arguments)
     for name, read, partial in partials(step, varying):
-        change += times(sympy.Symbol(f"d{name}", real=True), partial)
-        arguments.append((f"d{name}", replace(read, tensor=tangent_of(read.tensor))))
+        moved = fresh(f"d{name}", [other for other, _ in arguments])
+        change += times(sympy.Symbol(moved, real=True), partial)
+        arguments.append((moved, replace(read, tensor=tangent_of(read.tensor))))
     target = replace(step.target, tensor=tangent_of(step.target.tensor))
     return applied(step, target, change, tuple(arguments))
 

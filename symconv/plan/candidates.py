@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from math import prod
 
+from symconv.errors import NotRecognisedError
 from symconv.notation.contraction import Contraction
 from symconv.notation.correlation import Correlation, phase_count, polyphase, recognise
 from symconv.notation.winograd import CELLS, cook_toom, outputs_by_taps
@@ -44,21 +45,21 @@ def rank_candidates(
 
     Raises
     ------
-    ValueError
+    NotRecognisedError
         If it is no correlation of whole tensors.
     """
     whole = recognise(contraction)
     sizes = {a.tensor.name: a.tensor.sizes[2:] for a in (contraction.target, *contraction.reads)}
     if sizes[whole.taps] != tuple(a.taps for a in whole.axes):
-        raise ValueError("not every tap is read")
+        raise NotRecognisedError("not every tap is read")
     if sizes[whole.positions] != tuple(a.positions for a in whole.axes):
-        raise ValueError("not every position has a window")
+        raise NotRecognisedError("not every position has a window")
     if any((a.position_start, a.position_step) != (0, 1) for a in whole.axes):
-        raise ValueError("positions are counted in another way")
+        raise NotRecognisedError("positions are counted in another way")
     if any((a.tap_start, a.tap_step) not in ((0, 1), (a.taps - 1, -1)) for a in whole.axes):
-        raise ValueError("taps are counted in another way")
+        raise NotRecognisedError("taps are counted in another way")
     if whole.result == "taps" and whole.taps_transposed:
-        raise ValueError("taps are computed filter by filter")
+        raise NotRecognisedError("taps are computed filter by filter")
     correlation = _named(whole, names)
     applicable = _applicable(correlation, fast=accuracy == "fast")
     found = [Candidate(algorithm, microseconds(algorithm)) for algorithm in applicable]

@@ -6,6 +6,7 @@ import string
 from collections.abc import Collection, Mapping, Sequence
 from fractions import Fraction
 
+from symconv.errors import NotRecognisedError
 from symconv.notation.contraction import Access, Contraction
 from symconv.plan.algorithms import Contract, Strided
 
@@ -15,11 +16,11 @@ def contract(contraction: Contraction, names: Mapping[str, str], adds: bool) -> 
 
     Raises
     ------
-    ValueError
+    NotRecognisedError
         If it has a factor that is no tensor, or more indices than there are letters.
     """
     if len(contraction.reads) < len(contraction.factors):
-        raise ValueError("a factor is no tensor")
+        raise NotRecognisedError("a factor is no tensor")
     looped = _looped(contraction)
     letters = _letters(contraction, set(looped) & set(names.values()))
     return Contract(
@@ -38,7 +39,7 @@ def _letters(contraction: Contraction, taken: Collection[str]) -> dict[str, str]
     own = [name for name in names if name in string.ascii_letters and name not in taken]
     free = [letter for letter in string.ascii_uppercase + string.ascii_lowercase if letter not in names]
     if len(names) - len(own) > len(free):
-        raise ValueError("more indices than letters")
+        raise NotRecognisedError("more indices than letters")
     return {name: name if name in own else free.pop(0) for name in names}
 
 
@@ -89,14 +90,14 @@ def spread_axes(access: Access, box: Sequence[str]) -> tuple[int, ...]:
 
     Raises
     ------
-    ValueError
+    NotRecognisedError
         If it is addressed in another way.
     """
     found = []
     for subscript in access.subscripts:
         if len(subscript.variables) != 1 or str(subscript) != subscript.variables[0]:
-            raise ValueError(f"no whole axis: {subscript}")
+            raise NotRecognisedError(f"no whole axis: {subscript}")
         found.append(box.index(subscript.variables[0]))
     if found != sorted(found):
-        raise ValueError("axes in another order")
+        raise NotRecognisedError("axes in another order")
     return tuple(found)

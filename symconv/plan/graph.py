@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from math import prod
 
+from symconv.errors import NotRecognisedError
 from symconv.notation.contraction import Access, Contraction, Program, Tensor
 from symconv.notation.correlation import gather, phase_count, polyphase, recognise
 from symconv.notation.graph import Constant, Elementwise, Graph, Selection, Step, folded
@@ -20,6 +21,7 @@ from symconv.plan.algorithms import (
     Choose,
     Contract,
     Cut,
+    Extend,
     Given,
     Intermediate,
     Move,
@@ -71,7 +73,7 @@ def plan_graph(graph: Graph, names: Names, accuracy: str) -> Stages:
     found: list[Stages] = []
     for step in padding_chains(graph.steps):
         if isinstance(step, tuple):
-            found.append(Stages((padding_stage(step, names),), step))
+            found.append(_padded(step, graph, names))
         else:
             found.append(_planned(step, graph, names, constants, accuracy))
     return Stages(
@@ -79,6 +81,15 @@ def plan_graph(graph: Graph, names: Names, accuracy: str) -> Stages:
         tuple(step for part in found for step in part.steps),
         tuple(choice for part in found for choice in part.choices),
     )
+
+
+def _padded(steps: tuple[Program, ...], graph: Graph, names: Names) -> Stages:
+    """Plan the steps that pad, or fold back, along one axis after the other."""
+    stage = padding_stage(steps, names)
+    result = steps[-1].target
+    if isinstance(stage, Extend) and result not in graph.outputs:
+        return Stages((Intermediate(names[result.name], result.sizes), stage), steps)
+    return Stages((stage,), steps)
 
 
 def _planned(
@@ -141,7 +152,7 @@ def _sum(
 ) -> tuple[list[Stage], tuple[Candidate, ...]]:
     """Recognise a sum: a copy or a window's, a product of matrices, a correlation, or any other."""
     if contraction.reduce == "sum" and one_read(contraction, constants):
-        with contextlib.suppress(ValueError):  # it is none
+        with contextlib.suppress(NotRecognisedError):  # it is none
             return [move(contraction, names, constants, adds)], ()
     if adds:
         return _added(contraction, names, constants, accuracy)
@@ -149,7 +160,7 @@ def _sum(
     if product is not None:
         return [product], ()
     if any(map(is_window, (contraction.target, *contraction.reads))) and contraction.coefficient == 1:
-        with contextlib.suppress(ValueError):
+        with contextlib.suppress(NotRecognisedError):
             candidates = rank_candidates(contraction, names, accuracy)
             return [candidates[0].algorithm], candidates
     return [contract(contraction, names, adds)], ()

@@ -8,6 +8,7 @@ from dataclasses import replace
 from fractions import Fraction
 from math import prod
 
+from symconv.errors import NotRecognisedError
 from symconv.notation.contraction import Access, Contraction, index
 from symconv.notation.correlation import Axis
 from symconv.notation.graph import Constant
@@ -27,7 +28,7 @@ def move(
 
     Raises
     ------
-    ValueError
+    NotRecognisedError
         If it is none of those that are recognised.
     """
     contraction = merged(contraction)
@@ -49,10 +50,10 @@ def move(
         sizes = [size for s, size in _sized(access) if not s.variables]
         outside = any(not 0 <= at < size for at, size in zip(fixed, sizes, strict=True))
         if len(set(used)) < len(used) or outside:
-            raise ValueError("a diagonal, or nothing")
+            raise NotRecognisedError("a diagonal, or nothing")
     ranges = _inside(contraction)
     if not all(ranges.values()):
-        raise ValueError("nothing is read inside")
+        raise NotRecognisedError("nothing is read inside")
     free = [_cut(s, ranges, size) for s, size in _sized(contraction.target)]
     taken = [_cut(s, ranges, size) for s, size in _sized(read)]
     return Move(source, target, tuple(taken), tuple(free), Fraction(contraction.coefficient), adds)
@@ -108,7 +109,7 @@ def is_pool(maximum: Contraction) -> bool:
         return False
     try:
         axes = window_axes(maximum.reads[0], maximum.target, maximum.ranges)
-    except ValueError:
+    except NotRecognisedError:
         return False
     return all(axis.meets for axis in axes)
 
@@ -120,7 +121,7 @@ def window_axes(cells: Access, positions: Access, ranges: Mapping[str, int]) -> 
 
     Raises
     ------
-    ValueError
+    NotRecognisedError
         If the cells are not addressed by windows of whole positions, axis by axis.
     """
     axes: list[Axis] = []
@@ -130,12 +131,12 @@ def window_axes(cells: Access, positions: Access, ranges: Mapping[str, int]) -> 
     ):
         (p,) = position.variables
         if position != index(p) or p not in cell.variables or len(cell.variables) > 2:
-            raise ValueError(f"no window of positions: {cell} for {position}")
+            raise NotRecognisedError(f"no window of positions: {cell} for {position}")
         taps = [name for name in cell.variables if name != p]
         k = taps[0] if taps else None
         order += taps
         if min(map(int, (cell.coefficient(name) for name in cell.variables))) < 1:
-            raise ValueError(f"goes backwards: {cell}")
+            raise NotRecognisedError(f"goes backwards: {cell}")
         axes.append(
             Axis(
                 cells=size,
@@ -149,9 +150,9 @@ def window_axes(cells: Access, positions: Access, ranges: Mapping[str, int]) -> 
     whole = tuple(axis.positions for axis in axes) == positions.tensor.sizes
     alone = all((a.taps, a.stride, a.offset, a.cells) == (1, 1, 0, a.positions) for a in axes[:2])
     if len(axes) < 3 or not whole or not alone or order != [n for n in ranges if n in order]:
-        raise ValueError("no windows of images")
+        raise NotRecognisedError("no windows of images")
     if set(order) | {v for s in positions.subscripts for v in s.variables} != set(ranges):
-        raise ValueError("another index is summed over")
+        raise NotRecognisedError("another index is summed over")
     return tuple(axes)
 
 
@@ -161,18 +162,18 @@ def _divisors(
     """Return what the sum is divided by: a number for all positions, and more along some axes."""
     whole = Fraction(contraction.coefficient)
     if whole.numerator != 1:
-        raise ValueError("multiplies with another number than that of equal shares")
+        raise NotRecognisedError("multiplies with another number than that of equal shares")
     along: list[tuple[int, tuple[int, ...]]] = []
     for read in contraction.reads:
         constant = constants.get(read.tensor.name)
         if constant is not None:
             if len(read.subscripts) > 1:
-                raise ValueError("multiplies with a filter")
+                raise NotRecognisedError("multiplies with a filter")
             (position,) = read.subscripts
             axis = positions.subscripts.index(position)
             values = [Fraction(value) for value in constant.values]
             if any(value.numerator != 1 for value in values):
-                raise ValueError("multiplies with other numbers than those of equal shares")
+                raise NotRecognisedError("multiplies with other numbers than those of equal shares")
             along.append((axis, tuple(value.denominator for value in values)))
     return Divisors(whole.denominator, tuple(along))
 
@@ -204,7 +205,7 @@ def _inside(contraction: Contraction) -> dict[str, range]:
     for access in (contraction.target, *contraction.reads):
         for subscript, size in _sized(access):
             if len(subscript.variables) > 1:
-                raise ValueError(f"no slice: {subscript}")
+                raise NotRecognisedError(f"no slice: {subscript}")
             for name in subscript.variables:
                 step, start = int(subscript.coefficient(name)), int(subscript.constant)
                 first, last = sorted((-start / step, (size - 1 - start) / step))

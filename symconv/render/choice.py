@@ -3,33 +3,20 @@
 from __future__ import annotations
 
 import math
+import re
 
 from symconv.plan.algorithms import (
     Algorithm,
-    Apply,
     Candidate,
-    Choose,
     Columns,
-    Contract,
     Fourier,
-    Intermediate,
-    Move,
     Phases,
     Pointwise,
-    Product,
     Rows,
     Scatter,
     Shift,
-    Stage,
     Table,
-    WindowMaximum,
-    WindowPick,
-    WindowSelect,
-    WindowSpread,
-    WindowSum,
     Winograd,
-    Zero,
-    is_whole,
 )
 from symconv.plan.layer import Function
 from symconv.plan.rounding import plain_bound, rounding_bound
@@ -55,10 +42,13 @@ def _digits(number: float) -> str:
     return f"{round(number, 1 - math.floor(math.log10(number))):.{places}f}"
 
 
-def choice_text(function: Function) -> str:
-    """Say which algorithm a function uses, and what the others were expected to take."""
+def choice_text(function: Function, body: str) -> str:
+    """Say which algorithm a function uses, and what the others were expected to take.
+
+    ``body`` is the function's text: without a choice, what it computes with is read off it.
+    """
     if not function.choices:
-        return f"Algorithm: {_without_choice(function.stages)}."
+        return f"Algorithm: {_words(body)}."
     if len(function.choices) == 1:
         return f"Algorithm: {_chosen(function.choices[0])}."
     chosen = [f"{number}. {_chosen(choice)}" for number, choice in enumerate(function.choices, 1)]
@@ -101,35 +91,23 @@ def _tiles(algorithm: Algorithm) -> str:
     return f"winograd {'×'.join(f'F({f.outputs}, {f.taps})' for f in algorithm.filtering)}"
 
 
-def _without_choice(stages: tuple[Stage, ...]) -> str:
-    """Say what the only way to compute something is."""
-    match next((s for s in stages[::-1] if not isinstance(s, Zero | Move | Intermediate)), stages[-1]):
-        case Move(taken=taken, put=put) if {c.index for c in taken} - {c.index for c in put}:
-            return "NumPy's own sum"
-        case Apply():
-            return "one pass for each operation"
-        case Product():
-            return "one product of matrices"
-        case Contract(looped=looped) if looped:
-            return f"one einsum for each {', '.join(looped)}, added to the cells that it is for"
-        case Contract(reduce="max") | Choose():
-            return "NumPy's own maximum"
-        case Contract():
-            return "one einsum"
-        case WindowSum(axes=axes) if is_whole(axes):
-            return "NumPy's own sum"
-        case WindowMaximum(axes=axes) | WindowSelect(axes=axes) | WindowPick(axes=axes) if is_whole(
-            axes
-        ):
-            return "NumPy's own maximum"
-        case WindowSum() | WindowSpread() | WindowMaximum():
-            return "one pass for each tap of the window"
-        case WindowSelect() | WindowPick():
-            return "one pass for each tap of the window to find its maximum, one to find its place"
-        case Move() if any(isinstance(s, Move) and s.adds for s in stages):
-            return f"{sum(isinstance(s, Move) for s in stages)} passes, each over a part of an array"
-        case _:
-            return "a copy"
+_WORDS = (  # what a text has, and what it is called
+    (r"np\.matmul\(|\.dot\(| @ ", "matrix products"),
+    (r"np\.einsum\(", "einsum"),
+    (r"np\.sum\(|\.sum\(", "NumPy's sums"),
+    (r"np\.max\(|\.max\(|np\.maximum\(", "NumPy's maxima"),
+    (r"\.argmax\(", "NumPy's argmax"),
+)
+
+
+def _words(body: str) -> str:
+    """Say what a function's text computes with: read off the text, so that it cannot say otherwise."""
+    found = [words for pattern, words in _WORDS if re.search(pattern, body)]
+    loops = re.findall(r"^ *for (\w+(?:, \w+)*) in ", body, re.MULTILINE)
+    if loops:
+        found.append(f"a loop over {' and '.join(dict.fromkeys(loops))}")
+    kinds = found or ["operations on whole arrays"]
+    return " and ".join(filter(None, [", ".join(kinds[:-1]), kinds[-1]]))
 
 
 def _how(algorithm: Algorithm) -> str:

@@ -8,6 +8,7 @@ from symconv.notation.text import shape_text
 from symconv.plan.layer import Plan
 from symconv.plan.network import NetworkPlan
 from symconv.render.choice import choice_text
+from symconv.render.functions import body_of
 from symconv.render.memory import Needs, needs
 
 
@@ -64,5 +65,5 @@ def _bytes(count: int) -> str:
 def choices(plan: Plan | NetworkPlan) -> dict[str, str]:
     """Return which algorithm each function uses, by the functions' names."""
     if isinstance(plan, NetworkPlan):
-        return {f.name: choice_text(f.function) for f in plan.functions}
-    return {f.name: choice_text(f) for f in plan.functions}
+        return {f.name: choice_text(f.function, body_of(f.function, "")) for f in plan.functions}
+    return {f.name: choice_text(f, body_of(f, "")) for f in plan.functions}

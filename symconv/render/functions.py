@@ -77,7 +77,7 @@ def constants_of(function: Function, label: str) -> list[str]:
 def _notes(function: Function, layer: Layer) -> str:
     """Write what a function's docstring says behind its first line: formulas, algorithm, rounding."""
     meaning = textwrap.wrap(_meaning(function), WIDTH - 4)
-    choice = textwrap.wrap(choice_text(function), WIDTH - 4)
+    choice = textwrap.wrap(choice_text(function, body_of(function, "")), WIDTH - 4)
     rounding = textwrap.wrap(rounding_text(function, layer.dtype), WIDTH - 4)
     lines = [*meaning, *formulas(function.formula), "", *choice, *rounding]
     return textwrap.indent("\n".join(lines), "    ")

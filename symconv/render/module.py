@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import textwrap
 from collections.abc import Iterable, Sequence
@@ -154,22 +155,28 @@ def _helpers(code: str) -> list[str]:
     found: dict[str, str] = {}
     for helper in HELPERS:
         called = "\n".join([code, *found.values()])
-        if f"_{helper}(" in called or (helper == "erfc" and "_erf(" in called):
+        if _calls(called, f"_{helper}") or (helper == "erfc" and _calls(called, "_erf")):
             found[helper] = fill(f"numpy/{helper}.py.j2", numbers=ERFC).rstrip("\n")
     return list(found.values())
 
 
 def _imports(code: str, helpers: list[str]) -> list[str]:
     return [
-        *(["import math"] if any("math." in helper for helper in helpers) else []),
+        *(["import math"] if any(re.search(r"(?<![\w.])math\.", text) for text in helpers) else []),
         "import threading",
-        *(["from itertools import product"] if "product(" in code else []),
+        *(["from itertools import product"] if _calls(code, "product") else []),
         "from typing import Any",
     ]
 
 
+def _calls(code: str, function: str) -> bool:
+    """Whether code calls a function of this whole name."""
+    return re.search(rf"(?<![\w.]){function}\(", code) is not None
+
+
 def _title(layer: Layer) -> str:
-    data = [shape for name, shape in layer.inputs.items() if name not in layer.parameters]
+    others = {*layer.parameters, *layer.statistic_names}
+    data = [shape for name, shape in layer.inputs.items() if name not in others]
     given = " and ".join(map(shape_text, data))
     return f"{type(layer).__name__} from {given} to {shape_text(layer.output_shape)} ({layer.dtype})"
 

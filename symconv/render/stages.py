@@ -143,7 +143,6 @@ def _extend(stage: Extend) -> str:
     return fill(
         "numpy/extend.py.j2",
         stage=stage,
-        shape=shape(stage.shape),
         interior=_interior(stage),
         copies=copies,
     )
