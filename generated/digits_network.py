@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import math
 import threading
+from collections.abc import Sequence
 from itertools import product
 from typing import Any
 
@@ -575,7 +576,9 @@ def _checked(name: str, array: Array, shape: tuple[int, ...]) -> Array:
     if array.dtype == DTYPE:
         return array
     if array.dtype.newbyteorder("=") != DTYPE:
-        raise TypeError(f"{name}: expected dtype {np.dtype(DTYPE)}, received {array.dtype}")
+        expected = np.dtype(DTYPE)
+        hint = f"{name}.astype(np.{expected}) converts it"
+        raise TypeError(f"{name}: expected dtype {expected}, received {array.dtype}; {hint}")
     return array.astype(DTYPE)
 
 
@@ -610,16 +613,19 @@ def _zeros(name: str, shape: tuple[int, ...]) -> Array:
     return array
 
 
-def _labels(name: str, array: Array, shape: tuple[int, ...], classes: int) -> Array:
+def _labels(
+    name: str, array: Array, shape: tuple[int, ...], classes: int, ignored: Sequence[int] = ()
+) -> Array:
     """Return integer labels; refuse another shape or dtype, and a number that is no class."""
     array = np.asarray(array)
     if array.shape != shape:
         raise ValueError(f"{name}: expected shape {shape}, received {array.shape}")
     if array.dtype.kind not in "iu":
         raise TypeError(f"{name}: expected integers, received {array.dtype}")
-    if array.min() < 0 or array.max() >= classes:
-        wrong = array[(array < 0) | (array >= classes)][0]
-        raise ValueError(f"{name}: expected numbers from 0 to {classes - 1}, received {wrong}")
+    wrong = ((array < 0) | (array >= classes)) & ~np.isin(array, ignored)
+    if wrong.any():
+        found = array[wrong][0]
+        raise ValueError(f"{name}: expected numbers from 0 to {classes - 1}, received {found}")
     return array
 
 

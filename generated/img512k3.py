@@ -168,7 +168,9 @@ def _checked(name: str, array: Array, shape: tuple[int, ...]) -> Array:
     if array.dtype == DTYPE:
         return array
     if array.dtype.newbyteorder("=") != DTYPE:
-        raise TypeError(f"{name}: expected dtype {np.dtype(DTYPE)}, received {array.dtype}")
+        expected = np.dtype(DTYPE)
+        hint = f"{name}.astype(np.{expected}) converts it"
+        raise TypeError(f"{name}: expected dtype {expected}, received {array.dtype}; {hint}")
     return array.astype(DTYPE)
 
 

@@ -54,6 +54,9 @@ def main(arguments: list[str] | None = None) -> None:
             text = f"a layer must be named; {context.command_path} --help lists them"
             click.echo(f"symconv: {text}", err=True)
         code = 2
+    except click.NoSuchOption as error:
+        click.echo(f"symconv: {error.format_message()}{_option_hint(error.option_name)}", err=True)
+        code = 2
     except (click.ClickException, SymconvError) as error:
         message = error.format_message() if isinstance(error, click.ClickException) else str(error)
         click.echo(f"symconv: {' '.join(message.split())}", err=True)
@@ -61,6 +64,14 @@ def main(arguments: list[str] | None = None) -> None:
     except (click.exceptions.Abort, KeyboardInterrupt):
         code = 130
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _option_hint(option: str) -> str:
+    """Say where an option belongs that was given behind a layer."""
+    alone = {"--theorems": "prove", "--engines": "prove", "--pitfalls": "prove", "--config": "generate"}
+    if option not in alone:
+        return ""
+    return f" It goes without a layer: symconv {alone[option]} {option}"
 
 
 @click.group(cls=Verb, epilog="Example: symconv demo")

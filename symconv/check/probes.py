@@ -13,12 +13,14 @@ from numpy.typing import NDArray
 
 from symconv.check.bounds import products_bound, running_bound
 from symconv.check.exact import FAR
+from symconv.check.labels import labels_of
 from symconv.layers.activation import Activation
 from symconv.layers.activations import NAMED
+from symconv.layers.cross_entropy import SoftmaxCrossEntropy
 from symconv.layers.layer import Layer
 from symconv.layers.network import Network
 from symconv.layers.normalisation import BatchNorm, LayerNorm
-from symconv.layers.softmax import Softmax, SoftmaxCrossEntropy
+from symconv.layers.softmax import Softmax
 from symconv.notation.arrays import evaluate_arrays
 from symconv.notation.contraction import Program
 from symconv.notation.evaluate import cell_at
@@ -181,8 +183,8 @@ def _of_expressions(case: Layer, values: Values) -> Iterator[Probe]:
     if others:
         yield Probe("where parameters are near 1000", {**values, **others})
     if isinstance(case, SoftmaxCrossEntropy):
-        best = values[x].argmax(axis=1).astype(float)
         (labels,) = (case.tensors[name].name for name in case.classes)
+        best = np.where(values[labels] < 0, values[labels], values[x].argmax(axis=1))
         yield Probe("where losses are small", {**values, x: 8 * values[x], labels: best}, stable=True)
     if exponential:
         yield Probe("where x is large", {**values, x: 1000 * values[x]}, stable=True)
@@ -230,7 +232,7 @@ def whole_numbers(case: Layer, seed: int = 0) -> Values:
     values: Values = {}
     for name, tensor in case.tensors.items():
         if name in case.classes:
-            values[tensor.name] = rng.integers(0, case.classes[name], tensor.sizes).astype(float)
+            values[tensor.name] = labels_of(case, name, rng).astype(float)
         elif _takes_maxima(case):
             order = rng.permutation(math.prod(tensor.sizes)).reshape(tensor.sizes)
             apart = order + rng.integers(0, 512, tensor.sizes) / 1024  # for products to differ, too
@@ -250,7 +252,7 @@ def _drawn(case: Layer, seed: int, scale: float) -> Values:
     values: Values = {}
     for name, tensor in case.tensors.items():
         if name in case.classes:
-            values[tensor.name] = rng.integers(0, case.classes[name], tensor.sizes).astype(float)
+            values[tensor.name] = labels_of(case, name, rng).astype(float)
             continue
         numbers = scale * np.asarray(rng.standard_normal(tensor.sizes))
         values[tensor.name] = _as(case, np.abs(numbers) + 0.25 if _positive(name) else numbers)

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from symconv.check.interface import positional, public_functions
+from symconv.check.labels import labels_of
 from symconv.check.report import Result
 from symconv.layers.layer import Layer
 from symconv.layers.network import Network
@@ -41,7 +42,8 @@ class _Case:
 
     def call(self, arguments: Arguments, **options: object) -> tuple[Array, ...]:
         """Return every array that the function returns."""
-        return tuple(_arrays(self.function(*arguments.values(), **options)))
+        with np.errstate(all="ignore"):  # a thread has its own
+            return tuple(_arrays(self.function(*arguments.values(), **options)))
 
     @property
     def takes_out(self) -> bool:
@@ -71,8 +73,7 @@ def check_promises(layer: Layer, module: ModuleType) -> tuple[Result, ...]:
 
 def _tried(promise: Callable[[_Case], str], case: _Case) -> str:
     try:
-        with np.errstate(all="ignore"):
-            return promise(case)
+        return promise(case)
     except Exception as error:  # whatever the code under check raises is its answer
         return f"raises {type(error).__name__}: {' '.join(str(error).split())}"
 
@@ -91,7 +92,7 @@ def _cases(layer: Layer, module: ModuleType) -> Iterator[_Case]:
 
 def _numbers(layer: Layer, name: str, shape: tuple[int, ...], rng: np.random.Generator) -> Array:
     if name in layer.classes:
-        return rng.integers(0, layer.classes[name], shape)
+        return labels_of(layer, name, rng)
     numbers = np.asarray(rng.standard_normal(shape))
     positive = name.endswith("running_var")
     return np.asarray(np.abs(numbers) + 0.5 if positive else numbers).astype(layer.dtype)
@@ -189,7 +190,8 @@ def _writes_out(case: _Case) -> str:
         return ""
     arguments = case.draw(0)
     wanted = case.call(arguments)
-    several = isinstance(case.function(*arguments.values()), tuple)
+    with np.errstate(all="ignore"):
+        several = isinstance(case.function(*arguments.values()), tuple)
     outs = tuple(np.full_like(array, 7) for array in wanted)
     received = case.call(arguments, out=outs if several else outs[0])
     if not all(a is b or np.shares_memory(a, b) for a, b in zip(received, outs, strict=True)):

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from symconv.check.interface import gradient_functions
+from symconv.check.labels import labels_of
 from symconv.check.report import Result
 from symconv.check.slope import falls
 from symconv.check.unwritten import unwritten_is_nan
@@ -58,7 +59,7 @@ def drawn(layer: Layer, rng: np.random.Generator, dtype: Any) -> Point:
     point: Point = {}
     for name, shape in layer.inputs.items():
         if name in layer.classes:
-            point[name] = rng.integers(0, layer.classes[name], shape)
+            point[name] = labels_of(layer, name, rng)
         else:
             numbers = rng.standard_normal(shape)
             point[name] = (np.abs(numbers) + 0.5 if name == "running_var" else numbers).astype(dtype)

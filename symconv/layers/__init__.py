@@ -2,6 +2,7 @@
 
 from symconv.layers.activation import Activation
 from symconv.layers.conv import Conv, ConvTranspose
+from symconv.layers.cross_entropy import SoftmaxCrossEntropy
 from symconv.layers.filter import Filter
 from symconv.layers.index_notation import Contraction
 from symconv.layers.layer import Layer, rebuild
@@ -11,7 +12,7 @@ from symconv.layers.network import Network
 from symconv.layers.normalisation import BatchNorm, LayerNorm
 from symconv.layers.pool import AvgPool, GlobalAvgPool, GlobalMaxPool, MaxPool
 from symconv.layers.shapes import Add, Concat, Flatten, Reshape
-from symconv.layers.softmax import Softmax, SoftmaxCrossEntropy
+from symconv.layers.softmax import Softmax
 
 __all__ = [
     "Activation",

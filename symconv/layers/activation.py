@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from symconv.errors import SymconvError
 from symconv.layers import arguments
@@ -65,6 +65,8 @@ class Activation(Layer):
         object.__setattr__(self, "dtype", arguments.dtype(self.dtype))
         object.__setattr__(self, "constants", _constants(self.constants))
         object.__setattr__(self, "function", _text(self.function))
+        if self.function.lower() in NAMED and self.function not in NAMED:
+            raise refuse("function", self.function, f"in lower case: {self.function.lower()!r}")
         if self.function in NAMED and self.constants:
             valid = f"none for {self.function}, whose numbers are fixed; write an expression: {USES}"
             raise refuse("constants", dict(self.constants), valid)
@@ -103,7 +105,8 @@ class Activation(Layer):
 
     def read(self, text: str) -> sympy.Expr:
         """Return an expression in x, from text with the layer's constants."""
-        return parse_expression(text, ["x"], dict(self.constants))
+        named = {name: activation.definition for name, activation in NAMED.items()}
+        return parse_expression(text, ["x"], dict(self.constants), named)
 
     @property
     def output_shape(self) -> tuple[int, ...]:
@@ -186,6 +189,13 @@ def _constants(given: object) -> tuple[tuple[str, float], ...]:
     return tuple(sorted(found.items()))
 
 
+def _exactly(function: Any) -> Any:
+    """Return a SymPy expression with the numbers that its floats show: 0.1 is 1/10."""
+    import sympy
+
+    return function.replace(lambda part: part.is_Float, lambda part: sympy.Rational(str(part)))
+
+
 def _text(function: object) -> str:
     """Return a function as text; what SymPy has for one, in the grammar's words."""
     if isinstance(function, str):
@@ -197,6 +207,6 @@ def _text(function: object) -> str:
     if names != ["x"]:
         raise refuse("function", function, f"an expression in x alone, its symbols are {names}")
     try:
-        return expression_text(function, {}, GRAMMAR)
+        return expression_text(_exactly(function), {}, GRAMMAR)
     except (AttributeError, TypeError, ValueError) as error:
         raise SymconvError(f"function = {function}: has no words for it in the grammar") from error

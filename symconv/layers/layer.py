@@ -92,6 +92,11 @@ class Layer(ABC):
         return {}
 
     @property
+    def ignored(self) -> dict[str, int]:
+        """The labels that count for nothing, by the inputs that may have them; most layers have none."""
+        return {}
+
+    @property
     def cotangent(self) -> Tensor:
         """The formulas' tensor G = ∂E/∂O."""
         return Tensor("G", self.output_shape)

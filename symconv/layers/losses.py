@@ -9,11 +9,13 @@ from typing import ClassVar
 
 from symconv.layers import arguments
 from symconv.layers.layer import Layer
-from symconv.layers.softmax import REDUCTIONS, renamed
+from symconv.layers.softmax import renamed
 from symconv.notation.backpropagation import gradient_of
 from symconv.notation.contraction import Access, Tensor, index
 from symconv.notation.graph import Graph, Step, each, total
 from symconv.notation.names import element
+
+REDUCTIONS = ("mean", "sum")
 
 
 @dataclass(frozen=True)

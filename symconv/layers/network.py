@@ -13,7 +13,7 @@ from typing import Any, ClassVar, TypeAlias, cast
 from symconv.errors import SymconvError
 from symconv.layers import arguments
 from symconv.layers.activation import Activation
-from symconv.layers.layer import Layer, rebuild, smaller_sizes, with_size
+from symconv.layers.layer import Layer, kind_hint, rebuild, smaller_sizes, with_size
 from symconv.notation.contraction import Tensor
 from symconv.notation.graph import Graph, needed, renamed, written
 
@@ -345,7 +345,8 @@ def _layer(entry: object, shapes: Sequence[tuple[int, ...]], dtype: str) -> Laye
     if isinstance(entry, Network):
         raise SymconvError("a Network is no layer of another: give its layers")
     if not isinstance(entry, Layer):
-        raise SymconvError(f"{entry!r} is no layer: must be one, or a name and a layer")
+        hint = kind_hint(entry) if isinstance(entry, str) else ""
+        raise SymconvError(f"{entry!r}: must be a layer, or a name and a layer{hint}")
     return entry
 
 

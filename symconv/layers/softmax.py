@@ -1,21 +1,18 @@
-"""Softmax, and its cross-entropy with labels."""
+"""Softmax, and what it has in common with its cross-entropy."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from fractions import Fraction
-from math import prod
 from typing import ClassVar
 
 from symconv.layers import arguments
 from symconv.layers.layer import Layer
 from symconv.notation.backpropagation import gradient_of
 from symconv.notation.contraction import Access, Tensor, index
-from symconv.notation.graph import Graph, Step, each, one_hot, total
+from symconv.notation.graph import Graph, Step, each, total
 from symconv.notation.names import element
 
 RANKS = (2, 3, 4, 5)
-REDUCTIONS = ("mean", "sum")
 
 
 @dataclass(frozen=True)
@@ -144,115 +141,3 @@ class Softmax(_Exponential):
         by = Access(gradient_of(x.tensor), x.subscripts)
         closed = each(by, "o * (g - p)", o=o, g=g, p=p)
         return Graph((*self.forward.steps, total(p, g, o), closed), (by.tensor.name,))
-
-
-@dataclass(frozen=True)
-class SoftmaxCrossEntropy(_Exponential):
-    """The loss of classes' scores: ``log Σ_k exp(X[n, k]) − X[n, T[n]]``, averaged or summed.
-
-    ``forward(x, labels)``, ``backward(grad_output, x, labels)``: labels are integers from 0 on, in the
-    input's shape without its axis 1, and have no gradient. The output has no axes.
-
-    Parameters
-    ----------
-    input_shape
-        Batch, classes, then up to three sizes.
-    reduction
-        ``"mean"`` over all labels, or ``"sum"``.
-    dtype
-        ``"float32"`` or ``"float64"``.
-
-    Raises
-    ------
-    SymconvError
-        If an argument is not valid.
-    """
-
-    symbols: ClassVar[dict[str, str]] = _Exponential.symbols | {
-        "labels": "T",
-        "one_hot": "H",
-        "chosen": "Q",
-        "losses": "L",
-    }
-    _because: ClassVar[str] = (
-        "through log S every score gets its share U/S, through Q the label's -1: H is 1 there, else 0"
-    )
-
-    reduction: str = "mean"
-    dtype: str = "float32"
-
-    def __post_init__(self) -> None:
-        valid = "batch, classes, then up to three sizes, all positive ints"
-        sizes = arguments.shape("input_shape", self.input_shape, RANKS, valid)
-        object.__setattr__(self, "input_shape", sizes)
-        object.__setattr__(self, "reduction", arguments.choice("reduction", self.reduction, REDUCTIONS))
-        object.__setattr__(self, "dtype", arguments.dtype(self.dtype))
-
-    @property
-    def output_shape(self) -> tuple[int, ...]:
-        """Shape of the output: a number."""
-        return ()
-
-    @property
-    def inputs(self) -> dict[str, tuple[int, ...]]:
-        """Names and shapes of ``forward``'s inputs."""
-        return {"x": self.input_shape, "labels": (self.input_shape[0], *self.input_shape[2:])}
-
-    @property
-    def label_names(self) -> tuple[str, ...]:
-        """The labels."""
-        return ("labels",)
-
-    @property
-    def differentiable(self) -> tuple[str, ...]:
-        """The scores have a gradient, labels have none."""
-        return ("x",)
-
-    @property
-    def classes(self) -> dict[str, int]:
-        """Labels are integers below the number of classes."""
-        return {"labels": self.input_shape[1]}
-
-    @property
-    def _count(self) -> int:
-        return prod(self.inputs["labels"]) if self.reduction == "mean" else 1
-
-    def _one_hot(self) -> Step:
-        x, row = self._places()
-        return one_hot(renamed(x, "H"), renamed(row, "T"), "c")
-
-    def _losses(self, scores: Access) -> list[Step]:
-        x, row = self._places()
-        q, losses = renamed(row, "Q"), renamed(row, "L")
-        return [
-            self._one_hot(),
-            total(q, renamed(x, "H"), scores),
-            each(losses, "log(s) - q", s=renamed(row, "S"), q=q),
-            total(Tensor("O", ())[()], losses, coefficient=Fraction(1, self._count)),
-        ]
-
-    @property
-    def graph(self) -> Graph:
-        """The exponentials and their sum, the score of each label, and the losses."""
-        return Graph((*self._defined(), *self._losses(self._places()[0])))
-
-    @property
-    def forward(self) -> Graph:
-        """The same of the input less its greatest element, which cancels."""
-        return Graph((*self._computed(), *self._losses(renamed(self._places()[0], "D"))), held=("M",))
-
-    @property
-    def backward(self) -> Graph:
-        """Softmax less the one-hot labels, averaged or summed as the loss is."""
-        x, row = self._places()
-        by = Access(gradient_of(x.tensor), x.subscripts)
-        closed = each(
-            by,
-            "g * (u/s - h) / count",
-            count=self._count,
-            g=self.cotangent[()],
-            u=renamed(x, "U"),
-            s=renamed(row, "S"),
-            h=renamed(x, "H"),
-        )
-        return Graph((*self._computed(), self._one_hot(), closed), (by.tensor.name,))

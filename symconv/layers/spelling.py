@@ -32,6 +32,9 @@ def parse(option: str, text: str) -> object:
     """
     if not re.search("[0-9]", text):
         return text
+    bracketed = re.fullmatch(r"\s*[(\[]\s*(-?[0-9]+(?:\s*,\s*-?[0-9]+)*)\s*,?\s*[)\]]\s*", text)
+    if bracketed:  # as Python writes a shape
+        text = "x".join(part.strip() for part in bracketed[1].split(","))
     if "," in text:
         return tuple(parse(option, part) for part in text.split(","))
     axes = [axis.split(":") for axis in text.split("x")]

@@ -10,9 +10,11 @@ argument = sum [ ("<" | "<=" | ">" | ">=") sum ]
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from symconv.notation.cases import choose
@@ -55,22 +57,32 @@ def _functions() -> dict[str, _Function]:
     }
 
 
-def parse_expression(text: str, variables: Sequence[str], constants: Mapping[str, float]) -> sympy.Expr:
+def parse_expression(
+    text: str,
+    variables: Sequence[str],
+    constants: Mapping[str, float],
+    named: Mapping[str, str] = MappingProxyType({}),
+) -> sympy.Expr:
     """Read an expression in real variables and named constants.
+
+    ``named`` are further functions of one argument, by name: expressions in x.
 
     Raises
     ------
     SymconvError
         If the text does not follow the grammar, or has an unknown name or function.
     """
-    return _parsed(text, tuple(variables), tuple(constants.items()))
+    return _parsed(text, tuple(variables), tuple(constants.items()), tuple(named.items()))
 
 
 @cache
 def _parsed(
-    text: str, variables: tuple[str, ...], constants: tuple[tuple[str, float], ...]
+    text: str,
+    variables: tuple[str, ...],
+    constants: tuple[tuple[str, float], ...],
+    named: tuple[tuple[str, str], ...],
 ) -> sympy.Expr:
-    return _Parser(text, variables, dict(constants)).whole()
+    return _Parser(text, variables, dict(constants), dict(named)).whole()
 
 
 @cache
@@ -84,8 +96,14 @@ def derivative(expression: sympy.Expr, by: sympy.Symbol) -> sympy.Expr:
 class _Parser(Reader):
     """Reads tokens from left to right; each method reads one rule of the grammar."""
 
-    def __init__(self, text: str, variables: Sequence[str], constants: Mapping[str, float]) -> None:
-        self.variables, self.constants = variables, constants
+    def __init__(
+        self,
+        text: str,
+        variables: Sequence[str],
+        constants: Mapping[str, float],
+        named: Mapping[str, str],
+    ) -> None:
+        self.variables, self.constants, self.named = variables, constants, named
         self.depth = 0
         super().__init__("expression", text)
 
@@ -162,8 +180,13 @@ class _Parser(Reader):
         functions = _functions()
         if name in NOT_DIFFERENTIABLE:
             raise self.refuse(f"{name!r} is not differentiable")
+        if name in self.named:
+            return self._of_named(name)
         if name not in functions:
-            raise self.refuse(f"{name!r} is no function here: these are {', '.join(functions)}")
+            known = list(dict.fromkeys([*functions, *self.named]))
+            near = difflib.get_close_matches(name.lower(), known, 1)
+            meant = f"did you mean {near[0]!r}? There are" if near else "there are"
+            raise self.refuse(f"{name!r} is not a function here; {meant} {', '.join(known)}")
         function = functions[name]
         self.expect("(")
         arguments = [self._argument(name == "where")]
@@ -174,6 +197,19 @@ class _Parser(Reader):
         if len(arguments) != function.arguments:
             raise self.refuse(f"{name!r} takes {function.arguments}, not {len(arguments)} arguments")
         return function.make(*arguments)
+
+    def _of_named(self, name: str) -> Any:
+        """Put an argument for x in a named function's expression."""
+        import sympy
+
+        self.expect("(")
+        argument = self._sum()
+        self.expect(")")
+        x = sympy.Symbol("x", real=True)
+        found = parse_expression(self.named[name], ["x"], {})
+        if argument != x and found.has(sympy.Piecewise) and argument.has(sympy.Piecewise):
+            raise self.refuse(f"{name!r} has cases, and so its argument must have none")
+        return found.subs(x, argument)
 
     def _argument(self, condition: bool) -> Any:
         import sympy

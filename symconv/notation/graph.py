@@ -146,12 +146,18 @@ def each(target: Access, text: str, **given: Access | float) -> Elementwise:
     return Elementwise(target, expression, tuple(arguments.items()), _extents(target))
 
 
-def one_hot(target: Access, labels: Access, of: str) -> Elementwise:
-    """Return the step that marks the element whose index ``of`` is the label: 1 there, else 0."""
+def one_hot(target: Access, labels: Access, of: str, ignored: int | None = None) -> Elementwise:
+    """Return the step that marks the element whose index ``of`` is the label: 1 there, else 0.
+
+    Nothing is marked for a label that is ignored.
+    """
     import sympy
 
     label, at = sympy.symbols(f"label {of}", real=True)
-    marked = sympy.Piecewise((1, sympy.Eq(label, at)), (0, True))
+    cases = [(1, sympy.Eq(label, at)), (0, True)]
+    if ignored is not None and ignored >= 0:  # a negative label marks nothing by itself
+        cases.insert(0, (0, sympy.Eq(label, ignored)))
+    marked = sympy.Piecewise(*cases)
     return Elementwise(target, marked, (("label", labels), (of, index(of))), _extents(target))
 
 
@@ -213,12 +219,22 @@ def chained(first: Graph, second: Graph) -> Graph:
     return Graph((*steps, *(renamed(step, {read.name: between}) for step in second.steps)))
 
 
+def read_by_expressions(graph: Graph) -> set[Tensor]:
+    """Return the tensors that expressions read."""
+    steps = [step for step in graph.steps if isinstance(step, Elementwise)]
+    return {access.tensor for step in steps for access in reads(step)}
+
+
 def folded(graph: Graph) -> Graph:
-    """Return the graph with the number of each constant that has only one in place of its reads."""
+    """Return the graph with the number of each constant that has only one in place of its reads.
+
+    A constant that an expression reads stays.
+    """
+    kept = read_by_expressions(graph)
     alike = {
         step.target: step.values[0]
         for step in graph.steps
-        if isinstance(step, Constant) and len(set(step.values)) == 1
+        if isinstance(step, Constant) and len(set(step.values)) == 1 and step.target not in kept
     }
     return replace(
         graph,

@@ -1,8 +1,8 @@
 """Index notation: a sum, or a maximum, of products of tensors, read from text.
 
 formula   = access ( "=" | "max" "=" ) [ "-" ] product { ("+" | "-") product }
-product   = factor { "*" factor }
-factor    = access | integer [ "/" integer ]
+product   = factor { ( "*" factor ) | ( "/" number ) }
+factor    = access | number
 access    = name "[" [ subscript { "," subscript } ] "]"
 subscript = [ "-" ] part { ("+" | "-") part }
 part      = integer [ "*" index ] | index [ "*" integer ]
@@ -14,6 +14,7 @@ end. Reads outside a tensor are zero, or left out of a maximum; writes outside t
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
@@ -71,6 +72,8 @@ class _Parser(Reader):
     }
 
     def formula(self) -> Formula:
+        if re.fullmatch(r"\s*\w+(\s*,\s*\w+)*\s*->\s*\w*\s*", self.text):
+            raise self.refuse("must name its tensors: O[n,o] = X[n,i] * F[o,i] for ni,oi->no")
         target, subscripts = self._access()
         reduce: Literal["sum", "max"] = "sum"
         if self.token == "max":
@@ -106,18 +109,24 @@ class _Parser(Reader):
                 coefficient *= self._number()
             else:
                 factors.append(self._access())
+            while self.token == "/":
+                self.next()
+                divisor = self._number()
+                if not divisor:
+                    raise self.refuse("divides by 0")
+                coefficient /= divisor
             if self.token != "*":
                 return Term(coefficient, tuple(factors))
             self.next()
 
     def _number(self) -> Fraction:
-        number = Fraction(self._integer())
-        if self.token == "/":
-            self.next()
-            divisor = self._integer()
-            if not divisor:
-                raise self.refuse("divides by 0")
-            number /= divisor
+        if self.kind != "number":
+            raise self.refuse(f"expected a number, found {self.token or 'the end'!r}")
+        if self.token.isdigit():
+            return Fraction(self._integer())
+        number = Fraction(self.next())  # a decimal is the number that it shows
+        if number > LARGEST or number.denominator > LARGEST**2:
+            raise self.refuse(f"expected a number of at most {LARGEST} and few decimals")
         return number
 
     def _integer(self) -> int:

@@ -13,7 +13,15 @@ from math import prod
 from symconv.errors import NotRecognisedError
 from symconv.notation.contraction import Access, Contraction, Program, Tensor
 from symconv.notation.correlation import gather, phase_count, polyphase, recognise
-from symconv.notation.graph import Constant, Elementwise, Graph, Selection, Step, folded
+from symconv.notation.graph import (
+    Constant,
+    Elementwise,
+    Graph,
+    Selection,
+    Step,
+    folded,
+    read_by_expressions,
+)
 from symconv.notation.names import CELLS, QUOTIENTS
 from symconv.plan.algorithms import (
     Apply,
@@ -69,7 +77,12 @@ class Stages:
 def plan_graph(graph: Graph, names: Names, accuracy: str) -> Stages:
     """Choose how a graph is computed; ``accuracy``: see :func:`rank_candidates`."""
     graph = folded(graph)
-    constants = {step.target.name: step for step in graph.steps if isinstance(step, Constant)}
+    arrays = read_by_expressions(graph)  # constants that are arrays in the code
+    constants = {
+        step.target.name: step
+        for step in graph.steps
+        if isinstance(step, Constant) and step.target not in arrays
+    }
     found: list[Stages] = []
     for step in padding_chains(graph.steps):
         if isinstance(step, tuple):
@@ -98,7 +111,7 @@ def _planned(
     match step:
         case Program():
             return _program(step, graph, names, constants, accuracy)
-        case Constant() if len(step.target.shape) > 1:
+        case Constant() if len(step.target.shape) > 1 or step.target in read_by_expressions(graph):
             return Stages((Given(names[step.target.name]),), (step,))
         case Constant():
             return Stages((), (step,))  # what a window is divided by

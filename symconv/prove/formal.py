@@ -13,7 +13,7 @@ from math import prod
 from typing import TYPE_CHECKING, Any
 
 from symconv.notation.contraction import Access, Contraction, Program
-from symconv.notation.graph import Elementwise, Graph, Step, written
+from symconv.notation.graph import Constant, Elementwise, Graph, Step, written
 
 if TYPE_CHECKING:
     import sympy
@@ -39,7 +39,8 @@ class FormalSums:
         """
         known: dict[str, sympy.Expr] = {}
         for step in graph.steps:
-            known[written(step).name] = self._step(step, known)
+            if not isinstance(step, Constant):  # whatever its numbers are
+                known[written(step).name] = self._step(step, known)
         return self._expanded(known[graph.output.name])
 
     def _step(self, step: Step, known: Mapping[str, sympy.Expr]) -> sympy.Expr:

@@ -148,9 +148,9 @@ def several(name: str, inputs: list[str], results: Sequence[Array]) -> dict[str,
 def check_of(array: Array, layer: Layer) -> str:
     """Write the call that checks an input."""
     if array.name in layer.classes:
-        return (
-            f'_labels("{array.name}", {array.name}, {shape(array.shape)}, {layer.classes[array.name]})'
-        )
+        ignored = f", [{layer.ignored[array.name]}]" if array.name in layer.ignored else ""
+        known = f"{shape(array.shape)}, {layer.classes[array.name]}{ignored}"
+        return f'_labels("{array.name}", {array.name}, {known})'
     return f'_checked("{array.name}", {array.name}, {shape(array.shape)})'
 
 

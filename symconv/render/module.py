@@ -164,6 +164,7 @@ def _imports(code: str, helpers: list[str]) -> list[str]:
     return [
         *(["import math"] if any(re.search(r"(?<![\w.])math\.", text) for text in helpers) else []),
         "import threading",
+        *(["from collections.abc import Sequence"] if "Sequence[" in "".join(helpers) else []),
         *(["from itertools import product"] if _calls(code, "product") else []),
         "from typing import Any",
     ]
