@@ -3,13 +3,16 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
 
-.PHONY: demo test lint gallery bench clean
+.PHONY: demo test test-all lint gallery bench clean
 
 demo: $(VENV)/installed
 	$(RUN) -m symconv demo
 
 test: $(VENV)/tests-installed
 	$(RUN) -m pytest -n auto
+
+test-all: $(VENV)/tests-installed
+	SYMCONV_FULL=1 $(RUN) -m pytest -n auto
 
 lint: $(VENV)/tests-installed
 	$(RUN) -m ruff check .

@@ -36,16 +36,23 @@ ARTICLE = Conv((1, 1, 3, 3), out_channels=1, kernel_size=2, bias=False)
 _LAYER = "conv --input-shape 1x3x16x16 --out-channels 4 --kernel-size 3"
 
 
-def main(arguments: list[str] | None = None) -> None:
-    """Run a command; bad input is one line on stderr and exit code 2."""
+def main() -> None:
+    """Run the command that the shell was given, and exit with its code."""
     if hasattr(signal, "SIGPIPE"):
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # end quietly when a pipe's reader has gone
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Run a command and return its exit code; bad input is one line on stderr and 2."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(encoding="utf-8")  # formulas need it, whatever the locale
     try:
         code = symconv.main(arguments, prog_name="symconv", standalone_mode=False)
         sys.stdout.flush()
+    except SystemExit as error:  # a command's own code
+        code = error.code
     except click.exceptions.NoArgsIsHelpError as error:
         context = error.ctx
         if context.parent is None:
@@ -63,7 +70,7 @@ def main(arguments: list[str] | None = None) -> None:
         code = 2
     except (click.exceptions.Abort, KeyboardInterrupt):
         code = 130
-    sys.exit(code if isinstance(code, int) else 0)
+    return code if isinstance(code, int) else 0
 
 
 def _option_hint(option: str) -> str:

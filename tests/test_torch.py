@@ -10,6 +10,7 @@ from hypothesis import given, settings
 
 from symconv import Conv, ConvTranspose, generate
 from tests.bridge import close, expected
+from tests.effort import many
 from tests.strategies import layers
 
 pytestmark = pytest.mark.needs("torch")
@@ -68,7 +69,7 @@ def _each(value: Any, rank: int) -> tuple[int, ...]:
     return (value,) * rank if isinstance(value, int) else tuple(value)
 
 
-@settings(max_examples=500)
+@settings(max_examples=many(500))
 @given(layers())
 def test_random_layers(layer: Conv | ConvTranspose) -> None:
     import torch

@@ -43,7 +43,8 @@ def move(
             cells, positions, kind = contraction.target, read, WindowSpread
         axes = window_axes(cells, positions, contraction.ranges)
         return kind(source, target, axes, _divisors(contraction, positions, constants))
-    (read,) = contraction.reads
+    if len(contraction.reads) > 1:
+        raise NotRecognisedError("multiplies with numbers where there are no windows")
     for access in (contraction.target, read):
         used = [name for subscript in access.subscripts for name in subscript.variables]
         fixed = [int(s.constant) for s in access.subscripts if not s.variables]
@@ -126,6 +127,9 @@ def window_axes(cells: Access, positions: Access, ranges: Mapping[str, int]) -> 
     """
     axes: list[Axis] = []
     order: list[str] = []
+    one_each = all(len(position.variables) == 1 for position in positions.subscripts)
+    if len(cells.subscripts) != len(positions.subscripts) or not one_each:
+        raise NotRecognisedError("positions have other axes than the cells")
     for cell, position, size in zip(
         cells.subscripts, positions.subscripts, cells.tensor.sizes, strict=True
     ):
@@ -167,7 +171,7 @@ def _divisors(
     for read in contraction.reads:
         constant = constants.get(read.tensor.name)
         if constant is not None:
-            if len(read.subscripts) > 1:
+            if len(read.subscripts) != 1 or read.subscripts[0] not in positions.subscripts:
                 raise NotRecognisedError("multiplies with a filter")
             (position,) = read.subscripts
             axis = positions.subscripts.index(position)

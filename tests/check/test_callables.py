@@ -82,8 +82,8 @@ def test_whom_a_tie_goes_to_is_nobodys_fault_but_it_goes_out_once() -> None:
     assert check(layer, backward=split).passed
     report = check(layer, backward=lambda g, x: spread(every(x), g, x))
     assert not report.passed
-    assert "credited in full (Theano#5404)" in str(report)
-    assert "where values are equal" in str(report)
+    assert "credited in full (Theano#5404)" in report.results[0].detail
+    assert "where values are equal" in report.results[0].detail
     rolled = check(layer, backward=lambda g, x: last(g, np.roll(x, 1, axis=-1)))
     assert not rolled.passed
 
@@ -92,7 +92,7 @@ def test_a_padding_that_wins_is_seen() -> None:
     layer = MaxPool((1, 1, 6), 2, padding=1)
     assert check(layer, forward=lambda x: pooled(x, 1).max(axis=-1)).passed
     report = check(layer, forward=lambda x: pooled(x, 1, 0.0).max(axis=-1))
-    assert "the padding's zero wins a maximum" in str(report)
+    assert "the padding's zero wins a maximum" in report.results[0].detail
 
 
 def test_an_average_that_counts_no_padding_is_named() -> None:
@@ -102,7 +102,7 @@ def test_an_average_that_counts_no_padding_is_named() -> None:
         ones = pooled(np.ones_like(x), 1, 0.0).sum(axis=-1)
         return pooled(x, 1, 0.0).sum(axis=-1) / ones
 
-    assert "count_include_pad is ignored" in str(check(layer, forward=wrong))
+    assert "count_include_pad is ignored" in check(layer, forward=wrong).results[0].detail
 
 
 @pytest.mark.parametrize(
@@ -122,7 +122,7 @@ def test_an_average_that_counts_no_padding_is_named() -> None:
 def test_naive_functions_that_overflow_are_seen(layer: Layer, naive: Any) -> None:
     report = check(layer, forward=naive)
     assert not report.passed
-    assert "where x is large" in str(report)
+    assert re.search(r"where (x is large|numbers are between)", report.results[0].detail)
 
 
 @pytest.mark.parametrize(("at_zero", "right"), [(0.0, True), (1.0, True), (0.5, True), (5.0, False)])
@@ -159,7 +159,7 @@ def test_numbers_that_differ_little_are_printed_apart_and_the_case_is_small() ->
     assert not report.passed
     shown, expected = re.findall(r"= (-?[\d.]+), expected (-?[\d.]+)", str(report))[0]
     assert shown != expected
-    assert "Linear(input_shape=(1, 1), out_features=1, bias=False, dtype='float64')" in str(report)
+    assert "Linear(input_shape=(1, 1), out_features=1, bias=False" in report.results[0].detail
 
 
 def test_a_kink_far_from_zero_is_seen() -> None:

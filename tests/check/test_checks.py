@@ -20,20 +20,21 @@ from symconv.notation.arrays import evaluate_arrays
 from symconv.notation.evaluate import evaluate
 from symconv.verbs import Unit
 from tests.bridge import expected
+from tests.effort import many
 from tests.strategies import layers
 
 Array = NDArray[Any]
 
 
-@settings(max_examples=60)
+@settings(max_examples=many(60))
 @given(layers())
 def test_generated_modules_pass(layer: Conv | ConvTranspose) -> None:
     report = check(generate(layer, "module"))
     assert report.passed, report
-    assert {r.method for r in report.results} == {"exact", "numeric"}
+    assert {r.method for r in report.results} == {"exact", "numeric", "contract"}
 
 
-@settings(max_examples=100)
+@settings(max_examples=many(100))
 @given(layers())
 def test_the_fast_reference_is_the_plain_evaluator(layer: Conv | ConvTranspose) -> None:
     want = expected(layer)

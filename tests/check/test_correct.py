@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -13,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from symconv import Conv, ConvTranspose, Linear, MaxPool, check
+from tests.effort import many
 from tests.strategies import convs, layers
 from tests.test_torch import in_torch
 
 Array = Any
-FULL = os.environ.get("SYMCONV_FULL") == "1"
 
 
 def padded(layer: Conv, x: Array) -> Array:
@@ -124,7 +123,7 @@ def fourier_forward(layer: Conv) -> Callable[..., Array]:
 FORWARDS = [einsum_forward, wide_forward, reversed_forward, fourier_forward]
 
 
-@settings(max_examples=300 if FULL else 30)
+@settings(max_examples=many(300))
 @given(convs(), st.sampled_from(FORWARDS), st.sampled_from(["float32", "float64"]))
 def test_a_correct_forward_passes(layer: Conv, make: Any, dtype: str) -> None:
     layer = replace(layer, dtype=dtype)
@@ -133,7 +132,7 @@ def test_a_correct_forward_passes(layer: Conv, make: Any, dtype: str) -> None:
 
 
 @pytest.mark.needs("torch")
-@settings(max_examples=200 if FULL else 20)
+@settings(max_examples=many(200))
 @given(layers(), st.sampled_from(["float32", "float64"]))
 def test_pytorch_passes(layer: Conv | ConvTranspose, dtype: str) -> None:
     import torch

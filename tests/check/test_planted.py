@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from types import ModuleType
@@ -36,9 +35,10 @@ from symconv import (
     generate,
 )
 from symconv.layers import Layer
+from tests.effort import FULL
 
 Array = Any
-FULL = os.environ.get("SYMCONV_FULL") == "1"
+
 Forward = Callable[..., Any]
 
 SOBEL = [[[[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]]]]

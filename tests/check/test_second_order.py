@@ -36,6 +36,7 @@ from symconv.layers import Layer
 from symconv.layers.activations import NAMED
 from symconv.verbs import Unit
 from tests.bridge import close
+from tests.effort import many
 from tests.strategies import layers
 
 Array = NDArray[Any]
@@ -80,7 +81,7 @@ def test_every_layer_has_derivatives_of_second_order(layer: Layer) -> None:
     assert "double_backward" in said
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=many(60))
 @given(layers())
 def test_random_convolutions_exactly(layer: Conv | ConvTranspose) -> None:
     report = check(second(layer))

@@ -29,6 +29,7 @@ from symconv.notation.graph import Elementwise, Graph, each
 from symconv.prove.composites import composite_theorems
 from symconv.verbs import Unit
 from tests.bridge import close
+from tests.effort import many
 
 Array = NDArray[Any]
 LAYERS: list[Layer] = [
@@ -128,7 +129,7 @@ def test_pytorch_agrees(layer: Layer) -> None:
         assert close(gradient, wanted.numpy()), name
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=many(40))
 @given(
     st.lists(st.integers(1, 5), min_size=2, max_size=4),
     st.data(),
@@ -231,8 +232,10 @@ def test_labels_are_checked() -> None:
         (lambda: BatchNorm((2, 3), eps=0), "eps = 0: must be a positive number"),
         (lambda: BatchNorm((2, 3), momentum=2), "momentum = 2: must be a number from 0 to 1"),
         (lambda: LayerNorm((2, 3, 4), normalized_shape=(3,)), "must be the last sizes of the input"),
-        (lambda: Softmax((2, 3), axis=2), "axis = 2: must be an axis of the input, from 0 to 1"),
-        (lambda: SoftmaxCrossEntropy((2, 3), reduction="none"), "must be one of 'mean', 'sum'"),
+        (lambda: Softmax((2, 3), axis=2), "axis = 2: must be an axis of the input, from -2 to 1"),
+        (lambda: SoftmaxCrossEntropy((2, 3), reduction="max"), "must be one of 'mean', 'sum', 'none'"),
+        (lambda: SoftmaxCrossEntropy((2, 3), weight=(1, 2)), "weight = .*one for each class"),
+        (lambda: SoftmaxCrossEntropy((2, 3), label_smoothing=2), "a number from 0 to 1"),
         (lambda: SoftmaxCrossEntropy((0, 3)), "all positive ints"),
     ],
 )

@@ -18,6 +18,7 @@ from symconv.notation.separable import Chain, Pass, chains, difference, nearest
 from symconv.plan.algorithms import Given, Move
 from symconv.plan.layer import plan_layer
 from symconv.prove.filters import filter_theorem
+from tests.effort import many
 
 SOBEL = np.outer([1, 2, 1], [-1, 0, 1])
 GAUSS = np.outer([1, 4, 6, 4, 1], [1, 4, 6, 4, 1]) / 256
@@ -109,7 +110,7 @@ def filters(draw: st.DrawFn) -> Filter:
     )
 
 
-@settings(max_examples=60)
+@settings(max_examples=many(60))
 @given(filters())
 def test_filters_are_convolutions_with_their_numbers(layer: Filter) -> None:
     ours, general = (symconv.generate(each, "m").load() for each in (layer, layer.conv))

@@ -21,6 +21,7 @@ from symconv.layers.index_notation import LOCALS
 from symconv.plan.layer import plan_layer
 from symconv.verbs import Unit
 from tests.bridge import close
+from tests.effort import many
 from tests.oracles import index_notation as oracle
 
 Array = NDArray[Any]
@@ -136,7 +137,7 @@ def formulas(draw: st.DrawFn) -> Drawn:
     return Drawn(target, terms, {name: draw(st.integers(1, 3)) for name in sorted(present)}, shapes)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=many(150))
 @given(formulas())
 def test_random_formulas_are_what_loops_say(drawn: Drawn) -> None:
     layer = drawn.layer("float64")
@@ -155,7 +156,7 @@ def test_random_formulas_are_what_loops_say(drawn: Drawn) -> None:
         assert np.abs(array - wanted[name]).max(initial=0) <= 1e-10 * max(scale, 1.0)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=many(40))
 @given(formulas())
 def test_random_formulas_by_all_verbs(drawn: Drawn) -> None:
     layer = drawn.layer("float32")
@@ -282,7 +283,7 @@ def test_names_of_locals_are_known() -> None:
             {"X": (2, 2), "i": 2},
             "every maximum must have a term",
         ),
-        ("O[n] = X[n] / 2", {"X": (2,)}, "unexpected '/'"),
+        ("O[n] = X[n] / 0", {"X": (2,)}, "divides by 0"),
         ("O[n] = 2", {}, "a product must have a tensor in it"),
         ("O[n] = X[n,9999999999*i]", {"X": (2, 3)}, "expected an integer to 1000000"),
         ("O[n] = X[n]; import os", {"X": (2,)}, "is no number, name or operator"),

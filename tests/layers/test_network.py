@@ -29,6 +29,7 @@ from symconv.layers import rebuild
 from symconv.layers.network import Entry
 from symconv.prove import network as prove_network
 from symconv.verbs import Unit
+from tests.effort import many
 
 Array = NDArray[Any]
 
@@ -180,7 +181,7 @@ def networks(draw: st.DrawFn) -> Network:
     return Network((*nodes, *([layer(loss)] if loss else [])), input_shape, "float64")
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=many(40))
 @given(networks())
 def test_random_networks(network: Network) -> None:
     report = check(generate(network, "module", order=2))
@@ -378,7 +379,7 @@ def test_another_batch() -> None:
         (lambda: Network((layer("Flatten", inputs="y"),), (1, 2)), "inputs = 'y': must be one of"),
         (
             lambda: Network((3,)),  # type: ignore[arg-type]  # refused
-            "layer 1: 3 is no layer",
+            "layer 1: 3: must be a layer",
         ),
         (
             lambda: Network((layer("MeanSquaredError"), layer("Flatten", inputs="x")), (2, 3)),

@@ -153,7 +153,7 @@ def test_a_wrong_swap_is_seen_by_derive_and_prove(monkeypatch: pytest.MonkeyPatc
     finally:
         proved.cache_clear()  # what was proved of the wrong one
     assert proof.holds is False
-    assert "IS FALSE" in proof.text()
+    assert "refuted" in proof.text()
 
 
 @pytest.mark.parametrize(
@@ -169,7 +169,7 @@ def test_a_wrong_swap_is_seen_by_derive_and_prove(monkeypatch: pytest.MonkeyPatc
         (lambda: Add(((2, 3),)), "2 to 15 shapes"),
         (lambda: Concat(((2, 3), (3, 3))), "the same but for axis 1"),
         (lambda: Concat(((2, 3), (2, 3, 1))), "the same but for axis 1"),
-        (lambda: Concat(((2, 3), (2, 3)), axis=2), "from 0 to 1"),
+        (lambda: Concat(((2, 3), (2, 3)), axis=2), "from -2 to 1"),
         (lambda: derive(Flatten((2, 3)), "matrix"), "must be 'index' for Flatten"),
         (lambda: derive(Flatten((2, 3))).weight, "weight: not an input of this layer"),
     ],

@@ -21,6 +21,7 @@ from symconv.notation.evaluate import evaluate
 from symconv.notation.graph import Elementwise, Graph, Step
 from symconv.notation.polynomial import Polynomial
 from tests.bridge import close, expected
+from tests.effort import many
 from tests.strategies import layers
 
 Array = NDArray[Any]
@@ -73,7 +74,7 @@ def random(*shape: int) -> Array:
     return np.random.default_rng(sum(shape)).standard_normal(shape)
 
 
-@settings(max_examples=150)
+@settings(max_examples=many(150))
 @given(layers())
 def test_convolutions_and_their_gradients(layer: Conv | ConvTranspose) -> None:
     """Grouped, strided, dilated, cropped, extended, transposed, flipped; one to three axes."""

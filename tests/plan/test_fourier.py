@@ -19,6 +19,7 @@ from symconv.plan.layer import Plan, plan_layer
 from symconv.plan.rounding import rounding_bound
 from symconv.plan.tuning import with_choice, with_functions
 from symconv.render.network import render_module
+from tests.effort import many
 
 
 def _smooth(number: int) -> bool:
@@ -56,7 +57,7 @@ def layers(draw: st.DrawFn) -> Conv:
     )
 
 
-@settings(max_examples=40)
+@settings(max_examples=many(40))
 @given(layers(), st.integers(0, 1))
 def test_transforms_give_the_sums(layer: Conv, at: int) -> None:
     plan, source = transformed(layer, at)

@@ -29,6 +29,7 @@ from symconv.prove.instances import numbers_of, proved
 from symconv.prove.search import SearchError
 from symconv.prove.survey import disagreements, engines_table, opinions
 from tests.bridge import close, expected
+from tests.effort import many
 from tests.statements import read_programs
 from tests.strategies import layers
 
@@ -77,7 +78,7 @@ def test_statements_are_true_on_numbers(name: str, variant: Variant) -> None:
         assert (one == other).all()
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=many(80))
 @given(layers())
 def test_statements_are_about_convolutions(layer: Conv | ConvTranspose) -> None:
     """Both sides of T1 to T5′, with a layer's numbers, against plain loops that know no language."""

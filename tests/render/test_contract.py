@@ -20,6 +20,7 @@ from symconv import Conv, ConvTranspose, generate
 from symconv.layers import rebuild
 from symconv.render.environment import environment
 from tests.bridge import close, expected, products
+from tests.effort import many
 from tests.strategies import layers
 
 Array = NDArray[Any]
@@ -193,7 +194,7 @@ def test_scratch_is_bounded_and_released() -> None:
     assert left < 50_000
 
 
-@settings(max_examples=60)
+@settings(max_examples=many(60))
 @given(layers())
 def test_what_is_not_finite_reaches_what_reads_it_and_nothing_else(
     layer: Conv | ConvTranspose,

@@ -1,0 +1,235 @@
+"""Small inputs from public reports of wrong gradients: what is said of each."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from symconv import (
+    Activation,
+    BatchNorm,
+    Contraction,
+    Conv,
+    Linear,
+    MaxPool,
+    SoftmaxCrossEntropy,
+    check,
+    generate,
+    prove,
+)
+from symconv.layers import Layer
+
+Array = Any
+
+
+def gradients(g: Array, x: Array, w: Array, stride: int = 1) -> tuple[Array, Array]:
+    """Return the right gradients of a convolution without padding."""
+    windows = np.lib.stride_tricks.sliding_window_view(x, w.shape[2:], axis=(2, 3))
+    gx = np.zeros(x.shape)
+    rows, columns = (stride * (n - 1) + 1 for n in g.shape[2:])
+    for i, j in np.ndindex(*w.shape[2:]):
+        part = np.einsum("noyx,oc->ncyx", g, w[:, :, i, j])
+        gx[:, :, i : i + rows : stride, j : j + columns : stride] += part
+    return gx, np.einsum("noyx,ncyxij->ocij", g, windows[:, :, ::stride, ::stride])
+
+
+def said(layer: Layer, **functions: Callable[..., Any]) -> str:
+    """Return what is said of a wrong function."""
+    report = check(layer, **functions)
+    assert not report, report
+    return report.results[0].detail
+
+
+def windows_from_p(g: Array, x: Array, w: Array) -> tuple[Array, Array]:
+    gx, gw = np.zeros(x.shape), np.zeros(w.shape)
+    for n, o, i, j in np.ndindex(*g.shape):
+        gx[n, :, i : i + 3, j : j + 3] += w[o] * g[n, o, i, j]
+        gw[o] += x[n, :, i : i + 3, j : j + 3] * g[n, o, i, j]
+    return gx, gw
+
+
+def assigned(g: Array, x: Array) -> tuple[Array]:
+    gx = np.zeros(x.shape)
+    for n, c, i, j in np.ndindex(*g.shape):
+        window = x[n, c, 2 * i : 2 * i + 3, 2 * j : 2 * j + 3]
+        p, q = np.unravel_index(window.argmax(), window.shape)
+        gx[n, c, 2 * i + p, 2 * j + q] = g[n, c, i, j]
+    return (gx,)
+
+
+def one_label(g: Array, x: Array, labels: Array) -> tuple[Array]:
+    e = np.exp(x - x.max(1, keepdims=True))
+    p = e / e.sum(1, keepdims=True)
+    p[np.arange(len(x)), labels] -= 1
+    return (p / len(x),)
+
+
+def cropped(g: Array, x: Array, w: Array, p: int = 0) -> tuple[Array, Array]:
+    gx, gw = gradients(g, x, w)
+    return gx[:, :, p:-p, p:-p], gw
+
+
+def biased(x: Array, weight: Array, bias: Array, mean: Array, var: Array) -> tuple[Array, ...]:
+    y, new_mean, _ = NORM.forward(x, weight, bias, mean, var)
+    return y, new_mean, 0.9 * var + np.float32(0.1) * x.var(axis=0)
+
+
+NORM = generate(BatchNorm((6, 3)), "norm").load()
+
+
+@pytest.mark.parametrize(
+    ("layer", "functions", "text"),
+    [
+        (
+            Conv((2, 2, 7, 7), 3, 3, stride=2, bias=False),
+            {"backward": windows_from_p},
+            "the stride is forgotten in ∂E/∂X",
+        ),
+        (
+            Conv((3, 4, 7, 7), 6, 3, bias=False),
+            {"backward": lambda g, x, w: (gradients(g, x, w)[0], gradients(g, x, w)[1] / len(x))},
+            "divided by the batch",
+        ),
+        (
+            Conv((2, 2, 6, 6), 3, 3, bias=False),
+            {"backward": lambda *given: [np.flip(a, (2, 3)) for a in gradients(*given)]},
+            "∂E/∂F is rotated by 180°",
+        ),
+        (Conv((1, 1, 5, 5), 1, 3, bias=False), {"backward": cropped}, "empty at p = 0"),
+        (MaxPool((2, 2, 7, 7), 3, stride=2), {"backward": assigned}, "overlapping windows are assigned"),
+        (SoftmaxCrossEntropy((4, 3)), {"backward": one_label}, "grad_output is ignored"),
+        (BatchNorm((6, 3)), {"forward": biased}, "moved by the biased variance"),
+        (Linear((2, 3), 4), {"forward": lambda x, w, b: x @ w.T}, "bias is ignored"),
+        (
+            Conv((1, 1, 4, 4), 1, 3, bias=False),
+            {"forward": lambda x, w: np.zeros((1, 1, 2, 2), np.int64)},
+            "its dtype is int64",
+        ),
+    ],
+)  # fmt: skip
+def test_the_mistake_is_named(layer: Layer, functions: dict[str, Any], text: str) -> None:
+    assert text in said(layer, **functions)
+
+
+def test_the_smallest_case_is_small() -> None:
+    def wrong(g: Array, x: Array, w: Array) -> tuple[Array, Array]:
+        gx, gw = gradients(g, x, w)
+        return gx, gw / len(x)
+
+    text = said(Conv((3, 4, 7, 7), 6, 3, bias=False), backward=wrong)
+    assert "Conv(input_shape=(2, 1, 1, 1), out_channels=1, kernel_size=1, bias=False)" in text
+    formula = Contraction.parse("O[n,o] = X[n,c]*W[o,c]", X=(3, 4), W=(5, 4))
+    text = said(formula, backward=lambda g, x, w: (2 * g @ w, g.T @ x))
+    assert "shapes=(('X', (1, 1)), ('W', (1, 1)))" in text
+
+
+def test_all_failures_are_listed() -> None:
+    text = said(Conv((2, 2, 5, 5), 3, 3, bias=False), backward=lambda g, x, w: (0 * x, 2 * 0 * w + 1))
+    assert "∂E/∂X" in text
+    assert "∂E/∂F" in text
+
+
+def test_what_is_written_to_is_named_and_whether_the_result_was_right() -> None:
+    def backward(g: Array, x: Array) -> tuple[Array]:
+        g[x <= 0] = 0
+        return (g,)
+
+    text = said(Activation((4, 3), "relu"), backward=backward)
+    assert text == "backward changed its argument grad_output in place (its result is right)."
+
+
+def test_right_at_the_layers_own_sizes_only() -> None:
+    """A function that swaps height and width: right for every square image."""
+
+    def backward(g: Array, x: Array) -> tuple[Array]:
+        n, c, w, h = x.shape
+        swapped, gx = x.reshape(n, c, h, w), np.zeros((n, c, h, w))
+        for a, b, i, j in np.ndindex(n, c, *g.shape[2:]):
+            window = swapped[a, b, 2 * i : 2 * i + 2, 2 * j : 2 * j + 2]
+            if window.shape == (2, 2):
+                p, q = np.unravel_index(window.argmax(), (2, 2))
+                gx[a, b, 2 * i + p, 2 * j + q] = g[a, b, i, j]
+        return (gx.reshape(x.shape),)
+
+    report = check(MaxPool((2, 2, 6, 6), 2), backward=backward)
+    assert report
+    assert "right at this layer's sizes; wrong for MaxPool(input_shape=" in str(report)
+
+
+def test_a_transform_passes_as_one() -> None:
+    layer = Conv((1, 1, 64, 64), 2, 31, padding=30, bias=False, dtype="float64")
+    fast = generate(layer, "m", accuracy="fast").load()
+    report = check(layer, forward=fast.forward)
+    assert report, report
+    assert "passed as a transform: rounding relative to the whole image" in str(report)
+
+
+def test_a_line_of_the_users_own_is_shown() -> None:
+    def backward(g: Array, x: Array) -> Array:
+        return g + "wrong"
+
+    text = said(Activation((4,), "relu"), backward=backward)
+    assert 'return g + "wrong"' in text
+    assert "test_reports.py, line" in text
+    assert "called with grad_output, x" in said(Activation((4,), "relu"), backward=lambda x: x)
+
+
+@pytest.mark.needs("torch")
+def test_tensors_that_require_grad_are_arrays() -> None:
+    import torch
+
+    def forward(x: Array) -> Any:
+        return torch.relu(torch.tensor(x, requires_grad=True))
+
+    assert check(Activation((3, 4), "relu"), forward=forward)
+
+
+def test_what_numpy_cannot_read_is_refused_in_a_line() -> None:
+    class Strange:
+        shape = (3, 4)
+
+        def __array__(self, *_: object, **__: object) -> Array:
+            raise RuntimeError("not\nhere")
+
+    text = said(Activation((3, 4), "relu"), forward=lambda x: Strange())
+    assert "returns a Strange, which NumPy cannot read: not here" in text
+    assert "\n" not in text
+
+
+def test_a_report_and_a_proof_are_true_only_if_they_hold() -> None:
+    layer = Activation((3, 4), "relu")
+    right, wrong = check(layer, forward=lambda x: np.maximum(x, 0)), check(layer, forward=lambda x: x)
+    assert bool(right)
+    assert not bool(wrong)
+    assert bool(prove(layer))
+    for value in (right, wrong, prove(layer), generate(layer, "m")):
+        assert len(repr(value).splitlines()) <= 5
+        assert len(repr(value)) < 240
+
+
+def test_a_failed_report_is_whole_in_an_assertion(tmp_path: Path) -> None:
+    test = tmp_path / "test_mine.py"
+    test.write_text(
+        "import symconv\n\n\n"
+        "def test_it():\n"
+        "    layer = symconv.Conv((3, 4, 7, 7), 6, 3, bias=False)\n"
+        "    assert symconv.check(layer, backward=lambda g, x, w: (0 * x, 0 * w))\n",
+        "utf-8",
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", str(test)],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+    )
+    assert done.returncode == 1
+    words = " ".join(done.stdout.split())
+    assert "Smallest failing case: Conv(input_shape=(1, 1, 1, 1), out_channels=1" in words
+    assert "∂E/∂F[0, 0, 0, 0] = 0, expected" in words
