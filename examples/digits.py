@@ -154,12 +154,14 @@ def main() -> None:
     """Train, draw, compare, and print the median accuracy."""
     parser = argparse.ArgumentParser(description="Train on scans of digits by generated code alone.")
     parser.add_argument("-o", "--output", default="digits.svg", help="the curves (default: digits.svg)")
-    output = Path(parser.parse_args().output)
+    parser.add_argument("--seeds", type=int, default=SEEDS, help=f"initialisations (default: {SEEDS})")
+    arguments = parser.parse_args()
+    output = Path(arguments.output)
     digits = load()
     module = symconv.generate(NETWORK, "digits").load()
     tester = symconv.generate(NETWORK.with_batch(len(digits.test_images)), "digits_test").load()
     with Progress(console=Console(stderr=True), transient=True) as progress:
-        runs = [train(module, tester, digits, seed, progress) for seed in range(SEEDS)]
+        runs = [train(module, tester, digits, seed, progress) for seed in range(arguments.seeds)]
     mpl.rcParams["svg.hashsalt"] = "symconv"  # the same file for the same curves
     curves(runs).savefig(output, metadata={"Date": None})
     print(f"curves: {output}")

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import os
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
+
+T = TypeVar("T")
 
 FULL = os.environ.get("SYMCONV_FULL") == "1"
 
@@ -10,3 +15,8 @@ FULL = os.environ.get("SYMCONV_FULL") == "1"
 def many(count: int) -> int:
     """Return how many random examples to draw: all in the full run, else a twelfth, but a few."""
     return count if FULL else max(4, count // 12)
+
+
+def some(items: Iterable[T], step: int) -> Iterator[T]:
+    """Visit all items in the full run, else every so many-th one, the first one included."""
+    return itertools.islice(items, 0, None, 1 if FULL else step)

@@ -11,24 +11,25 @@ from pathlib import Path
 import pytest
 
 from symconv.configuration import read_config
+from tests.effort import FULL
 
 ROOT = Path(__file__).resolve().parents[1]
 
 
-def run(name: str, folder: Path) -> str:
+def run(name: str, folder: Path, *options: str) -> str:
     """Run an example in a folder of its own and return what it prints."""
-    command = [sys.executable, str(ROOT / "examples" / name)]
+    command = [sys.executable, str(ROOT / "examples" / name), *options]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
 
 def test_digits_are_learnt_by_generated_code(tmp_path: Path) -> None:
-    """The last line is the median accuracy: at least 98 %."""
-    last = run("digits.py", tmp_path).splitlines()[-1]
+    """The last line is the median accuracy: at least 98 %, of one initialisation 97 %."""
+    last = run("digits.py", tmp_path, *([] if FULL else ["--seeds", "1"])).splitlines()[-1]
     accuracy = re.fullmatch(r"(\d\d\.\d\d) %", last)
     assert accuracy, last
-    assert float(accuracy[1]) >= 98
+    assert float(accuracy[1]) >= (98 if FULL else 97)
     assert "<svg" in (tmp_path / "digits.svg").read_text("utf-8")
 
 

@@ -5,16 +5,14 @@ from __future__ import annotations
 import contextlib
 import doctest
 import io
-import os
 import re
 import runpy
 import shlex
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from symconv import cli
 from symconv.prove.survey import survey, table
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -50,15 +48,10 @@ def test_commands_print_what_is_shown(text: str, tmp_path: Path) -> None:
         command, _, wanted = part.partition("\n")
         program, *words = shlex.split(command)
         assert program == "symconv"
-        done = subprocess.run(
-            [sys.executable, "-m", "symconv", *words],
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            check=True,
-            env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "utf-8"},
-        )
-        assert shown(wanted, done.stdout), done.stdout
+        output = io.StringIO()
+        with contextlib.chdir(tmp_path), contextlib.redirect_stdout(output):
+            assert cli.run(words) == 0
+        assert shown(wanted, output.getvalue()), output.getvalue()
 
 
 def test_a_wrong_output_would_be_seen() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from symconv.errors import SymconvError
@@ -77,25 +78,25 @@ class Activation(Layer):
             if not expression.free_symbols:
                 raise refuse("function", self.function, f"one of {', '.join(NAMED)}, or have an x in it")
 
-    @property
+    @cached_property
     def expression(self) -> sympy.Expr:
         """The function, of x."""
         named = NAMED.get(self.function)
         return self.read(named.definition if named else self.function)
 
-    @property
+    @cached_property
     def slope(self) -> sympy.Expr:
         """The function's derivative, SymPy's."""
         (x,) = self.expression.free_symbols
         return derivative(self.expression, x)
 
-    @property
+    @cached_property
     def curvature(self) -> sympy.Expr:
         """The derivative's derivative."""
         (x,) = self.expression.free_symbols
         return derivative(self.slope, x)
 
-    @property
+    @cached_property
     def computed(self) -> tuple[sympy.Expr, sympy.Expr, sympy.Expr]:
         """The function, its derivative and its second derivative, in the forms that are computed."""
         named = NAMED.get(self.function)
@@ -113,17 +114,17 @@ class Activation(Layer):
         """Shape of the output: the input's."""
         return self.input_shape
 
-    @property
+    @cached_property
     def graph(self) -> Graph:
         """The function at every element."""
         return Graph((self._applied(self.expression),))
 
-    @property
+    @cached_property
     def forward(self) -> Graph:
         """The same; of a named function, its form that is accurate everywhere."""
         return Graph((self._applied(self.computed[0]),))
 
-    @property
+    @cached_property
     def backward(self) -> Graph:
         """G times the derivative; of a named function, its form that is accurate everywhere."""
         slope = self._applied(self.computed[1])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TypeAlias
 
 from symconv.layers import arguments
@@ -108,7 +109,7 @@ class Conv(_Sizes):
         arguments.bounded("weight", self.parameters["weight"])
         arguments.bounded("padded input", self._padded_shape)
 
-    @property
+    @cached_property
     def windows(self) -> tuple[Window[int], ...]:
         """The sizes along each spatial axis."""
         rank = len(self.input_shape) - 2
@@ -141,14 +142,14 @@ class Conv(_Sizes):
         weight = (self.out_channels, self.input_shape[1] // self.groups, *kernel)
         return {"weight": weight} | ({"bias": (self.out_channels,)} if self.bias else {})
 
-    @property
+    @cached_property
     def graph(self) -> Graph:
         """The padding, unless it is zeros, and the correlation with its bias."""
         pads = [(w.lo, w.hi) for w in self.windows]
         steps = padding_steps(self.tensors["x"], self.padding_mode, pads)
         return Graph((*steps, _sum(self)))
 
-    @property
+    @cached_property
     def roles(self) -> Roles[int]:
         """The tensors by the part they play; the cells are X with its padding if a mode extends it."""
         pads = [(w.lo, w.hi) for w in self.windows]
@@ -239,7 +240,7 @@ class ConvTranspose(_Sizes):
         arguments.bounded("output_shape", self.output_shape)
         arguments.bounded("weight", self.parameters["weight"])
 
-    @property
+    @cached_property
     def windows(self) -> tuple[Window[int], ...]:
         """The sizes along each spatial axis, of the convolution that this is ∂E/∂X of."""
         rank = len(self.input_shape) - 2
@@ -270,12 +271,12 @@ class ConvTranspose(_Sizes):
         weight = (self.input_shape[1], self.out_channels // self.groups, *kernel)
         return {"weight": weight} | ({"bias": (self.out_channels,)} if self.bias else {})
 
-    @property
+    @cached_property
     def graph(self) -> Graph:
         """The scattering sum and its bias."""
         return Graph((_sum(self),))
 
-    @property
+    @cached_property
     def roles(self) -> Roles[int]:
         """The tensors by the part they play: the output is the cells."""
         output = Tensor("O", self.output_shape)

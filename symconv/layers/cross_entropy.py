@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
 from math import prod
 from typing import ClassVar
 
@@ -181,19 +182,19 @@ class SoftmaxCrossEntropy(_Exponential):
     def _count_plain(self) -> int:
         return self._count if self._is_plain else 1
 
-    @property
+    @cached_property
     def graph(self) -> Graph:
         """The exponentials and their sum, the score of each label, and the losses."""
         steps = (*self._defined(), *self._losses(self._places()[0]))
         return Graph(steps, ("O",))
 
-    @property
+    @cached_property
     def forward(self) -> Graph:
         """The same of the input less its largest element, which cancels."""
         steps = (*self._computed(), *self._losses(renamed(self._places()[0], "D")))
         return Graph(steps, ("O",), held=("M",))
 
-    @property
+    @cached_property
     def backward(self) -> Graph:
         """Softmax less the one-hot labels, averaged or summed as the loss is."""
         x, row = self._places()

@@ -148,7 +148,7 @@ class Filter(Layer):
         """The shape of ``bias``, if there is one."""
         return {"bias": (self.output_shape[1],)} if self.bias else {}
 
-    @property
+    @cached_property
     def graph(self) -> Graph:
         """The convolution's, its filter a constant."""
         filter_ = self.conv.tensors["weight"]
@@ -156,12 +156,12 @@ class Filter(Layer):
         *before, last = self.conv.graph.steps
         return Graph((*before, Constant(filter_, values), last))
 
-    @property
+    @cached_property
     def forward(self) -> Graph:
         """Passes along the axes, if these are few: sums of shifted cells, each times a number."""
         return self._passes or self.graph
 
-    @property
+    @cached_property
     def backward(self) -> Graph:
         """The chain rule through what is computed."""
         by = [self.tensors[name] for name in self.differentiable]

@@ -8,6 +8,7 @@ import keyword
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -155,7 +156,7 @@ class Contraction(Layer):
             for less in smaller_sizes(size):
                 yield from self._reduced(extents=tuple((extents | {key: less}).items()))
 
-    @property
+    @cached_property
     def graph(self) -> Graph:
         """The formula; its result is O."""
         program: Program = self.__dict__["_program"]

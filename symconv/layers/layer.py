@@ -7,6 +7,7 @@ import dataclasses
 import difflib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import ClassVar, Self
 
 from symconv.errors import SymconvError
@@ -61,7 +62,7 @@ class Layer(ABC):
         """Names and shapes of ``forward``'s inputs, in order: what comes in, then the parameters."""
         return {"x": self.input_shape} | self.parameters
 
-    @property
+    @cached_property
     def tensors(self) -> dict[str, Tensor]:
         """The formulas' tensor for each of ``forward``'s inputs, in order."""
         return {name: Tensor(self.symbols[name], shape) for name, shape in self.inputs.items()}

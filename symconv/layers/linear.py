@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import ClassVar
 
 from symconv.layers import arguments
@@ -73,7 +74,7 @@ class Linear(Layer):
         for features in smaller_sizes(self.out_features):
             yield from self._reduced(out_features=features)
 
-    @property
+    @cached_property
     def graph(self) -> Graph:
         """The product and its bias."""
         n, _, *between = element(len(self.input_shape))

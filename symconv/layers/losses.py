@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
 from math import prod
 from typing import ClassVar
 
@@ -88,7 +89,7 @@ class MeanSquaredError(Layer):
         d = renamed(x, "D")
         return d, each(d, "x - t", x=x, t=renamed(x, "T"))
 
-    @property
+    @cached_property
     def graph(self) -> Graph:
         """The differences, and the sum of their squares."""
         d, difference = self._difference()
@@ -96,7 +97,7 @@ class MeanSquaredError(Layer):
             (difference, total(Tensor("O", ())[()], d, d, coefficient=Fraction(1, self._count)))
         )
 
-    @property
+    @cached_property
     def backward(self) -> Graph:
         """Twice the differences, averaged or summed as the loss is."""
         d, difference = self._difference()

@@ -8,6 +8,7 @@ import keyword
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, ClassVar, TypeAlias, cast
 
 from symconv.errors import SymconvError
@@ -123,7 +124,7 @@ class Network(Layer):
         object.__setattr__(self, "layers", tuple(found.values()))
         self._check_values()
 
-    @property
+    @cached_property
     def nodes(self) -> tuple[Node, ...]:
         """The layers with their names and the values that they take."""
         return tuple(node for node in self.layers if isinstance(node, Node))
@@ -216,7 +217,7 @@ class Network(Layer):
         """Labels are integers below the number of classes."""
         return self.nodes[-1].layer.classes
 
-    @property
+    @cached_property
     def tensors(self) -> dict[str, Tensor]:
         """The formulas' tensors: X, the labels T, and a layer's ``conv1.F``."""
         found = {INPUT: Tensor("X", self.input_shape)}
@@ -229,12 +230,12 @@ class Network(Layer):
                     found[node.own(name)] = Tensor(f"{node.name}.{symbol}", shape)
         return {name: found[name] for name in self.inputs}
 
-    @property
+    @cached_property
     def graph(self) -> Graph:
         """Every layer's steps, one after the other."""
         return self.composed({node.name: node.layer.graph for node in self.nodes})
 
-    @property
+    @cached_property
     def forward(self) -> Graph:
         """The same, each layer's as it is computed."""
         return self.composed({node.name: node.layer.forward for node in self.nodes})

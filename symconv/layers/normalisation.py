@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
 from math import prod
 from typing import ClassVar
 
@@ -235,7 +236,7 @@ class BatchNorm(_Normalisation):
         )
         return Graph((*steps, *moved), ("O", "μ′", "σ²′"))
 
-    @property
+    @cached_property
     def graph(self) -> Graph:
         """The statistics, then γ D / √(V + ε) + β; in training, the new running statistics."""
         steps, v = self._deviations()
@@ -245,7 +246,7 @@ class BatchNorm(_Normalisation):
             *steps, each(o, "w*d/sqrt(v + eps) + b", d=d, v=v, eps=self.eps, w=w, b=b)
         )
 
-    @property
+    @cached_property
     def forward(self) -> Graph:
         """The same, with one factor K for each channel."""
         steps, v = self._deviations()
@@ -254,7 +255,7 @@ class BatchNorm(_Normalisation):
         factor = each(k, "w/sqrt(v + eps)", v=v, w=w, eps=self.eps)
         return self._with_moved(*steps, factor, each(o, "k*d + b", k=k, d=d, b=b))
 
-    @property
+    @cached_property
     def backward(self) -> Graph:
         """In training, G less its mean and its part along Y, which the statistics take away."""
         steps, v = self._deviations()
@@ -349,7 +350,7 @@ class LayerNorm(_Normalisation):
     def _affine(self) -> tuple[int, ...]:
         return self._normalised if self.elementwise_affine else ()
 
-    @property
+    @cached_property
     def graph(self) -> Graph:
         """The statistics, then γ D / √(V + ε) + β."""
         o, d, v = self._like_input("O"), self._like_input("D"), self._along("V", self._kept)
@@ -361,14 +362,14 @@ class LayerNorm(_Normalisation):
         r, v = self._along("R", self._kept), self._along("V", self._kept)
         return each(r, "1/sqrt(v + eps)", v=v, eps=self.eps)
 
-    @property
+    @cached_property
     def forward(self) -> Graph:
         """The same, with one factor R for each mean."""
         o, d, r = self._like_input("O"), self._like_input("D"), self._along("R", self._kept)
         w, b = self._weights()
         return Graph((*self._statistics(), self._inverse(), each(o, "w*d*r + b", d=d, r=r, w=w, b=b)))
 
-    @property
+    @cached_property
     def backward(self) -> Graph:
         """H = γ G less its mean P and its part Q along Y, which the statistics take away."""
         x, d, y, g = (self._like_input(name) for name in ("X", "D", "Y", "G"))

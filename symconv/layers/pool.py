@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
 from typing import TypeAlias
 
 from symconv.layers import arguments
@@ -23,7 +24,7 @@ class _Pool(Layer):
 
     input_shape: tuple[int, ...]
 
-    @property
+    @cached_property
     def windows(self) -> tuple[Window[int], ...]:
         """The sizes along each spatial axis; one window, unless the layer slides it."""
         return tuple(Window(size, size, 1, 1, 0, 0, 1) for size in self.input_shape[2:])
@@ -122,7 +123,7 @@ class _SlidingPool(_Pool):
     def _stride(self) -> PerAxis:
         return self.kernel_size if self.stride is None else self.stride
 
-    @property
+    @cached_property
     def windows(self) -> tuple[Window[int], ...]:
         """The sizes along each spatial axis; ``hi`` has the cells that ceil_mode adds, too."""
         rank = len(self.input_shape) - 2
@@ -172,7 +173,7 @@ class MaxPool(_SlidingPool):
         self._validate()
         object.__setattr__(self, "dtype", arguments.dtype(self.dtype))
 
-    @property
+    @cached_property
     def graph(self) -> Graph:
         """The maximum over taps."""
         return Graph((self._over_windows(maximum=True),))
@@ -218,7 +219,7 @@ class AvgPool(_SlidingPool):
         object.__setattr__(self, "count_include_pad", counted)
         object.__setattr__(self, "dtype", arguments.dtype(self.dtype))
 
-    @property
+    @cached_property
     def graph(self) -> Graph:
         """The divisors along each axis, and the sum over taps."""
         counts = []
@@ -252,7 +253,7 @@ class GlobalMaxPool(_Pool):
         object.__setattr__(self, "input_shape", sizes)
         object.__setattr__(self, "dtype", arguments.dtype(self.dtype))
 
-    @property
+    @cached_property
     def graph(self) -> Graph:
         """The maximum over the image."""
         return Graph((self._over_windows(maximum=True),))
@@ -282,7 +283,7 @@ class GlobalAvgPool(_Pool):
         object.__setattr__(self, "input_shape", sizes)
         object.__setattr__(self, "dtype", arguments.dtype(self.dtype))
 
-    @property
+    @cached_property
     def graph(self) -> Graph:
         """The divisors, the image's sizes, and the sum over it."""
         return self._averages([[w.size] for w in self.windows])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from math import prod
 from typing import ClassVar
 
@@ -64,7 +65,7 @@ class Flatten(Layer):
         """Shape of the output."""
         return (self.input_shape[0], prod(self.input_shape[1:]))
 
-    @property
+    @cached_property
     def graph(self) -> Graph:
         """The copy."""
         n, *names = element(len(self.input_shape))
@@ -128,7 +129,7 @@ class Reshape(Layer):
                         shape=with_size(self.shape, other, less),
                     )
 
-    @property
+    @cached_property
     def graph(self) -> Graph:
         """The copy to one row, V, and from there."""
         row, output = Tensor("V", (prod(self.shape),)), Tensor("O", self.shape)
@@ -207,7 +208,7 @@ class Add(_Several):
         """Shape of the output."""
         return self.input_shapes[0]
 
-    @property
+    @cached_property
     def graph(self) -> Graph:
         """The sum."""
         names = element(len(self.output_shape))
@@ -256,7 +257,7 @@ class Concat(_Several):
         length = sum(shape[self.axis] for shape in self.input_shapes)
         return (*first[: self.axis], length, *first[self.axis + 1 :])
 
-    @property
+    @cached_property
     def graph(self) -> Graph:
         """A copy of each input, behind the one before."""
         output = Tensor("O", self.output_shape)

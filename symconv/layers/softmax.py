@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import ClassVar
 
 from symconv.layers import arguments
@@ -123,17 +124,17 @@ class Softmax(_Exponential):
         x, row = self._places()
         return each(renamed(x, "O"), "u / s", u=renamed(x, "U"), s=renamed(row, "S"))
 
-    @property
+    @cached_property
     def graph(self) -> Graph:
         """The exponentials, their sum, and their quotient."""
         return Graph((*self._defined(), self._shares()))
 
-    @property
+    @cached_property
     def forward(self) -> Graph:
         """The same of the input less its greatest element, which cancels."""
         return Graph((*self._computed(), self._shares()), held=("M",))
 
-    @property
+    @cached_property
     def backward(self) -> Graph:
         """The output again, then O · (G − P), where P is the sum of G · O."""
         x, row = self._places()

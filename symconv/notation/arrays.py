@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -40,11 +41,11 @@ def run_arrays(graph: Graph, tensors: Mapping[str, Values]) -> dict[str, Values]
 def _evaluate(step: Step, known: Mapping[str, Values]) -> Values:
     match step:
         case Program() if not any(contraction.solved for contraction in step.contractions):
-            greatest = step.contractions[0].reduce == "max"
-            result = np.full(step.target.sizes, -np.inf if greatest else 0.0)
+            largest = step.contractions[0].reduce == "max"
+            result = np.full(step.target.sizes, -np.inf if largest else 0.0)
             for contraction in step.contractions:
                 for target, term, _ in _terms(contraction, known, result):
-                    target[...] = np.maximum(target, term) if greatest else target + term
+                    target[...] = np.maximum(target, term) if largest else target + term
             return result
         case Selection():
             return _select(step, known)
@@ -102,20 +103,66 @@ def _values(subscript: Polynomial, points_: Mapping[str, Places]) -> Places:
 def _select(step: Selection, known: Mapping[str, Values]) -> Values:
     """Go through the terms in order: select one that is greater than those before, and no other."""
     selected = np.zeros(step.target.sizes)
-    greatest = np.full(step.maximum.target.tensor.sizes, -np.inf)
-    for target, term, _ in _terms(step.maximum, known, greatest):
+    largest = np.full(step.maximum.target.tensor.sizes, -np.inf)
+    for target, term, _ in _terms(step.maximum, known, largest):
         target[...] = np.maximum(target, term)
-    missing = np.ones(greatest.shape)
+    missing = np.ones(largest.shape)
     chosen = step.target[tuple(index(name) for name, _ in step.maximum.extents)]
     for (target, term, point), (open_, _, _) in zip(
-        _terms(step.maximum, known, greatest), _terms(step.maximum, known, missing), strict=True
+        _terms(step.maximum, known, largest), _terms(step.maximum, known, missing), strict=True
     ):
         found = (term == target) & (open_ == 1)
         accesses = (step.maximum.target, *step.maximum.reads)
-        cut = _cuts(chosen, point, _ranges(accesses, step.maximum.ranges, point) or {})
+        parts = [_slices(access, point) for access in accesses]
+        ranges = _ranges(parts, step.maximum.ranges, point) or {}
+        cut = tuple(part.cut(point, ranges) for part in _slices(chosen, point))
         selected[cut] = found.reshape(selected[cut].shape)
         open_[found] = 0
     return selected
+
+
+@dataclass(frozen=True)
+class _Slice:
+    """A subscript as numbers: where it starts, what each fixed index adds, and the index that is left.
+
+    ``name`` is None if none is left; ``step`` is its factor, ``size`` the axis's length.
+    """
+
+    constant: int
+    fixed: tuple[tuple[str, int], ...]
+    name: str | None
+    step: int
+    size: int
+
+    @staticmethod
+    def of(subscript: Polynomial, size: int, fixed: Collection[str]) -> _Slice:
+        """Return a subscript in which all indices but one are fixed."""
+        factors = [(name, int(subscript.coefficient(name))) for name in subscript.variables]
+        left = [(name, factor) for name, factor in factors if name not in fixed]
+        name, step = left[0] if left else (None, 0)
+        rest = tuple((name, factor) for name, factor in factors if name in fixed)
+        return _Slice(int(subscript.constant), rest, name, step, size)
+
+    def start(self, point: Point) -> int:
+        """Return the subscript's value where the index that is left is 0."""
+        start = self.constant
+        for name, factor in self.fixed:
+            start += factor * point[name]
+        return start
+
+    def cut(self, point: Point, ranges: Mapping[str, tuple[int, int]]) -> int | slice:
+        """Return what the subscript addresses for a range of the index that is left."""
+        start = self.start(point)
+        if self.name is None:
+            return start
+        low, high = ranges[self.name]
+        stop = start + self.step * high
+        return slice(start + self.step * low, stop if stop >= 0 else None, self.step)
+
+
+def _slices(access: Access, fixed: Collection[str]) -> list[_Slice]:
+    pairs = zip(access.subscripts, access.tensor.sizes, strict=True)
+    return [_Slice.of(subscript, size, fixed) for subscript, size in pairs]
 
 
 def _terms(
@@ -128,31 +175,28 @@ def _terms(
     """
     accesses = (contraction.target, *contraction.reads)
     extents = contraction.ranges
-    greatest = contraction.reduce == "max"
-    fixed = _fixed(accesses, extents, contraction.summed if greatest else ())
+    largest = contraction.reduce == "max"
+    fixed = _fixed(accesses, extents, contraction.summed if largest else ())
+    cuts = [_slices(access, fixed) for access in accesses]
+    arrays = [result, *(tensors[read.tensor.name] for read in contraction.reads)]
     letters = {name: chr(ord("a") + at) for at, name in enumerate(extents)}
+    labels = ["".join(letters[cut.name] for cut in part if cut.name) for part in cuts]
+    kept = [letter for letter in labels[0] if letter in "".join(labels[1:])]
+    subscripts = f"{','.join(labels[1:])}->{''.join(kept)}"
+    coefficient = float(contraction.coefficient)
     for point in points({name: extents[name] for name in extents if name in fixed}):
-        ranges = _ranges(accesses, extents, point)
+        ranges = _ranges(cuts, extents, point)
         if ranges is None:
             continue
-        views, labels = [], []
-        for access in accesses:
-            array = result if access is contraction.target else tensors[access.tensor.name]
-            views.append(array[(*_cuts(access, point, ranges), ...)])  # a view, of one cell too
-            left = [_free(s, point) for s in access.subscripts]
-            labels.append("".join(letters[name] for name in left if name))
-        target, *reads = views
-        kept = [letter for letter in labels[0] if letter in "".join(labels[1:])]
+        target, *reads = (
+            array[(*(cut.cut(point, ranges) for cut in part), ...)]  # a view, of one cell too
+            for array, part in zip(arrays, cuts, strict=True)
+        )
         work = math.prod(high - low for low, high in ranges.values())
-        subscripts = f"{','.join(labels[1:])}->{''.join(kept)}"
         term = np.einsum(subscripts, *reads, optimize=work > MANY)
         sizes = dict(zip(labels[0], target.shape, strict=True))
         broadcast = [sizes[letter] if letter in kept else 1 for letter in labels[0]]
-        yield target, term.reshape(broadcast) * float(contraction.coefficient), point
-
-
-def _cuts(access: Access, point: Point, ranges: dict[str, tuple[int, int]]) -> tuple[int | slice, ...]:
-    return tuple(_cut(s, point, ranges) for s in access.subscripts)
+        yield target, term.reshape(broadcast) * coefficient, point
 
 
 def _fixed(accesses: tuple[Access, ...], extents: dict[str, int], summed: tuple[str, ...]) -> list[str]:
@@ -171,48 +215,24 @@ def _fixed(accesses: tuple[Access, ...], extents: dict[str, int], summed: tuple[
 
 
 def _ranges(
-    accesses: tuple[Access, ...], extents: dict[str, int], point: Point
+    cuts: list[list[_Slice]], extents: Mapping[str, int], point: Point
 ) -> dict[str, tuple[int, int]] | None:
     """Return the values of each other index for which every access lies inside; None if none do."""
     ranges = {name: (0, size) for name, size in extents.items() if name not in point}
-    for access in accesses:
-        for subscript, size in zip(access.subscripts, access.tensor.sizes, strict=True):
-            start, step = _progression(subscript, point)
-            name = _free(subscript, point)
-            if name is None:
-                if not 0 <= start < size:
+    for part in cuts:
+        for cut in part:
+            start = cut.start(point)
+            if cut.name is None:
+                if not 0 <= start < cut.size:
                     return None
                 continue
-            low, high = ranges[name]
-            first, last = sorted(((0 - start) / step, (size - 1 - start) / step))
-            ranges[name] = (max(low, math.ceil(first)), min(high, math.floor(last) + 1))
-            if ranges[name][0] >= ranges[name][1]:
+            low, high = ranges[cut.name]
+            if cut.step > 0:
+                first, last = -(start // cut.step), (cut.size - 1 - start) // cut.step
+            else:
+                first, last = -((cut.size - 1 - start) // -cut.step), start // -cut.step
+            low, high = max(low, first), min(high, last + 1)
+            if low >= high:
                 return None
+            ranges[cut.name] = (low, high)
     return ranges
-
-
-def _cut(subscript: Polynomial, point: Point, ranges: dict[str, tuple[int, int]]) -> int | slice:
-    start, step = _progression(subscript, point)
-    name = _free(subscript, point)
-    if name is None:
-        return start
-    low, high = ranges[name]
-    first, stop = start + step * low, start + step * high
-    return slice(first, stop if stop >= 0 else None, step)
-
-
-def _progression(subscript: Polynomial, point: Point) -> tuple[int, int]:
-    """Return the value of a subscript at 0 of its remaining index, and that index's factor."""
-    start = int(subscript.constant)
-    step = 0
-    for name in subscript.variables:
-        factor = int(subscript.coefficient(name))
-        if name in point:
-            start += factor * point[name]
-        else:
-            step = factor
-    return start, step
-
-
-def _free(subscript: Polynomial, point: Point) -> str | None:
-    return next((name for name in subscript.variables if name not in point), None)

