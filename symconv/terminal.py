@@ -14,7 +14,7 @@ from rich.text import Text
 
 from symconv.check.report import Report
 from symconv.derive.derivation import Derivation
-from symconv.notation.layout import NARROWEST, WIDEST, WIDTH
+from symconv.notation.layout import NARROWEST, UNFOLDED, WIDEST, WIDTH
 from symconv.prove.theorems import Proof
 
 PATIENCE = 0.5  # seconds before a bar is shown
@@ -69,7 +69,8 @@ def print_proof(screen: Console, proof: Proof, verbose: bool = False) -> None:
 
 def print_report(screen: Console, report: Report) -> None:
     """Print a report: what passed green, what failed red."""
-    for line in report.text(columns(screen)).splitlines():
+    width = columns(screen) if screen.is_terminal else UNFOLDED
+    for line in report.text(width).splitlines():
         text = Text(line)
         text.highlight_words(["FAILED"], style="bold red")
         text.highlight_words(["passed"], style="green")

@@ -16,7 +16,7 @@ import hypothesis  # noqa: E402
 import pytest  # noqa: E402
 from hypothesis.database import DirectoryBasedExampleDatabase  # noqa: E402
 
-from tests.effort import FULL, many  # noqa: E402
+from tests.effort import CASES, FULL, many  # noqa: E402
 
 hypothesis.settings.register_profile(
     "short",
@@ -39,14 +39,35 @@ OPTIONAL["pdflatex"] = bool(shutil.which("pdflatex"))
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "needs(what): needs what only CI installs")
+    config.addinivalue_line("markers", "every: the short run takes every case")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what this machine lacks, by name; SYMCONV_FULL=1 makes that a failure instead."""
+    """Take a few cases of each test in the short run, evenly spread; leave out what is missing here.
+
+    What is not installed is left out by name; in the full run that is a failure instead.
+    """
+    if not FULL:
+        kept, left = _few_cases(items)
+        config.hook.pytest_deselected(items=left)
+        items[:] = kept
     for item in items:
         for mark in item.iter_markers("needs"):
             if not OPTIONAL[mark.args[0]] and not FULL:
                 item.add_marker(pytest.mark.skip(reason=f"{mark.args[0]} is not installed"))
+
+
+def _few_cases(items: list[pytest.Item]) -> tuple[list[pytest.Item], list[pytest.Item]]:
+    """Return the cases that are taken of every test with many of them, and the others."""
+    tests: dict[tuple[object, str], list[pytest.Item]] = {}
+    for item in items:
+        name = getattr(item, "originalname", None) or item.name
+        tests.setdefault((item.path, name), []).append(item)
+    taken: set[pytest.Item] = set()
+    for cases in tests.values():
+        step = 1 if cases[0].get_closest_marker("every") else -(-len(cases) // CASES)
+        taken |= set(cases[::step])
+    return [item for item in items if item in taken], [item for item in items if item not in taken]
 
 
 @pytest.hookimpl(wrapper=True)

@@ -52,6 +52,7 @@ def test_every_row_of_the_suite_is_there() -> None:
         assert LAYERS[name] == Conv(**{**arguments, "bias": False})
 
 
+@pytest.mark.every
 @pytest.mark.parametrize("name", sorted(LAYERS))
 def test_modules_are_importable_and_right(name: str) -> None:
     module = importlib.import_module(f"generated.{name}")

@@ -14,6 +14,7 @@ import pytest
 
 from symconv import cli
 from symconv.prove.survey import survey, table
+from tests.effort import long
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text("utf-8")
@@ -42,6 +43,7 @@ def test_python_prints_what_is_shown(tmp_path: Path) -> None:
             assert shown(text, printed), printed
 
 
+@pytest.mark.every
 @pytest.mark.parametrize("text", [t for language, t in BLOCKS if language == "console"])
 def test_commands_print_what_is_shown(text: str, tmp_path: Path) -> None:
     for part in re.split(r"^\$ ", text, flags=re.MULTILINE)[1:]:
@@ -59,5 +61,6 @@ def test_a_wrong_output_would_be_seen() -> None:
     assert not shown("a\n...\nb\n", "a\nx\ny\nc\n")
 
 
+@long
 def test_the_table_of_what_is_proven_is_the_commands() -> None:
     assert table(survey()) in README

@@ -50,6 +50,7 @@ def imports(path: Path) -> list[str]:
     return found
 
 
+@pytest.mark.every
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
 def test_a_room_imports_only_rooms_before_it(path: Path) -> None:
     relative = path.relative_to(ROOT / "symconv")
@@ -63,6 +64,7 @@ def test_a_room_imports_only_rooms_before_it(path: Path) -> None:
             assert ROOMS.index(other) <= ROOMS.index(room), f"{room} imports {module}"
 
 
+@pytest.mark.every
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
 def test_text_is_never_run(path: Path) -> None:
     """No eval, exec or sympify: user-supplied text cannot reach them."""

@@ -29,7 +29,7 @@ Arguments = dict[str, Any]  # arrays, or dicts of arrays, by the names of a func
 
 THREADS = 4
 ELEMENTS = 2_000_000  # that each thread is given, in at most so many calls:
-CALLS = 60
+CALLS = 25
 
 
 @dataclass(frozen=True)
@@ -291,7 +291,7 @@ def _is_safe_in_threads(case: _Case) -> str:
         return all(_same(case.call(given[at]), wanted[at]) for _ in range(calls))
 
     interval = sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)  # threads take turns within a call
+    sys.setswitchinterval(1e-5)  # threads take turns within a call
     try:
         with ThreadPoolExecutor(THREADS) as pool:
             right = list(pool.map(work, range(THREADS)))

@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from symconv.notation.layout import WIDTH, wrapped
+from symconv.notation.layout import UNFOLDED, wrapped
 
 Array: TypeAlias = NDArray[Any]
 Method: TypeAlias = Literal["exact", "numeric", "contract"]
@@ -54,8 +54,8 @@ class Report:
         """Whether every result passed."""
         return all(result.passed for result in self.results)
 
-    def text(self, width: int = WIDTH) -> str:
-        """Return the report for a terminal: what passed in a line, of what failed every failure."""
+    def text(self, width: int = UNFOLDED) -> str:
+        """Return the report: what passed in a line, of what failed every failure, folded at a width."""
         lines = [self.subject]
         for result in self.results:
             if result.passed:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 
 WIDTH = 100  # columns, where nobody says how many there are
+UNFOLDED = 10**6  # columns, so that a line stays one
 NARROWEST, WIDEST = 60, 120  # columns of a terminal that are used
 
 

@@ -29,6 +29,7 @@ def broken(report: Report) -> list[str]:
     return [result.name for result in report.results if not result.passed]
 
 
+@pytest.mark.every
 @pytest.mark.parametrize(
     ("promise", "change"),
     [

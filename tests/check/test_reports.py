@@ -83,6 +83,7 @@ def biased(x: Array, weight: Array, bias: Array, mean: Array, var: Array) -> tup
 NORM = generate(BatchNorm((6, 3)), "norm").load()
 
 
+@pytest.mark.every
 @pytest.mark.parametrize(
     ("layer", "functions", "text"),
     [

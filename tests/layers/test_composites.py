@@ -164,7 +164,7 @@ def test_a_planted_error_in_a_closed_form_is_refuted(
     layer: Layer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Twice the closed form is false, said with numbers; its derivation and its code fail, too."""
-    closed_form = vars(type(layer))["backward"].fget
+    closed_form = vars(type(layer))["backward"].func
 
     def wrong(layer: Layer) -> Graph:
         right: Graph = closed_form(layer)

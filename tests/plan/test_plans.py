@@ -19,6 +19,7 @@ from symconv.plan.layer import Plan, plan_layer
 from symconv.plan.tuning import with_choice, with_functions
 from symconv.render.module import render_layer
 from tests.bridge import close, expected
+from tests.effort import long
 from tests.strategies import layers
 
 
@@ -106,6 +107,7 @@ def test_a_planted_error_in_an_algorithm_is_seen() -> None:
     ],
     ids=str,
 )
+@long
 def test_bands_that_do_not_make_up_the_image(layer: Conv, megabytes: float) -> None:
     """They are right, and what they need stays below input and output, or 4 MB."""
     assert "for top in range(" in generate(layer, "m").source

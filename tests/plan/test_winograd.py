@@ -23,6 +23,7 @@ from symconv.plan.tuning import with_choice, with_functions
 from symconv.prove.winograd import compared, identities, row
 from symconv.render.module import render_layer
 from symconv.verbs import Unit
+from tests.effort import long
 
 LAYERS: list[Layer] = [
     Conv((2, 3, 9, 8), 4, 3, padding=1),
@@ -182,6 +183,7 @@ def test_fast_modules_say_so_and_direct_ones_have_none_of_it(tmp_path: Path) -> 
     assert read_config(config)["m"].generate("m").source == fast
 
 
+@long
 def test_fast_networks_are_checked() -> None:
     network = Network(
         (

@@ -149,7 +149,7 @@ def test_no_false_statement_is_accepted(make: Any, arguments: Any) -> None:
     certificate = subject(make, arguments)
     accepted = 0
     changed = (found for found in mutants(certificate) if found[0][0] == "statement")
-    for path, mutant in some(changed, 8):
+    for path, mutant in some(changed, 5):
         written = json.dumps(mutant["statement"], sort_keys=True).encode()
         mutant["sha256"] = sha256(written).hexdigest()
         if verdict(mutant) is None:
