@@ -83,15 +83,17 @@ def load() -> Digits:
     return Digits(images, labels, test_images, test_labels)
 
 
-def train(module: ModuleType, tester: ModuleType, digits: Digits, seed: int, progress: Progress) -> Run:
+def train(
+    module: ModuleType, tester: ModuleType, digits: Digits, seed: int, epochs: int, progress: Progress
+) -> Run:
     """Train from one initialisation: shuffled batches, a learning rate that falls as a cosine."""
     rng = np.random.default_rng(seed)
     params: Arrays = module.init(seed)
     state: Arrays = {}
     steps = len(digits.images) // BATCH
-    task = progress.add_task(f"initialisation {seed}", total=EPOCHS * steps)
+    task = progress.add_task(f"initialisation {seed}", total=epochs * steps)
     run, start = Run(), time.perf_counter()
-    for epoch in range(EPOCHS):
+    for epoch in range(epochs):
         order = rng.permutation(len(digits.images))
         losses = []
         for step in range(steps):
@@ -99,7 +101,7 @@ def train(module: ModuleType, tester: ModuleType, digits: Digits, seed: int, pro
             loss, gradients = module.loss_and_gradients(
                 params, digits.images[batch], digits.labels[batch]
             )
-            done = (epoch * steps + step) / (EPOCHS * steps)
+            done = (epoch * steps + step) / (epochs * steps)
             rate = LEARNING_RATE * (1 + np.cos(np.pi * done)) / 2
             params, state = module.sgd_step(params, gradients, state, rate, MOMENTUM, WEIGHT_DECAY)
             losses.append(loss)
@@ -115,7 +117,7 @@ def curves(runs: list[Run]) -> Figure:
     """Draw the losses and the test accuracies, a line for each initialisation."""
     figure = Figure(figsize=(8, 3), layout="constrained")
     left, right = figure.subplots(1, 2)
-    epochs = range(1, EPOCHS + 1)
+    epochs = range(1, len(runs[0].losses) + 1)
     for run in runs:
         left.semilogy(epochs, run.losses)
         right.plot(epochs, [100 * accuracy for accuracy in run.accuracies])
@@ -155,13 +157,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Train on scans of digits by generated code alone.")
     parser.add_argument("-o", "--output", default="digits.svg", help="the curves (default: digits.svg)")
     parser.add_argument("--seeds", type=int, default=SEEDS, help=f"initialisations (default: {SEEDS})")
+    parser.add_argument("--epochs", type=int, default=EPOCHS, help=f"of each (default: {EPOCHS})")
     arguments = parser.parse_args()
     output = Path(arguments.output)
     digits = load()
     module = symconv.generate(NETWORK, "digits").load()
     tester = symconv.generate(NETWORK.with_batch(len(digits.test_images)), "digits_test").load()
     with Progress(console=Console(stderr=True), transient=True) as progress:
-        runs = [train(module, tester, digits, seed, progress) for seed in range(arguments.seeds)]
+        runs = [
+            train(module, tester, digits, seed, arguments.epochs, progress)
+            for seed in range(arguments.seeds)
+        ]
     mpl.rcParams["svg.hashsalt"] = "symconv"  # the same file for the same curves
     curves(runs).savefig(output, metadata={"Date": None})
     print(f"curves: {output}")

@@ -10,15 +10,15 @@ from typing import TypeVar
 import pytest
 
 T = TypeVar("T")
-CASES = 3  # of a test with parameters that the short run takes
+CASES = 2  # of a test with parameters that the short run takes
 
 FULL = os.environ.get("SYMCONV_FULL") == "1"
 long = pytest.mark.skipif(not FULL, reason="takes long: make test-all runs it")
 
 
 def many(count: int) -> int:
-    """Return how many random examples to draw: all in the full run, else a twentieth, but a few."""
-    return count if FULL else max(4, count // 20)
+    """Return how many random examples to draw: all in the full run, else a few."""
+    return count if FULL else max(3, count // 25)
 
 
 def some(items: Iterable[T], step: int) -> Iterator[T]:

@@ -14,6 +14,7 @@ import pytest
 
 from symconv import cli, files
 from symconv.errors import SymconvError
+from tests.effort import long
 
 ROOT = Path(__file__).resolve().parents[2]
 ARTICLE = ["conv", "--input-shape", "1x1x3x3", "--out-channels", "1", "--kernel-size", "2"]
@@ -81,8 +82,8 @@ def test_derive() -> None:
 def test_prove() -> None:
     assert "T1 proved" in run("prove", *ARTICLE)
     assert json.loads(run("prove", *ARTICLE, "--json"))["holds"] is True
-    long = ["conv", "--input-shape", "1x1x10000000", "--out-channels", "1", "--kernel-size", "3"]
-    assert "for every size" in run("prove", *long, "--verbose")
+    large = ["conv", "--input-shape", "1x1x10000000", "--out-channels", "1", "--kernel-size", "3"]
+    assert "for every size" in run("prove", *large, "--verbose")
 
 
 def test_prove_not_proved(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -114,11 +115,15 @@ def test_prove_writes_certificates(tmp_path: Path) -> None:
     assert done.stdout.count(b"\n") == 1
 
 
-def test_prove_without_a_layer(tmp_path: Path) -> None:
+@long
+def test_all_theorems_are_printed_and_written(tmp_path: Path) -> None:
     printed = run("prove", "--theorems", "--certificate", "all.json", cwd=tmp_path)
     assert "| T1: " in printed
     assert printed.endswith("all.json\n")
     assert len(json.loads((tmp_path / "all.json").read_text("utf-8"))["certificates"]) > 100
+
+
+def test_prove_without_a_layer() -> None:
     pitfalls = run("prove", "--pitfalls").splitlines()
     assert sum(line.startswith("refuted  ") for line in pitfalls) == 22
     assert not any("NOT REFUTED" in line for line in pitfalls)
