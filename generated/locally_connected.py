@@ -21,6 +21,7 @@ LAYER = {
     "formula": "O[n,o,y,x] = X[n,c,y+i,x+j] * W[o,c,y,x,i,j] + b[o]",
     "shapes": (("X", (4, 3, 10, 10)), ("W", (5, 3, 8, 8, 3, 3)), ("b", (5,))),
     "extents": (),
+    "values": 1,
     "dtype": "float32",
 }
 

@@ -78,6 +78,7 @@ _METAVARS = {
     "formula": "TEXT",
     "shapes": "NAME=NxN...[,...]",
     "extents": "INDEX=N[,...]",
+    "values": "N",
     "weight": "JSON|FILE",
     "constants": "NAME=NUMBER[,...]",
     "out_features": "N",

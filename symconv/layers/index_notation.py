@@ -58,6 +58,9 @@ class Contraction(Layer):
     extents
         How many values an index has, from 0 on, where it addresses no whole axis alone; if it is left
         out, as many as read no further than a tensor's end.
+    values
+        How many of the tensors, the first ones in the formula, are values that other layers of a network
+        compute; the others are parameters.
     dtype
         ``"float32"`` or ``"float64"``.
 
@@ -70,6 +73,7 @@ class Contraction(Layer):
     formula: str
     shapes: tuple[tuple[str, tuple[int, ...]], ...]
     extents: tuple[tuple[str, int], ...] = ()
+    values: int = 1
     dtype: str = "float32"
 
     @staticmethod
@@ -82,7 +86,7 @@ class Contraction(Layer):
         """
         shapes = {name: size for name, size in sizes.items() if not isinstance(size, int)}
         extents = {name: size for name, size in sizes.items() if isinstance(size, int)}
-        return Contraction(formula, tuple(shapes.items()), tuple(extents.items()), dtype)
+        return Contraction(formula, tuple(shapes.items()), tuple(extents.items()), dtype=dtype)
 
     def __post_init__(self) -> None:
         if not isinstance(self.formula, str):
@@ -105,6 +109,11 @@ class Contraction(Layer):
             _check_maximum(program)
         # what a formula calls its tensors is its own
         names = {_array(name): name for name in parsed.tensors}
+        valid = f"from 1 to {len(names)}, the number of tensors"
+        values = arguments.integer("values", self.values, 1, valid)
+        if values > len(names):
+            raise arguments.refuse("values", values, valid)
+        object.__setattr__(self, "values", values)
         object.__setattr__(self, "symbols", names)
         object.__setattr__(self, "words", names)
         object.__setattr__(self, "_program", program)
@@ -122,8 +131,8 @@ class Contraction(Layer):
 
     @property
     def parameters(self) -> dict[str, tuple[int, ...]]:
-        """Names and shapes of every input but the first."""
-        return dict(list(self.inputs.items())[1:])
+        """Names and shapes of every input that is not a value of another layer."""
+        return dict(list(self.inputs.items())[self.values :])
 
     @property
     def input_shape(self) -> tuple[int, ...]:  # type: ignore[override]  # it follows from the shapes

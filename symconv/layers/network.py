@@ -340,6 +340,8 @@ def _layer(entry: object, shapes: Sequence[tuple[int, ...]], dtype: str) -> Laye
             data.setdefault("input_shapes", tuple(shapes))
         elif shapes[0] and "input_shape" in fields:
             data.setdefault("input_shape", shapes[0])
+        if len(shapes) > 1 and "values" in fields:
+            data.setdefault("values", len(shapes))
         if dtype and "dtype" in fields:
             data.setdefault("dtype", dtype)
         entry = rebuild(data)

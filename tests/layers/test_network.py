@@ -407,6 +407,29 @@ def test_bad_networks_are_refused(make: Any, said: str) -> None:
         make()
 
 
+def test_a_formula_may_multiply_what_two_layers_give() -> None:
+    """A gate: the second is a product of a value, a value of another layer and a parameter."""
+    sizes = {"A": (1, 2, 4), "B": (1, 2, 4)}
+    gate = layer("Contraction", formula="O[n,c,t] = A[n,c,t]*B[n,c,t]", shapes=sizes)
+    text = "O[n,c,t] = A[n,c,t]*B[n,c,t]*V[c]"
+    scaled = layer("Contraction", formula=text, shapes={**sizes, "V": (2,)})
+    conv = layer("Conv", out_channels=2, kernel_size=1, bias=False)
+    network = Network(
+        [("a", conv), ("b", conv, "x"), ("gate", gate, ("a", "b")), ("s", scaled, ("gate", "a"))],
+        (1, 2, 4),
+        dtype="float64",
+    )
+    assert set(network.parameters) == {"a.weight", "b.weight", "s.v"}
+    assert prove(network).holds
+    assert all(step.check.passed for step in derive(network).steps)
+    unit = generate(network, "module", order=2)
+    assert check(unit)
+    params = unit.load().init(seed=0)
+    x = np.random.default_rng(0).standard_normal(network.input_shape)
+    a, b = (np.einsum("oi,nit->not", params[name][..., 0], x) for name in ("a.weight", "b.weight"))
+    np.testing.assert_allclose(unit.load().forward(params, x), a * b * a * params["s.v"][:, None])
+
+
 STATISTICS = Network(
     (
         ("moving", layer("BatchNorm")),
