@@ -173,8 +173,12 @@ class _Parser(Reader):
             return sympy.Rational(repr(float(self.constants[name])))
         if name == "pi":
             return sympy.pi
-        known = ", ".join([*self.variables, *self.constants, "pi"])
-        raise self.refuse(f"{name!r} is unknown: the names are {known}, and those given as constants")
+        known = [*self.variables, *self.constants, "pi"]
+        near = difflib.get_close_matches(name.lower(), [*known, *self.named], 1)
+        meant = f"did you mean {near[0]!r}? The" if near else "the"
+        raise self.refuse(
+            f"{name!r} is unknown: {meant} names are {', '.join(known)}, and those given as constants"
+        )
 
     def _call(self, name: str) -> Any:
         functions = _functions()

@@ -22,7 +22,7 @@ Array = NDArray[Any]
 @st.composite
 def losses(draw: st.DrawFn) -> SoftmaxCrossEntropy:
     count = draw(st.integers(2, 5))
-    weights = st.lists(st.sampled_from([0.25, 1.0, 3.0]), min_size=count, max_size=count)
+    weights = st.tuples(*[st.sampled_from([0.25, 1.0, 3.0])] * count)
     return SoftmaxCrossEntropy(
         (draw(st.integers(1, 4)), count, *draw(st.lists(st.integers(1, 3), max_size=2))),
         reduction=draw(st.sampled_from(["mean", "sum", "none"])),
@@ -47,7 +47,7 @@ def drawn(loss: SoftmaxCrossEntropy, seed: int) -> tuple[Array, Array, Array]:
 def in_loops(loss: SoftmaxCrossEntropy, x: Array, labels: Array) -> Array:
     """Compute the definition, one sample after the other."""
     count = loss.input_shape[1]
-    weight = loss.weight or [1.0] * count
+    weight = loss.weight or (1.0,) * count
     each, total = np.zeros(labels.shape), 0.0
     for at in itertools.product(*map(range, labels.shape)):
         if labels[at] == loss.ignore_index:
@@ -90,13 +90,13 @@ def test_pytorch_agrees(loss: SoftmaxCrossEntropy, seed: int) -> None:
         label_smoothing=loss.label_smoothing,
         reduction=loss.reduction,
     )
-    y.backward(torch.tensor(g))
+    (gx,) = torch.autograd.grad(y, given_x, torch.tensor(g))
     module = generate(loss, "module").load()
     np.testing.assert_allclose(module.forward(x, labels), y.detach().numpy(), atol=1e-12)
-    np.testing.assert_allclose(module.backward(g, x, labels)[0], np.asarray(given_x.grad), atol=1e-12)
+    np.testing.assert_allclose(module.backward(g, x, labels)[0], gx.numpy(), atol=1e-12)
 
 
-ALL = SoftmaxCrossEntropy((3, 4), weight=[1, 2.5, 0.5, 3], ignore_index=-100, label_smoothing=0.1)
+ALL = SoftmaxCrossEntropy((3, 4), weight=(1, 2.5, 0.5, 3), ignore_index=-100, label_smoothing=0.1)
 
 
 @pytest.mark.every

@@ -97,7 +97,9 @@ class Drawn:
 
     def layer(self, dtype: str) -> Contraction:
         """Return the layer."""
-        return Contraction(self.text, tuple(self.shapes.items()), tuple(self.extents.items()), dtype)
+        return Contraction(
+            self.text, tuple(self.shapes.items()), tuple(self.extents.items()), dtype=dtype
+        )
 
 
 def _subscripts(at: Any) -> str:
