@@ -229,5 +229,8 @@ def _read(name: str, text: str) -> object:
     """Read an argument; of one that is data, the name of a file with it, too."""
     if name in DATA and text.endswith(DOCUMENTS):
         data = read_data(text)
-        return data["layers"] if isinstance(data, dict) and name in data else data
+        if isinstance(data, dict):
+            hint = "; a file of a whole network is a command, as in: symconv prove FILE"
+            raise SymconvError(f"{text}: must be a list{hint if name == 'layers' else ''}")
+        return data
     return read(name, text)

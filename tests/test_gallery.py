@@ -16,7 +16,7 @@ from symconv.layers.conv import Conv
 from symconv.layers.network import Network
 from symconv.verbs import check
 from tests.effort import FULL
-from tests.shell.test_cli import ROOT, run
+from tests.shell.command import ROOT, run
 
 GALLERY = ROOT / "generated"
 LAYERS = {name: r.layer for name, r in read_config(GALLERY / "symconv.toml").items()}

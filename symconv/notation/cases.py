@@ -29,15 +29,11 @@ def choose(a: sympy.Expr, b: sympy.Expr, larger: bool) -> sympy.Expr:
     found = _by_intervals(a, b, larger)
     if found is not None:
         return found
-    (one, conditions), (other, others) = _branches(a), _branches(b)
-    return sympy.Piecewise(
-        *(
-            (p, sympy.And(c, d, p > q if larger else p < q))
-            for p, c in zip(one, conditions, strict=True)
-            for q, d in zip(other, others, strict=True)
-        ),
-        *((q, d) for q, d in zip(other, others, strict=True)),
-    )
+    pairs = itertools.product(zip(*_branches(a), strict=True), zip(*_branches(b), strict=True))
+    cases = []  # the first that holds counts: so the two of a pair stand together
+    for (p, c), (q, d) in pairs:
+        cases += [(p, sympy.And(c, d, p > q if larger else p < q)), (q, sympy.And(c, d))]
+    return sympy.Piecewise(*cases)
 
 
 def _by_intervals(a: sympy.Expr, b: sympy.Expr, larger: bool) -> sympy.Expr | None:

@@ -107,7 +107,7 @@ class Theorem:
         if self.disagreement:
             found += wrapped("DISAGREEMENT: a certificate says what numbers refute", width, 4)
         if self.counterexample:
-            found += [f"    {line}" for line in self.counterexample.drawn()]
+            found += _indented(self.counterexample, width, 4)
         for method, evidence in self.grounds if verbose else ():
             found += wrapped(f"{method}: {evidence}", width, 4, hanging=4)
         for control in self.controls if verbose else ():
@@ -116,8 +116,17 @@ class Theorem:
                 found += wrapped(f"the false claim “{control.name}” {text}", width, 4, hanging=4)
                 continue
             found += wrapped(f"refuted, as it must be: {control.name}", width, 4, hanging=4)
-            found += [f"        {line}" for line in control.counterexample.drawn()]
+            found += _indented(control.counterexample, width, 8)
         return found
+
+
+def _indented(counterexample: Counterexample, width: int, indent: int) -> list[str]:
+    """Return a counterexample's lines; those that fit stay as they are, in columns."""
+    found = []
+    for line in counterexample.drawn():
+        fits = indent + len(line) <= width
+        found += [" " * indent + line] if fits else wrapped(line, width, indent, hanging=4)
+    return found
 
 
 @dataclass(frozen=True, repr=False)

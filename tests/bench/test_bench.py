@@ -14,7 +14,7 @@ from symconv.bench import growth, peers, timing
 from symconv.bench.peers import Data, Peer, draw
 from symconv.bench.row import FAST, OURS, extra_memory, measure
 from symconv.verbs import bench
-from tests.shell.test_cli import run
+from tests.shell.command import run
 
 LAYERS = [
     Conv((1, 1, 9, 8), 1, 3, padding=1, bias=False),

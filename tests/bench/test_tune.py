@@ -13,7 +13,7 @@ from symconv.configuration import read_config
 from symconv.plan.algorithms import unfused
 from symconv.plan.layer import Plan
 from symconv.plan.tuning import Tuning, label
-from tests.shell.test_cli import run
+from tests.shell.command import run
 
 LAYER = Conv((1, 1, 64, 64), 1, 3, padding=1)
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import json
 import os
 import subprocess
@@ -12,40 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from symconv import cli, files
+from symconv import files
 from symconv.errors import SymconvError
 from tests.effort import long
-
-ROOT = Path(__file__).resolve().parents[2]
-ARTICLE = ["conv", "--input-shape", "1x1x3x3", "--out-channels", "1", "--kernel-size", "2"]
-
-
-def run(*words: str, cwd: Path = ROOT, code: int = 0) -> str:
-    """Run a command as in a pipe; return what it prints."""
-    out, err = io.StringIO(), io.StringIO()
-    with contextlib.chdir(cwd), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        found = cli.run([*words])
-    printed, said = out.getvalue(), err.getvalue()
-    assert found == code, printed + said
-    if code == 2:
-        assert len(said.splitlines()) == 1, said
-        return said
-    assert said == ""
-    return printed
-
-
-def started(*words: str, code: int = 0) -> str:
-    """Run a command as a process of its own; return what it prints."""
-    done = subprocess.run(
-        [sys.executable, "-m", "symconv", *words],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "utf-8"},
-    )
-    assert done.returncode == code, done.stdout + done.stderr
-    return done.stdout + done.stderr
+from tests.shell.command import ARTICLE, ROOT, run, started
 
 
 def test_a_process_of_its_own_exits_with_the_code() -> None:
