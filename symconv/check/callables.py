@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 from symconv.check.bounds import is_bilinear, transform_bound
 from symconv.check.calls import Answer, call
 from symconv.check.diagnosis import Seen, known_rule
-from symconv.check.probes import Probe, graph_of, probes, whole_numbers
+from symconv.check.probes import Probe, graph_of, ordinary, probes
 from symconv.check.report import Result, apart
 from symconv.check.smallest import smallest, spelled
 from symconv.check.ties import Tie, ties
 from symconv.layers.layer import Layer
+from symconv.notation.arrays import evaluate_arrays
 from symconv.prove.claims import smaller
 from symconv.prove.refutations import CREDITED_IN_FULL
 
@@ -27,6 +28,7 @@ Backward = Callable[..., object]
 Kind = Literal["raises", "returns", "shape", "dtype", "numbers", "ties", "writes"]
 
 ELSEWHERE = 20  # smaller cases that a right function is called for
+DRAWS = 3  # other values of an argument
 
 
 @dataclass(frozen=True)
@@ -55,13 +57,15 @@ class Failure:
 
     def diagnosed(self, only: str = "") -> Failure:
         """Return the failure with the wrong rule that gives it, of all that are known or of one."""
-        return replace(self, rule=known_rule(self.seen, only)) if self.seen else self
+        return replace(self, rule=known_rule(self.seen, only)) if self.seen and not self.rule else self
 
     def is_again(self, other: Failure) -> bool:
         """Whether another failure, in another case, is the same fault."""
         if (self.kind, self.sweep) != (other.kind, other.sweep):
             return False
-        return not self.rule or other.diagnosed(self.rule).rule == self.rule
+        if self.kind == "raises":
+            return self.text == other.text  # and no other reason why a size is refused
+        return self.kind == "ties" or not self.rule or other.diagnosed(self.rule).rule == self.rule
 
 
 def check_callables(
@@ -93,7 +97,7 @@ class _Subject:
 
     def result(self, layer: Layer) -> Result:
         """Return the verdict: every independent failure, or where else the function is wrong."""
-        failures = [failure.diagnosed() for failure in self.failures(layer)]
+        failures = [self._named(layer, failure) for failure in self.failures(layer)]
         if not failures:
             return self._passed(layer)
         faults: list[tuple[Layer, Failure]] = []
@@ -102,14 +106,23 @@ class _Subject:
             case, found = self._smallest(layer, failure, hint=case)
             faults.append((case, found))
         text = "\n".join(
-            self._told(case, failure, ignored)
-            for (case, failure), ignored in zip(faults, self._ignored(layer, failures), strict=True)
+            self._told(case, failure, noticed)
+            for (case, failure), noticed in zip(faults, self._noticed(layer, failures), strict=True)
         )
         return Result(self.name, "numeric", False, text)
 
-    def _told(self, case: Layer, failure: Failure, ignored: str) -> str:
+    def _named(self, layer: Layer, failure: Failure) -> Failure:
+        """Return the failure with the known wrong rule, if other numbers do not contradict it."""
+        found = failure.diagnosed()
+        if not found.rule or failure.kind != "numbers":
+            return found
+        draws = (self._called(layer, ordinary(layer, seed)) for seed in range(20, 20 + DRAWS))
+        again = [f for failures in draws for f in failures if f.sweep == failure.sweep]
+        return found if all(f.diagnosed(found.rule).rule for f in again) else failure
+
+    def _told(self, case: Layer, failure: Failure, noticed: str) -> str:
         rule = f" This is a known pitfall: {failure.rule}." if failure.rule else ""
-        said = ignored if ignored and "grad_output is ignored" not in failure.rule else ""
+        said = "" if "is ignored" in failure.rule else noticed
         where = "" if failure.kind == "writes" else f" Smallest failing case: {spelled(case)}."
         return f"{failure.text}{rule}{said}{where}"
 
@@ -119,7 +132,7 @@ class _Subject:
         cases = (case for case in smaller(layer, kernels=0) if case.inputs != layer.inputs)
         for case in itertools.islice(cases, ELSEWHERE):
             wrong = next(self.failures(case, few=True), None)
-            if wrong and wrong.kind in ("numbers", "ties"):
+            if wrong and wrong.kind != "raises":
                 found, failure = self._smallest(case, wrong, hint=case)
                 return Result(
                     self.name,
@@ -131,15 +144,15 @@ class _Subject:
             elsewhere += wrong is None
         if elsewhere:
             text += f" and at {elsewhere} smaller ones"
-        elif refused:
-            text += "; it refuses smaller ones"
+        if refused:
+            text += f"; it refuses {refused if elsewhere else 'smaller'} ones"
         if self.transforms:
             text += "; passed as a transform: rounding relative to the whole image"
         return Result(self.name, "numeric", True, text)
 
     def _smallest(self, layer: Layer, failure: Failure, hint: Layer) -> tuple[Layer, Failure]:
         """Return the smallest layer in which a function fails in the same way, and how it does."""
-        if failure.kind in ("raises", "writes"):
+        if failure.kind == "writes":
             return layer, failure
         few = self._same(layer, failure, few=True) is not None
 
@@ -149,7 +162,7 @@ class _Subject:
         start = hint if hint != layer and fails(hint) else layer
         case = smallest(start, fails)
         found = self._same(case, failure, few) or failure
-        return case, found.diagnosed(failure.rule)
+        return case, replace(found, rule=failure.rule)  # by chance many rules agree where it is small
 
     def _same(self, case: Layer, failure: Failure, few: bool) -> Failure | None:
         return next((f for f in self.failures(case, few) if failure.is_again(f)), None)
@@ -270,36 +283,49 @@ class _Subject:
                 yield _tie_failure(case, tie, answer.arrays[0], *fault)
                 return
 
-    def _ignored(self, layer: Layer, failures: list[Failure]) -> list[str]:
-        """Say, for each failure, which arguments do not change a result that they should change."""
-        wrong = [f for f in failures if f.kind == "numbers"]
-        names = self._unread(layer, wrong[0]) if wrong else []
-        text = ""
-        if names:
-            verb = "is" if len(names) == 1 else "are"
-            text = f" {' and '.join(names)} {verb} ignored: another value gives the same result."
-        return [text if f in wrong[:1] else "" for f in failures]
+    def _noticed(self, layer: Layer, failures: list[Failure]) -> list[str]:
+        """Say, for each failure, whether results change by themselves, and what is not read."""
+        wrong = next((f for f in failures if f.kind == "numbers"), None)
+        text = self._of_calls(layer, wrong) if wrong else ""
+        return [text if f is wrong else "" for f in failures]
 
-    def _unread(self, layer: Layer, failure: Failure) -> list[str]:
-        """Return the arguments that a wrong result does not depend on, although it should."""
+    def _of_calls(self, layer: Layer, failure: Failure) -> str:
+        """Say whether a second call returns something else, and which arguments change nothing."""
         sweeps = list(layer.differentiable) if self.name == "backward" else ["forward", *layer.updates]
-        values, others = whole_numbers(layer), whole_numbers(layer, seed=11)
-        before = self._answer(layer, values, len(sweeps))
         at = sweeps.index(failure.sweep)
+        values = ordinary(layer, seed=10).values
+
+        def received(values: dict[str, Array]) -> Array | None:
+            arrays = self._answer(layer, values, len(sweeps)).arrays
+            return arrays[at] if at < len(arrays) and np.isfinite(arrays[at]).all() else None
+
+        before = received(values)
+        if before is None:
+            return ""
+        if not np.array_equal(before, _or_empty(received(values))):
+            return " A second call with equal arguments returns something else."
         graph = graph_of(layer, failure.sweep)
+        right = evaluate_arrays(graph, values)
         names = {name: tensor.name for name, tensor in layer.tensors.items()}
         if self.name == "backward":
             names["grad_output"] = layer.cotangent.name
-        found = []
+        ignored = []
         for name, symbol in names.items():
-            if symbol not in graph.inputs:
-                continue
-            after = self._answer(layer, {**values, symbol: others[symbol]}, len(sweeps))
-            if len(after.arrays) == len(before.arrays) > at and np.array_equal(
-                after.arrays[at], before.arrays[at], equal_nan=True
-            ):
-                found.append(name)
-        return found
+            draws = [
+                {**values, symbol: ordinary(layer, seed).values[symbol]}
+                for seed in range(11, 11 + DRAWS)
+            ]
+            matters = [v for v in draws if not np.array_equal(evaluate_arrays(graph, v), right)]
+            if matters and all(np.array_equal(before, _or_empty(received(v))) for v in matters):
+                ignored.append(name)
+        if not ignored:
+            return ""
+        verb = "is" if len(ignored) == 1 else "are"
+        return f" {' and '.join(ignored)} {verb} ignored: another value gives the same result."
+
+
+def _or_empty(array: Array | None) -> Array:
+    return np.zeros(0) if array is None else array
 
 
 def _tie_failure(case: Layer, tie: Tie, received: Array, text: str, full: bool) -> Failure:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import traceback
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -61,9 +61,15 @@ def call(function: Function, arguments: Mapping[str, Array], expected: int) -> A
         for name, array in given.items()
         if not np.array_equal(array, arguments[name], equal_nan=True)
     )
+    if returned is None or isinstance(returned, Mapping | Iterator):
+        kind = "None" if returned is None else f"a {type(returned).__name__}"
+        wanted = "an array" if expected == 1 else f"a tuple of {expected} arrays"
+        return Answer(changed=changed, error=f"returns {kind}, expected {wanted}.")
     several = _several(returned, expected)
     try:
-        return Answer(tuple(map(as_array, several)), changed)
+        return Answer(
+            tuple(np.array(as_array(value)) for value in several), changed
+        )  # it may write there
     except _NotAnArrayError as error:
         return Answer(changed=changed, error=str(error))
 

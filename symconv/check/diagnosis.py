@@ -14,7 +14,10 @@ from numpy.typing import NDArray
 from symconv.check.probes import Probe, graph_of
 from symconv.layers.activation import Activation
 from symconv.layers.conv import ConvLayer
+from symconv.layers.cross_entropy import SoftmaxCrossEntropy
+from symconv.layers.index_notation import Contraction
 from symconv.layers.layer import Layer
+from symconv.layers.losses import MeanSquaredError
 from symconv.layers.normalisation import BatchNorm, LayerNorm
 from symconv.layers.pool import AvgPool, GlobalMaxPool, MaxPool
 from symconv.layers.softmax import Softmax
@@ -31,6 +34,7 @@ OVERWRITTEN = (
     "overlapping windows are assigned, not added: = in place of += "
     "(CS231n-assignment2019#19, ocannl#512)"
 )
+LOSSES = (SoftmaxCrossEntropy, MeanSquaredError)
 MOST_POSITIONS = 64  # windows that are assigned one after the other
 
 
@@ -78,17 +82,14 @@ def known_rule(seen: Seen, only: str = "") -> str:
     return ""
 
 
-def _times(right: Array, factor: float) -> Array:
-    return right * factor
-
-
 def _shape(seen: Seen) -> str:
     """Name what a shape gives away."""
     received, expected = seen.received.shape, seen.expected.shape
     if 0 in received and 0 not in expected:
         return "the padding is cropped with [p:-p], which is empty at p = 0 (numpy-ml, cs231n)"
     if sorted(received) == sorted(expected) and received != expected:
-        return "two axes are swapped"
+        moved = sum(a != b for a, b in zip(received, expected, strict=True))
+        return "two axes are swapped" if moved == 2 else "the axes are in another order"
     windows = getattr(seen.case, "windows", ())
     padded = tuple(w.size + w.lo + w.hi for w in windows)
     if padded and seen.sweep == "x" and received[2:] == padded:
@@ -99,16 +100,9 @@ def _shape(seen: Seen) -> str:
 def _of_any_layer(seen: Seen) -> Iterator[Rule]:
     """Visit what may go wrong in every gradient, most telling first."""
     case, right = seen.case, seen.expected
+    if isinstance(case, LOSSES):
+        yield from _of_losses(seen)
     if seen.sweep == "forward" or seen.sweep in case.updates:
-        if case.label_names and right.shape == ():
-            count = math.prod(next(iter(case.inputs.values())))
-            labels = math.prod(case.inputs[case.label_names[0]])
-            for number in sorted({labels, count}):
-                yield "the loss is summed where it should be averaged", partial(_times, right, number)
-                yield (
-                    "the loss is averaged where it should be summed",
-                    partial(_times, right, 1 / number),
-                )
         return
     ones = {**seen.probe.values, case.cotangent.name: np.ones(case.output_shape)}
     graph = graph_of(case, seen.sweep, seen.probe.stable)
@@ -116,21 +110,17 @@ def _of_any_layer(seen: Seen) -> Iterator[Rule]:
         "grad_output is ignored: the gradient is that for grad_output = 1",
         lambda: evaluate_arrays(graph, ones),
     )
-    batch = case.cotangent.sizes[0] if case.cotangent.sizes else 1
-    if not case.label_names and batch > 1:
+    batch = 1 if isinstance(case, (Contraction, *LOSSES)) else case.cotangent.sizes[0]
+    if batch > 1:
         yield (
             "the gradient is divided by the batch: that belongs to a loss that is a mean",
             lambda: right / batch,
         )
-    positions = math.prod(case.cotangent.sizes[2:])
-    if positions > 1 and not case.label_names:
+    positions = math.prod(case.cotangent.sizes[2:]) if getattr(case, "windows", ()) else 1
+    if positions > 1:
         yield "the gradient is averaged over positions, not summed", lambda: right / positions
         both = positions * batch
         yield "the gradient is averaged over batch and positions", lambda: right / both
-    for name in case.label_names:
-        labels = math.prod(case.inputs[name])
-        yield "the loss is a mean, its gradient is that of a sum", partial(_times, right, labels)
-        yield "the loss is a sum, its gradient is that of a mean", partial(_times, right, 1 / labels)
     yield "the gradient has the wrong sign", lambda: -right
     yield "the gradient is counted twice", lambda: 2 * right
     yield "a factor 2 is missing", lambda: right / 2
@@ -141,6 +131,49 @@ def _of_any_layer(seen: Seen) -> Iterator[Rule]:
         yield "the first two axes of the gradient are swapped", lambda: np.swapaxes(right, 0, 1)
     for number in range(2):
         yield OVERWRITTEN, partial(_overwritten, seen, number)
+    yield OVERWRITTEN, partial(_overwritten_by_taps, seen)
+
+
+def _of_losses(seen: Seen) -> Iterator[Rule]:
+    """Visit what a loss is divided by."""
+    case = seen.case
+    assert isinstance(case, LOSSES)
+    if case.reduction == "none":
+        return
+    total, mean = (
+        evaluate_arrays(graph_of(replace(case, reduction=reduction), seen.sweep), seen.probe.values)
+        for reduction in ("sum", "mean")
+    )
+    what = "the loss is" if seen.sweep == "forward" else "the gradient is that of a loss that is"
+    if case.reduction == "sum":
+        yield f"{what} averaged where it should be summed", lambda: mean
+        return
+    yield f"{what} summed where it should be averaged", lambda: total
+    labels = math.prod(case.inputs["labels"]) if "labels" in case.inputs else case.input_shape[0]
+    yield (
+        f"the sum of losses is divided by {labels}, the number of samples, whatever their weights",
+        lambda: total / labels,
+    )
+    elements = math.prod(case.input_shape)
+    yield f"the sum of losses is divided by {elements}, the number of elements", lambda: total / elements
+
+
+def _overwritten_by_taps(seen: Seen) -> Array | None:
+    """Assign each element's part of the filter in turn, at all positions together."""
+    case, values = seen.case, seen.probe.values
+    if seen.sweep != "x" or not isinstance(case, ConvLayer):
+        return None
+    graph = graph_of(case, "x")
+    weight = case.tensors["weight"]
+    result = np.zeros(seen.expected.shape)
+    for tap in np.ndindex(*weight.sizes[2:]):
+        only = np.zeros(weight.sizes)
+        only[(slice(None), slice(None), *tap)] = 1
+        ones = {weight.name: only, case.cotangent.name: np.ones(case.output_shape)}
+        where = evaluate_arrays(graph, ones) != 0
+        part = evaluate_arrays(graph, {**values, weight.name: values[weight.name] * only})
+        result[where] = part[where]
+    return result
 
 
 def _overwritten(seen: Seen, number: int) -> Array | None:

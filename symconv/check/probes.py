@@ -92,6 +92,10 @@ class Probe:
                 above = 1.0 if sweep == "forward" else np.abs(self.values[case.cotangent.name])
                 size = 1 + np.abs(self.values[case.tensors["x"].name])
                 return np.asarray(np.fmax(found, MARGIN * eps * above * size))
+            if isinstance(
+                case, Softmax | SoftmaxCrossEntropy
+            ):  # a small share is as precise as a large one
+                return found + float(np.finfo(case.dtype).tiny)
             finite = np.isfinite(found)
             largest = float(np.max(found, initial=0.0, where=finite))
             top = float(np.max(scale, initial=0.0, where=np.isfinite(scale)))
@@ -121,7 +125,7 @@ def probes(case: Layer) -> Iterator[Probe]:
     for seed in range(min(4, max(1, FEW_CELLS // smallest))):  # a few must not be right by luck
         values = whole_numbers(case, seed)
         yield Probe("", values, whole=not (has_expressions(case) or _takes_maxima(case)))
-        yield Probe("", _drawn(case, seed, 1.0))
+        yield ordinary(case, seed)
     if _takes_maxima(case):
         yield from _of_maxima(case, values)
     elif isinstance(case, Activation):
@@ -130,6 +134,11 @@ def probes(case: Layer) -> Iterator[Probe]:
         yield from _of_expressions(case, values)
     else:
         yield from _of_products(case)
+
+
+def ordinary(case: Layer, seed: int) -> Probe:
+    """Return normally distributed numbers."""
+    return Probe("", _drawn(case, seed, 1.0))
 
 
 def _of_products(case: Layer) -> Iterator[Probe]:

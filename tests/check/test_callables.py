@@ -141,8 +141,9 @@ def test_functions_with_poles_are_checked_where_they_have_values() -> None:
 @pytest.mark.parametrize(
     ("returned", "said"),
     [
-        (None, "∂E/∂X is not an array of numbers"),
-        ({"x": 1}, "∂E/∂X is not an array of numbers"),
+        (None, "returns None, expected an array"),
+        ({"x": 1}, "returns a dict, expected an array"),
+        ((None,), "∂E/∂X is not an array of numbers"),
         ((), "returns 0 arrays, expected 1: ∂E/∂X"),
         ((1.0, 2.0), "returns 2 arrays"),
         ("text", "has dtype <U4"),

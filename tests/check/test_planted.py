@@ -191,9 +191,11 @@ def _last(a: Array) -> Array:
 
 
 def _first_sample(a: Array) -> Array:
+    if not np.ndim(a):
+        return a
     b = np.zeros_like(a)
     b[:1] = a[:1]
-    return b if np.ndim(a) else a
+    return b
 
 
 def _stale(layer: Layer) -> tuple[Forward, Forward]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,11 +14,14 @@ import pytest
 
 from symconv import (
     Activation,
+    AvgPool,
     BatchNorm,
     Contraction,
     Conv,
+    GlobalMaxPool,
     Linear,
     MaxPool,
+    Softmax,
     SoftmaxCrossEntropy,
     check,
     generate,
@@ -63,6 +67,41 @@ def assigned(g: Array, x: Array) -> tuple[Array]:
     return (gx,)
 
 
+def tap_by_tap(g: Array, x: Array, w: Array) -> tuple[Array, Array]:
+    """Scatter the gradient of each element of the filter with = in place of +=."""
+    height, width = x.shape[2:]
+    padded = np.pad(x, [(0, 0), (0, 0), (1, 1), (1, 1)])
+    gx, gw = np.zeros_like(padded), np.zeros_like(w)
+    for i, j in np.ndindex(3, 3):
+        window = (slice(None), slice(None), slice(i, i + height), slice(j, j + width))
+        gx[window] = np.einsum("nohw,oc->nchw", g, w[:, :, i, j])
+        gw[:, :, i, j] = np.einsum("nohw,nchw->oc", g, padded[window])
+    return gx[:, :, 1:-1, 1:-1], gw
+
+
+def cross_entropy(g: Array, x: Array, labels: Array, weight: tuple[float, ...], divisor: float) -> Array:
+    """Return the gradient of a weighted cross-entropy that is divided by something."""
+    shares = np.exp(x - x.max(1, keepdims=True))
+    shares /= shares.sum(1, keepdims=True)
+    shares[np.arange(len(x)), labels] -= 1
+    return np.asarray(g * shares * np.array(weight)[labels][:, None] / divisor)
+
+
+def last_column_lost(gx: Array, gw: Array) -> tuple[Array, Array]:
+    gw[..., -1] = 0
+    return gx, gw
+
+
+def positive(g: Array, x: Array, w: Array) -> tuple[Array, Array]:
+    gx, gw = generate(Conv(x.shape, len(w), 3, padding=1, bias=False), "m").load().backward(g, x, w)
+    return gx, np.abs(gw)
+
+
+def undivided(g: Array, x: Array) -> Array:
+    layer = AvgPool(x.shape, 3, 2, padding=1)
+    return np.asarray(9 * generate(layer, "m").load().backward(g, x)[0])
+
+
 def one_label(g: Array, x: Array, labels: Array) -> tuple[Array]:
     e = np.exp(x - x.max(1, keepdims=True))
     p = e / e.sum(1, keepdims=True)
@@ -104,6 +143,23 @@ NORM = generate(BatchNorm((6, 3)), "norm").load()
         ),
         (Conv((1, 1, 5, 5), 1, 3, bias=False), {"backward": cropped}, "empty at p = 0"),
         (MaxPool((2, 2, 7, 7), 3, stride=2), {"backward": assigned}, "overlapping windows are assigned"),
+        (Conv((2, 3, 7, 5), 4, 3, padding=1, bias=False), {"backward": tap_by_tap}, "are assigned, not"),
+        (
+            SoftmaxCrossEntropy((6, 4), weight=(0.5, 2, 1, 3)),
+            {"backward": lambda g, x, labels: cross_entropy(g, x, labels, (0.5, 2, 1, 3), 6)},
+            "divided by 6, the number of samples, whatever their weights",
+        ),
+        (
+            SoftmaxCrossEntropy((6, 4)),
+            {"backward": lambda g, x, labels: cross_entropy(g, x, labels, (1, 1, 1, 1), 24)},
+            "divided by 24, the number of elements",
+        ),
+        (
+            SoftmaxCrossEntropy((6, 4), reduction="sum"),
+            {"backward": lambda g, x, labels: cross_entropy(g, x, labels, (1, 1, 1, 1), 6)},
+            "averaged where it should be summed",
+        ),
+        (Softmax((3, 4)), {"backward": lambda g, x: None}, "returns None, expected an array"),
         (SoftmaxCrossEntropy((4, 3)), {"backward": one_label}, "grad_output is ignored"),
         (BatchNorm((6, 3)), {"forward": biased}, "moved by the biased variance"),
         (Linear((2, 3), 4), {"forward": lambda x, w, b: x @ w.T}, "bias is ignored"),
@@ -116,6 +172,47 @@ NORM = generate(BatchNorm((6, 3)), "norm").load()
 )  # fmt: skip
 def test_the_mistake_is_named(layer: Layer, functions: dict[str, Any], text: str) -> None:
     assert text in said(layer, **functions)
+
+
+def buffered() -> Callable[..., Any]:
+    buffer = np.empty((3, 4), np.float32)
+
+    def forward(x: Array) -> Array:
+        np.multiply(x, 3, out=buffer)
+        return buffer
+
+    return forward
+
+
+def now_and_then() -> Callable[..., Any]:
+    calls = itertools.count()
+    return lambda x: np.maximum(x, 0) + next(calls)
+
+
+@pytest.mark.every
+@pytest.mark.parametrize(
+    ("layer", "functions", "said_too"),
+    [
+        (
+            Conv((2, 2, 5, 5), 3, 3, bias=False),
+            {"backward": lambda *given: last_column_lost(*gradients(*given))},
+            "",
+        ),
+        (Conv((2, 3, 11), 3, 3, padding=1, bias=False), {"backward": positive}, ""),
+        (Activation((3, 4), "relu"), {"forward": buffered()}, ""),
+        (Activation((3, 4), "relu"), {"backward": lambda g, x: np.round(g * (x > 0))}, ""),
+        (GlobalMaxPool((1, 1, 1, 3)), {"forward": lambda x: 3 * x.max((2, 3), keepdims=True)}, ""),
+        (AvgPool((2, 3, 7, 5), 3, 2, padding=1), {"backward": undivided}, ""),
+        (Activation((3, 4), "relu"), {"forward": now_and_then()}, "A second call"),
+    ],
+)
+def test_what_is_no_known_mistake_has_no_name(
+    layer: Layer, functions: dict[str, Any], said_too: str
+) -> None:
+    text = said(layer, **functions)
+    assert "known pitfall" not in text
+    assert "ignored" not in text
+    assert said_too in text
 
 
 def test_the_smallest_case_is_small() -> None:
