@@ -21,7 +21,7 @@ from numpy.typing import DTypeLike, NDArray
 
 __version__ = "0.1.0"  # of the generator
 DTYPE: DTypeLike = np.float32  # of every array that comes in, goes out or is scratch
-LAYER = {
+LAYER: dict[str, Any] = {
     "layer": "BatchNorm",
     "input_shape": (16, 32, 14, 14),
     "eps": 1e-05,

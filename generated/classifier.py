@@ -15,7 +15,7 @@ from numpy.typing import DTypeLike, NDArray
 
 __version__ = "0.1.0"  # of the generator
 DTYPE: DTypeLike = np.float32  # of every array that comes in, goes out or is scratch
-LAYER = {
+LAYER: dict[str, Any] = {
     "layer": "Linear",
     "input_shape": (32, 400),
     "out_features": 120,

@@ -18,7 +18,7 @@ from numpy.typing import DTypeLike, NDArray
 
 __version__ = "0.1.0"  # of the generator
 DTYPE: DTypeLike = np.float32  # of every array that comes in, goes out or is scratch
-LAYER = {
+LAYER: dict[str, Any] = {
     "layer": "Conv",
     "input_shape": (32, 6, 14, 14),
     "out_channels": 16,

@@ -16,7 +16,7 @@ from numpy.typing import DTypeLike, NDArray
 
 __version__ = "0.1.0"  # of the generator
 DTYPE: DTypeLike = np.float32  # of every array that comes in, goes out or is scratch
-LAYER = {
+LAYER: dict[str, Any] = {
     "layer": "Contraction",
     "formula": "O[n,o,y,x] = X[n,c,y+i,x+j] * W[o,c,y,x,i,j] + b[o]",
     "shapes": (("X", (4, 3, 10, 10)), ("W", (5, 3, 8, 8, 3, 3)), ("b", (5,))),

@@ -20,7 +20,7 @@ from numpy.typing import DTypeLike, NDArray
 
 __version__ = "0.1.0"  # of the generator
 DTYPE: DTypeLike = np.float32  # of every array that comes in, goes out or is scratch
-LAYER = {
+LAYER: dict[str, Any] = {
     "layer": "Conv",
     "input_shape": (4, 128, 28, 28),
     "out_channels": 256,

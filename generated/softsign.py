@@ -16,7 +16,7 @@ from numpy.typing import DTypeLike, NDArray
 
 __version__ = "0.1.0"  # of the generator
 DTYPE: DTypeLike = np.float32  # of every array that comes in, goes out or is scratch
-LAYER = {
+LAYER: dict[str, Any] = {
     "layer": "Activation",
     "input_shape": (8, 16, 28, 28),
     "function": "where(x > 0, x, a*x) / (1 + abs(x))",

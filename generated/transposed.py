@@ -21,7 +21,7 @@ from numpy.typing import DTypeLike, NDArray
 
 __version__ = "0.1.0"  # of the generator
 DTYPE: DTypeLike = np.float32  # of every array that comes in, goes out or is scratch
-LAYER = {
+LAYER: dict[str, Any] = {
     "layer": "ConvTranspose",
     "input_shape": (2, 16, 14, 14),
     "out_channels": 8,

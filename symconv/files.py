@@ -87,7 +87,10 @@ def layer_in(subject: str, source: str) -> Layer:
         )
     try:
         for node in ast.parse(source).body:
-            if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "LAYER":
+            if not isinstance(node, ast.Assign | ast.AnnAssign) or node.value is None:
+                continue
+            target = node.targets[0] if isinstance(node, ast.Assign) else node.target
+            if ast.unparse(target) == "LAYER":
                 return rebuild(ast.literal_eval(node.value))
     except (SyntaxError, ValueError, TypeError, RecursionError, MemoryError) as error:
         raise SymconvError(f"{subject}: is damaged: {error}") from error

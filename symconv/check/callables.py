@@ -239,8 +239,8 @@ class _Subject:
             return [Failure("shape", sweep, text, seen=seen)]
         with np.errstate(invalid="ignore"):
             right = ((received >= low - limit) & (received <= high + limit)) | np.isnan(low)
-        if probe.may_overflow:
-            right |= ~np.isfinite(received)
+        if probe.overflows is not None:
+            right |= probe.overflows & ~np.isfinite(received)
         if right.all() or self._is_transform(case, sweep, probe, received, low):
             return []
         worst = np.where(right, -1.0, np.abs(np.nan_to_num(received - low, nan=np.inf)))

@@ -17,6 +17,7 @@ from symconv.layers.activation import Activation
 from symconv.layers.layer import Layer
 from symconv.layers.network import Network
 from symconv.layers.normalisation import BatchNorm
+from symconv.layers.random_labels import labels_of
 from symconv.notation.arrays import evaluate_arrays
 from symconv.notation.backpropagation import gradient_of, gradients
 from symconv.notation.graph import Graph, chained
@@ -137,7 +138,7 @@ def _drawn(
     rng: np.random.Generator,
 ) -> Array:
     if name in layer.classes:
-        return rng.integers(0, layer.classes[name], shape)
+        return labels_of(layer, name, rng)
     span, divisor = integers
     if span:
         return divisor * rng.integers(-span, span, shape, endpoint=True).astype(np.float64)

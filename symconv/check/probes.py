@@ -13,18 +13,18 @@ from numpy.typing import NDArray
 
 from symconv.check.bounds import products_bound, running_bound
 from symconv.check.exact import FAR
-from symconv.check.labels import labels_of
 from symconv.layers.activation import Activation
 from symconv.layers.activations import NAMED
 from symconv.layers.cross_entropy import SoftmaxCrossEntropy
 from symconv.layers.layer import Layer
 from symconv.layers.network import Network
 from symconv.layers.normalisation import BatchNorm, LayerNorm
+from symconv.layers.random_labels import labels_of
 from symconv.layers.softmax import Softmax
 from symconv.notation.arrays import evaluate_arrays
 from symconv.notation.contraction import Program
 from symconv.notation.evaluate import cell_at
-from symconv.notation.graph import Graph
+from symconv.notation.graph import Elementwise, Graph
 
 Array = NDArray[Any]
 Values = dict[str, Array]
@@ -53,8 +53,8 @@ class Probe:
         Whether derivatives may be anything between those at a point and on both sides of it.
     loose
         How far results may be off relative to the largest, besides rounding.
-    may_overflow
-        Whether a result that is not finite is let pass: an expression's steps may overflow.
+    overflows
+        Where a result that is not finite is let pass: a step of an expression may overflow there.
     whole
         Whether sums of products of the numbers are whole, and so exact.
     """
@@ -64,7 +64,7 @@ class Probe:
     stable: bool = False
     kinks: bool = False
     loose: float = 0.0
-    may_overflow: bool = False
+    overflows: NDArray[np.bool_] | None = None
     whole: bool = False
 
     def wanted(self, case: Layer, sweep: str) -> tuple[Array, Array]:
@@ -173,7 +173,8 @@ def _of_activations(case: Activation, values: Values) -> Iterator[Probe]:
     for points in _cut(_finite(case, _as(case, sizes)), case):
         where = "where numbers are between 0.001 and 1000"
         named = case.function in NAMED
-        yield Probe(where, {**values, x: points}, stable=named, may_overflow=not named)
+        overflows = None if named else _overflows(case, points)
+        yield Probe(where, {**values, x: points}, stable=named, overflows=overflows)
     for points in _cut(_finite(case, _as(case, LIKELY_KINKS)), case):
         yield Probe("where kinks are likely", {**values, x: points}, kinks=True)
     for points in _cut(LARGE, case) if case.function in NAMED else ():
@@ -196,6 +197,7 @@ def _of_expressions(case: Layer, values: Values) -> Iterator[Probe]:
         best = np.where(values[labels] < 0, values[labels], values[x].argmax(axis=1))
         yield Probe("where losses are small", {**values, x: 8 * values[x], labels: best}, stable=True)
     if exponential:
+        yield Probe("where shares are small", {**values, x: 16 * values[x]}, stable=True)
         yield Probe("where x is large", {**values, x: 1000 * values[x]}, stable=True)
     elif not isinstance(case, Network):
         yield Probe("where x is a thousand times larger", {**values, x: 1024 * values[x]})
@@ -217,6 +219,24 @@ def _finite(case: Activation, points: Array) -> Array:
             given = {"X": points + h, "G": np.ones(points.shape)}
             finite &= np.isfinite(evaluate_arrays(graph_of(alone, sweep), given))
     return np.asarray(points[finite])
+
+
+def _overflows(case: Activation, points: Array) -> NDArray[np.bool_]:
+    """Return where a part of an expression, or its square, is no finite number of the layer's dtype."""
+    from sympy import preorder_traversal
+
+    most = math.sqrt(float(np.finfo(case.dtype).max))
+    given = {"X": points, "G": np.ones(points.shape)}
+    found = np.zeros(points.shape, bool)
+    alone = replace(case, input_shape=points.shape)
+    steps = [s for sweep in ("forward", "x") for s in graph_of(alone, sweep).steps]
+    for step in steps:
+        assert isinstance(step, Elementwise)
+        for part in preorder_traversal(step.expression):
+            if part.free_symbols and not part.is_Boolean:
+                values = evaluate_arrays(Graph((replace(step, expression=part),)), given)
+                found |= ~(np.abs(values) <= most)
+    return found
 
 
 def _cut(points: Array, case: Layer) -> Iterator[Array]:

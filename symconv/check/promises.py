@@ -19,10 +19,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from symconv.check.interface import positional, public_functions
-from symconv.check.labels import labels_of
 from symconv.check.report import Result
 from symconv.layers.layer import Layer
 from symconv.layers.network import Network
+from symconv.layers.random_labels import labels_of
 
 Array = NDArray[Any]
 Arguments = dict[str, Any]  # arrays, or dicts of arrays, by the names of a function's parameters

@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from symconv.check.interface import gradient_functions
-from symconv.check.labels import labels_of
 from symconv.check.report import Result
 from symconv.check.slope import falls
 from symconv.check.unwritten import unwritten_is_nan
 from symconv.layers.layer import Layer
+from symconv.layers.random_labels import labels_of
 from symconv.notation.arrays import evaluate_arrays
 from symconv.notation.graph import Graph
 

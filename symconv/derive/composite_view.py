@@ -10,6 +10,7 @@ import numpy as np
 from symconv.derive.graph_view import chain_formula, formula, spaces_formula
 from symconv.derive.steps import Check, Step
 from symconv.layers.layer import Layer
+from symconv.layers.random_labels import labels_of
 from symconv.notation.evaluate import Values, evaluate
 from symconv.notation.graph import Graph
 
@@ -87,7 +88,7 @@ def _drawn(layer: Layer, seed: int = 0) -> dict[str, Values]:
     """Return random inputs with 40 digits, positive where they may be a variance, and ∂E/∂O."""
     rng = np.random.default_rng(seed)
     tensors: dict[str, Values] = {
-        tensor.name: rng.integers(0, layer.classes[name], tensor.sizes).astype(object)
+        tensor.name: labels_of(layer, name, rng).astype(object)
         if name in layer.classes
         else _precise(rng.uniform(0.5, 2, tensor.sizes))
         for name, tensor in layer.tensors.items()

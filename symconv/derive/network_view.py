@@ -12,6 +12,7 @@ from symconv.derive.graph_view import formula
 from symconv.derive.steps import Check, Formula, Step
 from symconv.layers.layer import Layer
 from symconv.layers.network import INPUT, Network, Node
+from symconv.layers.random_labels import labels_of
 from symconv.notation.arrays import evaluate_arrays
 from symconv.notation.backpropagation import gradient_of, gradients, varying_with
 from symconv.notation.contraction import Access, Program, Tensor, index
@@ -214,7 +215,7 @@ def _drawn(network: Network, positive: bool) -> dict[str, Values]:
     found: dict[str, Values] = {}
     for name, tensor in network.tensors.items():
         if name in network.classes:
-            found[name] = rng.integers(0, network.classes[name], tensor.sizes).astype(float)
+            found[name] = labels_of(network, name, rng).astype(float)
             continue
         fan_in = max(prod(tensor.sizes[1:]), 1) if name in network.parameters else 1
         found[name] = rng.standard_normal(tensor.sizes) / fan_in**0.5

@@ -217,6 +217,11 @@ class Network(Layer):
         """Labels are integers below the number of classes."""
         return self.nodes[-1].layer.classes
 
+    @property
+    def ignored(self) -> dict[str, int]:
+        """The labels that count for nothing are the loss's."""
+        return self.nodes[-1].layer.ignored
+
     @cached_property
     def tensors(self) -> dict[str, Tensor]:
         """The formulas' tensors: X, the labels T, and a layer's ``conv1.F``."""

@@ -199,9 +199,10 @@ class FoldBack:
 
 @dataclass(frozen=True)
 class Given:
-    """A filter whose numbers are known: an argument of the layer, as an array."""
+    """An argument of the layer as an array; ``place`` is where the layer is in LAYER, in a network's."""
 
     name: str
+    place: tuple[str | int, ...] = ()
 
 
 @dataclass(frozen=True)

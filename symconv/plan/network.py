@@ -14,6 +14,7 @@ from symconv.layers.normalisation import BatchNorm
 from symconv.layers.shapes import Flatten, Reshape
 from symconv.notation.contraction import Program
 from symconv.notation.graph import Elementwise, chained
+from symconv.plan.algorithms import Given, Stage
 from symconv.plan.epilogue import with_function
 from symconv.plan.layer import Function, Plan, plan_change, plan_layer, plan_second
 from symconv.plan.schedule import (
@@ -172,7 +173,10 @@ class _Planner:
     def _add(self, node: Node, functions: Iterable[Function], moved: Iterable[str] = ()) -> None:
         for function in functions:
             name = f"_{node.name}_{function.name}"
-            self.functions[name] = LayerFunction(name, node, function, tuple(moved))
+            at = self.network.nodes.index(node)
+            stages = tuple(_given(stage, at) for stage in function.stages)
+            placed = replace(function, stages=stages)
+            self.functions[name] = LayerFunction(name, node, placed, tuple(moved))
 
     def forward(self, training: bool, keeps: bool = True) -> Iterator[Action]:
         """Compute every layer's output; in training the loss's, too, and statistics to keep."""
@@ -351,6 +355,11 @@ class _Planner:
         own = {n: PARAMETERS + node.own(n) for n in node.layer.inputs}
         own |= {n: n for n in node.layer.label_names} | node.data | dict(given)
         return Call(node.name, name, tuple(own[a.name] for a in function.inputs), results)
+
+
+def _given(stage: Stage, at: int) -> Stage:
+    """Read what a layer is given from its own entry in the network's."""
+    return replace(stage, place=("layers", at)) if isinstance(stage, Given) else stage
 
 
 def _is_view(node: Node) -> bool:

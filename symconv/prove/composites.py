@@ -9,6 +9,7 @@ import numpy as np
 
 from symconv.derive.composite_view import is_the_slope
 from symconv.layers.layer import Layer
+from symconv.layers.random_labels import labels_of
 from symconv.notation.arrays import evaluate_arrays
 from symconv.notation.backpropagation import gradients
 from symconv.notation.contraction import Program
@@ -95,8 +96,9 @@ def difference(layer: Layer, right: Graph, wrong: Graph) -> Counterexample | Non
     rng = np.random.default_rng(0)
     tensors = {layer.cotangent.name: np.asarray(rng.integers(1, 4, layer.output_shape), float)}
     for name, tensor in layer.tensors.items():
-        low, high = (0, layer.classes[name]) if name in layer.classes else (1, 4)
-        tensors[tensor.name] = rng.integers(low, high, tensor.sizes).astype(float)
+        labels = name in layer.classes
+        numbers = labels_of(layer, name, rng) if labels else rng.integers(1, 4, tensor.sizes)
+        tensors[tensor.name] = numbers.astype(float)
     one, other = evaluate_arrays(right, tensors), evaluate_arrays(wrong, tensors)
     error = np.abs(one - other)
     if not error.size or error.max() <= AGREE * (1 + np.abs(one).max()):

@@ -39,6 +39,7 @@ from symconv.render.contract import choose, contract
 from symconv.render.environment import fill
 from symconv.render.expressions import apply
 from symconv.render.fourier import fourier
+from symconv.render.literal import literal
 from symconv.render.moves import move, product, view
 from symconv.render.pools import pool, pool_constants
 from symconv.render.syntax import progression, shape
@@ -66,8 +67,9 @@ def render_stage(stage: Stage, function: str, results: Sequence[str]) -> str:
             return _algorithm(stage, function, Epilogue())
         case Intermediate(name=name, shape=sizes):
             return f'{name} = _scratch("{name}", {shape(sizes)})\n'
-        case Given(name=name):
-            return f'{name} = np.array(LAYER["{name}"], str(LAYER["dtype"])).astype(DTYPE)\n'
+        case Given(name=name, place=place):
+            entry = "".join(f"[{literal(key)}]" for key in (*place, name))
+            return f'{name} = np.array(LAYER{entry}, LAYER["dtype"]).astype(DTYPE)\n'
         case Extend():
             return _extend(stage)
         case FoldBack():

@@ -27,6 +27,8 @@ from symconv.layers.activations import NAMED
 from symconv.verbs import Unit
 from tests.layers import test_composites, test_index_notation, test_network, test_sums
 
+Array = Any
+
 LAYERS: list[Layer] = [
     *test_composites.LAYERS,
     *test_sums.LAYERS,
@@ -280,3 +282,35 @@ def test_functions_are_checked_against_a_layer() -> None:
     unit = generate(Activation((2, 3), "relu"), "module")
     with pytest.raises(SymconvError, match="subject: must be a layer for functions to be checked"):
         check(unit, forward=lambda x: x)
+
+
+@pytest.mark.every
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_what_is_not_finite_passes_only_where_a_step_overflows(dtype: str) -> None:
+    square = Activation((3, 4), "x*x", dtype=dtype)
+    assert check(square, forward=lambda x: x * x, backward=lambda g, x: 2 * g * x)
+    assert not check(square, forward=lambda x: np.where(np.abs(x) > 8, np.nan, x * x))
+    assert not check(square, backward=lambda g, x: np.where(np.abs(x) > 8, np.inf, 2 * g * x))
+    logistic = Activation((3, 4), "exp(x)/(1 + exp(x))", dtype=dtype)
+    assert check(logistic, forward=lambda x: np.exp(x) / (1 + np.exp(x)))
+    assert check(logistic, forward=lambda x: 1 / (1 + np.exp(-x)))
+    assert not check(logistic, forward=lambda x: np.where(x > 10, np.nan, 1 / (1 + np.exp(-x))))
+
+
+@pytest.mark.every
+@pytest.mark.parametrize("shape", [(3, 5), (2, 10), (4, 100)])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_small_shares_of_a_softmax_count(shape: tuple[int, int], dtype: str) -> None:
+    def forward(x: Array, least: float = 0.0) -> Array:
+        e = np.exp(x - x.max(1, keepdims=True))
+        y = e / e.sum(1, keepdims=True)
+        return np.where(y < least, 0, y).astype(x.dtype)
+
+    def logged(x: Array) -> Array:
+        m = x.max(1, keepdims=True)
+        return np.asarray(np.exp(x - (m + np.log(np.exp(x - m).sum(1, keepdims=True)))))
+
+    layer = Softmax(shape, dtype=dtype)
+    assert check(layer, forward=forward)
+    assert check(layer, forward=logged)
+    assert not check(layer, forward=lambda x: forward(x, 1e-4))

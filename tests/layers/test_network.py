@@ -430,6 +430,33 @@ def test_a_formula_may_multiply_what_two_layers_give() -> None:
     np.testing.assert_allclose(unit.load().forward(params, x), a * b * a * params["s.v"][:, None])
 
 
+def test_numbers_that_a_layer_is_given_are_its_own() -> None:
+    """Two filters, each with its own."""
+    filters = [layer("Filter", weight=weight) for weight in ([[[1, 2, 1.5]]], [[[1, -1]]])]
+    network = Network(filters, (2, 1, 9), dtype="float64")
+    unit = generate(network, "module", order=2)
+    assert check(unit)
+    assert prove(network).holds
+    x = np.random.default_rng(0).standard_normal((2, 1, 9))
+    first = np.lib.stride_tricks.sliding_window_view(x, 3, 2) @ [1, 2, 1.5]
+    np.testing.assert_allclose(unit.load().forward({}, x), first[..., :-1] - first[..., 1:])
+
+
+def test_labels_may_be_ignored() -> None:
+    loss = layer("SoftmaxCrossEntropy", ignore_index=-100, weight=(1, 2, 3), label_smoothing=0.1)
+    network = Network([layer("Linear", out_features=3), loss], (4, 2), dtype="float64")
+    assert prove(network).holds
+    assert all(step.check.passed for step in derive(network).steps)
+    unit = generate(network, "module", order=2)
+    assert check(unit)
+    params, x = unit.load().init(seed=0), np.ones((4, 2))
+    some = unit.load().loss_and_gradients(params, x, np.array([2, -100, 1, -100]))
+    two = generate(Network([layer("Linear", out_features=3), loss], (2, 2), dtype="float64"), "m").load()
+    rest = two.loss_and_gradients(params, x[:2], np.array([2, 1]))
+    np.testing.assert_allclose(some[0], rest[0])
+    np.testing.assert_allclose(some[1]["linear1.weight"], rest[1]["linear1.weight"])
+
+
 STATISTICS = Network(
     (
         ("moving", layer("BatchNorm")),
