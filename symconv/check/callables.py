@@ -28,6 +28,7 @@ Backward = Callable[..., object]
 Kind = Literal["raises", "returns", "shape", "dtype", "numbers", "ties", "writes"]
 
 ELSEWHERE = 20  # smaller cases that a right function is called for
+EQUAL = "where values are equal"
 DRAWS = 3  # other values of an argument
 
 
@@ -179,8 +180,9 @@ class _Subject:
                     yield failure
                 if failure.kind in ("raises", "returns"):
                     return
-        if self.name == "backward" and ("", "x") not in seen:
-            yield from self._tied(case, few)
+        for name in case.differentiable if self.name == "backward" else ():
+            if ("", name) not in seen:
+                yield from self._tied(case, name, few)
 
     def _called(self, case: Layer, probe: Probe) -> list[Failure]:
         """Call the function with a probe's numbers; return what is wrong with what it returns."""
@@ -269,18 +271,23 @@ class _Subject:
         self.transforms |= small
         return small
 
-    def _tied(self, case: Layer, few: bool) -> Iterator[Failure]:
+    def _tied(self, case: Layer, name: str, few: bool) -> Iterator[Failure]:
         """Visit the first failure where several elements of a window are its maximum."""
-        for tie in itertools.islice(ties(case), 6) if few else ties(case):
-            values = {"X": tie.x, case.cotangent.name: tie.cotangent}
-            answer = self._answer(case, values, 1)
-            if answer.error or len(answer.arrays) != 1 or answer.arrays[0].shape != tie.x.shape:
-                text = answer.error or "∂E/∂X has another shape where values are equal."
-                yield Failure("raises" if answer.raised else "returns", self.name, text)
+        at, count = case.differentiable.index(name), len(case.differentiable)
+        for tie in itertools.islice(ties(case, name), 6) if few else ties(case, name):
+            answer = self._answer(case, tie.values, count)
+            if answer.error:
+                kind: Kind = "raises" if answer.raised else "returns"
+                yield Failure(kind, self.name, f"{answer.error} ({EQUAL})")
                 return
-            fault = tie.fault(answer.arrays[0])
+            if len(answer.arrays) != count or answer.arrays[at].shape != case.inputs[name]:
+                what = _name_of(case, name)
+                text = f"{what} has another shape, or there is another number of results, {EQUAL}."
+                yield Failure("returns", self.name, text)
+                return
+            fault = tie.fault(answer.arrays[at])
             if fault:
-                yield _tie_failure(case, tie, answer.arrays[0], *fault)
+                yield _tie_failure(tie, answer.arrays[at], *fault)
                 return
 
     def _noticed(self, layer: Layer, failures: list[Failure]) -> list[str]:
@@ -328,12 +335,11 @@ def _or_empty(array: Array | None) -> Array:
     return np.zeros(0) if array is None else array
 
 
-def _tie_failure(case: Layer, tie: Tie, received: Array, text: str, full: bool) -> Failure:
-    probe = Probe("where values are equal", {"X": tie.x, case.cotangent.name: tie.cotangent})
+def _tie_failure(tie: Tie, received: Array, text: str, full: bool) -> Failure:
     rule = ""
     if full and np.allclose(received, tie.credited_in_full(), atol=1e-4):
         rule = "{} ({})".format(*CREDITED_IN_FULL)
-    return Failure("ties", "x", f"{text} ({probe.where}).", rule)
+    return Failure("ties", tie.name, f"{text} ({EQUAL}).", rule)
 
 
 def _name_of(case: Layer, sweep: str) -> str:

@@ -31,6 +31,7 @@ Values = dict[str, Array]
 
 NEAR = 1e-6  # on both sides of a kink
 LIKELY_KINKS = np.concatenate([np.arange(-8.0, 9.0), np.arange(-8, 8, 1 / 8) + 1 / 16, [-0.01, 0.01]])
+BESIDE = np.array([0.03, 0.01, 1e-3, 1e-4, 1e-5])  # from a kink
 FEW_CELLS = 24  # an input of fewer elements is drawn again
 LARGE = np.array([-1000.0, -100.0, -30.0, 30.0, 100.0, 1000.0])
 MARGIN = 16  # running bounds are of the definition: another formula may round this much more
@@ -177,6 +178,8 @@ def _of_activations(case: Activation, values: Values) -> Iterator[Probe]:
         yield Probe(where, {**values, x: points}, stable=named, overflows=overflows)
     for points in _cut(_finite(case, _as(case, LIKELY_KINKS)), case):
         yield Probe("where kinks are likely", {**values, x: points}, kinks=True)
+    for points in _cut(_finite(case, _as(case, _beside_kinks(case))), case):
+        yield Probe("beside a kink", {**values, x: points})
     for points in _cut(LARGE, case) if case.function in NAMED else ():
         yield Probe("where x is large", {**values, x: points}, stable=True)
     yield Probe("where grad_output is near 1000", {**values, g: 1024 * values[g]})
@@ -219,6 +222,16 @@ def _finite(case: Activation, points: Array) -> Array:
             given = {"X": points + h, "G": np.ones(points.shape)}
             finite &= np.isfinite(evaluate_arrays(graph_of(alone, sweep), given))
     return np.asarray(points[finite])
+
+
+def _beside_kinks(case: Activation) -> Array:
+    """Return points on both sides of 0 and of the numbers that an expression compares with."""
+    from sympy import Rel
+
+    sides = (side for relation in case.expression.atoms(Rel) for side in relation.args)
+    kinks = {float(side) for side in sides if side.is_number and side.is_finite} | {0.0}
+    around = [kink + sign * BESIDE for kink in sorted(kinks) for sign in (-1, 1)]
+    return np.concatenate(around)
 
 
 def _overflows(case: Activation, points: Array) -> NDArray[np.bool_]:

@@ -7,7 +7,7 @@ window's maxima must add up to what went in, and nothing may come to any other e
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -30,12 +30,16 @@ LOWER = 5.0
 
 @dataclass(frozen=True)
 class Tie:
-    """An input with ties, and an upstream gradient that meets windows without a common element.
+    """Numbers with ties, and an upstream gradient that meets windows without a common element.
 
-    ``windows`` are pairs of the tied elements of a window, and of the upstream gradient there.
+    ``name`` is the input whose elements are tied, ``symbol`` its tensor; ``values`` are the numbers of
+    all tensors. ``windows`` are pairs of the tied elements of a window, and of the upstream gradient
+    there.
     """
 
-    x: Array
+    name: str
+    symbol: str
+    values: dict[str, Array]
     cotangent: Array
     windows: tuple[tuple[NDArray[np.int64], float], ...]
 
@@ -57,63 +61,79 @@ class Tie:
         if not (outside <= tolerance).all():
             at = int(np.argmax(outside))
             place = ", ".join(map(str, np.unravel_index(at, received.shape)))
-            return f"∂E/∂X[{place}] = {flat[at]:g}, expected 0: it is not a maximum", False
+            return f"∂E/∂{self.symbol}[{place}] = {flat[at]:g}, expected 0: it is not a maximum", False
         return None
 
     def credited_in_full(self) -> Array:
         """Return the gradient that gives each tied maximum all."""
-        gx = np.zeros(self.x.size)
+        gx = np.zeros(self.values[self.symbol].size)
         for cells, g in self.windows:
             gx[cells] = g
-        return gx.reshape(self.x.shape)
+        return gx.reshape(self.values[self.symbol].shape)
 
 
-def ties(case: Layer) -> Iterator[Tie]:
-    """Visit inputs with ties in every subset of small windows, in random ones of larger windows."""
-    windows = _windows(case)
+def ties(case: Layer, name: str) -> Iterator[Tie]:
+    """Visit inputs with ties in every subset of small windows, in random ones of larger windows.
+
+    Parameters
+    ----------
+    case
+        A layer that is one maximum; there is none to visit for another.
+    name
+        The input whose elements are tied; the others are 1, so that products are these elements.
+    """
+    windows = _windows(case, name)
     if not windows:
         return
     rng = np.random.default_rng(5)
-    chosen = _disjoint(windows, rng)
-    subsets = {size: _subsets(size, rng) for size in {len(cells) for _, cells in chosen}}
-    rounds = -(-max(map(len, subsets.values())) // len(chosen))
-    shape = case.tensors["x"].sizes
-    for number in range(max(3, min(rounds, MOST))):
+    sizes = {len(cells) for _, cells in windows}
+    left = {size: list(reversed(_subsets(size, rng))) for size in sizes}
+    tensor = case.tensors[name]
+    ones = {other.name: np.ones(other.sizes) for other in case.tensors.values()}
+    for number in range(MOST):
         level = LEVELS[number % len(LEVELS)]
-        x = level - LOWER - rng.permutation(int(np.prod(shape))) / 64
+        x = level - LOWER - rng.permutation(int(np.prod(tensor.sizes))) / 64
         g = np.zeros(case.output_shape)
         tied = []
-        for at, (position, cells) in enumerate(chosen):
-            options = subsets[len(cells)]
-            subset = cells[options[(number * len(chosen) + at) % len(options)]]
+        for position, cells in _disjoint(windows, left, rng):
+            subset = cells[left[len(cells)].pop() if left[len(cells)] else np.arange(len(cells))]
             x[subset] = level
             upstream = float(rng.integers(2, 8) * rng.choice([-1, 1]))
             g.ravel()[position] = upstream
             tied.append((subset, upstream))
-        yield Tie(x.reshape(shape), g, tuple(tied))
+        values = {**ones, tensor.name: x.reshape(tensor.sizes), case.cotangent.name: g}
+        yield Tie(name, tensor.name, values, g, tuple(tied))
+        if number >= len(LEVELS) and not any(left.values()):
+            return
 
 
-def _windows(case: Layer) -> list[tuple[int, NDArray[np.int64]]]:
-    """Return the elements of X that each output is a maximum of; none for maxima of products."""
+def _windows(case: Layer, name: str) -> list[tuple[int, NDArray[np.int64]]]:
+    """Return the elements of an input that each output is a maximum of."""
     programs = [step for step in case.graph.steps if isinstance(step, Program)]
     maxima = [c for program in programs for c in program.contractions if c.reduce == "max"]
-    if len(maxima) != 1 or len(case.graph.steps) > 1 or list(case.tensors) != ["x"]:
+    if len(maxima) != 1 or len(case.graph.steps) > 1:
         return []
     (maximum,) = maxima
-    if len(maximum.factors) != 1 or maximum.coefficient != 1:
+    own = tuple(read for read in maximum.reads if read.tensor == case.tensors[name])
+    if len(own) != 1 or len(maximum.reads) != len(maximum.factors) or maximum.coefficient != 1:
         return []
     table = monomials(Graph((Program((replace(maximum, reduce="sum"),)),)))
+    column = 1 + sorted(read.tensor.name for read in maximum.reads).index(case.tensors[name].name)
     starts = np.flatnonzero(np.diff(table[:, 0], prepend=-1))
-    return [(int(rows[0, 0]), rows[:, 1]) for rows in np.split(table, starts[1:])]
+    windows = np.split(table, starts[1:])
+    return [(int(rows[0, 0]), np.unique(rows[:, column])) for rows in windows]
 
 
 def _disjoint(
-    windows: list[tuple[int, NDArray[np.int64]]], rng: np.random.Generator
+    windows: list[tuple[int, NDArray[np.int64]]],
+    left: Mapping[int, list[NDArray[np.int64]]],
+    rng: np.random.Generator,
 ) -> list[tuple[int, NDArray[np.int64]]]:
-    """Return windows that share no element, the first and others as they come."""
+    """Return windows that share no element: those first whose subsets are not all tried."""
     taken: set[int] = set()
     found = []
-    for at in rng.permutation(len(windows)):
+    order = sorted(rng.permutation(len(windows)), key=lambda at: not left[len(windows[at][1])])
+    for at in order:
         position, cells = windows[at]
         if taken.isdisjoint(cells.tolist()):
             taken |= set(cells.tolist())

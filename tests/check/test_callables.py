@@ -12,6 +12,7 @@ from symconv import (
     Activation,
     AvgPool,
     BatchNorm,
+    Contraction,
     Flatten,
     LayerNorm,
     Linear,
@@ -314,3 +315,58 @@ def test_small_shares_of_a_softmax_count(shape: tuple[int, int], dtype: str) -> 
     assert check(layer, forward=forward)
     assert check(layer, forward=logged)
     assert not check(layer, forward=lambda x: forward(x, 1e-4))
+
+
+def test_ties_of_products_are_counted_once() -> None:
+    text = "O[i,j] max= A[i,k] * B[k,j]"
+    layer = Contraction.parse(text, A=(3, 4), B=(4, 5), dtype="float64")
+
+    def shares(a: Array, b: Array, first: bool) -> Array:
+        products = a[:, :, None] * b[None]
+        ties = products == products.max(1, keepdims=True)
+        if first:
+            ties &= ties.cumsum(1) == 1
+        return ties * 1.0
+
+    def backward(g: Array, a: Array, b: Array, first: bool = True) -> tuple[Array, Array]:
+        s = shares(a, b, first)
+        return np.einsum("ij,ikj,kj->ik", g, s, b), np.einsum("ij,ikj,ik->kj", g, s, a)
+
+    assert check(layer, backward=backward)
+    report = check(layer, backward=lambda g, a, b: backward(g, a, b, first=False))
+    assert "credited in full" in str(report)
+
+
+@pytest.mark.every
+@pytest.mark.parametrize(
+    ("name", "slope"),
+    [
+        ("relu", lambda x: x > 1e-3),
+        ("hardtanh", lambda x: np.abs(x) <= 1.05),
+        ("leaky_relu", lambda x: np.where(x > 5e-4, 1, 0.01)),
+        ("relu6", lambda x: (x > 0) & (x < 6.02)),
+    ],
+)
+def test_a_kink_that_is_shifted_is_seen(name: str, slope: Any) -> None:
+    layer = Activation((3, 4), name)
+    module = generate(layer, "module").load()
+    assert check(layer, backward=module.backward)
+    assert not check(layer, backward=lambda g, x: (g * slope(x)).astype(g.dtype))
+
+
+@pytest.mark.parametrize("most", [2, 3, 4])
+def test_ties_of_every_number_of_elements_are_tried(most: int) -> None:
+    """In windows of different sizes: at the corner of the padding, at its side and inside."""
+    layer = MaxPool((1, 1, 4, 4), 2, padding=1, dtype="float64")
+
+    def backward(g: Array, x: Array) -> Array:
+        gx, padded = np.zeros((6, 6)), np.pad(x[0, 0], 1, constant_values=-np.inf)
+        for i, j in np.ndindex(3, 3):
+            window = padded[2 * i : 2 * i + 2, 2 * j : 2 * j + 2]
+            ties = window == window.max()
+            if ties.sum() != most:
+                ties.flat[1 + int(np.argmax(ties)) :] = False
+            gx[2 * i : 2 * i + 2, 2 * j : 2 * j + 2] += ties * g[0, 0, i, j]
+        return gx[None, None, 1:-1, 1:-1]
+
+    assert not check(layer, backward=backward)
