@@ -7,7 +7,9 @@ threads do not disturb each other; ``release()`` frees the workspace.
 
 from __future__ import annotations
 
+import itertools
 import sys
+import tracemalloc
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -199,13 +201,25 @@ def _writes_out(case: _Case) -> str:
     if not _same(outs, wanted):
         return "out= gets other numbers"
     for name, value in arguments.items():
-        if not isinstance(value, np.ndarray) or value.dtype != outs[0].dtype:
+        if not isinstance(value, np.ndarray):
             continue
-        if value.size >= outs[0].size > 0:
-            shared = value.ravel()[: outs[0].size].reshape(outs[0].shape)
-            given = (shared, *outs[1:]) if several else shared
-            if np.shares_memory(shared, value) and not _refuses(case, arguments, out=given):
+        for at, out in enumerate(outs):
+            if value.dtype != out.dtype or not min(value.size, out.size):
+                continue
+            memory = np.empty(max(value.size, out.size), out.dtype)
+            memory[: value.size] = value.ravel()
+            given = {**arguments, name: memory[: value.size].reshape(value.shape)}
+            shared = memory[: out.size].reshape(out.shape)
+            others = (*outs[:at], shared, *outs[at + 1 :])
+            if not _refuses(case, given, out=others if several else shared):
                 return f"out= may overlap {name}"
+    for one, other in itertools.combinations(range(len(outs)), 2):
+        if outs[one].dtype != outs[other].dtype or not min(outs[one].size, outs[other].size):
+            continue
+        memory = np.empty(max(outs[one].size, outs[other].size), outs[one].dtype)
+        views = {at: memory[: outs[at].size].reshape(outs[at].shape) for at in (one, other)}
+        if not _refuses(case, arguments, out=tuple(views.get(at, out) for at, out in enumerate(outs))):
+            return "two arrays of out= may overlap"
     wrong = np.zeros((*outs[0].shape, 2), outs[0].dtype)
     if not _refuses(case, arguments, out=(wrong, *outs[1:]) if several else wrong):
         return "out= of another shape is not refused"
@@ -319,6 +333,29 @@ def _released(module: ModuleType, cases: list[_Case]) -> Result:
             module.release()
             if not _same(case.call(arguments), before):
                 return Result("release()", "contract", False, f"{case.name}: other numbers after it")
+            with ThreadPoolExecutor(1) as pool:  # a new thread has no workspace yet
+                held, left = pool.submit(_memory, module, case, arguments).result()
+            if held and left >= held:
+                text = f"{case.name}: all {held} bytes of the workspace are kept"
+                return Result("release()", "contract", False, text)
     except Exception as error:  # whatever the code under check raises is its answer
         return Result("release()", "contract", False, f"raises {type(error).__name__}: {error}")
     return Result("release()", "contract", True, "frees the workspace; the next call allocates its own")
+
+
+def _memory(module: ModuleType, case: _Case, arguments: Arguments) -> tuple[int, int]:
+    """Return how many bytes of arrays are held after a call, and how many of them after release()."""
+
+    def held() -> int:
+        arrays = tracemalloc.DomainFilter(True, np.lib.tracemalloc_domain)
+        traces = tracemalloc.take_snapshot().filter_traces([arrays]).traces
+        return sum(trace.size for trace in traces)
+
+    tracemalloc.start()
+    try:
+        case.call(arguments)
+        before = held()
+        module.release()
+        return before, held()
+    finally:
+        tracemalloc.stop()

@@ -57,6 +57,9 @@ def broken(report: Report) -> list[str]:
         ),
         ("threads", ("\n_LOCAL = threading.local()\n", "\n_LOCAL = type('Shared', (), {})()\n")),
         ("release()", ("    global _LOCAL\n", "    raise RuntimeError\n")),
+        ("release()", ("    _LOCAL = threading.local()\n", "    return\n")),
+        ("out=", ("(out, (2, 2, 3, 3), x, weight, bias)", "(out, (2, 2, 3, 3), x)")),
+        ("out=", ("x, weight, bias, gx, gw)", "x, weight, bias)")),
     ],
 )  # fmt: skip
 def test_a_broken_promise_is_seen(promise: str, change: tuple[str, str]) -> None:
@@ -82,5 +85,5 @@ def test_a_file_of_another_version_is_checked_by_what_it_says() -> None:
     assert report_of(unit, (old, new), (call, "input_gradient(weight, grad_output, out=gx)"))
 
 
-def test_a_gallery_file_passes(tmp_path: Path) -> None:
+def test_a_written_file_passes(tmp_path: Path) -> None:
     assert check(generate(LAYER, "module").write(tmp_path))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import re
 import threading
@@ -27,6 +28,7 @@ from symconv import (
 )
 from symconv.layers import rebuild
 from symconv.layers.network import Entry
+from symconv.notation.contraction import Program
 from symconv.prove import network as prove_network
 from symconv.verbs import Unit
 from tests.effort import many
@@ -304,9 +306,22 @@ def test_pytorch_agrees_on_second_order_without_a_loss() -> None:
 def test_a_planted_error_in_what_is_added_is_false(monkeypatch: pytest.MonkeyPatch) -> None:
     wrong = functools.partial(prove_network._in_reverse, together=np.maximum)
     monkeypatch.setattr(prove_network, "_in_reverse", wrong)
-    theorem = prove_network._composition(RESIDUAL)
+    theorem = prove_network._composition(RESIDUAL, rests=True)
     assert theorem.holds is False
     assert theorem.counterexample is not None
+
+
+def test_a_network_that_is_not_its_layers_is_refuted() -> None:
+    network = Network([layer("Linear", out_features=3), RELU], (2, 4), dtype="float64")
+    assert prove_network._composition(network, rests=True).status == "proved"
+    assert prove_network._composition(network, rests=False).status == "tested"
+    (linear, *others) = network.graph.steps
+    assert isinstance(linear, Program)
+    first, *rest = linear.contractions
+    seven = Program((dataclasses.replace(first, coefficient=7), *rest))
+    network.__dict__["graph"] = dataclasses.replace(network.graph, steps=(seven, *others))
+    assert not prove_network._is_wired(network)
+    assert prove_network._composition(network, rests=True).status == "refuted"
 
 
 def test_what_comes_in_is_checked_and_not_written_to() -> None:
