@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from symconv.check.bounds import is_bilinear, transform_bound
-from symconv.check.calls import Answer, call
+from symconv.check.calls import Answer, call, takes_one
 from symconv.check.diagnosis import Seen, known_rule
 from symconv.check.probes import Probe, graph_of, ordinary, probes
 from symconv.check.report import Result, apart
@@ -81,7 +81,7 @@ def check_callables(
     if forward is not None:
         results.append(_Subject("forward", forward).result(layer))
     if backward is not None:
-        results.append(_Subject("backward", backward).result(layer))
+        results.append(_Subject("backward", backward, before=forward).result(layer))
     return tuple(results)
 
 
@@ -89,11 +89,13 @@ def check_callables(
 class _Subject:
     """A function under check.
 
+    ``before`` is called before each call: layers that are objects keep what ``backward`` needs.
     ``transforms`` is set when a result was as far off as only transforms of whole tensors round.
     """
 
     name: str
     function: Callable[..., object]
+    before: Forward | None = None
     transforms: bool = False
 
     def result(self, layer: Layer) -> Result:
@@ -211,7 +213,12 @@ class _Subject:
         return found
 
     def _answer(self, case: Layer, values: dict[str, Array], expected: int) -> Answer:
-        return call(self.function, self._arguments(case, values), expected)
+        arguments = self._arguments(case, values)
+        if self.before is not None:
+            call(self.before, {name: arguments[name] for name in case.tensors}, 1)
+            if takes_one(self.function):
+                arguments = {"grad_output": arguments["grad_output"]}
+        return call(self.function, arguments, expected)
 
     def _arguments(self, case: Layer, values: dict[str, Array]) -> dict[str, Array]:
         """Return the arrays that the function is called with, by name."""

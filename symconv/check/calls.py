@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import traceback
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -74,6 +75,17 @@ def call(function: Function, arguments: Mapping[str, Array], expected: int) -> A
         return Answer(changed=changed, error=str(error))
 
 
+def takes_one(function: Function) -> bool:
+    """Whether a function can be called with one argument, and with no more."""
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):  # a function of another language may have none
+        return False
+    kinds = [p.kind for p in signature.parameters.values()]
+    positional = [inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD]
+    return sum(k in positional for k in kinds) == 1 and inspect.Parameter.VAR_POSITIONAL not in kinds
+
+
 def _raised(function: Function, error: BaseException, names: tuple[str, ...]) -> str:
     """Say what was raised, and in which line of the function's own file."""
     text = f"raises {type(error).__name__}: {' '.join(str(error).split())}"
@@ -81,7 +93,8 @@ def _raised(function: Function, error: BaseException, names: tuple[str, ...]) ->
     file = getattr(getattr(function, "__code__", None), "co_filename", None)
     own = [frame for frame in frames if frame.filename == file] or frames
     if not own:
-        return f"{text}. It was called with {', '.join(names)}."
+        hint = " To call it with grad_output alone, give forward, too." if takes_one(function) else ""
+        return f"{text}. It was called with {', '.join(names)}.{hint if len(names) > 1 else ''}"
     line = f", `{own[-1].line}`" if own[-1].line else ""
     return f"{text} ({Path(own[-1].filename).name}, line {own[-1].lineno}, in {own[-1].name}{line})."
 

@@ -317,6 +317,35 @@ def test_small_shares_of_a_softmax_count(shape: tuple[int, int], dtype: str) -> 
     assert not check(layer, forward=lambda x: forward(x, 1e-4))
 
 
+class Layered:
+    """A linear layer as it is written by hand: forward keeps what backward needs."""
+
+    def forward(self, x: Array, w: Array) -> Array:
+        """Keep x and w."""
+        self.x, self.w = x, w
+        return np.asarray(x @ w.T)
+
+    def backward(self, g: Array) -> tuple[Array, Array]:
+        """Read what was kept."""
+        return g @ self.w, g.T @ self.x
+
+    def same(self, g: Array, x: Array = None, w: Array = None) -> tuple[Array, Array]:
+        """Do the same, whatever else is given."""
+        return self.backward(g)
+
+    def wrong(self, g: Array) -> tuple[Array, Array]:
+        """Double the gradient by w."""
+        return g @ self.w, 2 * g.T @ self.x
+
+
+def test_backward_may_read_what_forward_kept() -> None:
+    layer, own = Linear((3, 5), 4, bias=False), Layered()
+    assert check(layer, forward=own.forward, backward=own.backward)
+    assert check(layer, forward=own.forward, backward=own.same)
+    assert "counted twice" in str(check(layer, forward=own.forward, backward=own.wrong))
+    assert "give forward, too" in str(check(layer, backward=own.backward))
+
+
 def test_ties_of_products_are_counted_once() -> None:
     text = "O[i,j] max= A[i,k] * B[k,j]"
     layer = Contraction.parse(text, A=(3, 4), B=(4, 5), dtype="float64")
