@@ -1,8 +1,9 @@
-"""The smallest layer for which something fails: sizes are reduced one at a time."""
+"""The smallest layer for which something fails: arguments are simplified one at a time."""
 
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Callable
 
 from symconv.layers.layer import Layer
@@ -24,7 +25,8 @@ def smallest(layer: Layer, fails: Callable[[Layer], bool]) -> Layer:
     reduced = True
     while reduced:
         reduced = False
-        for less in layer.reductions():
+        simpler = layer.simplifications(), layer.reductions(), layer.joint_reductions()
+        for less in itertools.chain(*simpler):
             if less in tried or len(tried) > MOST:
                 continue
             tried.add(less)

@@ -17,6 +17,9 @@ from symconv.notation.contraction import Tensor
 from symconv.notation.graph import Elementwise, Graph
 from symconv.notation.tangent import second_gradients, tangent
 
+SIZES = ("input_shape", "out_channels", "out_features", "kernel_size")
+MOVES = ("stride", "padding", "dilation", "groups", "padding_mode")
+
 
 class Layer(ABC):
     """A layer of a convolutional network: frozen, validated at construction.
@@ -153,6 +156,24 @@ class Layer(ABC):
             for less in smaller_sizes(size):
                 yield from self._reduced(input_shape=with_size(self.input_shape, axis, less))
 
+    def simplifications(self) -> Iterator[Layer]:
+        """Visit the layers with one of stride, padding, dilation and groups at its default."""
+        for field in dataclasses.fields(self):  # type: ignore[arg-type]  # every kind is a dataclass
+            if field.name in MOVES and self.arguments[field.name] != field.default:
+                yield from self._reduced(**{field.name: field.default})
+
+    def joint_reductions(self) -> Iterator[Layer]:
+        """Visit the layers with all sizes that are equal reduced alike, for what fails only then."""
+        sizes = {name: value for name, value in self.arguments.items() if name in SIZES}
+        numbers = [
+            n for value in sizes.values() for n in (value if isinstance(value, tuple) else [value])
+        ]
+        for size in sorted({n for n in numbers if isinstance(n, int) and numbers.count(n) > 1}):
+            for less in smaller_sizes(size):
+                yield from self._reduced(
+                    **{name: _exchanged(value, size, less) for name, value in sizes.items()}
+                )
+
     def _reduced(self, **arguments: object) -> Iterator[Layer]:
         """Visit the layer with other arguments, if there is such a layer."""
         with contextlib.suppress(SymconvError):
@@ -191,6 +212,12 @@ def smaller_sizes(size: int) -> Iterator[int]:
 def with_size(shape: tuple[int, ...], axis: int, size: int) -> tuple[int, ...]:
     """Return a shape with another size along one axis."""
     return (*shape[:axis], size, *shape[axis + 1 :])
+
+
+def _exchanged(value: object, old: int, new: int) -> object:
+    if isinstance(value, tuple):
+        return tuple(_exchanged(item, old, new) for item in value)
+    return new if value == old else value
 
 
 def kind_hint(name: str) -> str:

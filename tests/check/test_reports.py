@@ -331,3 +331,17 @@ def test_a_failed_report_is_whole_in_an_assertion(tmp_path: Path) -> None:
     words = " ".join(done.stdout.split())
     assert "Smallest failing case: Conv(input_shape=(1, 1, 1, 1), out_channels=1" in words
     assert "∂E/∂F[0, 0, 0, 0] = 0, expected" in words
+
+
+@pytest.mark.every
+@pytest.mark.parametrize("size", [4, 8, 16])
+def test_equal_sizes_are_reduced_together(size: int) -> None:
+    layer = Linear((size, size), size, bias=False)
+    text = said(layer, backward=lambda g, x, w: (g @ w.T, g.T @ x))
+    assert "Linear(input_shape=(1, 2), out_features=2, bias=False)" in text
+
+
+def test_what_raises_everywhere_is_shown_for_the_plainest_layer() -> None:
+    layer = Conv((2, 4, 7, 5), 6, 3, stride=(2, 1), padding=((0, 1), (2, 1)), groups=2)
+    text = said(layer, backward=lambda *given: 1 / 0)
+    assert "Smallest failing case: Conv(input_shape=(1, 1, 1, 1), out_channels=1, kernel_size=1)." in text
