@@ -62,7 +62,7 @@ def run(arguments: list[str]) -> int:
             click.echo(f"symconv: {text}", err=True)
         code = 2
     except click.NoSuchOption as error:
-        click.echo(f"symconv: {error.format_message()}{_option_hint(error.option_name)}", err=True)
+        click.echo(f"symconv: {_option_hint(error.option_name) or error.format_message()}", err=True)
         code = 2
     except (click.ClickException, SymconvError) as error:
         message = error.format_message() if isinstance(error, click.ClickException) else str(error)
@@ -78,7 +78,7 @@ def _option_hint(option: str) -> str:
     alone = {"--theorems": "prove", "--engines": "prove", "--pitfalls": "prove", "--config": "generate"}
     if option not in alone:
         return ""
-    return f" It goes without a layer: symconv {alone[option]} {option}"
+    return f"{option}: goes without a layer: symconv {alone[option]} {option}"
 
 
 @click.group(cls=Verb, epilog="Example: symconv demo")

@@ -16,6 +16,7 @@ from symconv.errors import SymconvError
 from symconv.files import read_data
 from symconv.layers.activations import NAMED
 from symconv.layers.conv import ConvTranspose
+from symconv.layers.cross_entropy import SoftmaxCrossEntropy
 from symconv.layers.filter import Filter
 from symconv.layers.layer import Layer, rebuild
 from symconv.layers.network import Network
@@ -162,8 +163,11 @@ def _layer_options(kind: type[Layer]) -> list[click.Parameter]:
 def _metavar(kind: type[Layer], name: str) -> str:
     """Return how an argument's value is written."""
     text = _METAVARS.get(name, "TEXT")
-    words = "|valid|full|same|same_lower" if name == "padding" and kind is not ConvTranspose else ""
-    return text + words
+    if name == "padding" and kind is not ConvTranspose:
+        return f"{text}|valid|full|same|same_lower"
+    if name == "reduction" and kind is SoftmaxCrossEntropy:
+        return f"{text}|none"
+    return text
 
 
 def _parameter_help(kind: type[Layer], name: str) -> str:
@@ -216,6 +220,8 @@ def network_command(
         data = read_data(file)
         if not isinstance(data, dict):
             raise SymconvError(f"{file}: must have a network's arguments: input_shape, layers")
+        if "module" in data:
+            raise SymconvError(f"{file}: is a configuration: symconv generate --config {file}")
         try:
             layer = rebuild({"layer": "Network", **data})
         except SymconvError as error:

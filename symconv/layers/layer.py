@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import difflib
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import ClassVar, Self
 
@@ -43,12 +43,17 @@ class Layer(ABC):
             Layer.kinds[cls.__name__] = cls
 
     def __new__(cls, *_: object, **given: object) -> Self:
-        """Refuse arguments that a kind has not, with what was probably meant."""
+        """Refuse arguments that a kind has not."""
+        cls.refuse_unknown(given)
+        return super().__new__(cls)
+
+    @classmethod
+    def refuse_unknown(cls, names: Iterable[str]) -> None:
+        """Refuse names that are no arguments, with what was probably meant."""
         known = [field.name for field in dataclasses.fields(cls)]  # type: ignore[arg-type]  # every kind is a dataclass
-        for name in given:
+        for name in names:
             if name not in known:
                 raise _unknown(cls.__name__, name, known)
-        return super().__new__(cls)
 
     @property
     @abstractmethod
@@ -252,6 +257,7 @@ def rebuild(data: Mapping[str, object]) -> Layer:
         )
     cls = Layer.kinds[kind]
     fields = dataclasses.fields(cls)  # type: ignore[arg-type]  # every kind is a dataclass
+    cls.refuse_unknown(map(str, arguments))
     for field in fields:
         if field.default is dataclasses.MISSING and field.name not in arguments:
             raise SymconvError(f"{field.name}: missing, {kind} needs it")

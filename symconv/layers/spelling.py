@@ -18,7 +18,7 @@ WORDS = (
 )  # arguments that are text as they are
 NAMED = ("shapes", "extents")  # that are names with sizes
 DATA = ("layers", "weight")  # that are JSON
-REALS = ("eps", "momentum", "tolerance")  # that are any numbers
+REALS = ("eps", "momentum", "tolerance", "label_smoothing")  # that are any numbers
 _NUMBER = re.compile(r"[+-]?[0-9]{1,12}")
 
 
@@ -91,7 +91,7 @@ def _json(argument: str, text: str) -> object:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
         raise SymconvError(
-            f'{option_name(argument)}: must be JSON, of a file "$(cat FILE)": {error}'
+            f"{option_name(argument)}: must be JSON, as in [1, 2.5], or a file of it: {error}"
         ) from error
 
 

@@ -344,4 +344,6 @@ def test_equal_sizes_are_reduced_together(size: int) -> None:
 def test_what_raises_everywhere_is_shown_for_the_plainest_layer() -> None:
     layer = Conv((2, 4, 7, 5), 6, 3, stride=(2, 1), padding=((0, 1), (2, 1)), groups=2)
     text = said(layer, backward=lambda *given: 1 / 0)
-    assert "Smallest failing case: Conv(input_shape=(1, 1, 1, 1), out_channels=1, kernel_size=1)." in text
+    assert (
+        "Smallest failing case: Conv(input_shape=(1, 1, 1, 1), out_channels=1, kernel_size=1)." in text
+    )

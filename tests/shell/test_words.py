@@ -12,6 +12,7 @@ from symconv.notation.layout import WIDTH
 from tests.shell.command import ARTICLE, run
 
 CELLS = ["conv", "--input-shape", "1x1x9x9", "--out-channels", "1", "--kernel-size", "2"]
+LOSS = ["softmax-cross-entropy", "--input-shape", "2x3"]
 NETWORK = """
 input_shape = [2, 1, 5, 5]
 dtype = "float64"
@@ -40,6 +41,9 @@ layer = "Flatten"
         (["derive", *ARTICLE, "-o", "d.pdf"], "must end in .txt or .tex"),
         (["derive", *ARTICLE, "-o", "d.txt", "--format", "latex"], "does not go with"),
         (["prove", "missing.toml"], "missing.toml"),
+        (["prove", *ARTICLE, "--config", "x"], "goes without a layer: symconv generate --config"),
+        (["prove", *LOSS, "--weight", "1,2,3"], "must be JSON, as in [1, 2.5], or a file of it"),
+        (["prove", *LOSS, "--reduction", "non"], "must be one of"),
     ],
 )
 def test_hints(words: list[str], hint: str, tmp_path: Path) -> None:
@@ -72,6 +76,11 @@ def test_a_file_of_a_network_is_a_layer(tmp_path: Path, suffix: str) -> None:
         ("layers = [", "net.toml: "),
         ("[[layers]]", "net.toml: layer 1"),
         ("x = 1", "net.toml: "),
+        ('[[module]]\nname = "net"', "symconv generate --config net.toml"),
+        (
+            NETWORK.replace("kernel_size", "kernal_size"),
+            "kernal_size: not an argument of Conv; did you mean",
+        ),
     ],
 )
 def test_a_wrong_file_of_a_network_is_one_line(tmp_path: Path, text: str, said: str) -> None:
@@ -105,6 +114,13 @@ def _both(folder: Path, generated: str, own: str) -> str:
         assert cli.run(["check", generated, own]) == 2
     assert "passed  forward" in out.getvalue()
     return err.getvalue()
+
+
+def test_numbers_of_a_loss_are_read() -> None:
+    printed = run("generate", *LOSS, "--label-smoothing", ".1", "--weight", "[1, 2, 0.5]", "--name", "m")
+    assert '"label_smoothing": 0.1' in printed
+    assert '"weight": (1.0, 2.0, 0.5)' in printed
+    assert "mean|sum|none" in run("generate", "softmax-cross-entropy", "--help")
 
 
 def test_the_suffix_is_the_format(tmp_path: Path) -> None:
