@@ -47,7 +47,7 @@ class Verb(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find a command; say what was probably meant by one that there is not."""
+        """Find a command; of a name that is none, say what was probably meant."""
         name = args[0]
         if self.get_command(ctx, name) is None and not name.startswith("-"):
             raise click.UsageError(f"{name}: is not a command here{_hint(name, list(self.commands))}")
@@ -63,7 +63,7 @@ class Verb(click.Group):
 def _hint(name: str, known: Sequence[str]) -> str:
     lower = name.lower().replace("_", "-")
     if lower.replace("-", "_") in NAMED:
-        return f"; activations are: activation --function {lower.replace('-', '_')}"
+        return f"; write: activation --function {lower.replace('-', '_')}"
     plain = re.sub(r"-?[123]d$", "", lower)
     near = [plain] if plain in known else difflib.get_close_matches(plain, known, 1)
     return f"; did you mean {near[0]}?" if near else "; --help lists the commands"

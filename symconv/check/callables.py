@@ -39,7 +39,8 @@ class Failure:
     Parameters
     ----------
     kind
-        What was wrong: it raised, returned something else, or the shape, the dtype or the numbers.
+        What was wrong: it raised, returned something else, or the shape, dtype or numbers are wrong; or
+        those where values are equal; or it wrote to an argument.
     sweep
         The result: ``"forward"``, the input whose gradient it is, or an argument that was written to.
     text
@@ -203,9 +204,9 @@ class _Subject:
         found: list[Failure] = []
         for sweep, array in zip(sweeps, answer.arrays, strict=True):
             found += self._compared(case, sweep, array, probe)
-        right = "wrong, too" if found else "right"
+        verdict = "wrong, too" if found else "right"
         if answer.changed:
-            result = f"(its result is {right})"
+            result = f"(its result is {verdict})"
             names = " and ".join(answer.changed)
             noun = "argument" if len(answer.changed) == 1 else "arguments"
             text = f"{self.name} changed its {noun} {names} in place {result}."

@@ -30,8 +30,8 @@ Array = NDArray[Any]
 Arguments = dict[str, Any]  # arrays, or dicts of arrays, by the names of a function's parameters
 
 THREADS = 4
-ELEMENTS = 2_000_000  # that each thread is given, in at most so many calls:
-CALLS = 25
+ELEMENTS = 2_000_000  # that each thread is given
+CALLS = 25  # of each thread, at most
 
 
 @dataclass(frozen=True)

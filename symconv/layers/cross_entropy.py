@@ -174,13 +174,9 @@ class SoftmaxCrossEntropy(_Exponential):
         if self.reduction == "none":
             return steps
         if self._is_plain or self.reduction == "sum":
-            return [*steps, total(output[()], losses, coefficient=Fraction(1, self._count_plain))]
+            return [*steps, total(output[()], losses, coefficient=Fraction(1, self._count))]
         y, z = Tensor("Y", ())[()], Tensor("Z", ())[()]
         return [*steps, total(y, losses), each(output[()], "y/z", y=y, z=z)]
-
-    @property
-    def _count_plain(self) -> int:
-        return self._count if self._is_plain else 1
 
     @cached_property
     def graph(self) -> Graph:

@@ -22,7 +22,7 @@ def wrapped(text: str, width: int, indent: int = 0, hanging: int = 0) -> list[st
 
 
 def beside(*blocks: str | list[str]) -> str:
-    """Write texts and matrices side by side, centred; below each other where that is too wide."""
+    """Write texts and matrices side by side, centred."""
     columns_ = [block if isinstance(block, list) else [block] for block in blocks]
     height = max(map(len, columns_))
     lines = [""] * height

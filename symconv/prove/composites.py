@@ -1,4 +1,4 @@
-"""What is shown of layers of several steps: what is computed is what is defined, and the chain rule."""
+"""Theorems about layers of several steps: what is computed is what is defined, and the chain rule."""
 
 from __future__ import annotations
 

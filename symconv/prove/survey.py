@@ -1,4 +1,4 @@
-"""What is proven, as tables: theorem × generality × evidence, and theorem × engine × time."""
+"""Tables of theorems: theorem × generality × evidence, and theorem × engine × time."""
 
 from __future__ import annotations
 
@@ -54,7 +54,6 @@ class Family:
         return f"{layers}, {total} theorem{'s' * (total != 1)}: {found}"
 
 
-_PRODUCTS = {"A": (2, 3, 4), "B": (2, 5, 4)}
 FAMILIES = (
     Family(
         "Linear, Flatten, Reshape, Add, Concat: the gradients are adjoints, T4",
@@ -85,7 +84,7 @@ FAMILIES = (
         "twice; a formula that is a convolution has its theorems",
         "the formula's sizes",
         (
-            Contraction("O[n,i,j] = A[n,i,c] * B[n,j,c]", tuple(_PRODUCTS.items())),
+            Contraction("O[n,i,j] = A[n,i,c] * B[n,j,c]", (("A", (2, 3, 4)), ("B", (2, 5, 4)))),
             Contraction("O[n,i,j] = X[n,i,c] * X[n,j,c]", (("X", (2, 3, 4)),)),
             Contraction("O[n,o,x] = X[n,c,x+i] * F[o,c,i]", (("X", (1, 2, 9)), ("F", (3, 2, 3)))),
         ),

@@ -1,4 +1,4 @@
-"""What is found about a layer: theorems with their grounds and refuted controls, printed."""
+"""Theorems about a layer, with their grounds and refuted controls, printed."""
 
 from __future__ import annotations
 

@@ -104,11 +104,8 @@ def fourier_forward(layer: Conv) -> Callable[..., Array]:
         axes = tuple(range(2, x.ndim))
         full = [n + k - 1 for n, k in zip(x.shape[2:], w.shape[2:], strict=True)]
         turned = np.flip(w, axes)
-        product = np.einsum(
-            "nc...,oc->no..." if x.ndim == 2 else "nc...,oc...->no...",
-            np.fft.rfftn(x, full, axes),
-            np.fft.rfftn(turned, full, axes),
-        )
+        spectra = np.fft.rfftn(x, full, axes), np.fft.rfftn(turned, full, axes)
+        product = np.einsum("nc...,oc...->no...", *spectra)
         y = np.fft.irfftn(product, full, axes)
         cut = tuple(slice(k - 1, n) for n, k in zip(x.shape[2:], w.shape[2:], strict=True))
         return y[(slice(None), slice(None), *cut)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from types import ModuleType
 from typing import Any, cast
@@ -90,10 +90,6 @@ class Rule:
     name: str
     plant: Callable[[Layer], tuple[Forward | None, Forward | None] | None]
     rare: bool = False  # wrong only where values are equal, or nearly
-
-
-def _floats(arrays: Sequence[Array]) -> list[Array]:
-    return [np.asarray(a) for a in arrays]
 
 
 def of_results(name: str, change: Callable[[Array], Array]) -> Rule:
