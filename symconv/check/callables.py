@@ -131,7 +131,7 @@ class _Subject:
         return f"{failure.text}{rule}{said}{where}"
 
     def _passed(self, layer: Layer) -> Result:
-        text = "agrees with the layer's definition at its sizes"
+        text, transforms = "agrees with the layer's definition at its sizes", self.transforms
         elsewhere = refused = 0
         cases = (case for case in smaller(layer, kernels=0) if case.inputs != layer.inputs)
         for case in itertools.islice(cases, ELSEWHERE):
@@ -150,7 +150,7 @@ class _Subject:
             text += f" and at {elsewhere} smaller ones"
         if refused:
             text += f"; it refuses {refused if elsewhere else 'smaller'} ones"
-        if self.transforms:
+        if transforms:
             text += "; passed as a transform: rounding relative to the whole image"
         return Result(self.name, "numeric", True, text)
 

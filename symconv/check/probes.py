@@ -123,16 +123,17 @@ def graph_of(case: Layer, sweep: str, stable: bool = False) -> Graph:
 def probes(case: Layer) -> Iterator[Probe]:
     """Visit the numbers to call a layer's functions with."""
     smallest = min((math.prod(shape) for shape in case.inputs.values()), default=FEW_CELLS)
-    for seed in range(min(4, max(1, FEW_CELLS // smallest))):  # a few must not be right by luck
-        values = whole_numbers(case, seed)
+    seeds = range(min(4, max(1, FEW_CELLS // smallest)))  # a few must not be right by luck
+    draws = [whole_numbers(case, seed) for seed in seeds]
+    for seed, values in zip(seeds, draws, strict=True):
         yield Probe("", values, whole=not (has_expressions(case) or _takes_maxima(case)))
         yield ordinary(case, seed)
     if _takes_maxima(case):
-        yield from _of_maxima(case, values)
+        yield from _of_maxima(case, draws[-1])
     elif isinstance(case, Activation):
-        yield from _of_activations(case, values)
+        yield from _of_activations(case, draws[-1])
     elif case.composite:
-        yield from _of_expressions(case, values)
+        yield from _of_expressions(case, draws[-1])
     else:
         yield from _of_products(case)
 
@@ -236,7 +237,7 @@ def _beside_kinks(case: Activation) -> Array:
 
 def _overflows(case: Activation, points: Array) -> NDArray[np.bool_]:
     """Return where a part of an expression, or its square, is no finite number of the layer's dtype."""
-    from sympy import preorder_traversal
+    from sympy import Expr, preorder_traversal
 
     most = math.sqrt(float(np.finfo(case.dtype).max))
     given = {"X": points, "G": np.ones(points.shape)}
@@ -246,7 +247,7 @@ def _overflows(case: Activation, points: Array) -> NDArray[np.bool_]:
     for step in steps:
         assert isinstance(step, Elementwise)
         for part in preorder_traversal(step.expression):
-            if part.free_symbols and not part.is_Boolean:
+            if isinstance(part, Expr) and part.free_symbols:
                 values = evaluate_arrays(Graph((replace(step, expression=part),)), given)
                 found |= ~(np.abs(values) <= most)
     return found
@@ -301,9 +302,9 @@ def _drawn(case: Layer, seed: int, scale: float) -> Values:
     g = case.cotangent
     values[g.name] = _as(case, scale * np.asarray(rng.standard_normal(g.sizes)))
     if isinstance(case, Activation):  # an expression may have no value at some
-        x = case.tensors["x"].name
-        points = _finite(case, values[x].ravel())
-        values[x] = np.resize(points, tensor.sizes) if points.size else values[x]
+        x = case.tensors["x"]
+        points = _finite(case, values[x.name].ravel())
+        values[x.name] = np.resize(points, x.sizes) if points.size else values[x.name]
     return values
 
 
