@@ -35,6 +35,7 @@ from symconv import (
     generate,
 )
 from symconv.layers import Layer
+from symconv.layers.random_labels import labels_of
 from tests.effort import FULL
 
 Array = Any
@@ -65,6 +66,11 @@ LAYERS: dict[str, Any] = {
     "expression": functools.partial(Activation, (3, 8), "x/(1+abs(x))"),
     "softmax": functools.partial(Softmax, (3, 5)),
     "cross entropy": functools.partial(SoftmaxCrossEntropy, (4, 3)),
+    "weighted cross entropy": functools.partial(
+        SoftmaxCrossEntropy, (4, 3), weight=(1, 2, 0.5), ignore_index=1, label_smoothing=0.1
+    ),
+    "losses": functools.partial(SoftmaxCrossEntropy, (4, 3), reduction="none"),
+    "summed squares": functools.partial(MeanSquaredError, (4, 3), reduction="sum"),
     "squares": functools.partial(MeanSquaredError, (4, 3)),
     "batchnorm": functools.partial(BatchNorm, (4, 3, 3)),
     "layernorm": functools.partial(LayerNorm, (3, 6)),
@@ -425,6 +431,9 @@ RULES = [
     of_another("relu is cut at 6", having(Activation, function=("relu", "relu6"))),
     of_another("the softmax is over the wrong axis", having(Softmax, axis=0)),
     of_another("the loss is a sum", having(SoftmaxCrossEntropy, MeanSquaredError, reduction="sum")),
+    of_another("the classes' weights are forgotten", having(SoftmaxCrossEntropy, weight=None)),
+    of_another("ignored labels count", having(SoftmaxCrossEntropy, ignore_index=None)),
+    of_another("labels are not smoothed", having(SoftmaxCrossEntropy, label_smoothing=0.0)),
     of_another("ε is forgotten", having(BatchNorm, LayerNorm, eps=1e-12)),
     of_another("the momentum is that of the old statistics", having(BatchNorm, momentum=0.9)),
     Rule("maxima are found by closeness (1e-5)", lambda at: _close_mask(at, 1e-5, False), rare=True),
@@ -446,7 +455,7 @@ def harmless(layer: Layer, name: str, function: Forward) -> bool:
     rng = np.random.default_rng(2)
     for scale in (1e-3, 0.3, 3.0, 3e3):
         given = [
-            rng.integers(0, layer.classes[n], shape)
+            labels_of(layer, n, rng)
             if n in layer.classes
             else np.abs(scale * rng.standard_normal(shape)).astype(layer.dtype)
             if n == "running_var"
