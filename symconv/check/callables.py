@@ -149,7 +149,7 @@ class _Subject:
         if elsewhere:
             text += f" and at {elsewhere} smaller ones"
         if refused:
-            text += f"; it refuses {refused if elsewhere else 'smaller'} ones"
+            text += f"; it refuses {f'{refused} others' if elsewhere else 'smaller ones'}"
         if transforms:
             text += "; passed as a transform: rounding relative to the whole image"
         return Result(self.name, "numeric", True, text)
