@@ -36,7 +36,7 @@ from symconv import (
 )
 from symconv.layers import Layer
 from symconv.layers.random_labels import labels_of
-from tests.effort import FULL
+from tests.effort import FULL, some
 
 Array = Any
 
@@ -490,9 +490,9 @@ def wrong_functions(rule: Rule, layer: Layer) -> dict[str, Forward]:
 
 @pytest.mark.every
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
-@pytest.mark.parametrize("number", range(len(RULES)), ids=[rule.name for rule in RULES])
+@pytest.mark.parametrize("number", some(range(len(RULES)), 4), ids=lambda n: RULES[n].name)
 def test_a_wrong_rule_does_not_pass(number: int) -> None:
-    """In every kind of layer that it fits and both dtypes; in the short run in one of them."""
+    """In every kind of layer that it fits and both dtypes; in the short run in one, for some rules."""
     rule = RULES[number]
     kinds = list(LAYERS)[number % len(LAYERS) :] + list(LAYERS)[: number % len(LAYERS)]
     planted = 0
