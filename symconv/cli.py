@@ -313,7 +313,9 @@ _VERBS: dict[str, tuple[click.Group, Action, list[click.Parameter]]] = {
         prove,
         actions.prove,
         [
-            click.Option(["--verbose"], is_flag=True, help="Print evidence and refuted claims, too."),
+            click.Option(
+                ["--verbose"], is_flag=True, help="Also print the evidence and the refuted claims."
+            ),
             _FORMAT,
             _OUTPUT,
             click.Option(["--certificate"], metavar="FILE", help="Write the certificates to FILE."),

@@ -28,7 +28,7 @@ class Answer:
     changed
         The names of the arguments that the function wrote to.
     error
-        Why there are no arrays: the function raised, or returned something else. Else empty.
+        Why there are no arrays, if the function raised or returned something else; empty otherwise.
     raised
         Whether it raised.
     """
@@ -93,7 +93,7 @@ def _raised(function: Function, error: BaseException, names: tuple[str, ...]) ->
     file = getattr(getattr(function, "__code__", None), "co_filename", None)
     own = [frame for frame in frames if frame.filename == file] or frames
     if not own:
-        hint = " To call it with grad_output alone, give forward, too." if takes_one(function) else ""
+        hint = " If it takes grad_output alone, give forward as well." if takes_one(function) else ""
         return f"{text}. It was called with {', '.join(names)}.{hint if len(names) > 1 else ''}"
     line = f", `{own[-1].line}`" if own[-1].line else ""
     return f"{text} ({Path(own[-1].filename).name}, line {own[-1].lineno}, in {own[-1].name}{line})."

@@ -29,6 +29,7 @@ from symconv.notation.graph import Elementwise, Graph
 Array = NDArray[Any]
 Values = dict[str, Array]
 
+EXPONENTIAL = (Softmax, SoftmaxCrossEntropy)
 NEAR = 1e-6  # on both sides of a kink
 LIKELY_KINKS = np.concatenate([np.arange(-8.0, 9.0), np.arange(-8, 8, 1 / 8) + 1 / 16, [-0.01, 0.01]])
 BESIDE = np.array([0.03, 0.01, 1e-3, 1e-4, 1e-5])  # from a kink
@@ -93,9 +94,7 @@ class Probe:
                 above = 1.0 if sweep == "forward" else np.abs(self.values[case.cotangent.name])
                 size = 1 + np.abs(self.values[case.tensors["x"].name])
                 return np.asarray(np.fmax(found, MARGIN * eps * above * size))
-            if isinstance(
-                case, Softmax | SoftmaxCrossEntropy
-            ):  # a small share is as precise as a large one
+            if isinstance(case, EXPONENTIAL):  # a small share is as precise as a large one
                 return found + float(np.finfo(case.dtype).tiny)
             finite = np.isfinite(found)
             largest = float(np.max(found, initial=0.0, where=finite))
@@ -191,7 +190,7 @@ def _of_expressions(case: Layer, values: Values) -> Iterator[Probe]:
     names = {tensor.name for name, tensor in case.tensors.items() if name not in case.classes}
     x, g = next(iter(case.tensors.values())).name, case.cotangent.name
     others = {name: 1024 * values[name] for name in names - {x}}
-    exponential = isinstance(case, Softmax | SoftmaxCrossEntropy)
+    exponential = isinstance(case, EXPONENTIAL)
     yield Probe("where grad_output is near 1000", {**values, g: 1024 * values[g]})
     yield Probe("where all numbers are near 0.001", _scaled(values, names, 2.0**-10))
     if others:
@@ -236,7 +235,7 @@ def _beside_kinks(case: Activation) -> Array:
 
 
 def _overflows(case: Activation, points: Array) -> NDArray[np.bool_]:
-    """Return where a part of an expression, or its square, is no finite number of the layer's dtype."""
+    """Return where a part of an expression, or its square, overflows in the layer's dtype."""
     from sympy import Expr, preorder_traversal
 
     most = math.sqrt(float(np.finfo(case.dtype).max))

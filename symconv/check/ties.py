@@ -1,7 +1,7 @@
 """Ties of maxima: whoever gets the gradient, it is counted once.
 
-The upstream gradient is zero except at windows that share no element. So what comes back to such a
-window's maxima must add up to what went in, and nothing may come to any other element.
+The upstream gradient is zero except at windows that share no element. What comes back to the maxima
+of such a window must therefore add up to what went in, and every other element must get zero.
 """
 
 from __future__ import annotations
@@ -129,7 +129,7 @@ def _disjoint(
     left: Mapping[int, list[NDArray[np.int64]]],
     rng: np.random.Generator,
 ) -> list[tuple[int, NDArray[np.int64]]]:
-    """Return windows that share no element: those first whose subsets are not all tried."""
+    """Return windows that share no element, first those with subsets that are not yet tried."""
     taken: set[int] = set()
     found = []
     order = sorted(rng.permutation(len(windows)), key=lambda at: not left[len(windows[at][1])])

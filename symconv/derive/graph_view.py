@@ -130,7 +130,7 @@ def _chain_rule(layer: Layer, name: str) -> Step:
     if _selects(layer.graph):
         reason += (
             ". A maximum passes its gradient to the element that it selects: S marks the first maximum, "
-            "and away from ties there is no other"
+            "and without ties it is the only one"
         )
     return Step(
         f"Apply the chain rule for ∂E/∂{tensor.name}",

@@ -346,7 +346,7 @@ def test_backward_may_read_what_forward_kept() -> None:
     assert check(layer, forward=own.forward, backward=own.backward)
     assert check(layer, forward=own.forward, backward=own.same)
     assert "counted twice" in str(check(layer, forward=own.forward, backward=own.wrong))
-    assert "give forward, too" in str(check(layer, backward=own.backward))
+    assert "give forward as well" in str(check(layer, backward=own.backward))
 
 
 def test_ties_of_products_are_counted_once() -> None:
