@@ -7,13 +7,7 @@ import re
 import numpy as np
 import pytest
 
-from symconv import (
-    Network,
-    check,
-    derive,
-    generate,
-    prove,
-)
+from symconv import Network, check, derive, generate, prove
 from symconv.verbs import Unit
 from tests.layers.test_network import layer
 
