@@ -12,7 +12,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import replace
 from fractions import Fraction
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 import numpy as np
@@ -167,6 +167,7 @@ def _only(step: Elementwise, read: Access) -> tuple[tuple[str, Access], ...]:
     return ((name, read),)
 
 
+@lru_cache(maxsize=512)  # a layer is probed with many numbers
 def _magnitudes(graph: Graph, counted: bool = False) -> Graph:
     """Return the graph without the signs of its numbers; or the graph that counts its products."""
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -173,30 +173,56 @@ def _terms(
     Visits the slice of ``result`` that terms belong to, the terms, and the indices that are fixed: all
     that are summed, for a maximum.
     """
-    accesses = (contraction.target, *contraction.reads)
-    extents = contraction.ranges
-    largest = contraction.reduce == "max"
-    fixed = _fixed(accesses, extents, contraction.summed if largest else ())
-    cuts = [_slices(access, fixed) for access in accesses]
+    loops = _loops(contraction)
     arrays = [result, *(tensors[read.tensor.name] for read in contraction.reads)]
-    letters = {name: chr(ord("a") + at) for at, name in enumerate(extents)}
-    labels = ["".join(letters[cut.name] for cut in part if cut.name) for part in cuts]
-    kept = [letter for letter in labels[0] if letter in "".join(labels[1:])]
-    subscripts = f"{','.join(labels[1:])}->{''.join(kept)}"
-    coefficient = float(contraction.coefficient)
-    for point in points({name: extents[name] for name in extents if name in fixed}):
-        ranges = _ranges(cuts, extents, point)
+    for point in points(loops.fixed):
+        ranges = _ranges(loops.cuts, loops.extents, point)
         if ranges is None:
             continue
         target, *reads = (
             array[(*(cut.cut(point, ranges) for cut in part), ...)]  # a view, of one cell too
-            for array, part in zip(arrays, cuts, strict=True)
+            for array, part in zip(arrays, loops.cuts, strict=True)
         )
         work = math.prod(high - low for low, high in ranges.values())
-        term = np.einsum(subscripts, *reads, optimize=work > MANY)
-        sizes = dict(zip(labels[0], target.shape, strict=True))
-        broadcast = [sizes[letter] if letter in kept else 1 for letter in labels[0]]
-        yield target, term.reshape(broadcast) * coefficient, point
+        term = np.einsum(loops.subscripts, *reads, optimize=work > MANY)
+        broadcast = [size if kept else 1 for size, kept in zip(target.shape, loops.kept, strict=True)]
+        yield target, term.reshape(broadcast) * loops.coefficient, point
+
+
+@dataclass(frozen=True)
+class _Loops:
+    """How a contraction is computed: the loops that are left, and einsum's subscripts within them.
+
+    ``cuts`` are of what is written and read, ``kept`` are the written axes that the terms have.
+    """
+
+    extents: Mapping[str, int]
+    fixed: Mapping[str, int]
+    cuts: tuple[list[_Slice], ...]
+    subscripts: str
+    kept: tuple[bool, ...]
+    coefficient: float
+
+
+@lru_cache(maxsize=1024)  # a graph is run on many numbers
+def _loops(contraction: Contraction) -> _Loops:
+    accesses = (contraction.target, *contraction.reads)
+    extents = contraction.ranges
+    largest = contraction.reduce == "max"
+    fixed = _fixed(accesses, extents, contraction.summed if largest else ())
+    cuts = tuple(_slices(access, fixed) for access in accesses)
+    letters = {name: chr(ord("a") + at) for at, name in enumerate(extents)}
+    written_, *read = ["".join(letters[cut.name] for cut in part if cut.name) for part in cuts]
+    kept = tuple(letter in "".join(read) for letter in written_)
+    result = "".join(letter for letter, is_kept in zip(written_, kept, strict=True) if is_kept)
+    return _Loops(
+        extents,
+        {name: extents[name] for name in extents if name in fixed},
+        cuts,
+        f"{','.join(read)}->{result}",
+        kept,
+        float(contraction.coefficient),
+    )
 
 
 def _fixed(accesses: tuple[Access, ...], extents: dict[str, int], summed: tuple[str, ...]) -> list[str]:
@@ -215,7 +241,7 @@ def _fixed(accesses: tuple[Access, ...], extents: dict[str, int], summed: tuple[
 
 
 def _ranges(
-    cuts: list[list[_Slice]], extents: Mapping[str, int], point: Point
+    cuts: Iterable[list[_Slice]], extents: Mapping[str, int], point: Point
 ) -> dict[str, tuple[int, int]] | None:
     """Return the values of each other index for which every access lies inside; None if none do."""
     ranges = {name: (0, size) for name, size in extents.items() if name not in point}

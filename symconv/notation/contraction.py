@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Literal, TypeAlias
 
 from symconv.notation.polynomial import Number, Polynomial
@@ -42,7 +43,7 @@ class Tensor:
     name: str
     shape: tuple[Size, ...]
 
-    @property
+    @cached_property
     def sizes(self) -> tuple[int, ...]:
         """The shape, in numbers."""
         return integers(self.shape)

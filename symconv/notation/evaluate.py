@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -126,16 +126,26 @@ def value_at(subscript: Polynomial, point: Point) -> int:
 
 def cell_at(access: Access, point: Point) -> tuple[int, ...] | None:
     """Return the cell of a tensor that an access means at a point, or None outside the tensor."""
-    cell = tuple(value_at(s, point) for s in access.subscripts)
-    inside = all(0 <= c < size for c, size in zip(cell, access.tensor.sizes, strict=True))
-    return cell if inside else None
+    cell = []
+    for subscript, size in zip(access.subscripts, access.tensor.sizes, strict=True):
+        at = value_at(subscript, point)
+        if not 0 <= at < size:
+            return None
+        cell.append(at)
+    return tuple(cell)
 
 
 def _term_at(contraction: Contraction, point: Point, tensors: Mapping[str, Values]) -> Any:
     """Return a term's value; None where it reads outside a tensor."""
-    factors = [factor for factor in contraction.factors if not isinstance(factor, Solved)]
-    values = [_factor_at(factor, point, tensors) for factor in factors]
-    return None if None in values else contraction.coefficient * _product(values)
+    term: Any = contraction.coefficient
+    for factor in contraction.factors:
+        if isinstance(factor, Solved):
+            continue
+        value = _factor_at(factor, point, tensors)
+        if value is None:
+            return None
+        term = term * value
+    return term
 
 
 def _factor_at(factor: Access | Kronecker, point: Point, tensors: Mapping[str, Values]) -> Any:
@@ -143,10 +153,3 @@ def _factor_at(factor: Access | Kronecker, point: Point, tensors: Mapping[str, V
         cell = cell_at(factor, point)
         return None if cell is None else tensors[factor.tensor.name][cell]
     return 1 if value_at(factor.left, point) == value_at(factor.right, point) else None
-
-
-def _product(values: Sequence[Any]) -> Any:
-    product: Any = 1
-    for value in values:
-        product = product * value
-    return product

@@ -83,6 +83,8 @@ class Polynomial:
 
     def __mul__(self, other: Polynomial | Number) -> Polynomial:
         if not isinstance(other, Polynomial):
+            if other == 1:
+                return self
             number = Fraction(other) if isinstance(other, float) else other  # exactly what it is
             return Polynomial({m: factor * number for m, factor in self.terms.items()})
         terms: dict[Monomial, Number] = {}
