@@ -10,7 +10,7 @@ from typing import TypeVar
 import pytest
 
 T = TypeVar("T")
-CASES = 2  # of a test with parameters that the short run takes
+CASES = 1  # of a test with parameters that the short run takes
 
 FULL = os.environ.get("SYMCONV_FULL") == "1"
 long = pytest.mark.skipif(not FULL, reason="takes long: make test-all runs it")

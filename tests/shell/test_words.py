@@ -149,13 +149,13 @@ def test_what_a_pipe_takes_is_as_wide_on_every_machine(monkeypatch: pytest.Monke
     assert max(map(len, narrow.splitlines())) <= WIDTH
 
 
-@pytest.mark.every
-@pytest.mark.parametrize("width", [60, 80, 120])
-def test_texts_are_no_wider_than_a_terminal(width: int) -> None:
+def test_texts_are_no_wider_than_a_terminal() -> None:
     layer = Conv((2, 4, 9, 9), 4, 3, stride=2, padding=1, groups=2)
-    texts = [derive(layer, view).text(width) for view in ("matrix", "index")]
-    texts += [prove(layer).text(width), prove(layer).text(width, verbose=True)]
-    texts += [check(generate(layer, "module")).text(width)]
-    for text in texts:
-        widest = max(text.splitlines(), key=len)
-        assert len(widest) <= width, widest
+    matrix, indices = derive(layer, "matrix"), derive(layer, "index")
+    proof, report = prove(layer), check(generate(layer, "module"))
+    for width in (60, 80, 120):
+        texts = [matrix.text(width), indices.text(width), report.text(width)]
+        texts += [proof.text(width), proof.text(width, verbose=True)]
+        for text in texts:
+            widest = max(text.splitlines(), key=len)
+            assert len(widest) <= width, widest
