@@ -255,7 +255,9 @@ def generate(
 def check(files: tuple[str, ...], as_json: bool) -> None:
     """Check generated files, and every one in a folder: contract, exactly, numerically (runs them).
 
-    Exit code 1: one fails; 2: one cannot be checked. The others are checked all the same.
+    Exit code 0: all pass; 1: one fails; 2: one cannot be checked. The others are checked all the same.
+
+    Functions of your own are checked in Python: symconv.check(layer, forward=..., backward=...).
     """
     sys.exit(actions.check(files, as_json))
 

@@ -282,13 +282,19 @@ def check(
         if isinstance(subject, Network):
             raise SymconvError("layer: must be a single layer; a network's generated module is checked")
         if forward is None and backward is None:
-            raise SymconvError("forward = None: must be a function, or backward must be one")
+            raise SymconvError(
+                "forward = None: must be a function, or backward must be one; what symconv generates is "
+                "checked with check(generate(layer, name))"
+            )
         for name, function in (("forward", forward), ("backward", backward)):
             if function is not None and not callable(function):
                 raise SymconvError(f"{name} = {function!r}: must be a function")
         return Report(type(subject).__name__, check_callables(subject, forward, backward))
     if forward is not None or backward is not None:
-        raise SymconvError("subject: must be a layer for functions to be checked, not a module")
+        raise SymconvError(
+            "subject: must be a layer for functions to be checked, such as symconv.Linear((8, 3), 4); "
+            f"received {subject!r}"
+        )
     if isinstance(subject, Unit):
         return _check_source(subject.name, subject.source)
     if isinstance(subject, ModuleType):

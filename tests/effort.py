@@ -18,7 +18,7 @@ long = pytest.mark.skipif(not FULL, reason="takes long: make test-all runs it")
 
 def many(count: int) -> int:
     """Return how many random examples to draw: all in the full run, else a few."""
-    return count if FULL else max(2, count // 50)
+    return count if FULL else max(2, count // 100)
 
 
 def some(items: Iterable[T], step: int) -> Iterator[T]:

@@ -25,13 +25,13 @@ def run(name: str, folder: Path, *options: str) -> str:
 
 
 def test_digits_are_learnt_by_generated_code(tmp_path: Path) -> None:
-    """The last line is the median accuracy: at least 98 %, after four epochs of one seed 90 %."""
-    last = run("digits.py", tmp_path, *([] if FULL else ["--seeds", "1", "--epochs", "4"])).splitlines()[
+    """The last line is the median accuracy: at least 98 %, after two epochs of one seed 80 %."""
+    last = run("digits.py", tmp_path, *([] if FULL else ["--seeds", "1", "--epochs", "2"])).splitlines()[
         -1
     ]
     accuracy = re.fullmatch(r"(\d\d\.\d\d) %", last)
     assert accuracy, last
-    assert float(accuracy[1]) >= (98 if FULL else 90)
+    assert float(accuracy[1]) >= (98 if FULL else 80)
     assert "<svg" in (tmp_path / "digits.svg").read_text("utf-8")
 
 

@@ -20,6 +20,7 @@ ROOMS = [
     "plan",
     "render",
     "check",
+    "explain",
     "bench",
     "files",
     "verbs",

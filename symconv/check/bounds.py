@@ -81,16 +81,22 @@ def transform_bound(graph: Graph, values: Values, eps: float, expected: Array) -
     return STAGE * (1 + math.log2(most)) * eps * largest
 
 
-def is_bilinear(graph: Graph) -> bool:
-    """Whether a graph multiplies two tensors and adds up: what transforms compute."""
+def is_convolution(graph: Graph) -> bool:
+    """Whether a graph multiplies two tensors along sliding windows: what transforms compute."""
     programs = [step for step in graph.steps if isinstance(step, Program)]
     others = [step for step in graph.steps if not isinstance(step, Program | Constant)]
     contractions = [c for program in programs for c in program.contractions]
     return (
         not others
         and all(c.reduce == "sum" and len(c.reads) <= 2 for c in contractions)
-        and any(len(c.reads) == 2 for c in contractions)
+        and any(len(c.reads) == 2 and _slides(c) for c in contractions)
     )
+
+
+def _slides(contraction: Contraction) -> bool:
+    """Whether a subscript adds two indices."""
+    accesses = (contraction.target, *contraction.reads)
+    return any(len(subscript.variables) > 1 for access in accesses for subscript in access.subscripts)
 
 
 def running_bound(graph: Graph, values: Values, eps: float) -> Array:

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from symconv.check.bounds import is_bilinear, transform_bound
+from symconv.check.bounds import is_convolution, transform_bound
 from symconv.check.calls import Answer, call, takes_one
 from symconv.check.diagnosis import Seen, known_rule
 from symconv.check.probes import Probe, graph_of, ordinary, probes
@@ -139,20 +139,17 @@ class _Subject:
             wrong = next(self.failures(case, few=True), None)
             if wrong and wrong.kind != "raises":
                 found, failure = self._smallest(case, wrong, hint=case)
-                return Result(
-                    self.name,
-                    "numeric",
-                    True,
-                    f"right at this layer's sizes; wrong for {spelled(found)}: {failure.text}",
-                )
+                text = f"right at this layer's sizes; wrong for {spelled(found)}: {failure.text}"
+                break
             refused += wrong is not None
             elsewhere += wrong is None
-        if elsewhere:
-            text += f" and at {elsewhere} smaller ones"
-        if refused:
-            text += f"; it refuses {f'{refused} others' if elsewhere else 'smaller ones'}"
+        else:
+            if elsewhere:
+                text += f" and at {elsewhere} smaller ones"
+            if refused:
+                text += f"; it refuses {f'{refused} others' if elsewhere else 'smaller ones'}"
         if transforms:
-            text += "; passed as a transform: rounding relative to the whole image"
+            text = f"{text.rstrip('.')}; passed as a transform: rounding relative to the whole image"
         return Result(self.name, "numeric", True, text)
 
     def _smallest(self, layer: Layer, failure: Failure, hint: Layer) -> tuple[Layer, Failure]:
@@ -272,7 +269,7 @@ class _Subject:
     ) -> bool:
         """Whether an error is as small as that of a transform of whole tensors."""
         graph = graph_of(case, sweep, probe.stable)
-        if not is_bilinear(graph):
+        if not is_convolution(graph):
             return False
         eps = float(np.finfo(case.dtype).eps)
         most = transform_bound(graph, probe.values, eps, expected)
@@ -301,6 +298,9 @@ class _Subject:
 
     def _noticed(self, layer: Layer, failures: list[Failure]) -> list[str]:
         """Say, for each failure, whether results change by themselves, and what is not read."""
+        exchanged = [_exchanged(failure, failures) for failure in failures]
+        if any(exchanged):
+            return exchanged
         wrong = next((f for f in failures if f.kind == "numbers"), None)
         text = self._of_calls(layer, wrong) if wrong else ""
         return [text if f is wrong else "" for f in failures]
@@ -342,6 +342,18 @@ class _Subject:
 
 def _or_empty(array: Array | None) -> Array:
     return np.zeros(0) if array is None else array
+
+
+def _exchanged(wrong: Failure, failures: Sequence[Failure]) -> str:
+    """Say which gradient was returned in the place of a wrong one, if one was."""
+    ours = wrong.seen
+    for theirs in (other.seen for other in failures if other is not wrong):
+        if ours and theirs and ours.received.shape == theirs.expected.shape:
+            same = np.abs(ours.received - theirs.expected) <= theirs.limit
+            if ours.probe.where == theirs.probe.where and same.all():
+                names = [_name_of(seen.case, seen.sweep) for seen in (theirs, ours)]
+                return f" {names[0]} is returned in the place of {names[1]}."
+    return ""
 
 
 def _tie_failure(tie: Tie, received: Array, text: str, full: bool) -> Failure:

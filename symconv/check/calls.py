@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import sysconfig
 import traceback
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -90,13 +91,20 @@ def _raised(function: Function, error: BaseException, names: tuple[str, ...]) ->
     """Say what was raised, and in which line of the function's own file."""
     text = f"raises {type(error).__name__}: {' '.join(str(error).split())}"
     frames = traceback.extract_tb(error.__traceback__)[1:]  # the first is the call above
-    file = getattr(getattr(function, "__code__", None), "co_filename", None)
-    own = [frame for frame in frames if frame.filename == file] or frames
+    own = [frame for frame in frames if not _is_library(frame.filename)] or frames
+    called = f" It was called with {', '.join(names)}."
     if not own:
-        hint = " If it takes grad_output alone, give forward as well." if takes_one(function) else ""
-        return f"{text}. It was called with {', '.join(names)}.{hint if len(names) > 1 else ''}"
+        backward = names[0] == "grad_output" and len(names) > 1 and takes_one(function)
+        hint = " If it takes grad_output alone, give forward as well." if backward else ""
+        return f"{text}.{called}{hint}"
     line = f", `{own[-1].line}`" if own[-1].line else ""
-    return f"{text} ({Path(own[-1].filename).name}, line {own[-1].lineno}, in {own[-1].name}{line})."
+    where = f"{Path(own[-1].filename).name}, line {own[-1].lineno}, in {own[-1].name}{line}"
+    return f"{text} ({where}).{called}"
+
+
+def _is_library(file: str) -> bool:
+    """Whether a file is installed, or Python's own: the line that is sought is the user's."""
+    return "site-packages" in file or file.startswith(("<", sysconfig.get_path("stdlib")))
 
 
 class _NotAnArrayError(Exception):

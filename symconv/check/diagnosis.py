@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from symconv.check.probes import Probe, graph_of
 from symconv.layers.activation import Activation
-from symconv.layers.conv import ConvLayer
+from symconv.layers.conv import ConvLayer, ConvTranspose
 from symconv.layers.cross_entropy import SoftmaxCrossEntropy
 from symconv.layers.index_notation import Contraction
 from symconv.layers.layer import Layer
@@ -21,6 +21,7 @@ from symconv.layers.losses import MeanSquaredError
 from symconv.layers.normalisation import BatchNorm, LayerNorm
 from symconv.layers.pool import AvgPool, GlobalMaxPool, MaxPool
 from symconv.layers.softmax import Softmax
+from symconv.layers.window import Window
 from symconv.notation.arrays import evaluate_arrays, run_arrays
 from symconv.notation.backpropagation import gradient, gradients
 from symconv.notation.contraction import Program
@@ -35,7 +36,7 @@ OVERWRITTEN = (
     "(CS231n-assignment2019#19, ocannl#512)"
 )
 LOSSES = (SoftmaxCrossEntropy, MeanSquaredError)
-MOST_POSITIONS = 64  # windows that are assigned one after the other
+MOST_PARTS = 64  # sets of windows that are assigned one after the other
 
 
 @dataclass(frozen=True)
@@ -150,12 +151,11 @@ def _of_losses(seen: Seen) -> Iterator[Rule]:
         return
     yield f"{what} summed where it should be averaged", lambda: total
     labels = math.prod(case.inputs["labels"]) if "labels" in case.inputs else case.input_shape[0]
-    yield (
-        f"the sum of losses is divided by {labels}, the number of samples, whatever their weights",
-        lambda: total / labels,
-    )
+    samples = "the sum of losses is divided by the number of samples"
+    weighted = ", not by the sum of their weights" if isinstance(case, SoftmaxCrossEntropy) else ""
+    yield f"{samples}{weighted}", lambda: total / labels
     elements = math.prod(case.input_shape)
-    yield f"the sum of losses is divided by {elements}, the number of elements", lambda: total / elements
+    yield "the sum of losses is divided by the number of elements", lambda: total / elements
 
 
 def _overwritten_by_taps(seen: Seen) -> Array | None:
@@ -179,29 +179,41 @@ def _overwritten_by_taps(seen: Seen) -> Array | None:
 def _overwritten(seen: Seen, number: int) -> Array | None:
     """Assign each window's gradient in turn, so that of overlapping ones the last remains.
 
-    Number 0 assigns the whole window, number 1 what is not zero in it.
+    Number 0 assigns the whole window, number 1 what is not zero in it. Windows that do not overlap
+    are computed together; each element keeps what the last of its windows gave it.
     """
     case, values = seen.case, seen.probe.values
     g = case.cotangent
-    positions = (*g.sizes[:1], *g.sizes[2:])
     touched = _touched(case)
-    few = math.prod(positions) <= MOST_POSITIONS
-    if seen.sweep != "x" or len(g.sizes) < 3 or touched is None or not few:
+    if seen.sweep != "x" or len(g.sizes) < 3 or touched is None:
+        return None
+    apart = _apart(case)
+    if math.prod(apart) > MOST_PARTS:
         return None
     graph = graph_of(case, "x", seen.probe.stable)
-    result = np.zeros(seen.expected.shape)
-    for n, *place in np.ndindex(*positions):
-        at = (n, slice(None), *place)
-        only = np.zeros(g.sizes)
-        only[at] = values[g.name][at]
+    order = 1 + np.arange(math.prod(g.sizes[2:])).reshape(g.sizes[2:])
+    result, last = np.zeros(seen.expected.shape), np.zeros(seen.expected.shape)
+    for start in np.ndindex(*apart):
+        at = (..., *(slice(first, None, step) for first, step in zip(start, apart, strict=True)))
+        only, placed = np.zeros(g.sizes), np.zeros(g.sizes)
+        only[at], placed[at] = values[g.name][at], order[at]
         part = evaluate_arrays(graph, {**values, g.name: only})
-        where = part != 0 if number else touched(only != 0)
-        result[where] = part[where]
+        when = touched(placed) / np.maximum(touched(np.sign(placed)), 1)
+        later = (when > last) & (part != 0) if number else when > last
+        result[later], last[later] = part[later], when[later]
     return result
 
 
+def _apart(case: Layer) -> tuple[int, ...]:
+    """Return how many positions along each axis are between windows that do not overlap."""
+    windows: tuple[Window[int], ...] = getattr(case, "windows", ())
+    if windows and not isinstance(case, ConvTranspose):
+        return tuple(min(w.reach // w.stride + 1, w.outputs) for w in windows)
+    return case.cotangent.sizes[2:]
+
+
 def _touched(case: Layer) -> Callable[[Array], Array] | None:
-    """Return what gives the elements of X that the windows at some outputs read."""
+    """Return what adds up numbers at outputs over the elements of X that their windows read."""
     x = next(iter(case.tensors.values()))
     steps = []
     for step in case.graph.steps:
@@ -216,9 +228,7 @@ def _touched(case: Layer) -> Callable[[Array], Array] | None:
     if len(steps) != 1 or steps[0].target.sizes != case.output_shape:
         return None
     graph = gradient(Graph((steps[0],)), x, case.cotangent)
-    return lambda mask: np.asarray(
-        evaluate_arrays(graph, {case.cotangent.name: mask.astype(float)}) != 0
-    )
+    return lambda placed: evaluate_arrays(graph, {case.cotangent.name: placed})
 
 
 def _of_layers(seen: Seen) -> Iterator[Rule]:

@@ -25,6 +25,7 @@ from symconv.notation.graph import Constant, Graph, written
 from symconv.notation.monomials import term_count
 from symconv.notation.polynomial import Monomial, Number, Polynomial
 from symconv.notation.tangent import tangent_of
+from symconv.notation.text import number_text
 from symconv.plan.algorithms import Winograd
 from symconv.plan.layer import plan_layer
 from symconv.plan.rounding import integer_growth
@@ -338,7 +339,7 @@ def _first_wrong(received: Sequence[Array], expected: Mapping[str, Array]) -> st
     for (name, wanted), array in zip(expected.items(), received, strict=True):
         difference = _first_difference(array, wanted)
         if difference:
-            return f"gradient by {name} {difference}"
+            return f"gradient with respect to {name} {difference}"
     return None
 
 
@@ -368,13 +369,25 @@ def _first_difference(received: Array, expected: Array) -> str | None:
     if received[cell] is None:
         return f"at {list(cell)}: nothing is written"
     if isinstance(expected[cell], Polynomial):
-        return f"at {list(cell)}: has {_shortened(received[cell] - expected[cell])} too much"
+        return f"at {list(cell)}: {_terms_that_differ(received[cell], expected[cell])}"
     return f"at {list(cell)}: {received[cell]}, expected {expected[cell]}"
 
 
-def _shortened(value: object) -> str:
-    text = str(value)
-    return text if len(text) <= 60 else text[:57] + "..."
+def _terms_that_differ(received: Polynomial | Number, expected: Polynomial) -> str:
+    """Say which term is missing, not expected, or has another coefficient, and how many more are."""
+    ours, theirs = Polynomial.lift(received).terms, expected.terms
+    unequal = [m for m in {**theirs, **ours} if ours.get(m, 0) != theirs.get(m, 0)]
+    first = unequal[0]
+    has, wanted = (Fraction(terms.get(first, 0)) for terms in (ours, theirs))
+    if not has:
+        text = f"the term {Polynomial({first: wanted})} is missing"
+    elif not wanted:
+        text = f"the term {Polynomial({first: has})} is not expected"
+    else:
+        times = f" of {'*'.join(first)}" if first else ""
+        text = f"the coefficient{times} is {number_text(has)}, expected {number_text(wanted)}"
+    more = len(unequal) - 1
+    return f"{text}; {more} more term{'s' * (more > 1)} differ{'s' * (more == 1)}" if more else text
 
 
 def _derivatives(output: Array, cotangent: Array) -> dict[str, Polynomial]:

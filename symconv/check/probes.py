@@ -34,6 +34,7 @@ NEAR = 1e-6  # on both sides of a kink
 LIKELY_KINKS = np.concatenate([np.arange(-8.0, 9.0), np.arange(-8, 8, 1 / 8) + 1 / 16, [-0.01, 0.01]])
 BESIDE = np.array([0.03, 0.01, 1e-3, 1e-4, 1e-5])  # from a kink
 FEW_CELLS = 24  # an input of fewer elements is drawn again
+LOOSE = 8e4  # roundings at 1000σ from 0: a mean of squares takes 10⁶, squared differences 10³
 LARGE = np.array([-1000.0, -100.0, -30.0, 30.0, 100.0, 1000.0])
 MARGIN = 16  # running bounds are of the definition: another formula may round this much more
 TERMS = 3  # times that all but one product is zero
@@ -205,7 +206,8 @@ def _of_expressions(case: Layer, values: Values) -> Iterator[Probe]:
     elif not isinstance(case, Network):
         yield Probe("where x is a thousand times larger", {**values, x: 1024 * values[x]})
     if isinstance(case, BatchNorm | LayerNorm):
-        yield Probe("where x is near 1000", {**values, x: values[x] + 1000}, loose=0.01)
+        loose = LOOSE * float(np.finfo(case.dtype).eps)
+        yield Probe("where x is near 1000", {**values, x: values[x] + 1000}, loose=loose)
 
 
 def _scaled(values: Values, names: set[str], factor: float) -> Values:

@@ -1,4 +1,8 @@
-"""The smallest layer for which something fails: arguments are simplified one at a time."""
+"""The smallest layer for which a function fails: sizes are reduced one at a time.
+
+Only what the shapes of its arguments tell a function is reduced. Its stride, padding and dilation are
+written into it, so that for others the right function would fail, too.
+"""
 
 from __future__ import annotations
 
@@ -25,15 +29,26 @@ def smallest(layer: Layer, fails: Callable[[Layer], bool]) -> Layer:
     reduced = True
     while reduced:
         reduced = False
-        simpler = layer.simplifications(), layer.reductions(), layer.joint_reductions()
-        for less in itertools.chain(*simpler):
-            if less in tried or len(tried) > MOST:
+        for less in itertools.chain(layer.reductions(), layer.joint_reductions()):
+            if less in tried or len(tried) > MOST or not _is_as_square(layer, less):
                 continue
             tried.add(less)
             if fails(less):
                 layer, reduced = less, True
                 break
     return layer
+
+
+def _is_as_square(layer: Layer, less: Layer) -> bool:
+    """Whether spatial sizes, and those of a filter, that are equal in a layer stay equal.
+
+    Many functions are for square images, or square filters, and fail otherwise for this reason.
+    """
+    shapes = [[of.input_shape, of.parameters.get("weight", ())] for of in (layer, less)]
+    return not any(
+        len(set(before[2:])) == 1 and len(set(after[2:])) > 1
+        for before, after in zip(*shapes, strict=True)
+    )
 
 
 def spelled(layer: Layer) -> str:

@@ -35,6 +35,14 @@ class _Sizes(Layer):
             for less in smaller_sizes(size):
                 yield from self._reduced(kernel_size=with_size(kernel, axis, less))
 
+    def joint_reductions(self) -> Iterator[Layer]:
+        """Visit the layers with equal sizes reduced alike; then those of a square filter."""
+        yield from super().joint_reductions()
+        kernel = arguments.spread(self.kernel_size, len(self.input_shape) - 2)
+        if len(set(kernel)) == 1:
+            for less in smaller_sizes(kernel[0]):
+                yield from self._reduced(kernel_size=less)
+
 
 @dataclass(frozen=True)
 class Conv(_Sizes):

@@ -18,7 +18,6 @@ from symconv.notation.graph import Elementwise, Graph
 from symconv.notation.tangent import second_gradients, tangent
 
 SIZES = ("input_shape", "out_channels", "out_features", "kernel_size")
-MOVES = ("stride", "padding", "dilation", "groups", "padding_mode")
 
 
 class Layer(ABC):
@@ -161,15 +160,11 @@ class Layer(ABC):
             for less in smaller_sizes(size):
                 yield from self._reduced(input_shape=with_size(self.input_shape, axis, less))
 
-    def simplifications(self) -> Iterator[Layer]:
-        """Visit the layers with one of stride, padding, dilation and groups at its default."""
-        for field in dataclasses.fields(self):  # type: ignore[arg-type]  # every kind is a dataclass
-            if field.name in MOVES and self.arguments[field.name] != field.default:
-                yield from self._reduced(**{field.name: field.default})
-
     def joint_reductions(self) -> Iterator[Layer]:
         """Visit the layers with all sizes that are equal reduced alike, for what fails only then."""
-        sizes = {name: value for name, value in self.arguments.items() if name in SIZES}
+        sizes = {name: self.arguments[name] for name in SIZES if name in self.arguments}
+        if "weight" not in self.parameters:
+            sizes.pop("kernel_size", None)  # no argument's shape tells a function
         numbers = [
             n for value in sizes.values() for n in (value if isinstance(value, tuple) else [value])
         ]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import itertools
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -19,6 +21,7 @@ from symconv import (
     Contraction,
     Conv,
     GlobalMaxPool,
+    LayerNorm,
     Linear,
     MaxPool,
     Softmax,
@@ -147,12 +150,12 @@ NORM = generate(BatchNorm((6, 3)), "norm").load()
         (
             SoftmaxCrossEntropy((6, 4), weight=(0.5, 2, 1, 3)),
             {"backward": lambda g, x, labels: cross_entropy(g, x, labels, (0.5, 2, 1, 3), 6)},
-            "divided by 6, the number of samples, whatever their weights",
+            "divided by the number of samples, not by the sum of their weights",
         ),
         (
             SoftmaxCrossEntropy((6, 4)),
             {"backward": lambda g, x, labels: cross_entropy(g, x, labels, (1, 1, 1, 1), 24)},
-            "divided by 24, the number of elements",
+            "divided by the number of elements",
         ),
         (
             SoftmaxCrossEntropy((6, 4), reduction="sum"),
@@ -172,6 +175,85 @@ NORM = generate(BatchNorm((6, 3)), "norm").load()
 )  # fmt: skip
 def test_the_mistake_is_named(layer: Layer, functions: dict[str, Any], text: str) -> None:
     assert text in said(layer, **functions)
+
+
+def padded_gradients(accumulated: bool, padding: int = 1) -> Callable[..., Any]:
+    """Return a backward function that has its padding written into it."""
+
+    def backward(g: Array, x: Array, w: Array) -> tuple[Array, Array]:
+        pads = ((0, 0), (0, 0), (padding, padding), (padding, padding))
+        padded, weights = np.pad(x, pads), np.zeros(w.shape)
+        extended = np.zeros(padded.shape)
+        for i, j in np.ndindex(*g.shape[2:]):
+            at = (..., slice(i, i + w.shape[2]), slice(j, j + w.shape[3]))
+            part = np.einsum("no,ocij->ncij", g[:, :, i, j], w)
+            extended[at] = extended[at] + part if accumulated else part
+            weights += np.einsum("no,ncij->ocij", g[:, :, i, j], padded[at])
+        return extended[:, :, padding : padding + x.shape[2], padding : padding + x.shape[3]], weights
+
+    return backward
+
+
+def test_the_right_function_passes_in_the_smallest_failing_case() -> None:
+    """The padding is written into a function: only sizes that it is told are reduced."""
+    layer = Conv((2, 3, 7, 7), 2, 3, padding=1, bias=False)
+    assert check(layer, backward=padded_gradients(accumulated=True))
+    text = said(layer, backward=padded_gradients(accumulated=False))
+    assert "overlapping windows are assigned, not added" in text
+    smallest = re.search(r"Smallest failing case: (Conv\(.*\))\.", text)
+    assert smallest, text
+    arguments = ast.parse(smallest[1], mode="eval").body
+    assert isinstance(arguments, ast.Call)
+    found = {str(k.arg): ast.literal_eval(k.value) for k in arguments.keywords}
+    assert found["padding"] == 1
+    assert max(*found["input_shape"], found["kernel_size"]) <= 2
+    case = Conv(**found)
+    assert check(case, backward=padded_gradients(accumulated=True))
+    assert not check(case, backward=padded_gradients(accumulated=False))
+
+
+def test_square_functions_are_shown_square_cases() -> None:
+    """A plain correlation where dilation is asked for, of a function made for square filters."""
+
+    def forward(x: Array, w: Array) -> Array:
+        k = w.shape[2]
+        windows = np.lib.stride_tricks.sliding_window_view(x, (k, k), axis=(2, 3))
+        return np.einsum("ncyxij,ocij->noyx", windows, w)
+
+    text = said(Conv((2, 2, 8, 8), 3, 3, dilation=2, bias=False), forward=forward)
+    assert "kernel_size=2, dilation=2" in text
+
+
+def test_gradients_in_another_order_are_named() -> None:
+    layer = Linear((4, 4), 4, bias=False)
+    text = said(layer, backward=lambda g, x, w: (g.T @ x, g @ w))
+    assert "∂E/∂F is returned in the place of ∂E/∂X" in text
+    assert "ignored" not in text
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_variance_in_one_pass_is_not_accurate(dtype: str) -> None:
+    def forward(x: Array, weight: Array, bias: Array) -> Array:
+        mean = x.mean(-1, keepdims=True)
+        variance = (x * x).mean(-1, keepdims=True) - mean * mean
+        return (x - mean) / np.sqrt(variance + 1e-5) * weight + bias
+
+    text = said(LayerNorm((4, 3, 6), normalized_shape=6, dtype=dtype), forward=forward)
+    assert "where x is near 1000" in text
+
+
+def test_only_convolutions_pass_as_transforms() -> None:
+    off = np.float32(1 + 32 * 6e-8)
+    text = said(Linear((6, 5), 4), forward=lambda x, w, b: (x @ w.T + b) * off)
+    assert "expected" in text
+
+
+def test_a_line_deep_in_a_users_code_is_shown() -> None:
+    def inner(x: Array) -> Array:
+        raise RuntimeError("inside")
+
+    text = said(Activation((3, 4), "relu"), forward=lambda x: inner(x))
+    assert 'raise RuntimeError("inside")' in text
 
 
 def buffered() -> Callable[..., Any]:
@@ -341,9 +423,8 @@ def test_equal_sizes_are_reduced_together(size: int) -> None:
     assert "Linear(input_shape=(1, 2), out_features=2, bias=False)" in text
 
 
-def test_what_raises_everywhere_is_shown_for_the_plainest_layer() -> None:
+def test_what_raises_everywhere_is_shown_for_the_smallest_layer() -> None:
     layer = Conv((2, 4, 7, 5), 6, 3, stride=(2, 1), padding=((0, 1), (2, 1)), groups=2)
     text = said(layer, backward=lambda *given: 1 / 0)
-    assert (
-        "Smallest failing case: Conv(input_shape=(1, 1, 1, 1), out_channels=1, kernel_size=1)." in text
-    )
+    smallest = "Conv(input_shape=(1, 2, 1, 1), out_channels=2, kernel_size=1, "
+    assert smallest + "stride=(2, 1), padding=((0, 1), (2, 1)), groups=2)" in text
