@@ -194,7 +194,8 @@ def _overwritten(seen: Seen, number: int) -> Array | None:
     order = 1 + np.arange(math.prod(g.sizes[2:])).reshape(g.sizes[2:])
     result, last = np.zeros(seen.expected.shape), np.zeros(seen.expected.shape)
     for start in np.ndindex(*apart):
-        at = (..., *(slice(first, None, step) for first, step in zip(start, apart, strict=True)))
+        steps = [slice(first, None, step) for first, step in zip(start, apart, strict=True)]
+        at = (Ellipsis, *steps)
         only, placed = np.zeros(g.sizes), np.zeros(g.sizes)
         only[at], placed[at] = values[g.name][at], order[at]
         part = evaluate_arrays(graph, {**values, g.name: only})

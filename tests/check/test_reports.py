@@ -238,7 +238,7 @@ def test_a_variance_in_one_pass_is_not_accurate(dtype: str) -> None:
         variance = (x * x).mean(-1, keepdims=True) - mean * mean
         return (x - mean) / np.sqrt(variance + 1e-5) * weight + bias
 
-    text = said(LayerNorm((4, 3, 6), normalized_shape=6, dtype=dtype), forward=forward)
+    text = said(LayerNorm((4, 3, 6), normalized_shape=(6,), dtype=dtype), forward=forward)
     assert "where x is near 1000" in text
 
 
