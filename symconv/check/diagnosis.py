@@ -195,7 +195,7 @@ def _overwritten(seen: Seen, number: int) -> Array | None:
     result, last = np.zeros(seen.expected.shape), np.zeros(seen.expected.shape)
     for start in np.ndindex(*apart):
         steps = [slice(first, None, step) for first, step in zip(start, apart, strict=True)]
-        at = (Ellipsis, *steps)
+        at: Any = (..., *steps)
         only, placed = np.zeros(g.sizes), np.zeros(g.sizes)
         only[at], placed[at] = values[g.name][at], order[at]
         part = evaluate_arrays(graph, {**values, g.name: only})
