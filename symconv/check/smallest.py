@@ -44,10 +44,10 @@ def _is_as_square(layer: Layer, less: Layer) -> bool:
 
     Many functions are for square images, or square filters, and fail otherwise for this reason.
     """
-    shapes = [[of.input_shape, of.parameters.get("weight", ())] for of in (layer, less)]
+    shapes = [of.inputs.values() for of in (layer, less)]
     return not any(
         len(set(before[2:])) == 1 and len(set(after[2:])) > 1
-        for before, after in zip(*shapes, strict=True)
+        for before, after in zip(*shapes, strict=False)  # there may be fewer inputs
     )
 
 
