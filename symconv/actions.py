@@ -34,8 +34,8 @@ from symconv.render.document import (
     proof_document,
     text_document,
 )
-from symconv.render.explain import choices, explain
 from symconv.render.memory import needs
+from symconv.render.rationale import choices, rationale
 from symconv.terminal import (
     print_derivation,
     print_json,
@@ -77,6 +77,22 @@ def derive(
         click.echo(text, nl=False)
     else:
         print_derivation(screen(), derivation)
+    return 0 if passed else 1
+
+
+def explain(layer: Layer, output: str, force: bool, opened: bool, as_json: bool) -> int:
+    """Write the page that explains a layer; open it if asked to."""
+    with progress("explaining"):
+        explanation = verbs.explain(layer)
+        path = explanation.write(output, force)
+    steps = all(step.check.passed for step in explanation.derivation.steps)
+    passed = bool(steps and explanation.proof.holds is not False and explanation.report.passed)
+    if as_json:
+        print_json({"written": [str(path)], "passed": passed})
+    else:
+        write(screen(), str(path))
+    if opened:
+        click.launch(str(path))
     return 0 if passed else 1
 
 
@@ -197,7 +213,7 @@ def generate(
             }
         )
     elif explained:
-        write(screen(), explain(unit.plan))
+        write(screen(), rationale(unit.plan))
     elif path is not None:
         write(screen(), str(path))
     else:

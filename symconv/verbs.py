@@ -8,8 +8,7 @@ import os
 import re
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -21,22 +20,19 @@ from symconv.bench.row import FAST, OURS, limits, measure, processor
 from symconv.bench.timing import one_core
 from symconv.bench.tune import tune as measure_algorithms
 from symconv.check.callables import Backward, Forward, check_callables
-from symconv.check.exact import check_exactly
-from symconv.check.functions import check_functions
-from symconv.check.network import check_network
-from symconv.check.numeric import check_numerically
-from symconv.check.promises import check_promises
-from symconv.check.report import Method, Report, Result
-from symconv.check.values import check_values
+from symconv.check.modules import check_module, dtype_kept, layer_of, rebinding
+from symconv.check.report import Report
 from symconv.derive.derivation import Derivation, derive_layer
 from symconv.errors import SymconvError
+from symconv.explain.miniature import miniature
+from symconv.explanation import Explanation
 from symconv.files import layer_in, load_source, read_module, tuning_text, write_texts
-from symconv.layers.activation import Activation
 from symconv.layers.arguments import choice, refuse
 from symconv.layers.conv import Conv
 from symconv.layers.filter import Filter, Nested, with_weight
-from symconv.layers.layer import Layer, rebuild
+from symconv.layers.layer import Layer
 from symconv.layers.network import Network
+from symconv.notation.monomials import term_count
 from symconv.plan.layer import Plan
 from symconv.plan.network import NetworkPlan, plan_module
 from symconv.plan.tuning import Tuning, tuned
@@ -44,6 +40,8 @@ from symconv.prove.layer import prove_layer
 from symconv.prove.theorems import Proof
 from symconv.render.network import render_module
 from symconv.version import __version__
+
+MOST_TERMS_CHECKED = 100_000  # of a layer whose own module is checked for its page
 
 
 @dataclass(frozen=True, repr=False)
@@ -298,11 +296,42 @@ def check(
     if isinstance(subject, Unit):
         return _check_source(subject.name, subject.source)
     if isinstance(subject, ModuleType):
-        with _dtype_kept(subject):
-            return _check_module(subject.__name__, _layer_of(subject), _rebinding(subject))
+        with dtype_kept(subject):
+            return check_module(subject.__name__, layer_of(subject), rebinding(subject))
     if not isinstance(subject, str | os.PathLike):
         raise SymconvError(f"subject = {subject!r}: must be a unit, a module, a file's path or a layer")
     return _check_source(*read_module(subject))
+
+
+def explain(layer: Layer) -> Explanation:
+    """Explain a layer: draw it and its gradients, derive and prove them, generate and check a module.
+
+    The pictures show, for this layer, the filter that slides over the input, ∂E/∂O that slides over
+    the input, and the rotated filter that slides over ∂E/∂O with a border of zeros. Large layers are
+    drawn, and the module checked, for a smaller layer with the same stride, dilation and padding.
+
+    Parameters
+    ----------
+    layer
+        The layer.
+
+    Raises
+    ------
+    SymconvError
+        If it is not a layer.
+
+    Examples
+    --------
+    >>> import symconv
+    >>> page = symconv.explain(symconv.Conv((1, 1, 3, 3), 1, 2, bias=False)).html()
+    >>> "full convolution of G with F" in page
+    True
+    """
+    layer = _a_layer(layer)
+    checked = layer if term_count(layer.graph) <= MOST_TERMS_CHECKED else miniature(layer)
+    unit = generate(layer, "layer")
+    report = check(unit if checked == layer else generate(checked, "smaller_layer"))
+    return Explanation(layer, derive(layer), prove(layer), unit.source, report)
 
 
 def bench(
@@ -378,60 +407,7 @@ def _check_source(subject: str, source: str) -> Report:
             module.__dict__["DTYPE"] = dtype
         return module
 
-    return _check_module(subject, layer, load)
-
-
-def _check_module(subject: str, layer: Layer, load: Callable[[object], ModuleType]) -> Report:
-    """Check a module: ``load`` returns it with another ``DTYPE``, or with its own for None."""
-    results: list[Result] = []
-    runs: dict[Method, Callable[[], tuple[Result, ...]]] = {
-        "exact": lambda: check_exactly(layer, load),
-        "numeric": lambda: check_numerically(layer, load),
-    }
-    if isinstance(layer, Network):
-        runs = {"numeric": lambda: check_network(layer, load)}
-    elif isinstance(layer, Activation):
-        runs = {"numeric": lambda: check_functions(layer, load)}
-    elif layer.composite:
-        runs = {"numeric": lambda: check_values(layer, load)}
-    runs["contract"] = lambda: check_promises(layer, load(None))
-    for method, run in runs.items():
-        try:
-            results += run()
-        except (Exception, SystemExit) as error:  # whatever the code under check raises is its answer
-            text = f"raises {type(error).__name__}: {error}"
-            results.append(Result("the module", method, False, text))
-    return Report(subject, tuple(results))
-
-
-def _layer_of(module: ModuleType) -> Layer:
-    data = getattr(module, "LAYER", None)
-    if not isinstance(data, dict):
-        raise SymconvError(f"{module.__name__}: was not generated by symconv")
-    return rebuild(data)
-
-
-def _rebinding(module: ModuleType) -> Callable[[object], ModuleType]:
-    own = module.__dict__.get("DTYPE")
-
-    def load(dtype: object) -> ModuleType:
-        module.__dict__["DTYPE"] = own if dtype is None else dtype
-        module.release()
-        return module
-
-    return load
-
-
-@contextmanager
-def _dtype_kept(module: ModuleType) -> Iterator[None]:
-    """Give a module that is checked in place its dtype and its empty scratch back."""
-    before = module.__dict__.get("DTYPE")
-    try:
-        yield
-    finally:
-        module.__dict__["DTYPE"] = before
-        if hasattr(module, "release"):
-            module.release()
+    return check_module(subject, layer, load)
 
 
 def check_name(name: object) -> str:

@@ -15,6 +15,10 @@ def _under(body: str, header: str) -> str:
     return f"{header}\n{textwrap.indent(body, '    ')}" if header else body
 
 
+def _is_html(name: str | None) -> bool:
+    return bool(name and name.endswith(".html.j2"))
+
+
 @cache
 def environment() -> jinja2.Environment:
     """Return the environment; a checkout's ``templates/`` comes before an installed copy."""
@@ -25,10 +29,17 @@ def environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
-        autoescape=False,  # the output is source code, and no user text reaches it unchecked
+        autoescape=_is_html,  # else it is source code, and no user text reaches it unchecked
     )
     env.filters["under"] = _under
     return env
+
+
+def template_text(name: str) -> str:
+    """Return a file among the templates as it is."""
+    environment_ = environment()
+    assert environment_.loader
+    return environment_.loader.get_source(environment_, name)[0]
 
 
 def fill(template: str, **holes: object) -> str:

@@ -12,8 +12,8 @@ from symconv import Conv, Linear, Network, generate
 from symconv.layers import Layer
 from symconv.plan.figures import flops
 from symconv.plan.network import NetworkPlan
-from symconv.render.explain import explain
 from symconv.render.memory import needs
+from symconv.render.rationale import rationale
 from tests.layers.test_network import RELU, drawn, layer
 
 NETWORKS = [
@@ -67,7 +67,7 @@ def test_memory_is_what_explain_says(network: Network) -> None:
     assert after - before == pytest.approx(said.kept + said.gradients, rel=0.03)
     assert peak - before == pytest.approx(said.peak, rel=0.1)
     assert max(row.peak for row in said.rows) <= said.peak
-    text = explain(unit.plan)
+    text = rationale(unit.plan)
     assert "conv1: Conv" in text
     assert f"{sum(row.parameters for row in said.rows):,}" in text
 

@@ -12,7 +12,7 @@ from symconv.render.functions import body_of
 from symconv.render.memory import Needs, needs
 
 
-def explain(plan: Plan | NetworkPlan) -> str:
+def rationale(plan: Plan | NetworkPlan) -> str:
     """Return what ``symconv generate --explain`` prints: a paragraph a function.
 
     For a network a table comes first: what each layer computes, and what memory that takes.
