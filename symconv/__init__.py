@@ -15,6 +15,7 @@ from symconv.errors import SymconvError
 from symconv.version import __version__
 
 if TYPE_CHECKING:
+    from symconv.explanation import Explanation
     from symconv.files import read_tuning
     from symconv.layers import (
         Activation,
@@ -38,10 +39,12 @@ if TYPE_CHECKING:
         Softmax,
         SoftmaxCrossEntropy,
     )
-    from symconv.verbs import Unit, check, derive, generate, prove, tune
+    from symconv.verbs import Unit, check, derive, explain, generate, prove, tune
 
-_VERBS = ("check", "derive", "generate", "prove", "tune")
-_HOMES = {"Unit": "verbs", "read_tuning": "files"} | dict.fromkeys(_VERBS, "verbs")
+_VERBS = ("check", "derive", "explain", "generate", "prove", "tune")
+_HOMES = {"Explanation": "explanation", "Unit": "verbs", "read_tuning": "files"} | dict.fromkeys(
+    _VERBS, "verbs"
+)
 
 __all__ = [
     "Activation",
@@ -52,6 +55,7 @@ __all__ = [
     "Contraction",
     "Conv",
     "ConvTranspose",
+    "Explanation",
     "Filter",
     "Flatten",
     "GlobalAvgPool",
@@ -69,6 +73,7 @@ __all__ = [
     "__version__",
     "check",
     "derive",
+    "explain",
     "generate",
     "prove",
     "read_tuning",

@@ -147,6 +147,11 @@ def derive() -> None:
     """Derive a layer's gradients from the chain rule, step by step."""
 
 
+@symconv.group(cls=Verb, epilog=f"\b\nExample:\n  symconv explain {_LAYER} -o page.html")
+def explain() -> None:
+    """Explain a layer on a page: pictures, derivation, theorems, generated module, check."""
+
+
 @symconv.group(
     cls=Verb,
     invoke_without_command=True,
@@ -294,6 +299,7 @@ _FORMAT = click.Option(
 _OUTPUT = click.Option(["-o", "--output"], metavar="FILE", help="Write to FILE, .txt or .tex.")
 _JSON = click.Option(["--json", "as_json"], is_flag=True, help="Print the answer as JSON.")
 _FORCE = click.Option(["--force"], is_flag=True, help="Overwrite a file symconv did not generate.")
+_OPEN = click.Option(["--open", "opened"], is_flag=True, help="Open the page in a browser.")
 _VERBS: dict[str, tuple[click.Group, Action, list[click.Parameter]]] = {
     "derive": (
         derive,
@@ -307,6 +313,21 @@ _VERBS: dict[str, tuple[click.Group, Action, list[click.Parameter]]] = {
             click.Option(["--full"], is_flag=True, help="Print every element, term and phase."),
             _FORMAT,
             _OUTPUT,
+            _FORCE,
+            _JSON,
+        ],
+    ),
+    "explain": (
+        explain,
+        actions.explain,
+        [
+            click.Option(
+                ["-o", "--output"],
+                metavar="FILE",
+                default="explanation.html",
+                help="Write to FILE, .html. [default: explanation.html]",
+            ),
+            _OPEN,
             _FORCE,
             _JSON,
         ],

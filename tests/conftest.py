@@ -35,6 +35,8 @@ hypothesis.settings.load_profile("full" if FULL else "short")
 
 OPTIONAL = {name: find_spec(name) is not None for name in ("torch", "islpy", "z3")}
 OPTIONAL["pdflatex"] = bool(shutil.which("pdflatex"))
+BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+OPTIONAL["browser"] = BROWSER is not None and find_spec("playwright") is not None
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -23,6 +23,7 @@ ROOMS = [
     "explain",
     "bench",
     "files",
+    "explanation",
     "verbs",
     "configuration",
     "terminal",

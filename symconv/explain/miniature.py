@@ -1,0 +1,112 @@
+"""A layer small enough to draw, that behaves as a large one does."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from symconv.errors import SymconvError
+from symconv.layers.conv import ConvLayer, ConvTranspose
+from symconv.layers.layer import Layer
+from symconv.layers.linear import Linear
+from symconv.layers.pool import AvgPool, MaxPool
+from symconv.layers.window import Window
+
+POSITIONS = 4  # of the output along an axis, at most, for one or two spatial axes
+POSITIONS_IN_SPACE = 2  # for three
+KERNEL = 7  # elements of a filter along an axis, at most
+CHANNELS = 2  # in each group, and groups
+FEATURES = 5
+WINDOWED = (ConvLayer, MaxPool, AvgPool)
+
+
+def miniature(layer: Layer) -> Layer:
+    """Return a layer to draw: fewer positions, channels and samples, and everything else the same.
+
+    Stride, dilation, padding and the elements that the stride leaves over are those of the layer. A
+    filter of more than 7 elements along an axis is drawn with 7.
+    """
+    if isinstance(layer, Linear):
+        features = min(layer.out_features, FEATURES)
+        return replace(layer, input_shape=_at_most(layer.input_shape, FEATURES), out_features=features)
+    if isinstance(layer, ConvLayer):
+        return _smaller_convolution(layer)
+    if isinstance(layer, MaxPool | AvgPool):
+        sizes = [_smaller(w, len(layer.windows)) for w in layer.windows]
+        shape = (1, min(layer.input_shape[1], CHANNELS), *(w.size for w in sizes))
+        kernel = tuple(w.kernel for w in sizes)
+        return _the_first_that_fits(layer, ({"input_shape": shape, "kernel_size": kernel},))
+    return _the_first_that_fits(layer, ({"input_shape": _at_most(layer.input_shape, FEATURES)},))
+
+
+def what_differs(layer: Layer, drawn: Layer) -> str:
+    """Say in one sentence how the layer that is drawn is smaller; nothing if it is the layer."""
+    if drawn == layer:
+        return ""
+    shape = "×".join(map(str, drawn.input_shape))
+    same = "The stride, dilation, padding and the elements that the stride leaves over are the same."
+    if isinstance(layer, WINDOWED) and isinstance(drawn, WINDOWED):
+        kernels = [[w.kernel for w in of.windows] for of in (layer, drawn)]
+        smaller = (
+            ""
+            if kernels[0] == kernels[1]
+            else f" with a filter of {'×'.join(map(str, kernels[1]))} instead of "
+            f"{'×'.join(map(str, kernels[0]))} elements"
+        )
+        return f"The pictures show a smaller layer, of input {shape}{smaller}. {same}"
+    return f"The pictures show a smaller layer, of input {shape}."
+
+
+def _at_most(shape: Sequence[int], most: int) -> tuple[int, ...]:
+    batch, *rest = shape
+    return (min(batch, CHANNELS), *(min(size, most) for size in rest))
+
+
+def _smaller(window: Window[int], rank: int) -> Window[int]:
+    """Return a window with fewer elements and positions along an axis."""
+    kernel = min(window.kernel, KERNEL)
+    outputs = min(window.outputs, POSITIONS if rank < 3 else POSITIONS_IN_SPACE)
+    size = window.size - window.stride * (window.outputs - outputs)
+    size -= window.dilation * (window.kernel - kernel)
+    while size < 1:  # a padding that is wider than what is left of the input
+        outputs, size = outputs + 1, size + window.stride
+    return replace(window, size=size, kernel=kernel, outputs=outputs)
+
+
+def _smaller_convolution(layer: ConvLayer) -> Layer:
+    groups = min(layer.groups, CHANNELS)
+    channels = groups * min(layer.input_shape[1] // layer.groups, CHANNELS)
+    filters = groups * min(layer.out_channels // layer.groups, CHANNELS)
+    sizes = [_smaller(w, len(layer.windows)) for w in layer.windows]
+    wider = [replace(w, size=w.size + w.stride * POSITIONS) for w in sizes]  # room for reflections
+    transposed = isinstance(layer, ConvTranspose)
+    common: dict[str, Any] = {"out_channels": filters, "groups": groups}
+    common["padding"] = tuple((w.lo, w.hi) for w in layer.windows)
+    return _the_first_that_fits(
+        layer,
+        [
+            common
+            | {
+                "input_shape": (1, channels, *(w.outputs if transposed else w.size for w in found)),
+                "kernel_size": tuple(w.kernel for w in found),
+            }
+            for found in (sizes, wider)
+        ],
+    )
+
+
+def _the_first_that_fits(layer: Layer, candidates: Sequence[dict[str, Any]]) -> Layer:
+    """Return the layer with the first arguments that are valid, or else the layer itself."""
+    for arguments in candidates:
+        try:
+            found: Layer = replace(layer, **arguments)  # type: ignore[type-var]  # every kind is a dataclass
+        except SymconvError:
+            continue
+        return layer if _same(layer, found) else found
+    return layer
+
+
+def _same(layer: Layer, other: Layer) -> bool:
+    """Whether two layers have the same sizes, however their padding is written."""
+    return layer.inputs == other.inputs and layer.output_shape == other.output_shape

@@ -1,0 +1,72 @@
+"""An explanation: what the verbs found about a layer, as a page."""
+
+from __future__ import annotations
+
+import html
+import os
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from symconv.check.report import Report
+from symconv.derive.derivation import Derivation
+from symconv.errors import SymconvError
+from symconv.explain.page import page
+from symconv.files import write_texts
+from symconv.layers.layer import Layer
+from symconv.prove.theorems import Proof
+from symconv.version import __version__
+
+
+@dataclass(frozen=True, repr=False)
+class Explanation:
+    """A layer's pictures, derivation, theorems, module and check, for a browser or a notebook.
+
+    Attributes
+    ----------
+    layer
+        The layer.
+    derivation, proof
+        Its derivation and its proof.
+    source
+        Its generated module.
+    report
+        What was checked: the module, or that of the smaller layer which is drawn.
+    """
+
+    layer: Layer
+    derivation: Derivation
+    proof: Proof
+    source: str
+    report: Report
+
+    def html(self) -> str:
+        """Return the page: one file that needs no other, and no network."""
+        return self._page
+
+    @cached_property
+    def _page(self) -> str:
+        return page(self.layer, self.derivation, self.proof, self.source, self.report, __version__)
+
+    def write(self, path: str | os.PathLike[str], force: bool = False) -> Path:
+        """Write the page to a file; return its path.
+
+        Raises
+        ------
+        SymconvError
+            If the name does not end in ``.html``, a file that symconv did not generate is there and
+            ``force`` is not set, or the disk refuses.
+        """
+        file = Path(path)
+        if file.suffix != ".html":
+            raise SymconvError(f"{file}: must end in .html")
+        write_texts({file: self.html()}, force)
+        return file
+
+    def __repr__(self) -> str:
+        return f"Explanation({type(self.layer).__name__}: a page; .write(path) writes it)"
+
+    def _repr_html_(self) -> str:
+        """Show the page in a frame of its own, so that its style stays in it."""
+        frame = 'width="100%" height="900" style="border: 0" title="An explanation of the layer"'
+        return f'<iframe {frame} srcdoc="{html.escape(self.html())}"></iframe>'
