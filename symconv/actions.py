@@ -14,6 +14,7 @@ from symconv.bench.growth import FAMILIES, Growth
 from symconv.bench.report import Benchmark, document
 from symconv.check.report import Report
 from symconv.errors import SymconvError
+from symconv.figure_files import FIGURES, write_figures
 from symconv.files import generated_files, read_tuning, write_texts
 from symconv.layers.layer import Layer
 from symconv.plan.network import NetworkPlan
@@ -80,19 +81,27 @@ def derive(
     return 0 if passed else 1
 
 
-def explain(layer: Layer, output: str, force: bool, opened: bool, as_json: bool) -> int:
-    """Write the page that explains a layer; open it if asked to."""
+def explain(
+    layer: Layer, form: str | None, output: str | None, force: bool, opened: bool, as_json: bool
+) -> int:
+    """Write the page, or the document, that explains a layer, or its figures; open the first file."""
+    suffix = Path(output).suffix if output else ""
+    form = form or {".tex": "latex"}.get(suffix, "html")
     with progress("explaining"):
         explanation = verbs.explain(layer)
-        path = explanation.write(output, force)
+        if form in FIGURES:
+            written = write_figures(explanation.figures, form, Path(output or "figures"), force)
+        else:
+            default = "explanation.html" if form == "html" else "explanation.tex"
+            written = [explanation.write(output or default, force)]
     steps = all(step.check.passed for step in explanation.derivation.steps)
     passed = bool(steps and explanation.proof.holds is not False and explanation.report.passed)
     if as_json:
-        print_json({"written": [str(path)], "passed": passed})
+        print_json({"written": list(map(str, written)), "passed": passed})
     else:
-        write(screen(), str(path))
+        write(screen(), "\n".join(map(str, written)))
     if opened:
-        click.launch(str(path))
+        click.launch(str(written[0]))
     return 0 if passed else 1
 
 

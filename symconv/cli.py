@@ -12,6 +12,7 @@ import click
 
 from symconv import actions, configuration, verbs
 from symconv.errors import SymconvError
+from symconv.figure_files import FIGURES
 from symconv.files import write_texts
 from symconv.layer_commands import Action, Verb, layer_command, network_command
 from symconv.layers.conv import Conv
@@ -91,14 +92,17 @@ def symconv() -> None:
 @click.option("--force", is_flag=True, help="Overwrite files that symconv did not generate.")
 @click.option("--verbose", is_flag=True, help="Print every step, all evidence and every check.")
 @click.option("--json", "as_json", is_flag=True, help="Print what was written, for programs.")
-def demo(force: bool, verbose: bool, as_json: bool) -> None:
-    """Run all four verbs on a 2×2 filter and a 3×3 input; write the files to ./symconv-demo."""
-    derivation = verbs.derive(ARTICLE)
-    proof = verbs.prove(ARTICLE)
+@click.option("--open", "opened", is_flag=True, help="Open the page in a browser.")
+def demo(force: bool, verbose: bool, as_json: bool, opened: bool) -> None:
+    """Explain a 2×2 filter on a 3×3 input: a page and the verbs' files in ./symconv-demo."""
+    explanation = verbs.explain(ARTICLE)
+    derivation, proof = explanation.derivation, explanation.proof
     unit = verbs.generate(ARTICLE, "article")
     report = verbs.check(unit)
     folder = Path("symconv-demo")
+    page = folder / "article.html"
     written = {
+        page: explanation.html(),
         unit.path(folder): unit.source,
         folder / "derivation.txt": text_document("derive", ARTICLE, derivation.text(), __version__),
         folder / "derivation.tex": latex_document(derivation, __version__),
@@ -106,10 +110,14 @@ def demo(force: bool, verbose: bool, as_json: bool) -> None:
     }
     write_texts(written, force)
     passed = bool(proof.holds and report.passed)
+    if opened:
+        click.launch(str(page))
     if as_json:
         print_json({"written": list(map(str, written)), "passed": passed})
         sys.exit(0 if passed else 1)
     out = screen()
+    title(out, "explain: everything below and pictures, on a page for a browser")
+    write(out, str(page))
     title(out, "derive: the gradients of O = X ⋆ F, from the chain rule")
     if verbose:
         print_derivation(out, derivation)
@@ -322,10 +330,14 @@ _VERBS: dict[str, tuple[click.Group, Action, list[click.Parameter]]] = {
         actions.explain,
         [
             click.Option(
+                ["--format", "form"],
+                type=click.Choice(["html", "latex", *FIGURES]),
+                help="html, latex: one file; the others: a file, or an animated one, for each figure.",
+            ),
+            click.Option(
                 ["-o", "--output"],
-                metavar="FILE",
-                default="explanation.html",
-                help="Write to FILE, .html. [default: explanation.html]",
+                metavar="FILE|DIR",
+                help="Write to FILE (.html, .tex), or figures to DIR. [default: explanation.html]",
             ),
             _OPEN,
             _FORCE,

@@ -11,7 +11,9 @@ from pathlib import Path
 from symconv.check.report import Report
 from symconv.derive.derivation import Derivation
 from symconv.errors import SymconvError
+from symconv.explain.figures import Figure, figures
 from symconv.explain.page import page
+from symconv.explain.paper import explanation_document
 from symconv.files import write_texts
 from symconv.layers.layer import Layer
 from symconv.prove.theorems import Proof
@@ -48,19 +50,29 @@ class Explanation:
     def _page(self) -> str:
         return page(self.layer, self.derivation, self.proof, self.source, self.report, __version__)
 
+    @cached_property
+    def figures(self) -> tuple[Figure, ...]:
+        """The sliding pictures, to print or to project; layers without windows have none."""
+        return figures(self.layer)
+
+    def latex(self) -> str:
+        """Return a document with the derivation, the figures and the theorems, for pdflatex."""
+        return explanation_document(self.derivation, self.proof, self.figures, __version__)
+
     def write(self, path: str | os.PathLike[str], force: bool = False) -> Path:
-        """Write the page to a file; return its path.
+        """Write the page to a file ``.html``, or the document to one ``.tex``; return its path.
 
         Raises
         ------
         SymconvError
-            If the name does not end in ``.html``, a file that symconv did not generate is there and
+            If the name ends otherwise, a file that symconv did not generate is there and
             ``force`` is not set, or the disk refuses.
         """
         file = Path(path)
-        if file.suffix != ".html":
-            raise SymconvError(f"{file}: must end in .html")
-        write_texts({file: self.html()}, force)
+        made = {".html": self.html, ".tex": self.latex}.get(file.suffix)
+        if made is None:
+            raise SymconvError(f"{file}: must end in .html or .tex")
+        write_texts({file: made()}, force)
         return file
 
     def __repr__(self) -> str:

@@ -169,13 +169,22 @@ def write_texts(texts: Mapping[Path, str], force: bool) -> None:
         _write(path, text)
 
 
-def _write(path: Path, text: str) -> None:
+def write_bytes(files: Mapping[Path, bytes], force: bool) -> None:
+    """Write images, each whole or not at all; none if one is there already, unless ``force``."""
+    for path in files:
+        if not force and os.path.exists(path):
+            raise SymconvError(f"{path}: exists: only force (--force) overwrites it")
+    for path, content in files.items():
+        _write(path, content)
+
+
+def _write(path: Path, content: str | bytes) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         try:
-            with open(handle, "w", encoding="utf-8", newline="\n") as file:
-                file.write(text)
+            with open(handle, "wb") as file:
+                file.write(content.encode() if isinstance(content, str) else content)
             os.chmod(temporary, 0o666 & ~_umask())
             os.replace(temporary, path)
         except BaseException:  # also on Ctrl-C: leave the old file and nothing else

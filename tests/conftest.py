@@ -9,6 +9,7 @@ for _threads in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
 
 import resource  # noqa: E402  # the line above must come first
 import shutil  # noqa: E402
+import subprocess  # noqa: E402
 from collections.abc import Iterator  # noqa: E402
 from importlib.util import find_spec  # noqa: E402
 
@@ -33,8 +34,17 @@ hypothesis.settings.register_profile(
 )
 hypothesis.settings.load_profile("full" if FULL else "short")
 
-OPTIONAL = {name: find_spec(name) is not None for name in ("torch", "islpy", "z3")}
+
+def _has(*files: str) -> bool:
+    """Whether LaTeX finds these files."""
+    command = ["kpsewhich", *files]
+    found = subprocess.run(command, capture_output=True, text=True, check=False).stdout
+    return len(found.split()) == len(files)
+
+
+OPTIONAL = {name: find_spec(name) is not None for name in ("torch", "islpy", "z3", "resvg_py")}
 OPTIONAL["pdflatex"] = bool(shutil.which("pdflatex"))
+OPTIONAL["tikz"] = OPTIONAL["pdflatex"] and _has("tikz.sty", "beamer.cls")
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 OPTIONAL["browser"] = BROWSER is not None and find_spec("playwright") is not None
 

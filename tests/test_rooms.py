@@ -23,6 +23,7 @@ ROOMS = [
     "explain",
     "bench",
     "files",
+    "figure_files",
     "explanation",
     "verbs",
     "configuration",

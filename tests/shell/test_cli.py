@@ -32,7 +32,7 @@ def test_demo_is_the_article(tmp_path: Path) -> None:
         assert part in text
     assert "\x1b" not in text
     written = {path.name for path in (tmp_path / "symconv-demo").iterdir()}
-    assert written == {"article.py", "derivation.txt", "derivation.tex", "proof.txt"}
+    assert written == {"article.html", "article.py", "derivation.txt", "derivation.tex", "proof.txt"}
     assert json.loads(run("demo", "--json", cwd=tmp_path))["passed"] is True
 
 
