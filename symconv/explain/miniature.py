@@ -27,6 +27,8 @@ def miniature(layer: Layer) -> Layer:
     Stride, dilation, padding and the elements that the stride leaves over are those of the layer. A
     filter of more than 7 elements along an axis is drawn with 7.
     """
+    if "input_shape" not in layer.arguments:  # several inputs, in shapes that depend on each other
+        return layer
     if isinstance(layer, Linear):
         features = min(layer.out_features, FEATURES)
         return replace(layer, input_shape=_at_most(layer.input_shape, FEATURES), out_features=features)

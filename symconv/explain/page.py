@@ -32,6 +32,14 @@ from symconv.explain.grids import (
 from symconv.explain.mathml import rows_mathml
 from symconv.explain.miniature import miniature, what_differs
 from symconv.explain.phases import Phase, phases
+from symconv.explain.sections import (
+    curve_data,
+    curve_section,
+    graph_section,
+    layer_sections,
+    receptive_data,
+    receptive_section,
+)
 from symconv.explain.sliding import Sliding, slidings
 from symconv.layers.conv import ConvLayer
 from symconv.layers.layer import Layer
@@ -80,6 +88,9 @@ def page(
     sliding = [_picture(number, p, dependence) for number, p in enumerate(pictures)]
     contents = [("elements", "Elements")] * len(views)
     contents += [(f"picture-{number}", p.title) for number, p in enumerate(pictures)]
+    contents += [("curve", "Curve")] * len(curve_section(layer))
+    contents += [("graph", graph["heading"]) for graph in graph_section(layer)]
+    contents += [("receptive", "Receptive fields")] * len(receptive_section(layer))
     contents += [("derivation", "Derivation"), ("theorems", "Theorems")]
     contents += [("code", "Module"), ("check", "Check")]
     return fill(
@@ -93,7 +104,10 @@ def page(
         notes=[note for note in [what_differs(layer, drawn)] if note and by_elements],
         elements=views,
         pictures=sliding,
-        figures=[],
+        curves=curve_section(layer),
+        graphs=graph_section(layer),
+        fields=receptive_section(layer),
+        layers=layer_sections(layer),
         steps=_steps(derivation),
         here=proof.here if proof.numbers else "",
         theorems=[_theorem(theorem) for theorem in proof.theorems],
@@ -110,23 +124,30 @@ def page(
             }
             for result in report.results
         ],
-        data=_script_data(_data(dependence, pictures) if by_elements else _nothing()),
+        data=_script_data(
+            (_data(dependence, pictures) if by_elements else _nothing())
+            | {"curve": curve_data(layer), "fields": receptive_data(layer)}
+        ),
         style=Markup(template_text("html/page.css")),
         script=Markup(template_text("html/page.js")),
     )
 
 
 def _title(layer: Layer) -> str:
-    shapes = (layer.input_shape, layer.output_shape)
-    return f"{type(layer).__name__}: {' to '.join('×'.join(map(str, s)) for s in shapes)}"
+    shapes = (next(iter(layer.inputs.values())), layer.output_shape)
+    return f"{type(layer).__name__}: {' to '.join(map(_shape, shapes))}"
+
+
+def _shape(sizes: Sequence[int]) -> str:
+    return "×".join(map(str, sizes)) or "one number"
 
 
 def _sizes(layer: Layer) -> str:
     told = [
-        f"{layer.symbols.get(name, name)} ({name}) {'×'.join(map(str, shape))}"
-        for name, shape in (*layer.inputs.items(), ("output", layer.output_shape))
+        f"{name} {_shape(shape)}" if tensor.name == name else f"{tensor.name} ({name}) {_shape(shape)}"
+        for (name, shape), tensor in zip(layer.inputs.items(), layer.tensors.values(), strict=True)
     ]
-    return f"Shapes: {', '.join(told)}; {layer.dtype}.".replace("output (output)", "O (output)")
+    return f"Shapes: {', '.join(told)}; the output O {_shape(layer.output_shape)}; {layer.dtype}."
 
 
 def _elements(dependence: Dependence) -> Data:

@@ -212,7 +212,47 @@
     slides.forEach((again) => again());
   }
 
+  function curve() {
+    const { x, values: f, slopes } = data.curve;
+    const range = find("#sample"), unit = 60;
+    const step = () => {
+      const at = Number(range.value);
+      for (const [id, known] of [["#value-at", f], ["#slope-at", slopes]]) {
+        const mark = find(id);
+        mark.setAttribute("visibility", known[at] === null ? "hidden" : "visible");
+        mark.setAttribute("cx", x[at] * unit);
+        mark.setAttribute("cy", -(known[at] ?? 0) * unit);
+      }
+      const told = (number) => (number === null ? "undefined" : shown(number));
+      find("#sampled").textContent = `x = ${shown(x[at])}: f(x) = ${told(f[at])}, f′(x) = ${told(slopes[at])}`;
+    };
+    range.addEventListener("input", step);
+    range.value = Math.floor(x.length * 5 / 8);
+    step();
+  }
+
+  function fields() {
+    const layer = find("#field-layer"), row = find("#field-row"), column = find("#field-column");
+    const step = () => {
+      const axes = data.fields[layer.value];
+      const [rows, columns] = axes.length > 1 ? axes : [[[0, 0]], axes[0]];
+      row.max = rows.length - 1;
+      column.max = columns.length - 1;
+      const [[top, bottom], [left, right]] = [rows[row.value], columns[column.value]];
+      for (const [name, value] of Object.entries({ x: left, y: top, width: Math.max(right - left + 1, 0), height: Math.max(bottom - top + 1, 0) })) {
+        find("#seen").setAttribute(name, value);
+      }
+      const where = `rows ${top + 1} to ${bottom + 1}, columns ${left + 1} to ${right + 1}`;
+      find("#field-words").textContent = `${layer.value}[${Number(row.value) + 1}, ${Number(column.value) + 1}] depends on X in ${where}.`;
+    };
+    layer.addEventListener("change", () => { row.value = 0; column.value = 0; step(); });
+    [row, column].forEach((range) => range.addEventListener("input", step));
+    step();
+  }
+
   compute();
+  if (data.curve) curve();
+  if (data.fields) fields();
   all(".controls").forEach((controls) => { controls.hidden = false; });
   if (boxes.length) {
     const start = (at) => {

@@ -12,6 +12,7 @@ import pytest
 from symconv import Conv, ConvTranspose, MaxPool, SymconvError, explain
 from symconv.explain.figures import Figure, figures
 from symconv.figure_files import write_figures
+from tests.effort import long
 from tests.shell.command import run
 
 LAYER = Conv((1, 1, 4, 4), 1, 3, bias=False)
@@ -83,11 +84,13 @@ def compiled(text: str, folder: Path) -> str:
     return "\n".join(re.findall(r"^.*(?:Warning|Overfull|Underfull).*$", done.stdout, re.MULTILINE))
 
 
+@long
 @pytest.mark.needs("tikz")
 def test_the_document_compiles_without_a_warning(tmp_path: Path) -> None:
     assert compiled(explain(LAYER).latex(), tmp_path) == ""
 
 
+@long
 @pytest.mark.needs("tikz")
 def test_frames_compile_without_a_warning(tmp_path: Path) -> None:
     frames = "\n".join(each.beamer() for each in figures(LAYER))

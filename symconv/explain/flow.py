@@ -1,0 +1,104 @@
+"""A layer's steps, or a network's layers, as a graph: boxes in ranks, an arrow for each tensor."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from symconv.layers.layer import Layer
+from symconv.layers.network import INPUT, Network
+from symconv.notation.graph import Constant, Elementwise, Selection, reads, written
+from symconv.notation.text import shape_text
+
+WIDTH, HEIGHT, ACROSS, DOWN = 190, 58, 24, 36  # of a box, and between boxes, in units of an SVG
+
+
+@dataclass(frozen=True)
+class Box:
+    """A box: its lines, the boxes that it takes from, and where a click on it leads."""
+
+    name: str
+    lines: tuple[str, ...]
+    sources: tuple[str, ...]
+    target: str = "derivation"
+
+
+@dataclass(frozen=True)
+class Placed:
+    """A box with its corner."""
+
+    box: Box
+    x: float
+    y: float
+
+    @property
+    def middle(self) -> float:
+        """Where its lines are centred."""
+        return self.x + WIDTH / 2
+
+    @property
+    def texts(self) -> list[tuple[float, str]]:
+        """Its lines, and how far down each is."""
+        first = self.y + HEIGHT / 2 - 9 * (len(self.box.lines) - 1)
+        return [(first + 18 * at, line) for at, line in enumerate(self.box.lines)]
+
+
+@dataclass(frozen=True)
+class Flow:
+    """A graph that is laid out: boxes, and arrows as paths."""
+
+    boxes: tuple[Placed, ...]
+    arrows: tuple[str, ...]
+    width: float
+    height: float
+    side: tuple[int, int] = (WIDTH, HEIGHT)
+
+
+def layer_boxes(layer: Layer) -> list[Box]:
+    """Return a box for each tensor of a layer's definition."""
+    found = [Box(t.name, (t.name, shape_text(t.sizes)), ()) for t in layer.tensors.values()]
+    for step in layer.graph.steps:
+        target = written(step)
+        kind = {Elementwise: "element by element", Constant: "numbers", Selection: "selection"}
+        what = kind.get(type(step), "sums of products")
+        sources = tuple(dict.fromkeys(access.tensor.name for access in reads(step)))
+        found.append(Box(target.name, (f"{target.name}: {what}", shape_text(target.sizes)), sources))
+    return found
+
+
+def network_boxes(network: Network) -> list[Box]:
+    """Return a box for each layer of a network, which leads to the layer's part of the page."""
+    found = [Box(INPUT, ("X, the input", shape_text(network.input_shape)), ())]
+    for node in network.nodes:
+        lines = (f"{node.name}: {type(node.layer).__name__}", shape_text(node.layer.output_shape))
+        found.append(Box(node.name, lines, tuple(node.sources), f"layer-{node.name}"))
+    return found
+
+
+def laid_out(boxes: Sequence[Box]) -> Flow:
+    """Return boxes in ranks: each below all that it takes from."""
+    ranks: dict[str, int] = {}
+    for box in boxes:
+        ranks[box.name] = 1 + max((ranks[name] for name in box.sources), default=-1)
+    rows: dict[int, list[Box]] = {}
+    for box in boxes:
+        rows.setdefault(ranks[box.name], []).append(box)
+    widest = max(map(len, rows.values()))
+    width = widest * (WIDTH + ACROSS) - ACROSS
+    placed: dict[str, Placed] = {}
+    for rank, row in rows.items():
+        left = (width - len(row) * (WIDTH + ACROSS) + ACROSS) / 2
+        for at, box in enumerate(row):
+            placed[box.name] = Placed(box, left + at * (WIDTH + ACROSS), rank * (HEIGHT + DOWN))
+    arrows = [_arrow(placed[name], placed[box.name], ranks) for box in boxes for name in box.sources]
+    height = (max(rows) + 1) * (HEIGHT + DOWN) - DOWN
+    return Flow(tuple(placed.values()), tuple(arrows), width, height)
+
+
+def _arrow(start: Placed, end: Placed, ranks: Mapping[str, int]) -> str:
+    """Return a line from a box's lower side to another's upper side, bent around those between."""
+    x, y, to, down = start.middle, start.y + HEIGHT, end.middle, end.y
+    if ranks[end.box.name] - ranks[start.box.name] == 1:
+        return f"M{x:g} {y:g}L{to:g} {down:g}"
+    beside = max(x, to) + WIDTH / 2 + ACROSS / 2
+    return f"M{x:g} {y:g}C{beside:g} {y + DOWN:g} {beside:g} {down - DOWN:g} {to:g} {down:g}"
