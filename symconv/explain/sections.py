@@ -126,5 +126,5 @@ def _step(axes: tuple[Axis, ...]) -> str:
     found = []
     for axis in axes:
         at = len(axis) // 2
-        found.append(str(axis[at][1] - axis[at - 1][1]) if len(axis) > 1 else "–")
+        found.append(str(axis[at][1] - axis[at - 1][1]) if len(axis) > 1 else "none")
     return "×".join(found)

@@ -369,7 +369,6 @@ def test_ties_of_products_are_counted_once() -> None:
     assert "credited in full" in str(report)
 
 
-@pytest.mark.every
 @pytest.mark.parametrize(
     ("name", "slope"),
     [

@@ -26,7 +26,7 @@ from symconv.explain.miniature import miniature
 from symconv.explain.page import page
 from symconv.layers import Layer
 from tests.conftest import BROWSER
-from tests.effort import FULL, some
+from tests.effort import long, some
 
 pytestmark = pytest.mark.needs("browser")
 
@@ -126,7 +126,7 @@ def compare(tab: Tab, layer: Layer) -> None:
                 assert product in said
 
 
-@pytest.mark.skipif(not FULL, reason="takes long: make test-all runs it")
+@long
 def test_a_hundred_random_layers(browser: Any, tmp_path: Path) -> None:
     from hypothesis import HealthCheck, given, settings
     from hypothesis import strategies as st
@@ -144,6 +144,7 @@ def test_a_hundred_random_layers(browser: Any, tmp_path: Path) -> None:
     search()
 
 
+@long
 def test_a_term_that_is_lost_would_be_seen(browser: Any, tmp_path: Path) -> None:
     html = quick(ARTICLE).replace("[1,[1,0,0,0]],", "", 1)  # F11·X11 in O11
     assert html != quick(ARTICLE)
@@ -187,6 +188,7 @@ def test_the_keyboard_reaches_every_element(browser: Any, tmp_path: Path) -> Non
     assert tab.text("#symbols").startswith("G11 = ")
 
 
+@long
 def test_numbers_can_be_changed(browser: Any, tmp_path: Path) -> None:
     tab = Tab(browser, quick(ARTICLE), tmp_path)
     for tensor, value in {"X": "7", "F": "0.5"}.items():
@@ -201,6 +203,7 @@ def test_numbers_can_be_changed(browser: Any, tmp_path: Path) -> None:
     assert tab.errors == []
 
 
+@long
 def test_it_reads_without_scripts(browser: Any, tmp_path: Path) -> None:
     tab = Tab(browser, explain(ARTICLE).html(), tmp_path, java_script_enabled=False)
     assert tab.view.is_visible("text=O11 = F11·X11 + F12·X12 + F21·X21 + F22·X22")
@@ -208,7 +211,8 @@ def test_it_reads_without_scripts(browser: Any, tmp_path: Path) -> None:
     assert tab.view.is_visible("#derivation math")
 
 
-@pytest.mark.parametrize("name", list(some(LAYERS, 99)))
+@long
+@pytest.mark.parametrize("name", LAYERS)
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_no_violation(name: str, scheme: str, browser: Any, tmp_path: Path) -> None:
     from axe_playwright_python.sync_playwright import Axe
@@ -218,7 +222,8 @@ def test_axe_finds_no_violation(name: str, scheme: str, browser: Any, tmp_path: 
     assert found.violations_count == 0, found.generate_report()
 
 
-@pytest.mark.parametrize("name", list(some(LAYERS, 99)))
+@long
+@pytest.mark.parametrize("name", LAYERS)
 @pytest.mark.parametrize("width", [390, 1200])
 def test_nothing_is_wider_than_the_screen(name: str, width: int, browser: Any, tmp_path: Path) -> None:
     tab = Tab(browser, explain(LAYERS[name]).html(), tmp_path, viewport={"width": width, "height": 900})
