@@ -31,7 +31,7 @@ Arguments = dict[str, Any]  # arrays, or dicts of arrays, by the names of a func
 
 THREADS = 4
 ELEMENTS = 2_000_000  # that each thread is given
-CALLS = 25  # of each thread, at most
+CALLS = 10  # of each thread, at most
 
 
 @dataclass(frozen=True)

@@ -44,8 +44,11 @@ def _evaluate_step(step: Step, tensors: Mapping[str, Values]) -> Values:
 def _evaluate_program(program: Program, tensors: Mapping[str, Values]) -> Values:
     greatest = program.contractions[0].reduce == "max"
     result = np.full(program.target.sizes, -np.inf if greatest else 0, dtype=object)
+    terms: dict[tuple[int, ...], list[Any]] = {}
     for cell, term in program_terms(program, tensors):
-        result[cell] = max(result[cell], term) if greatest else result[cell] + term
+        terms.setdefault(cell, []).append(term)
+    for cell, found in terms.items():
+        result[cell] = max(found) if greatest else Polynomial.total(found)
     return result
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from fractions import Fraction
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 Number: TypeAlias = int | Fraction
 Monomial: TypeAlias = tuple[str, ...]  # the variables in sorted order, repeated for powers
@@ -34,6 +34,19 @@ class Polynomial:
     def lift(value: Polynomial | Number) -> Polynomial:
         """Return a number as a constant polynomial, and a polynomial as it is."""
         return value if isinstance(value, Polynomial) else Polynomial({(): value})
+
+    @staticmethod
+    def total(values: Iterable[Any]) -> Any:
+        """Return the sum of polynomials, or of numbers, in order."""
+        terms: dict[Monomial, Number] = {}
+        rest: Any = 0
+        for value in values:
+            if isinstance(value, Polynomial):
+                for monomial, factor in value.terms.items():
+                    terms[monomial] = terms.get(monomial, 0) + factor
+            else:
+                rest = rest + value
+        return Polynomial(terms) + rest if terms else rest
 
     @property
     def constant(self) -> Number:
