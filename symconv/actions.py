@@ -14,9 +14,12 @@ from symconv.bench.growth import FAMILIES, Growth
 from symconv.bench.report import Benchmark, document
 from symconv.check.report import Report
 from symconv.errors import SymconvError
+from symconv.explain.paper import worked_document
+from symconv.explain.worked import Numbers, worked
 from symconv.figure_files import FIGURES, write_figures
-from symconv.files import generated_files, read_tuning, write_texts
+from symconv.files import generated_files, read_data, read_tuning, write_texts
 from symconv.layers.layer import Layer
+from symconv.notation.layout import WIDTH
 from symconv.plan.network import NetworkPlan
 from symconv.prove.catalogue import CATALOGUE
 from symconv.prove.refutations import refutations
@@ -38,6 +41,7 @@ from symconv.render.document import (
 from symconv.render.memory import needs
 from symconv.render.rationale import choices, rationale
 from symconv.terminal import (
+    columns,
     print_derivation,
     print_json,
     print_proof,
@@ -53,13 +57,20 @@ def derive(
     layer: Layer,
     view: str | None,
     full: bool,
+    numbers: str | None,
+    exercise: bool,
+    solution: bool,
     form: str | None,
     output: str | None,
     force: bool,
     as_json: bool,
 ) -> int:
-    """Derive a layer's gradients: print the steps, or write a document."""
+    """Derive a layer's gradients: print the steps, or write a document, or an example with numbers."""
     form = _format(form, output)
+    if numbers is not None or exercise or solution:
+        if as_json:
+            raise click.UsageError("--json: does not go with --numbers, --exercise or --solution")
+        return _worked(layer, numbers or "0", exercise, solution, form, output, force)
     with progress("deriving"):
         derivation = verbs.derive(layer, view, full)
         text = latex_document(derivation, __version__) if form == "latex" else derivation.text()
@@ -79,6 +90,47 @@ def derive(
     else:
         print_derivation(screen(), derivation)
     return 0 if passed else 1
+
+
+def _worked(
+    layer: Layer,
+    numbers: str,
+    exercise: bool,
+    solution: bool,
+    form: str,
+    output: str | None,
+    force: bool,
+) -> int:
+    """Print a worked example, an exercise, or an exercise and its solution; or write a document."""
+    given = _numbers(numbers)
+    parts = [worked(layer, given, blanks=True)] if exercise else []
+    if solution or not exercise:
+        parts.append(worked(layer, given))
+    if form == "latex":
+        document = worked_document(layer, [part.latex() for part in parts], __version__)
+    else:
+        width = columns(screen()) if output is None else WIDTH
+        document = "\n".join(part.text(width) for part in parts)
+    if output is None:
+        click.echo(document, nl=False)
+        return 0
+    if form == "text":
+        document = text_document("derive", layer, document, __version__)
+    write_texts({Path(output): document}, force)
+    write(screen(), output)
+    return 0
+
+
+def _numbers(text: str) -> Numbers | int:
+    """Read a seed, or the name of a file with arrays."""
+    if text.isascii() and text.isdigit() and len(text) < 10:
+        return int(text)
+    if not text.endswith((".toml", ".json")):
+        raise click.UsageError(f"--numbers {text}: must be a seed, or a .toml or .json file of arrays")
+    data = read_data(text)
+    if not isinstance(data, dict):
+        raise SymconvError(f"{text}: must have arrays by name: x, weight, bias, grad_output")
+    return data
 
 
 def explain(

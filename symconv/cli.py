@@ -319,6 +319,13 @@ _VERBS: dict[str, tuple[click.Group, Action, list[click.Parameter]]] = {
                 help="matrix: one plane written out; index: sums, for any layer.",
             ),
             click.Option(["--full"], is_flag=True, help="Print every element, term and phase."),
+            click.Option(
+                ["--numbers"],
+                metavar="SEED|FILE",
+                help="An example with numbers: drawn, or the arrays of a TOML or JSON file.",
+            ),
+            click.Option(["--exercise"], is_flag=True, help="The example with blanks to be filled in."),
+            click.Option(["--solution"], is_flag=True, help="With --exercise: its solution, too."),
             _FORMAT,
             _OUTPUT,
             _FORCE,

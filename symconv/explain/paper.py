@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from symconv.derive.derivation import Derivation
 from symconv.explain.figures import Figure
+from symconv.layers.layer import Layer
 from symconv.notation.text import prose_latex
 from symconv.prove.theorems import MEANINGS, Proof
 from symconv.render.document import command_line
@@ -33,3 +34,10 @@ def explanation_document(
             prose_latex(f"{t.name} ({MEANINGS[t.status]}): {t.statement}.") for t in proof.theorems
         ],
     )
+
+
+def worked_document(layer: Layer, parts: Sequence[str], version: str) -> str:
+    """Return worked examples, a page each, as a document in LaTeX."""
+    title = prose_latex(command_line("derive", layer))
+    body = "\n\\newpage\n".join(parts)
+    return fill("latex/document.tex.j2", version=version, title=title, body=body)

@@ -1,0 +1,245 @@
+"""A worked example: a layer's output and gradients with numbers, or with blanks to be filled in."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import cached_property
+
+import numpy as np
+
+from symconv.derive.matrices import grid, matrix_latex
+from symconv.errors import SymconvError
+from symconv.explain.dependence import (
+    Dependence,
+    Element,
+    Result,
+    Term,
+    element_names,
+    is_drawn_by_elements,
+)
+from symconv.explain.grids import outer_axes
+from symconv.layers.layer import Layer
+from symconv.notation.contraction import Tensor
+from symconv.notation.layout import WIDTH, beside, wrapped
+from symconv.notation.monomials import term_count
+from symconv.notation.text import name_latex, number_text
+
+LARGEST = 400  # elements and terms of an example that one wants to see
+NUMBERS = (-3, 4)  # whole numbers that are drawn, the last one excluded
+BLANK = "_____"
+
+Numbers = Mapping[str, object]  # by the names of forward's inputs, and grad_output
+
+
+@dataclass(frozen=True)
+class Worked:
+    """A layer with numbers.
+
+    Attributes
+    ----------
+    layer
+        The layer.
+    numbers
+        The elements of each input, and of G = ∂E/∂O, row by row, by the tensors' names.
+    blanks
+        Whether the answers are left out, to be filled in.
+    """
+
+    layer: Layer
+    numbers: dict[str, tuple[Fraction, ...]]
+    blanks: bool = False
+
+    @cached_property
+    def dependence(self) -> Dependence:
+        """What each element is made of."""
+        return Dependence(self.layer)
+
+    @cached_property
+    def answers(self) -> dict[str, tuple[Fraction, ...]]:
+        """The elements of the output and of each gradient, by the tensors' names."""
+        return {
+            result.tensor.name: tuple(self._value(terms, result.maximum) for terms in result.terms)
+            for result in self.dependence.results
+        }
+
+    def text(self, width: int = WIDTH) -> str:
+        """Return the example as text: the numbers that are given, then every element."""
+        lines = ["Given:"]
+        for tensor in self.dependence.given:
+            lines += [f"    {line}" for line in _matrices(tensor, self.layer, self.numbers[tensor.name])]
+        for result in self.dependence.results:
+            lines += ["", f"{result.tensor.name}:"]
+            for at in range(len(result.terms)):
+                lines += wrapped(" = ".join(self._equation(result, at)), width, indent=4, hanging=4)
+        if not self.blanks:
+            lines += ["", "Answers:"]
+            for result in self.dependence.results:
+                answers = self.answers[result.tensor.name]
+                lines += [f"    {line}" for line in _matrices(result.tensor, self.layer, answers)]
+        return "\n".join(lines) + "\n"
+
+    def latex(self) -> str:
+        """Return the example in LaTeX: display formulas that need amsmath."""
+        rows = [
+            f"{name_latex(name)} &= {matrix_latex(_rows(values))}"
+            for tensor in self.dependence.given
+            for name, values in _planes(tensor, self.layer, self.numbers[tensor.name])
+        ]
+        parts = [rows]
+        for result in self.dependence.results:
+            parts.append([self._equation_latex(result, at) for at in range(len(result.terms))])
+        return "\n".join(
+            "\\begin{align*}\n" + " \\\\\n".join(part) + "\n\\end{align*}" for part in parts
+        )
+
+    def _equation(self, result: Result, at: int) -> list[str]:
+        """Return an element, its formula, the formula with numbers, and the answer."""
+        named = self._sum(result, at, lambda element: self._names[element[0]][element[1]])
+        left = element_names(result.tensor)[at]
+        if self.blanks:
+            return [left, BLANK]
+        with_numbers = self._sum(result, at, lambda e: _factor(self.numbers[e[0]][e[1]]))
+        answer = number_text(self.answers[result.tensor.name][at])
+        return [left, *dict.fromkeys([named, with_numbers, answer])]
+
+    def _equation_latex(self, result: Result, at: int) -> str:
+        left, *right = self._equation(result, at)
+        lines = [f"{_latex(left)} &= {_latex(right[0])}"]
+        if right[1:]:
+            lines.append(f"&= {' = '.join(map(_latex, right[1:]))}")
+        return " \\\\\n".join(lines)
+
+    @cached_property
+    def _names(self) -> dict[str, tuple[str, ...]]:
+        return {tensor.name: element_names(tensor) for tensor in self.dependence.given}
+
+    def _sum(self, result: Result, at: int, write: Callable[[Element], str]) -> str:
+        parts = []
+        alone = result.maximum or len(result.terms[at]) == 1
+        for term in result.terms[at]:
+            size = [] if abs(term.coefficient) == 1 else [number_text(Fraction(term.coefficient))]
+            text = "·".join([*size, *map(write, term.elements)])
+            if term.coefficient == -1:
+                text = f"-{text}"
+            if alone and len(term.elements) == 1:
+                text = text.removeprefix("(").removesuffix(")")
+            chosen = term.selected and not self._is_selected(term.selected)
+            parts.append("0" if chosen else text)
+        if result.maximum:
+            return f"max({', '.join(parts)})"
+        shown = [part for part in parts if part != "0"]
+        return " + ".join(shown) or "0"
+
+    def _value(self, terms: Sequence[Term], maximum: bool) -> Fraction:
+        values = [
+            Fraction(term.coefficient) * math.prod(self._number(e) for e in term.elements)
+            for term in terms
+            if not term.selected or self._is_selected(term.selected)
+        ]
+        return max(values) if maximum else Fraction(sum(values))
+
+    def _number(self, element: Element) -> Fraction:
+        return self.numbers[element[0]][element[1]]
+
+    def _is_selected(self, selected: tuple[int, int]) -> bool:
+        """Whether an element of X is the first maximum of the window at a position."""
+        position, cell = selected
+        cells = [at for term in self.dependence.output.terms[position] for _, at in term.elements]
+        name = self.dependence.given[0].name
+        return max(cells, key=lambda at: (self.numbers[name][at], -cells.index(at))) == cell
+
+
+def worked(layer: Layer, numbers: Numbers | int = 0, blanks: bool = False) -> Worked:
+    """Return a worked example of a layer.
+
+    Parameters
+    ----------
+    layer
+        A small layer whose results are sums of products, or maxima, of elements.
+    numbers
+        A seed for whole numbers, or the arrays: by the names of ``forward``'s inputs, and
+        ``"grad_output"``; inputs that are not named are drawn.
+    blanks
+        Whether the answers are left out: an exercise.
+
+    Raises
+    ------
+    SymconvError
+        If the layer is too large or has other steps, or an array has the wrong shape.
+    """
+    if not is_drawn_by_elements(layer) or term_count(layer.graph) > LARGEST:
+        raise SymconvError(
+            f"numbers: the layer must be a sum of products, or a maximum, of at most {LARGEST} terms"
+        )
+    given = {} if isinstance(numbers, int) else dict(numbers)
+    rng = np.random.default_rng(numbers if isinstance(numbers, int) else 0)
+    tensors = {**layer.tensors, "grad_output": layer.cotangent}
+    unknown = [name for name in given if name not in tensors]
+    if unknown:
+        raise SymconvError(f"numbers: {unknown[0]} is not one of {', '.join(tensors)}")
+    found = {}
+    for name, tensor in tensors.items():
+        drawn = rng.integers(*NUMBERS, tensor.sizes)
+        found[tensor.name] = _exact(name, given.get(name, drawn), tensor.sizes)
+    return Worked(layer, found, blanks)
+
+
+def _exact(name: str, value: object, sizes: Sequence[int]) -> tuple[Fraction, ...]:
+    """Return an array's numbers exactly, row by row; leading axes of size 1 may be left out."""
+    try:
+        array = np.asarray(value, dtype=float)
+    except (TypeError, ValueError):
+        raise SymconvError(f"numbers: {name} must be an array of numbers") from None
+    if not np.isfinite(array).all() or array.size != math.prod(sizes):
+        raise SymconvError(f"numbers: {name} must have shape {tuple(sizes)}, received {array.shape}")
+    if tuple(n for n in array.shape if n != 1) != tuple(n for n in sizes if n != 1):
+        raise SymconvError(f"numbers: {name} must have shape {tuple(sizes)}, received {array.shape}")
+    return tuple(Fraction(str(number)) for number in array.ravel().tolist())
+
+
+def _planes(
+    tensor: Tensor, layer: Layer, values: Sequence[Fraction]
+) -> list[tuple[str, list[list[Fraction]]]]:
+    """Return the planes of a tensor: what each is called, and its rows."""
+    outer = outer_axes(tensor, layer)
+    sizes = tensor.sizes[outer:]
+    if len(sizes) > 2:
+        outer, sizes = len(tensor.sizes) - 2, tensor.sizes[-2:]
+    width, size = sizes[-1], math.prod(sizes)
+    found = []
+    for plane, at in enumerate(np.ndindex(*tensor.sizes[:outer])):
+        here = values[plane * size : (plane + 1) * size]
+        single = math.prod(tensor.sizes[:outer]) == 1
+        name = tensor.name if single else f"{tensor.name}_{'_'.join(str(i + 1) for i in at)}"
+        found.append((name, [list(here[k : k + width]) for k in range(0, size, width)]))
+    return found
+
+
+def _rows(values: Sequence[Sequence[Fraction]]) -> list[list[str]]:
+    return [[number_text(value) for value in row] for row in values]
+
+
+def _matrices(tensor: Tensor, layer: Layer, values: Sequence[Fraction]) -> list[str]:
+    lines: list[str] = []
+    for name, rows in _planes(tensor, layer, values):
+        lines += beside(f"{name} = ", grid(_rows(rows))).splitlines()
+    return lines
+
+
+def _factor(number: Fraction) -> str:
+    text = number_text(number)
+    return f"({text})" if number < 0 else text
+
+
+def _latex(text: str) -> str:
+    """Write a name, a formula or a number in LaTeX."""
+    if text == BLANK:
+        return r"\underline{\hspace{2cm}}"
+    named = re.sub(r"([A-Zb])_?(\d[\d_]*)", lambda m: f"{m[1]}_{{{m[2].replace('_', ',')}}}", text)
+    return (
+        named.replace("∂E/∂", r"\partial E/\partial ").replace("·", r" \cdot ").replace("max", r"\max")
+    )
