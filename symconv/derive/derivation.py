@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     import sympy
 
 View: TypeAlias = Literal["matrix", "index"]
+# besides convolutions; their view is imported only when it is asked for, for SymPy's sake
+WRITTEN_OUT = ("MaxPool", "AvgPool", "GlobalMaxPool", "GlobalAvgPool", "Activation")
 
 
 @dataclass(frozen=True, repr=False)
@@ -146,6 +148,10 @@ def derive_layer(layer: Layer, view: str | None, full: bool = False) -> Derivati
     if view not in (None, "index", "matrix"):
         raise SymconvError(f"view = {view!r}: must be 'matrix' or 'index'")
     if not isinstance(layer, ConvLayer):
+        if type(layer).__name__ in WRITTEN_OUT and (view == "matrix" or _is_small(layer, view)):
+            from symconv.derive.plane_view import plane_steps
+
+            return Derivation(layer, "matrix", plane_steps(layer, full))
         if view == "matrix":
             raise SymconvError(f"view = 'matrix': must be 'index' for {type(layer).__name__}")
         if isinstance(layer, Network):
@@ -164,6 +170,12 @@ def derive_layer(layer: Layer, view: str | None, full: bool = False) -> Derivati
     from symconv.derive.matrix_view import matrix_steps
 
     return Derivation(layer, "matrix", matrix_steps(layer, full))
+
+
+def _is_small(layer: Layer, view: str | None) -> bool:
+    """Whether no view is asked for, and a layer is one small plane."""
+    shape = layer.input_shape
+    return view is None and shape[:2] == (1, 1) and len(shape) in (3, 4) and max(shape[2:]) <= 9
 
 
 def _step_text(number: int, step: Step, width: int) -> str:
