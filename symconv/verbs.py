@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import keyword
 import math
 import os
@@ -84,6 +85,10 @@ class Unit:
     def __repr__(self) -> str:
         lines = self.source.count("\n")
         return f"Unit({self.name!r}: a module for {type(self.plan.layer).__name__}, {lines} lines)"
+
+    def _repr_html_(self) -> str:
+        """Show a notebook the module's text, folded away."""
+        return f"<details><summary>{self!r}</summary><pre>{html.escape(self.source)}</pre></details>"
 
     def path(self, folder: str | os.PathLike[str]) -> Path:
         """Return where the module belongs in a folder."""

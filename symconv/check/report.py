@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from symconv.notation.layout import UNFOLDED, wrapped
+from symconv.notation.markup import html_table
 
 Array: TypeAlias = NDArray[Any]
 Method: TypeAlias = Literal["exact", "numeric", "contract"]
@@ -77,6 +78,12 @@ class Report:
 
     def __str__(self) -> str:
         return self.text()
+
+    def _repr_html_(self) -> str:
+        """Show a notebook what was checked, a row each."""
+        rows = [("passed" if r.passed else "FAILED", r.name, r.method, r.detail) for r in self.results]
+        heading = f"{self.subject}: {self.summary}"
+        return html_table(heading, ("result", "what", "how", "detail"), rows)
 
     def __repr__(self) -> str:
         failures = [result for result in self.results if not result.passed]

@@ -90,8 +90,10 @@ class Worked:
             for name, values in _planes(tensor, self.layer, self.numbers[tensor.name])
         ]
         parts = [rows]
-        for result in self.dependence.results:
-            parts.append([self._equation_latex(result, at) for at in range(len(result.terms))])
+        parts += [
+            [self._equation_latex(result, at) for at in range(len(result.terms))]
+            for result in self.dependence.results
+        ]
         return "\n".join(
             "\\begin{align*}\n" + " \\\\\n".join(part) + "\n\\end{align*}" for part in parts
         )

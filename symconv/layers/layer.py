@@ -15,7 +15,9 @@ from symconv.layers.activations import NAMED
 from symconv.notation.backpropagation import gradient_of, gradients
 from symconv.notation.contraction import Tensor
 from symconv.notation.graph import Elementwise, Graph
+from symconv.notation.markup import html_table
 from symconv.notation.tangent import second_gradients, tangent
+from symconv.notation.text import shape_text
 
 SIZES = ("input_shape", "out_channels", "out_features", "kernel_size")
 
@@ -108,6 +110,12 @@ class Layer(ABC):
     def cotangent(self) -> Tensor:
         """The formulas' tensor G = ∂E/∂O."""
         return Tensor("G", self.output_shape)
+
+    def _repr_html_(self) -> str:
+        """Show a notebook the shapes of what comes in and goes out."""
+        rows = [(n, t.name, shape_text(t.sizes)) for n, t in self.tensors.items()]
+        rows.append(("output", "O", shape_text(self.output_shape)))
+        return html_table(f"{type(self).__name__} ({self.dtype})", ("name", "symbol", "shape"), rows)
 
     @property
     @abstractmethod

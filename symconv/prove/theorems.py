@@ -8,6 +8,7 @@ from typing import Literal, TypeAlias
 
 from symconv.layers.layer import Layer
 from symconv.notation.layout import WIDTH, wrapped
+from symconv.notation.markup import html_table
 from symconv.prove.certificate import Data
 from symconv.prove.claims import Counterexample
 from symconv.prove.covers import numbers_text
@@ -194,6 +195,12 @@ class Proof:
 
     def __str__(self) -> str:
         return self.text()
+
+    def _repr_html_(self) -> str:
+        """Show a notebook the theorems, a row each."""
+        rows = [(t.name, MEANINGS[t.status], t.statement) for t in self.theorems]
+        heading = f"{type(self.layer).__name__}: {self.summary}"
+        return html_table(heading, ("theorem", "status", "statement"), rows)
 
     def __repr__(self) -> str:
         return f"Proof({type(self.layer).__name__}: {self.summary})"
