@@ -86,7 +86,8 @@ def test_the_tutorial_runs_from_top_to_bottom(tmp_path: Path) -> None:
         if cell["cell_type"] == "code":
             assert cell["outputs"] == []
             printed("".join(cell["source"]), tmp_path, names)
-    assert (tmp_path / "article.html").exists()
+    assert names["proof"].holds
+    assert not names["report"]
 
 
 def test_links_lead_somewhere() -> None:
