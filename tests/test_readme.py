@@ -17,7 +17,7 @@ import pytest
 from symconv import Conv, cli
 from symconv.explain.figures import figures
 from symconv.prove.survey import survey, table
-from tests.effort import long
+from tests.effort import FULL, long
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
@@ -29,10 +29,11 @@ BLOCKS = {
     name: re.findall(r"^```(\w+)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
     for name, text in TEXTS.items()
 }
-WITH_PYTHON = [name for name, blocks in BLOCKS.items() if any(kind == "python" for kind, _ in blocks)]
+RUN = {name: blocks for name, blocks in BLOCKS.items() if FULL or name == "README.md"}
+WITH_PYTHON = [name for name, blocks in RUN.items() if any(kind == "python" for kind, _ in blocks)]
 COMMANDS = [
     pytest.param(text, id=f"{name} {number}")
-    for name, blocks in BLOCKS.items()
+    for name, blocks in RUN.items()
     for number, (kind, text) in enumerate(blocks)
     if kind == "console"
 ]

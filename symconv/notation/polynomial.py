@@ -100,6 +100,11 @@ class Polynomial:
                 return self
             number = Fraction(other) if isinstance(other, float) else other  # exactly what it is
             return Polynomial({m: factor * number for m, factor in self.terms.items()})
+        if len(self.terms) == 1 == len(other.terms):  # as nearly always: no factor is zero
+            ((left, a),), ((right, b),) = self.terms.items(), other.terms.items()
+            product = object.__new__(Polynomial)
+            product.terms = {tuple(sorted(left + right)): a * b}
+            return product
         terms: dict[Monomial, Number] = {}
         for left, a in self.terms.items():
             for right, b in other.terms.items():

@@ -269,7 +269,7 @@ def test_the_same_text_with_any_hash_seed() -> None:
             check=True,
             env={**os.environ, "PYTHONHASHSEED": seed, "PYTHONIOENCODING": "utf-8"},
         ).stdout
-        for seed in ("0", "1", "77")
+        for seed in ("1", "77")
     }
     assert len(texts) == 1
     assert len(texts.pop()) > 1000
