@@ -70,7 +70,7 @@ def forward(x: Array, *, out: Array | None = None) -> Array:
 
 
 def input_gradient(grad_output: Array, *, out: Array | None = None) -> Array:
-    """Return ∂E/∂X, the gradient by the input, where grad_output = ∂E/∂O = G.
+    """Return ∂E/∂X, the gradient with respect to the input, where grad_output = ∂E/∂O = G.
 
     Ry = (1/2, 1/3, 1/3, 1/3, 1/3, 1/3, 1/3, 1/2)
     Rx = (1/2, 1/3, 1/3, 1/3, 1/3, 1/3, 1/3, 1/2)
@@ -90,7 +90,7 @@ def input_gradient(grad_output: Array, *, out: Array | None = None) -> Array:
 def backward(
     grad_output: Array, x: Array, *, out: tuple[Array, ...] | None = None
 ) -> tuple[Array, ...]:
-    """Return (gx,), the gradients by x, where grad_output = ∂E/∂O.
+    """Return (gx,), the gradients with respect to x; grad_output = ∂E/∂O.
 
     ``out`` takes a tuple of arrays to write them into.
     """

@@ -86,7 +86,7 @@ def forward(
 def input_gradient(
     grad_output: Array, x: Array, weight: Array, *, out: Array | None = None
 ) -> Array:
-    """Return ∂E/∂X, the gradient by the input, where grad_output = ∂E/∂O = G.
+    """Return ∂E/∂X, the gradient with respect to the input, where grad_output = ∂E/∂O = G.
 
     A[c] = 1/3136 · Σ_{n,y,x} X[n, c, y, x]
     D[n, c, y, x] = X[n, c, y, x] - A[c]
@@ -134,7 +134,7 @@ def input_gradient(
 
 
 def weight_gradient(grad_output: Array, x: Array, *, out: Array | None = None) -> Array:
-    """Return ∂E/∂γ, the gradient by the weight, where grad_output = ∂E/∂O = G.
+    """Return ∂E/∂γ, the gradient with respect to the weight, where grad_output = ∂E/∂O = G.
 
     A[c] = 1/3136 · Σ_{n,y,x} X[n, c, y, x]
     D[n, c, y, x] = X[n, c, y, x] - A[c]
@@ -163,7 +163,7 @@ def weight_gradient(grad_output: Array, x: Array, *, out: Array | None = None) -
 
 
 def bias_gradient(grad_output: Array, *, out: Array | None = None) -> Array:
-    """Return ∂E/∂β, the gradient by the bias, where grad_output = ∂E/∂O = G.
+    """Return ∂E/∂β, the gradient with respect to the bias, where grad_output = ∂E/∂O = G.
 
     ∂E/∂β[c] = Σ_{n,y,x} G[n, c, y, x]
 
@@ -185,7 +185,7 @@ def backward(
     *,
     out: tuple[Array, ...] | None = None,
 ) -> tuple[Array, ...]:
-    """Return (gx, gw, gb), the gradients by x, weight, bias, where grad_output = ∂E/∂O = G.
+    """Return (gx, gw, gb), the gradients with respect to x, weight, bias; grad_output = ∂E/∂O = G.
 
     ``out`` takes a tuple of arrays to write them into.
 

@@ -55,7 +55,8 @@ def forward(x: Array, weight: Array, bias: Array, *, out: Array | None = None) -
     Xyx[n, c, u, v + 18] = Xy[n, c, u, v]
     O[n, o, y, x] = Σ_{c,i,j} Xyx[n, c, y + i, x + j] · F[o, c, i, j] + b[o]
 
-    Algorithm: rows, one shifted copy per inner tap, 5 products; expected 30 µs (columns 55 µs).
+    Algorithm: rows, one shifted copy for each column of the filter, 5 products; expected 30 µs
+    (columns 55 µs).
     """
     y = _result(out, (2, 4, 16, 16), x, weight, bias)
     x = _checked("x", x, (2, 4, 16, 16))
@@ -88,7 +89,7 @@ def forward(x: Array, weight: Array, bias: Array, *, out: Array | None = None) -
 
 
 def input_gradient(grad_output: Array, weight: Array, *, out: Array | None = None) -> Array:
-    """Return ∂E/∂X, the gradient by the input, where grad_output = ∂E/∂O = G.
+    """Return ∂E/∂X, the gradient with respect to the input, where grad_output = ∂E/∂O = G.
 
     ∂E/∂Xyx[n, c, u, v] = Σ_{o,i,j} G[n, o, u + i - 4, v + j - 4] · F[o, c, 4 - i, 4 - j]
     ∂E/∂Xy[n, c, u, v] = ∂E/∂Xyx[n, c, u, v + 2] + ∂E/∂Xyx[n, c, u, v + 18]
@@ -96,8 +97,8 @@ def input_gradient(grad_output: Array, weight: Array, *, out: Array | None = Non
     ∂E/∂X[n, c, u, v] = ∂E/∂Xy[n, c, u + 2, v] + ∂E/∂Xy[n, c, u + 18, v]
     ∂E/∂X[n, c, u + 14, v] += ∂E/∂Xy[n, c, u, v]
 
-    Algorithm: rows, one shifted copy per inner tap, 5 products; expected 38 µs (columns 70 µs,
-    scatter 120 µs).
+    Algorithm: rows, one shifted copy for each column of the filter, 5 products; expected 38 µs
+    (columns 70 µs, scatter 120 µs).
     """
     gx = _result(out, (2, 4, 16, 16), grad_output, weight)
     grad_output = _checked("grad_output", grad_output, (2, 4, 16, 16))
@@ -130,7 +131,7 @@ def input_gradient(grad_output: Array, weight: Array, *, out: Array | None = Non
 
 
 def weight_gradient(grad_output: Array, x: Array, *, out: Array | None = None) -> Array:
-    """Return ∂E/∂F, the gradient by the filter, where grad_output = ∂E/∂O = G.
+    """Return ∂E/∂F, the gradient with respect to the filter, where grad_output = ∂E/∂O = G.
 
     Xy[n, c, u + 2, v] = X[n, c, u, v]
     Xy[n, c, u, v] = X[n, c, u + 14, v]
@@ -140,7 +141,8 @@ def weight_gradient(grad_output: Array, x: Array, *, out: Array | None = None) -
     Xyx[n, c, u, v + 18] = Xy[n, c, u, v]
     ∂E/∂F[o, c, i, j] = Σ_{n,y,x} G[n, o, y, x] · Xyx[n, c, y + i, x + j]
 
-    Algorithm: rows, one shifted copy per inner tap, 5 products; expected 29 µs (columns 57 µs).
+    Algorithm: rows, one shifted copy for each column of the filter, 5 products; expected 29 µs
+    (columns 57 µs).
     """
     gw = _result(out, (4, 4, 5, 5), grad_output, x)
     grad_output = _checked("grad_output", grad_output, (2, 4, 16, 16))
@@ -170,7 +172,7 @@ def weight_gradient(grad_output: Array, x: Array, *, out: Array | None = None) -
 
 
 def bias_gradient(grad_output: Array, *, out: Array | None = None) -> Array:
-    """Return ∂E/∂b, the gradient by the bias, where grad_output = ∂E/∂O = G.
+    """Return ∂E/∂b, the gradient with respect to the bias, where grad_output = ∂E/∂O = G.
 
     ∂E/∂b[o] = Σ_{n,y,x} G[n, o, y, x]
 
@@ -190,7 +192,7 @@ def backward(
     *,
     out: tuple[Array, ...] | None = None,
 ) -> tuple[Array, ...]:
-    """Return (gx, gw, gb), the gradients by x, weight, bias, where grad_output = ∂E/∂O.
+    """Return (gx, gw, gb), the gradients with respect to x, weight, bias; grad_output = ∂E/∂O.
 
     ``out`` takes a tuple of arrays to write them into.
     """

@@ -44,7 +44,7 @@ def forward(x: Array, weight: Array, bias: Array, *, out: Array | None = None) -
 
 
 def input_gradient(grad_output: Array, weight: Array, *, out: Array | None = None) -> Array:
-    """Return ∂E/∂X, the gradient by the input, where grad_output = ∂E/∂O = G.
+    """Return ∂E/∂X, the gradient with respect to the input, where grad_output = ∂E/∂O = G.
 
     ∂E/∂X[n, c] = Σ_{o} G[n, o] · F[o, c]
 
@@ -58,7 +58,7 @@ def input_gradient(grad_output: Array, weight: Array, *, out: Array | None = Non
 
 
 def weight_gradient(grad_output: Array, x: Array, *, out: Array | None = None) -> Array:
-    """Return ∂E/∂F, the gradient by the weight, where grad_output = ∂E/∂O = G.
+    """Return ∂E/∂F, the gradient with respect to the weight, where grad_output = ∂E/∂O = G.
 
     ∂E/∂F[o, c] = Σ_{n} G[n, o] · X[n, c]
 
@@ -72,7 +72,7 @@ def weight_gradient(grad_output: Array, x: Array, *, out: Array | None = None) -
 
 
 def bias_gradient(grad_output: Array, *, out: Array | None = None) -> Array:
-    """Return ∂E/∂b, the gradient by the bias, where grad_output = ∂E/∂O = G.
+    """Return ∂E/∂b, the gradient with respect to the bias, where grad_output = ∂E/∂O = G.
 
     ∂E/∂b[o] = Σ_{n} G[n, o]
 
@@ -92,7 +92,7 @@ def backward(
     *,
     out: tuple[Array, ...] | None = None,
 ) -> tuple[Array, ...]:
-    """Return (gx, gw, gb), the gradients by x, weight, bias, where grad_output = ∂E/∂O.
+    """Return (gx, gw, gb), the gradients with respect to x, weight, bias; grad_output = ∂E/∂O.
 
     ``out`` takes a tuple of arrays to write them into.
     """

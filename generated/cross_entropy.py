@@ -74,7 +74,7 @@ def forward(x: Array, labels: Array, *, out: Array | None = None) -> Array:
 def input_gradient(
     grad_output: Array, x: Array, labels: Array, *, out: Array | None = None
 ) -> Array:
-    """Return ∂E/∂X, the gradient by the input, where grad_output = ∂E/∂O = G.
+    """Return ∂E/∂X, the gradient with respect to the input, where grad_output = ∂E/∂O = G.
 
     M[n] = max_{c} X[n, c]
     D[n, c] = X[n, c] - M[n]
@@ -106,7 +106,7 @@ def input_gradient(
 def backward(
     grad_output: Array, x: Array, labels: Array, *, out: tuple[Array, ...] | None = None
 ) -> tuple[Array, ...]:
-    """Return (gx,), the gradients by x, where grad_output = ∂E/∂O.
+    """Return (gx,), the gradients with respect to x; grad_output = ∂E/∂O.
 
     ``out`` takes a tuple of arrays to write them into.
     """

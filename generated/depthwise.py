@@ -78,7 +78,7 @@ def forward(x: Array, weight: Array, bias: Array, *, out: Array | None = None) -
 
 
 def input_gradient(grad_output: Array, weight: Array, *, out: Array | None = None) -> Array:
-    """Return ∂E/∂X, the gradient by the input, where grad_output = ∂E/∂O = G.
+    """Return ∂E/∂X, the gradient with respect to the input, where grad_output = ∂E/∂O = G.
 
     ∂E/∂X[n, g + c, 2·a, 2·b] = G[n, g, a, b] · F[g, c, 1, 1]
     ∂E/∂X[n, g + c, 2·a, 2·b + 1] = Σ_{j} G[n, g, a, b + j] · F[g, c, 1, 2 - 2·j]
@@ -107,7 +107,7 @@ def input_gradient(grad_output: Array, weight: Array, *, out: Array | None = Non
 
 
 def weight_gradient(grad_output: Array, x: Array, *, out: Array | None = None) -> Array:
-    """Return ∂E/∂F, the gradient by the filter, where grad_output = ∂E/∂O = G.
+    """Return ∂E/∂F, the gradient with respect to the filter, where grad_output = ∂E/∂O = G.
 
     ∂E/∂F[g + o, c, i, j] = Σ_{n,y,x} G[n, g + o, y, x] · X[n, g + c, 2·y + i - 1, 2·x + j - 1]
 
@@ -131,7 +131,7 @@ def weight_gradient(grad_output: Array, x: Array, *, out: Array | None = None) -
 
 
 def bias_gradient(grad_output: Array, *, out: Array | None = None) -> Array:
-    """Return ∂E/∂b, the gradient by the bias, where grad_output = ∂E/∂O = G.
+    """Return ∂E/∂b, the gradient with respect to the bias, where grad_output = ∂E/∂O = G.
 
     ∂E/∂b[g + o] = Σ_{n,y,x} G[n, g + o, y, x]
 
@@ -151,7 +151,7 @@ def backward(
     *,
     out: tuple[Array, ...] | None = None,
 ) -> tuple[Array, ...]:
-    """Return (gx, gw, gb), the gradients by x, weight, bias, where grad_output = ∂E/∂O.
+    """Return (gx, gw, gb), the gradients with respect to x, weight, bias; grad_output = ∂E/∂O.
 
     ``out`` takes a tuple of arrays to write them into.
     """

@@ -108,7 +108,7 @@ def forward(params: Arrays, x: Array, *, out: Array | None = None) -> Array:
 
 
 def loss_and_gradients(params: Arrays, x: Array, labels: Array) -> tuple[float, Arrays]:
-    """Return the loss and its gradients by the parameters, by name.
+    """Return the loss and its gradients with respect to the parameters, by name.
 
     Raises FloatingPointError if the loss is no finite number.
     """
@@ -212,7 +212,7 @@ def _conv1_forward(x: Array, weight: Array, bias: Array, y: Array) -> None:
 
 
 def _conv1_weight_gradient(grad_output: Array, x: Array, gw: Array) -> None:
-    """conv1: ∂E/∂F, the gradient by the filter, into gw.
+    """conv1: ∂E/∂F, the gradient with respect to the filter, into gw.
 
     ∂E/∂F[o, c, i, j] = Σ_{n,y,x} G[n, o, y, x] · X[n, c, y + i - 1, x + j - 1]
 
@@ -232,7 +232,7 @@ def _conv1_weight_gradient(grad_output: Array, x: Array, gw: Array) -> None:
 
 
 def _conv1_bias_gradient(grad_output: Array, gb: Array) -> None:
-    """conv1: ∂E/∂b, the gradient by the bias, into gb.
+    """conv1: ∂E/∂b, the gradient with respect to the bias, into gb.
 
     ∂E/∂b[o] = Σ_{n,y,x} G[n, o, y, x]
 
@@ -242,7 +242,7 @@ def _conv1_bias_gradient(grad_output: Array, gb: Array) -> None:
 
 
 def _relu1_input_gradient(grad_output: Array, x: Array, gx: Array) -> None:
-    """relu1: ∂E/∂X, the gradient by the input, into gx.
+    """relu1: ∂E/∂X, the gradient with respect to the input, into gx.
 
     ∂E/∂X[n, c, y, x] = (0 if X[n, c, y, x] <= 0 else G[n, c, y, x])
 
@@ -257,8 +257,8 @@ def _conv2_forward(x: Array, weight: Array, bias: Array, y: Array) -> None:
     Z[n, o, y, x] = Σ_{c,i,j} X[n, c, y + i - 1, x + j - 1] · F[o, c, i, j] + b[o]
     O[n, c, y, x] = (0 if Z[n, c, y, x] <= 0 else Z[n, c, y, x])
 
-    Algorithm: rows, one shifted copy per inner tap, 3 products; expected 320 µs (columns 390
-    µs).
+    Algorithm: rows, one shifted copy for each column of the filter, 3 products; expected 320 µs
+    (columns 390 µs).
     """
     kernel = weight.reshape(32, 16, 3, 3)
     matrices = _scratch("matrices", (3, 32, 48))
@@ -282,12 +282,12 @@ def _conv2_forward(x: Array, weight: Array, bias: Array, y: Array) -> None:
 
 
 def _conv2_input_gradient(grad_output: Array, weight: Array, gx: Array) -> None:
-    """conv2: ∂E/∂X, the gradient by the input, into gx.
+    """conv2: ∂E/∂X, the gradient with respect to the input, into gx.
 
     ∂E/∂X[n, c, u, v] = Σ_{o,i,j} G[n, o, u + i - 1, v + j - 1] · F[o, c, 2 - i, 2 - j]
 
-    Algorithm: rows, one shifted copy per inner tap in 2 blocks of images, 3 products; expected
-    430 µs (columns 670 µs, scatter 730 µs).
+    Algorithm: rows, one shifted copy for each column of the filter in 2 blocks of images, 3
+    products; expected 430 µs (columns 670 µs, scatter 730 µs).
     """
     kernel = weight[:, :, ::-1, ::-1].reshape(32, 16, 3, 3)
     matrices = _scratch("matrices", (3, 16, 96))
@@ -311,12 +311,12 @@ def _conv2_input_gradient(grad_output: Array, weight: Array, gx: Array) -> None:
 
 
 def _conv2_weight_gradient(grad_output: Array, x: Array, gw: Array) -> None:
-    """conv2: ∂E/∂F, the gradient by the filter, into gw.
+    """conv2: ∂E/∂F, the gradient with respect to the filter, into gw.
 
     ∂E/∂F[o, c, i, j] = Σ_{n,y,x} G[n, o, y, x] · X[n, c, y + i - 1, x + j - 1]
 
-    Algorithm: rows, one shifted copy per inner tap, 3 products; expected 320 µs (columns 440
-    µs).
+    Algorithm: rows, one shifted copy for each column of the filter, 3 products; expected 320 µs
+    (columns 440 µs).
     """
     shifted = _scratch("shifted", (32, 3, 16, 10, 8))
     gradients = _scratch("matrices", (3, 32, 48))
@@ -337,7 +337,7 @@ def _conv2_weight_gradient(grad_output: Array, x: Array, gw: Array) -> None:
 
 
 def _conv2_bias_gradient(grad_output: Array, gb: Array) -> None:
-    """conv2: ∂E/∂b, the gradient by the bias, into gb.
+    """conv2: ∂E/∂b, the gradient with respect to the bias, into gb.
 
     ∂E/∂b[o] = Σ_{n,y,x} G[n, o, y, x]
 
@@ -347,7 +347,7 @@ def _conv2_bias_gradient(grad_output: Array, gb: Array) -> None:
 
 
 def _relu2_input_gradient(grad_output: Array, x: Array, gx: Array) -> None:
-    """relu2: ∂E/∂X, the gradient by the input, into gx.
+    """relu2: ∂E/∂X, the gradient with respect to the input, into gx.
 
     ∂E/∂X[n, c, y, x] = (0 if X[n, c, y, x] <= 0 else G[n, c, y, x])
 
@@ -370,7 +370,7 @@ def _max_pool1_forward(x: Array, y: Array) -> None:
 
 
 def _max_pool1_input_gradient(grad_output: Array, x: Array, gx: Array) -> None:
-    """max_pool1: ∂E/∂X, the gradient by the input, into gx.
+    """max_pool1: ∂E/∂X, the gradient with respect to the input, into gx.
 
     S[n, c, y, x, i, j] = 1 for the first (i, j) that attains max_{i,j}
             X[n, c, 2·y + i, 2·x + j], else 0
@@ -404,7 +404,7 @@ def _linear1_forward(x: Array, weight: Array, bias: Array, y: Array) -> None:
 
 
 def _linear1_input_gradient(grad_output: Array, weight: Array, gx: Array) -> None:
-    """linear1: ∂E/∂X, the gradient by the input, into gx.
+    """linear1: ∂E/∂X, the gradient with respect to the input, into gx.
 
     ∂E/∂X[n, c] = Σ_{o} G[n, o] · F[o, c]
 
@@ -414,7 +414,7 @@ def _linear1_input_gradient(grad_output: Array, weight: Array, gx: Array) -> Non
 
 
 def _linear1_weight_gradient(grad_output: Array, x: Array, gw: Array) -> None:
-    """linear1: ∂E/∂F, the gradient by the weight, into gw.
+    """linear1: ∂E/∂F, the gradient with respect to the weight, into gw.
 
     ∂E/∂F[o, c] = Σ_{n} G[n, o] · X[n, c]
 
@@ -424,7 +424,7 @@ def _linear1_weight_gradient(grad_output: Array, x: Array, gw: Array) -> None:
 
 
 def _linear1_bias_gradient(grad_output: Array, gb: Array) -> None:
-    """linear1: ∂E/∂b, the gradient by the bias, into gb.
+    """linear1: ∂E/∂b, the gradient with respect to the bias, into gb.
 
     ∂E/∂b[o] = Σ_{n} G[n, o]
 
@@ -444,7 +444,7 @@ def _relu3_forward(x: Array, y: Array) -> None:
 
 
 def _relu3_input_gradient(grad_output: Array, x: Array, gx: Array) -> None:
-    """relu3: ∂E/∂X, the gradient by the input, into gx.
+    """relu3: ∂E/∂X, the gradient with respect to the input, into gx.
 
     ∂E/∂X[n, c] = (0 if X[n, c] <= 0 else G[n, c])
 
@@ -465,7 +465,7 @@ def _linear2_forward(x: Array, weight: Array, bias: Array, y: Array) -> None:
 
 
 def _linear2_input_gradient(grad_output: Array, weight: Array, gx: Array) -> None:
-    """linear2: ∂E/∂X, the gradient by the input, into gx.
+    """linear2: ∂E/∂X, the gradient with respect to the input, into gx.
 
     ∂E/∂X[n, c] = Σ_{o} G[n, o] · F[o, c]
 
@@ -475,7 +475,7 @@ def _linear2_input_gradient(grad_output: Array, weight: Array, gx: Array) -> Non
 
 
 def _linear2_weight_gradient(grad_output: Array, x: Array, gw: Array) -> None:
-    """linear2: ∂E/∂F, the gradient by the weight, into gw.
+    """linear2: ∂E/∂F, the gradient with respect to the weight, into gw.
 
     ∂E/∂F[o, c] = Σ_{n} G[n, o] · X[n, c]
 
@@ -485,7 +485,7 @@ def _linear2_weight_gradient(grad_output: Array, x: Array, gw: Array) -> None:
 
 
 def _linear2_bias_gradient(grad_output: Array, gb: Array) -> None:
-    """linear2: ∂E/∂b, the gradient by the bias, into gb.
+    """linear2: ∂E/∂b, the gradient with respect to the bias, into gb.
 
     ∂E/∂b[o] = Σ_{n} G[n, o]
 
@@ -528,7 +528,7 @@ def _softmax_cross_entropy1_forward(x: Array, labels: Array, y: Array) -> None:
 def _softmax_cross_entropy1_input_gradient(
     grad_output: Array, x: Array, labels: Array, gx: Array
 ) -> None:
-    """softmax_cross_entropy1: ∂E/∂X, the gradient by the input, into gx.
+    """softmax_cross_entropy1: ∂E/∂X, the gradient with respect to the input, into gx.
 
     M[n] = max_{c} X[n, c]
     D[n, c] = X[n, c] - M[n]

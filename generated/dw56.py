@@ -42,8 +42,8 @@ def forward(x: Array, weight: Array, *, out: Array | None = None) -> Array:
 
     O[n, g + o, y, x] = Σ_{c,i,j} X[n, g + c, y + i - 1, x + j - 1] · F[g + o, c, i, j]
 
-    Algorithm: rows, one shifted copy per inner tap in 4 blocks of images, 3 products; expected
-    7.1 ms (columns 10 ms).
+    Algorithm: rows, one shifted copy for each column of the filter in 4 blocks of images, 3
+    products; expected 7.1 ms (columns 10 ms).
     """
     y = _result(out, (4, 144, 56, 56), x, weight)
     x = _checked("x", x, (4, 144, 56, 56))
@@ -71,12 +71,12 @@ def forward(x: Array, weight: Array, *, out: Array | None = None) -> Array:
 
 
 def input_gradient(grad_output: Array, weight: Array, *, out: Array | None = None) -> Array:
-    """Return ∂E/∂X, the gradient by the input, where grad_output = ∂E/∂O = G.
+    """Return ∂E/∂X, the gradient with respect to the input, where grad_output = ∂E/∂O = G.
 
     ∂E/∂X[n, g + c, u, v] = Σ_{i,j} G[n, g, u + i - 1, v + j - 1] · F[g, c, 2 - i, 2 - j]
 
-    Algorithm: rows, one shifted copy per inner tap in 4 blocks of images, 3 products; expected
-    7.1 ms (columns 10 ms, scatter 22 ms).
+    Algorithm: rows, one shifted copy for each column of the filter in 4 blocks of images, 3
+    products; expected 7.1 ms (columns 10 ms, scatter 22 ms).
     """
     gx = _result(out, (4, 144, 56, 56), grad_output, weight)
     grad_output = _checked("grad_output", grad_output, (4, 144, 56, 56))
@@ -104,12 +104,12 @@ def input_gradient(grad_output: Array, weight: Array, *, out: Array | None = Non
 
 
 def weight_gradient(grad_output: Array, x: Array, *, out: Array | None = None) -> Array:
-    """Return ∂E/∂F, the gradient by the filter, where grad_output = ∂E/∂O = G.
+    """Return ∂E/∂F, the gradient with respect to the filter, where grad_output = ∂E/∂O = G.
 
     ∂E/∂F[g + o, c, i, j] = Σ_{n,y,x} G[n, g + o, y, x] · X[n, g + c, y + i - 1, x + j - 1]
 
-    Algorithm: rows, one shifted copy per inner tap in 4 blocks of images, 3 products; expected
-    5.9 ms (columns 11 ms).
+    Algorithm: rows, one shifted copy for each column of the filter in 4 blocks of images, 3
+    products; expected 5.9 ms (columns 11 ms).
     """
     gw = _result(out, (144, 1, 3, 3), grad_output, x)
     grad_output = _checked("grad_output", grad_output, (4, 144, 56, 56))
@@ -137,7 +137,7 @@ def weight_gradient(grad_output: Array, x: Array, *, out: Array | None = None) -
 def backward(
     grad_output: Array, x: Array, weight: Array, *, out: tuple[Array, ...] | None = None
 ) -> tuple[Array, ...]:
-    """Return (gx, gw), the gradients by x, weight, where grad_output = ∂E/∂O.
+    """Return (gx, gw), the gradients with respect to x, weight; grad_output = ∂E/∂O.
 
     ``out`` takes a tuple of arrays to write them into.
     """

@@ -43,7 +43,7 @@ def forward(x: Array, *, out: Array | None = None) -> Array:
 
 
 def input_gradient(grad_output: Array, x: Array, *, out: Array | None = None) -> Array:
-    """Return ∂E/∂X, the gradient by the input, where grad_output = ∂E/∂O = G.
+    """Return ∂E/∂X, the gradient with respect to the input, where grad_output = ∂E/∂O = G.
 
     ∂E/∂X[n, c] = G[n, c] · (X[n, c] · sqrt(2) · exp(-X[n, c]^2 / 2) / (2 · sqrt(pi)) +
             (erfc(sqrt(2) · abs(X[n, c]) / 2) / 2 if X[n, c] < 0 else 1 - erfc(sqrt(2) ·
@@ -66,7 +66,7 @@ def input_gradient(grad_output: Array, x: Array, *, out: Array | None = None) ->
 def backward(
     grad_output: Array, x: Array, *, out: tuple[Array, ...] | None = None
 ) -> tuple[Array, ...]:
-    """Return (gx,), the gradients by x, where grad_output = ∂E/∂O.
+    """Return (gx,), the gradients with respect to x; grad_output = ∂E/∂O.
 
     ``out`` takes a tuple of arrays to write them into.
     """

@@ -45,8 +45,8 @@ def forward(x: Array, weight: Array, bias: Array, *, out: Array | None = None) -
     O[n, 8·g + o, y, x] = Σ_{c,i,j} X[n, 4·g + c, y + i - 2, x + j - 1] · F[8·g + o, c, i, j] +
             b[8·g + o]
 
-    Algorithm: rows, one shifted copy per inner tap, 5 products; expected 84 µs (columns 100
-    µs).
+    Algorithm: rows, one shifted copy for each column of the filter, 5 products; expected 84 µs
+    (columns 100 µs).
     """
     y = _result(out, (2, 24, 20, 20), x, weight, bias)
     x = _checked("x", x, (2, 12, 20, 20))
@@ -74,13 +74,13 @@ def forward(x: Array, weight: Array, bias: Array, *, out: Array | None = None) -
 
 
 def input_gradient(grad_output: Array, weight: Array, *, out: Array | None = None) -> Array:
-    """Return ∂E/∂X, the gradient by the input, where grad_output = ∂E/∂O = G.
+    """Return ∂E/∂X, the gradient with respect to the input, where grad_output = ∂E/∂O = G.
 
     ∂E/∂X[n, 4·g + c, u, v] = Σ_{o,i,j} G[n, 8·g + o, u + i - 2, v + j - 1] ·
             F[8·g + o, c, 4 - i, 2 - j]
 
-    Algorithm: rows, one shifted copy per inner tap, 5 products; expected 95 µs (columns 190 µs,
-    scatter 210 µs).
+    Algorithm: rows, one shifted copy for each column of the filter, 5 products; expected 95 µs
+    (columns 190 µs, scatter 210 µs).
     """
     gx = _result(out, (2, 12, 20, 20), grad_output, weight)
     grad_output = _checked("grad_output", grad_output, (2, 24, 20, 20))
@@ -107,13 +107,13 @@ def input_gradient(grad_output: Array, weight: Array, *, out: Array | None = Non
 
 
 def weight_gradient(grad_output: Array, x: Array, *, out: Array | None = None) -> Array:
-    """Return ∂E/∂F, the gradient by the filter, where grad_output = ∂E/∂O = G.
+    """Return ∂E/∂F, the gradient with respect to the filter, where grad_output = ∂E/∂O = G.
 
     ∂E/∂F[8·g + o, c, i, j] = Σ_{n,y,x} G[n, 8·g + o, y, x] ·
             X[n, 4·g + c, y + i - 2, x + j - 1]
 
-    Algorithm: rows, one shifted copy per inner tap, 5 products; expected 69 µs (columns 110
-    µs).
+    Algorithm: rows, one shifted copy for each column of the filter, 5 products; expected 69 µs
+    (columns 110 µs).
     """
     gw = _result(out, (24, 4, 5, 3), grad_output, x)
     grad_output = _checked("grad_output", grad_output, (2, 24, 20, 20))
@@ -138,7 +138,7 @@ def weight_gradient(grad_output: Array, x: Array, *, out: Array | None = None) -
 
 
 def bias_gradient(grad_output: Array, *, out: Array | None = None) -> Array:
-    """Return ∂E/∂b, the gradient by the bias, where grad_output = ∂E/∂O = G.
+    """Return ∂E/∂b, the gradient with respect to the bias, where grad_output = ∂E/∂O = G.
 
     ∂E/∂b[8·g + o] = Σ_{n,y,x} G[n, 8·g + o, y, x]
 
@@ -158,7 +158,7 @@ def backward(
     *,
     out: tuple[Array, ...] | None = None,
 ) -> tuple[Array, ...]:
-    """Return (gx, gw, gb), the gradients by x, weight, bias, where grad_output = ∂E/∂O.
+    """Return (gx, gw, gb), the gradients with respect to x, weight, bias; grad_output = ∂E/∂O.
 
     ``out`` takes a tuple of arrays to write them into.
     """

@@ -42,7 +42,8 @@ def forward(x: Array, weight: Array, *, out: Array | None = None) -> Array:
 
     O[n, o, y, x] = Σ_{c,i,j} X[n, c, y + i, x + j] · F[o, c, i, j]
 
-    Algorithm: rows, one shifted copy per inner tap, 3 products; expected 11 µs (columns 12 µs).
+    Algorithm: rows, one shifted copy for each column of the filter, 3 products; expected 11 µs
+    (columns 12 µs).
     """
     y = _result(out, (1, 1, 26, 26), x, weight)
     x = _checked("x", x, (1, 1, 28, 28))
@@ -68,12 +69,12 @@ def forward(x: Array, weight: Array, *, out: Array | None = None) -> Array:
 
 
 def input_gradient(grad_output: Array, weight: Array, *, out: Array | None = None) -> Array:
-    """Return ∂E/∂X, the gradient by the input, where grad_output = ∂E/∂O = G.
+    """Return ∂E/∂X, the gradient with respect to the input, where grad_output = ∂E/∂O = G.
 
     ∂E/∂X[n, c, u, v] = Σ_{o,i,j} G[n, o, u + i - 2, v + j - 2] · F[o, c, 2 - i, 2 - j]
 
-    Algorithm: rows, one shifted copy per inner tap, 3 products; expected 13 µs (columns 14 µs,
-    scatter 30 µs).
+    Algorithm: rows, one shifted copy for each column of the filter, 3 products; expected 13 µs
+    (columns 14 µs, scatter 30 µs).
     """
     gx = _result(out, (1, 1, 28, 28), grad_output, weight)
     grad_output = _checked("grad_output", grad_output, (1, 1, 26, 26))
@@ -100,11 +101,12 @@ def input_gradient(grad_output: Array, weight: Array, *, out: Array | None = Non
 
 
 def weight_gradient(grad_output: Array, x: Array, *, out: Array | None = None) -> Array:
-    """Return ∂E/∂F, the gradient by the filter, where grad_output = ∂E/∂O = G.
+    """Return ∂E/∂F, the gradient with respect to the filter, where grad_output = ∂E/∂O = G.
 
     ∂E/∂F[o, c, i, j] = Σ_{n,y,x} G[n, o, y, x] · X[n, c, y + i, x + j]
 
-    Algorithm: rows, one shifted copy per inner tap, 3 products; expected 11 µs (columns 12 µs).
+    Algorithm: rows, one shifted copy for each column of the filter, 3 products; expected 11 µs
+    (columns 12 µs).
     """
     gw = _result(out, (1, 1, 3, 3), grad_output, x)
     grad_output = _checked("grad_output", grad_output, (1, 1, 26, 26))
@@ -130,7 +132,7 @@ def weight_gradient(grad_output: Array, x: Array, *, out: Array | None = None) -
 def backward(
     grad_output: Array, x: Array, weight: Array, *, out: tuple[Array, ...] | None = None
 ) -> tuple[Array, ...]:
-    """Return (gx, gw), the gradients by x, weight, where grad_output = ∂E/∂O.
+    """Return (gx, gw), the gradients with respect to x, weight; grad_output = ∂E/∂O.
 
     ``out`` takes a tuple of arrays to write them into.
     """

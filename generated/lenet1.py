@@ -42,8 +42,8 @@ def forward(x: Array, weight: Array, *, out: Array | None = None) -> Array:
 
     O[n, o, y, x] = Σ_{c,i,j} X[n, c, y + i - 2, x + j - 2] · F[o, c, i, j]
 
-    Algorithm: rows, one shifted copy per inner tap, 5 products; expected 390 µs (columns 430
-    µs).
+    Algorithm: rows, one shifted copy for each column of the filter, 5 products; expected 390 µs
+    (columns 430 µs).
     """
     y = _result(out, (32, 6, 28, 28), x, weight)
     x = _checked("x", x, (32, 1, 28, 28))
@@ -70,12 +70,12 @@ def forward(x: Array, weight: Array, *, out: Array | None = None) -> Array:
 
 
 def input_gradient(grad_output: Array, weight: Array, *, out: Array | None = None) -> Array:
-    """Return ∂E/∂X, the gradient by the input, where grad_output = ∂E/∂O = G.
+    """Return ∂E/∂X, the gradient with respect to the input, where grad_output = ∂E/∂O = G.
 
     ∂E/∂X[n, c, u, v] = Σ_{o,i,j} G[n, o, u + i - 2, v + j - 2] · F[o, c, 4 - i, 4 - j]
 
-    Algorithm: rows, one shifted copy per inner tap in 8 blocks of images, 5 products; expected
-    760 µs (scatter 880 µs, columns 2.1 ms).
+    Algorithm: rows, one shifted copy for each column of the filter in 8 blocks of images, 5
+    products; expected 760 µs (scatter 880 µs, columns 2.1 ms).
     """
     gx = _result(out, (32, 1, 28, 28), grad_output, weight)
     grad_output = _checked("grad_output", grad_output, (32, 6, 28, 28))
@@ -103,12 +103,12 @@ def input_gradient(grad_output: Array, weight: Array, *, out: Array | None = Non
 
 
 def weight_gradient(grad_output: Array, x: Array, *, out: Array | None = None) -> Array:
-    """Return ∂E/∂F, the gradient by the filter, where grad_output = ∂E/∂O = G.
+    """Return ∂E/∂F, the gradient with respect to the filter, where grad_output = ∂E/∂O = G.
 
     ∂E/∂F[o, c, i, j] = Σ_{n,y,x} G[n, o, y, x] · X[n, c, y + i - 2, x + j - 2]
 
-    Algorithm: rows, one shifted copy per inner tap, 5 products; expected 250 µs (columns 460
-    µs).
+    Algorithm: rows, one shifted copy for each column of the filter, 5 products; expected 250 µs
+    (columns 460 µs).
     """
     gw = _result(out, (6, 1, 5, 5), grad_output, x)
     grad_output = _checked("grad_output", grad_output, (32, 6, 28, 28))
@@ -135,7 +135,7 @@ def weight_gradient(grad_output: Array, x: Array, *, out: Array | None = None) -
 def backward(
     grad_output: Array, x: Array, weight: Array, *, out: tuple[Array, ...] | None = None
 ) -> tuple[Array, ...]:
-    """Return (gx, gw), the gradients by x, weight, where grad_output = ∂E/∂O.
+    """Return (gx, gw), the gradients with respect to x, weight; grad_output = ∂E/∂O.
 
     ``out`` takes a tuple of arrays to write them into.
     """

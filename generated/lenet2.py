@@ -42,8 +42,8 @@ def forward(x: Array, weight: Array, *, out: Array | None = None) -> Array:
 
     O[n, o, y, x] = Σ_{c,i,j} X[n, c, y + i, x + j] · F[o, c, i, j]
 
-    Algorithm: rows, one shifted copy per inner tap, 5 products; expected 300 µs (columns 470
-    µs).
+    Algorithm: rows, one shifted copy for each column of the filter, 5 products; expected 300 µs
+    (columns 470 µs).
     """
     y = _result(out, (32, 16, 10, 10), x, weight)
     x = _checked("x", x, (32, 6, 14, 14))
@@ -69,12 +69,12 @@ def forward(x: Array, weight: Array, *, out: Array | None = None) -> Array:
 
 
 def input_gradient(grad_output: Array, weight: Array, *, out: Array | None = None) -> Array:
-    """Return ∂E/∂X, the gradient by the input, where grad_output = ∂E/∂O = G.
+    """Return ∂E/∂X, the gradient with respect to the input, where grad_output = ∂E/∂O = G.
 
     ∂E/∂X[n, c, u, v] = Σ_{o,i,j} G[n, o, u + i - 4, v + j - 4] · F[o, c, 4 - i, 4 - j]
 
-    Algorithm: rows, one shifted copy per inner tap in 4 blocks of images, 5 products; expected
-    780 µs (scatter 970 µs, columns 2.1 ms).
+    Algorithm: rows, one shifted copy for each column of the filter in 4 blocks of images, 5
+    products; expected 780 µs (scatter 970 µs, columns 2.1 ms).
     """
     gx = _result(out, (32, 6, 14, 14), grad_output, weight)
     grad_output = _checked("grad_output", grad_output, (32, 16, 10, 10))
@@ -102,12 +102,12 @@ def input_gradient(grad_output: Array, weight: Array, *, out: Array | None = Non
 
 
 def weight_gradient(grad_output: Array, x: Array, *, out: Array | None = None) -> Array:
-    """Return ∂E/∂F, the gradient by the filter, where grad_output = ∂E/∂O = G.
+    """Return ∂E/∂F, the gradient with respect to the filter, where grad_output = ∂E/∂O = G.
 
     ∂E/∂F[o, c, i, j] = Σ_{n,y,x} G[n, o, y, x] · X[n, c, y + i, x + j]
 
-    Algorithm: rows, one shifted copy per inner tap, 5 products; expected 290 µs (columns 510
-    µs).
+    Algorithm: rows, one shifted copy for each column of the filter, 5 products; expected 290 µs
+    (columns 510 µs).
     """
     gw = _result(out, (16, 6, 5, 5), grad_output, x)
     grad_output = _checked("grad_output", grad_output, (32, 16, 10, 10))
@@ -133,7 +133,7 @@ def weight_gradient(grad_output: Array, x: Array, *, out: Array | None = None) -
 def backward(
     grad_output: Array, x: Array, weight: Array, *, out: tuple[Array, ...] | None = None
 ) -> tuple[Array, ...]:
-    """Return (gx, gw), the gradients by x, weight, where grad_output = ∂E/∂O.
+    """Return (gx, gw), the gradients with respect to x, weight; grad_output = ∂E/∂O.
 
     ``out`` takes a tuple of arrays to write them into.
     """

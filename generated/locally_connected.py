@@ -47,7 +47,7 @@ def forward(x: Array, w_: Array, bias: Array, *, out: Array | None = None) -> Ar
 
 
 def input_gradient(grad_output: Array, w_: Array, *, out: Array | None = None) -> Array:
-    """Return ∂E/∂X, the gradient by X, where grad_output = ∂E/∂O = G.
+    """Return ∂E/∂X, the gradient with respect to X, where grad_output = ∂E/∂O = G.
 
     ∂E/∂X[n, c, y + i, x + j] += Σ_{o} G[n, o, y, x] · W[o, c, y, x, i, j]
 
@@ -65,7 +65,7 @@ def input_gradient(grad_output: Array, w_: Array, *, out: Array | None = None) -
 
 
 def w_gradient(grad_output: Array, x: Array, *, out: Array | None = None) -> Array:
-    """Return ∂E/∂W, the gradient by W, where grad_output = ∂E/∂O = G.
+    """Return ∂E/∂W, the gradient with respect to W, where grad_output = ∂E/∂O = G.
 
     ∂E/∂W[o, c, y, x, i, j] = Σ_{n} G[n, o, y, x] · X[n, c, y + i, x + j]
 
@@ -80,7 +80,7 @@ def w_gradient(grad_output: Array, x: Array, *, out: Array | None = None) -> Arr
 
 
 def bias_gradient(grad_output: Array, *, out: Array | None = None) -> Array:
-    """Return ∂E/∂b, the gradient by b, where grad_output = ∂E/∂O = G.
+    """Return ∂E/∂b, the gradient with respect to b, where grad_output = ∂E/∂O = G.
 
     ∂E/∂b[o] = Σ_{n,y,x} G[n, o, y, x]
 
@@ -100,7 +100,7 @@ def backward(
     *,
     out: tuple[Array, ...] | None = None,
 ) -> tuple[Array, ...]:
-    """Return (gx, gw_, gb), the gradients by x, w_, bias, where grad_output = ∂E/∂O.
+    """Return (gx, gw_, gb), the gradients with respect to x, w_, bias; grad_output = ∂E/∂O.
 
     ``out`` takes a tuple of arrays to write them into.
     """

@@ -63,7 +63,7 @@ def forward(x: Array, *, out: Array | None = None) -> Array:
 
 
 def input_gradient(grad_output: Array, x: Array, *, out: Array | None = None) -> Array:
-    """Return ∂E/∂X, the gradient by the input, where grad_output = ∂E/∂O = G.
+    """Return ∂E/∂X, the gradient with respect to the input, where grad_output = ∂E/∂O = G.
 
     S[n, c, y, x, i, j] = 1 for the first (i, j) that attains max_{i,j}
             X[n, c, 2·y + i - 1, 2·x + j - 1], else 0
@@ -92,7 +92,7 @@ def input_gradient(grad_output: Array, x: Array, *, out: Array | None = None) ->
 def backward(
     grad_output: Array, x: Array, *, out: tuple[Array, ...] | None = None
 ) -> tuple[Array, ...]:
-    """Return (gx,), the gradients by x, where grad_output = ∂E/∂O.
+    """Return (gx,), the gradients with respect to x; grad_output = ∂E/∂O.
 
     ``out`` takes a tuple of arrays to write them into.
     """

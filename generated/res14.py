@@ -42,8 +42,8 @@ def forward(x: Array, weight: Array, *, out: Array | None = None) -> Array:
 
     O[n, o, y, x] = Σ_{c,i,j} X[n, c, y + i - 1, x + j - 1] · F[o, c, i, j]
 
-    Algorithm: rows, one shifted copy per inner tap in 4 blocks of images, 3 products; expected
-    7.3 ms (columns 8.0 ms).
+    Algorithm: rows, one shifted copy for each column of the filter in 4 blocks of images, 3
+    products; expected 7.3 ms (columns 8.0 ms).
     """
     y = _result(out, (4, 256, 14, 14), x, weight)
     x = _checked("x", x, (4, 256, 14, 14))
@@ -71,12 +71,12 @@ def forward(x: Array, weight: Array, *, out: Array | None = None) -> Array:
 
 
 def input_gradient(grad_output: Array, weight: Array, *, out: Array | None = None) -> Array:
-    """Return ∂E/∂X, the gradient by the input, where grad_output = ∂E/∂O = G.
+    """Return ∂E/∂X, the gradient with respect to the input, where grad_output = ∂E/∂O = G.
 
     ∂E/∂X[n, c, u, v] = Σ_{o,i,j} G[n, o, u + i - 1, v + j - 1] · F[o, c, 2 - i, 2 - j]
 
-    Algorithm: rows, one shifted copy per inner tap in 4 blocks of images, 3 products; expected
-    7.3 ms (columns 8.0 ms, scatter 9.8 ms).
+    Algorithm: rows, one shifted copy for each column of the filter in 4 blocks of images, 3
+    products; expected 7.3 ms (columns 8.0 ms, scatter 9.8 ms).
     """
     gx = _result(out, (4, 256, 14, 14), grad_output, weight)
     grad_output = _checked("grad_output", grad_output, (4, 256, 14, 14))
@@ -104,12 +104,12 @@ def input_gradient(grad_output: Array, weight: Array, *, out: Array | None = Non
 
 
 def weight_gradient(grad_output: Array, x: Array, *, out: Array | None = None) -> Array:
-    """Return ∂E/∂F, the gradient by the filter, where grad_output = ∂E/∂O = G.
+    """Return ∂E/∂F, the gradient with respect to the filter, where grad_output = ∂E/∂O = G.
 
     ∂E/∂F[o, c, i, j] = Σ_{n,y,x} G[n, o, y, x] · X[n, c, y + i - 1, x + j - 1]
 
-    Algorithm: rows, one shifted copy per inner tap in 4 blocks of images, 3 products; expected
-    9.4 ms (columns 9.5 ms).
+    Algorithm: rows, one shifted copy for each column of the filter in 4 blocks of images, 3
+    products; expected 9.4 ms (columns 9.5 ms).
     """
     gw = _result(out, (256, 256, 3, 3), grad_output, x)
     grad_output = _checked("grad_output", grad_output, (4, 256, 14, 14))
@@ -137,7 +137,7 @@ def weight_gradient(grad_output: Array, x: Array, *, out: Array | None = None) -
 def backward(
     grad_output: Array, x: Array, weight: Array, *, out: tuple[Array, ...] | None = None
 ) -> tuple[Array, ...]:
-    """Return (gx, gw), the gradients by x, weight, where grad_output = ∂E/∂O.
+    """Return (gx, gw), the gradients with respect to x, weight; grad_output = ∂E/∂O.
 
     ``out`` takes a tuple of arrays to write them into.
     """

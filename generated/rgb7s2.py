@@ -64,12 +64,12 @@ def forward(x: Array, weight: Array, *, out: Array | None = None) -> Array:
 
 
 def input_gradient(grad_output: Array, weight: Array, *, out: Array | None = None) -> Array:
-    """Return ∂E/∂X, the gradient by the input, where grad_output = ∂E/∂O = G.
+    """Return ∂E/∂X, the gradient with respect to the input, where grad_output = ∂E/∂O = G.
 
     ∂E/∂X[n, c, 2·y + i - 3, 2·x + j - 3] += Σ_{o} G[n, o, y, x] · F[o, c, i, j]
 
-    Algorithm: scatter, one product in 4 blocks of images, a strided addition per tap (col2im);
-    expected 23 ms (polyphase 180 ms).
+    Algorithm: scatter, one product in 4 blocks of images, a strided addition for each filter
+    element (col2im); expected 23 ms (polyphase 180 ms).
     """
     gx = _result(out, (4, 3, 224, 224), grad_output, weight)
     grad_output = _checked("grad_output", grad_output, (4, 64, 112, 112))
@@ -90,7 +90,7 @@ def input_gradient(grad_output: Array, weight: Array, *, out: Array | None = Non
 
 
 def weight_gradient(grad_output: Array, x: Array, *, out: Array | None = None) -> Array:
-    """Return ∂E/∂F, the gradient by the filter, where grad_output = ∂E/∂O = G.
+    """Return ∂E/∂F, the gradient with respect to the filter, where grad_output = ∂E/∂O = G.
 
     ∂E/∂F[o, c, i, j] = Σ_{n,y,x} G[n, o, y, x] · X[n, c, 2·y + i - 3, 2·x + j - 3]
 
@@ -117,7 +117,7 @@ def weight_gradient(grad_output: Array, x: Array, *, out: Array | None = None) -
 def backward(
     grad_output: Array, x: Array, weight: Array, *, out: tuple[Array, ...] | None = None
 ) -> tuple[Array, ...]:
-    """Return (gx, gw), the gradients by x, weight, where grad_output = ∂E/∂O.
+    """Return (gx, gw), the gradients with respect to x, weight; grad_output = ∂E/∂O.
 
     ``out`` takes a tuple of arrays to write them into.
     """

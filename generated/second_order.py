@@ -43,7 +43,8 @@ def forward(x: Array, weight: Array, bias: Array, *, out: Array | None = None) -
 
     O[n, o, y, x] = Σ_{c,i,j} X[n, c, y + i - 1, x + j - 1] · F[o, c, i, j] + b[o]
 
-    Algorithm: rows, one shifted copy per inner tap, 3 products; expected 13 µs (columns 13 µs).
+    Algorithm: rows, one shifted copy for each column of the filter, 3 products; expected 13 µs
+    (columns 13 µs).
     """
     y = _result(out, (2, 4, 8, 8), x, weight, bias)
     x = _checked("x", x, (2, 3, 8, 8))
@@ -71,12 +72,12 @@ def forward(x: Array, weight: Array, bias: Array, *, out: Array | None = None) -
 
 
 def input_gradient(grad_output: Array, weight: Array, *, out: Array | None = None) -> Array:
-    """Return ∂E/∂X, the gradient by the input, where grad_output = ∂E/∂O = G.
+    """Return ∂E/∂X, the gradient with respect to the input, where grad_output = ∂E/∂O = G.
 
     ∂E/∂X[n, c, u, v] = Σ_{o,i,j} G[n, o, u + i - 1, v + j - 1] · F[o, c, 2 - i, 2 - j]
 
-    Algorithm: rows, one shifted copy per inner tap, 3 products; expected 13 µs (columns 14 µs,
-    scatter 30 µs).
+    Algorithm: rows, one shifted copy for each column of the filter, 3 products; expected 13 µs
+    (columns 14 µs, scatter 30 µs).
     """
     gx = _result(out, (2, 3, 8, 8), grad_output, weight)
     grad_output = _checked("grad_output", grad_output, (2, 4, 8, 8))
@@ -103,11 +104,12 @@ def input_gradient(grad_output: Array, weight: Array, *, out: Array | None = Non
 
 
 def weight_gradient(grad_output: Array, x: Array, *, out: Array | None = None) -> Array:
-    """Return ∂E/∂F, the gradient by the filter, where grad_output = ∂E/∂O = G.
+    """Return ∂E/∂F, the gradient with respect to the filter, where grad_output = ∂E/∂O = G.
 
     ∂E/∂F[o, c, i, j] = Σ_{n,y,x} G[n, o, y, x] · X[n, c, y + i - 1, x + j - 1]
 
-    Algorithm: rows, one shifted copy per inner tap, 3 products; expected 13 µs (columns 14 µs).
+    Algorithm: rows, one shifted copy for each column of the filter, 3 products; expected 13 µs
+    (columns 14 µs).
     """
     gw = _result(out, (4, 3, 3, 3), grad_output, x)
     grad_output = _checked("grad_output", grad_output, (2, 4, 8, 8))
@@ -132,7 +134,7 @@ def weight_gradient(grad_output: Array, x: Array, *, out: Array | None = None) -
 
 
 def bias_gradient(grad_output: Array, *, out: Array | None = None) -> Array:
-    """Return ∂E/∂b, the gradient by the bias, where grad_output = ∂E/∂O = G.
+    """Return ∂E/∂b, the gradient with respect to the bias, where grad_output = ∂E/∂O = G.
 
     ∂E/∂b[o] = Σ_{n,y,x} G[n, o, y, x]
 
@@ -152,7 +154,7 @@ def backward(
     *,
     out: tuple[Array, ...] | None = None,
 ) -> tuple[Array, ...]:
-    """Return (gx, gw, gb), the gradients by x, weight, bias, where grad_output = ∂E/∂O.
+    """Return (gx, gw, gb), the gradients with respect to x, weight, bias; grad_output = ∂E/∂O.
 
     ``out`` takes a tuple of arrays to write them into.
     """
@@ -188,9 +190,9 @@ def jvp(
     dO[n, o, y, x] = Σ_{c,i,j} dX[n, c, y + i - 1, x + j - 1] · F[o, c, i, j] + Σ_{c,i,j}
             X[n, c, y + i - 1, x + j - 1] · dF[o, c, i, j] + db[o]
 
-    Algorithms of its correlations in turn: 1. rows, one shifted copy per inner tap, 3 products;
-    expected 13 µs (columns 13 µs); 2. rows, one shifted copy per inner tap, 3 products;
-    expected 13 µs (columns 13 µs).
+    Algorithms of its correlations in turn: 1. rows, one shifted copy for each column of the
+    filter, 3 products; expected 13 µs (columns 13 µs); 2. rows, one shifted copy for each
+    column of the filter, 3 products; expected 13 µs (columns 13 µs).
     """
     ty = _result(out, (2, 4, 8, 8), x, weight, bias, tx, tweight, tbias)
     x = _checked("x", x, (2, 3, 8, 8))
@@ -256,20 +258,21 @@ def double_backward(
 
     ``out`` takes a tuple of arrays to write them into.
 
-    They are the gradients by grad_output, x, weight, bias of E = ⟨G, dO⟩, which is the inner
-    product of backward's results with (ggx, ggw, ggb); dO is the output's change when the
-    inputs change by these.
+    They are the gradients with respect to grad_output, x, weight, bias of E = ⟨G, dO⟩, which is
+    the inner product of backward's results with (ggx, ggw, ggb); dO is the output's change when
+    the inputs change by these.
     dO[n, o, y, x] = Σ_{c,i,j} dX[n, c, y + i - 1, x + j - 1] · F[o, c, i, j] + Σ_{c,i,j}
             X[n, c, y + i - 1, x + j - 1] · dF[o, c, i, j] + db[o]
     ∂E/∂X[n, c, u, v] = Σ_{o,i,j} G[n, o, u + i - 1, v + j - 1] · dF[o, c, 2 - i, 2 - j]
     ∂E/∂F[o, c, i, j] = Σ_{n,y,x} G[n, o, y, x] · dX[n, c, y + i - 1, x + j - 1]
     ∂E/∂b[o] = 0
 
-    Algorithms of its correlations in turn: 1. rows, one shifted copy per inner tap, 3 products;
-    expected 13 µs (columns 13 µs); 2. rows, one shifted copy per inner tap, 3 products;
-    expected 13 µs (columns 13 µs); 3. rows, one shifted copy per inner tap, 3 products;
-    expected 13 µs (columns 14 µs, scatter 30 µs); 4. rows, one shifted copy per inner tap, 3
-    products; expected 13 µs (columns 14 µs).
+    Algorithms of its correlations in turn: 1. rows, one shifted copy for each column of the
+    filter, 3 products; expected 13 µs (columns 13 µs); 2. rows, one shifted copy for each
+    column of the filter, 3 products; expected 13 µs (columns 13 µs); 3. rows, one shifted copy
+    for each column of the filter, 3 products; expected 13 µs (columns 14 µs, scatter 30 µs); 4.
+    rows, one shifted copy for each column of the filter, 3 products; expected 13 µs (columns 14
+    µs).
     """
     outs: tuple[Array | None, ...] = (None, None, None, None) if out is None else tuple(out)
     if len(outs) != 4:

@@ -68,7 +68,7 @@ def forward(x: Array, *, out: Array | None = None) -> Array:
 
 
 def input_gradient(grad_output: Array, *, out: Array | None = None) -> Array:
-    """Return ∂E/∂X, the gradient by the input, where grad_output = ∂E/∂O = G.
+    """Return ∂E/∂X, the gradient with respect to the input, where grad_output = ∂E/∂O = G.
 
     ∂E/∂S2[n, 0, y, x - 1] = -G[n, 1, y, x]
     ∂E/∂S2[n, 0, y, x] += -2 · G[n, 1, y, x]
@@ -102,7 +102,7 @@ def input_gradient(grad_output: Array, *, out: Array | None = None) -> Array:
 def backward(
     grad_output: Array, x: Array, *, out: tuple[Array, ...] | None = None
 ) -> tuple[Array, ...]:
-    """Return (gx,), the gradients by x, where grad_output = ∂E/∂O.
+    """Return (gx,), the gradients with respect to x; grad_output = ∂E/∂O.
 
     ``out`` takes a tuple of arrays to write them into.
     """

@@ -43,7 +43,7 @@ def forward(x: Array, *, out: Array | None = None) -> Array:
 
 
 def input_gradient(grad_output: Array, x: Array, *, out: Array | None = None) -> Array:
-    """Return ∂E/∂X, the gradient by the input, where grad_output = ∂E/∂O = G.
+    """Return ∂E/∂X, the gradient with respect to the input, where grad_output = ∂E/∂O = G.
 
     ∂E/∂X[n, c, y, x] = G[n, c, y, x] · ((1 if X[n, c, y, x] > 0 else 1/4) / (abs(X[n, c, y, x])
             + 1) - (X[n, c, y, x] if X[n, c, y, x] > 0 else X[n, c, y, x] / 4) ·
@@ -66,7 +66,7 @@ def input_gradient(grad_output: Array, x: Array, *, out: Array | None = None) ->
 def backward(
     grad_output: Array, x: Array, *, out: tuple[Array, ...] | None = None
 ) -> tuple[Array, ...]:
-    """Return (gx,), the gradients by x, where grad_output = ∂E/∂O.
+    """Return (gx,), the gradients with respect to x; grad_output = ∂E/∂O.
 
     ``out`` takes a tuple of arrays to write them into.
     """

@@ -46,8 +46,8 @@ def forward(x: Array, weight: Array, bias: Array, *, out: Array | None = None) -
     O[n, o, z, y, x] = Σ_{c,h,i,j} X[n, c, z + h - 1, y + i - 1, x + j - 1] · F[o, c, h, i, j] +
             b[o]
 
-    Algorithm: rows, one shifted copy per inner tap, 3 products; expected 750 µs (columns 1.1
-    ms).
+    Algorithm: rows, one shifted copy for each column of the filter, 3 products; expected 750 µs
+    (columns 1.1 ms).
     """
     y = _result(out, (1, 8, 16, 24, 24), x, weight, bias)
     x = _checked("x", x, (1, 4, 16, 24, 24))
@@ -76,13 +76,13 @@ def forward(x: Array, weight: Array, bias: Array, *, out: Array | None = None) -
 
 
 def input_gradient(grad_output: Array, weight: Array, *, out: Array | None = None) -> Array:
-    """Return ∂E/∂X, the gradient by the input, where grad_output = ∂E/∂O = G.
+    """Return ∂E/∂X, the gradient with respect to the input, where grad_output = ∂E/∂O = G.
 
     ∂E/∂X[n, c, t, u, v] = Σ_{o,h,i,j} G[n, o, t + h - 1, u + i - 1, v + j - 1] ·
             F[o, c, 2 - h, 2 - i, 2 - j]
 
-    Algorithm: rows, one shifted copy per inner tap, 3 products; expected 1.4 ms (scatter 1.8
-    ms, columns 2.0 ms).
+    Algorithm: rows, one shifted copy for each column of the filter, 3 products; expected 1.4 ms
+    (scatter 1.8 ms, columns 2.0 ms).
     """
     gx = _result(out, (1, 4, 16, 24, 24), grad_output, weight)
     grad_output = _checked("grad_output", grad_output, (1, 8, 16, 24, 24))
@@ -110,13 +110,13 @@ def input_gradient(grad_output: Array, weight: Array, *, out: Array | None = Non
 
 
 def weight_gradient(grad_output: Array, x: Array, *, out: Array | None = None) -> Array:
-    """Return ∂E/∂F, the gradient by the filter, where grad_output = ∂E/∂O = G.
+    """Return ∂E/∂F, the gradient with respect to the filter, where grad_output = ∂E/∂O = G.
 
     ∂E/∂F[o, c, h, i, j] = Σ_{n,z,y,x} G[n, o, z, y, x] ·
             X[n, c, z + h - 1, y + i - 1, x + j - 1]
 
-    Algorithm: rows, one shifted copy per inner tap, 3 products; expected 840 µs (columns 1.1
-    ms).
+    Algorithm: rows, one shifted copy for each column of the filter, 3 products; expected 840 µs
+    (columns 1.1 ms).
     """
     gw = _result(out, (8, 4, 3, 3, 3), grad_output, x)
     grad_output = _checked("grad_output", grad_output, (1, 8, 16, 24, 24))
@@ -142,7 +142,7 @@ def weight_gradient(grad_output: Array, x: Array, *, out: Array | None = None) -
 
 
 def bias_gradient(grad_output: Array, *, out: Array | None = None) -> Array:
-    """Return ∂E/∂b, the gradient by the bias, where grad_output = ∂E/∂O = G.
+    """Return ∂E/∂b, the gradient with respect to the bias, where grad_output = ∂E/∂O = G.
 
     ∂E/∂b[o] = Σ_{n,z,y,x} G[n, o, z, y, x]
 
@@ -162,7 +162,7 @@ def backward(
     *,
     out: tuple[Array, ...] | None = None,
 ) -> tuple[Array, ...]:
-    """Return (gx, gw, gb), the gradients by x, weight, bias, where grad_output = ∂E/∂O.
+    """Return (gx, gw, gb), the gradients with respect to x, weight, bias; grad_output = ∂E/∂O.
 
     ``out`` takes a tuple of arrays to write them into.
     """

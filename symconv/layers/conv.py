@@ -61,8 +61,8 @@ class Conv(_Sizes):
         An int, or one per spatial axis.
     padding
         An int, one per axis, pairs ``(lo, hi)`` per axis (negative crops), ``"valid"``, ``"full"``
-        (d(K - 1) on both sides), ``"same"`` (⌈H/s⌉ outputs, the extra cell at the end: ONNX
-        SAME_UPPER) or ``"same_lower"`` (the extra cell at the start).
+        (d(K - 1) on both sides), ``"same"`` (⌈H/s⌉ outputs, the extra element at the end: ONNX
+        SAME_UPPER) or ``"same_lower"`` (the extra element at the start).
     groups
         Blocks of channels that do not see each other.
     bias
@@ -110,7 +110,7 @@ class Conv(_Sizes):
                 raise refuse(
                     "kernel_size",
                     self.kernel_size,
-                    f"small enough to fit: along axis {axis} it reaches {window.reach + 1} cells, "
+                    f"small enough to fit: along axis {axis} it reaches {window.reach + 1} elements, "
                     f"the padded input has {window.size + window.lo + window.hi}",
                 )
         arguments.bounded("output_shape", self.output_shape)
@@ -193,9 +193,9 @@ class ConvTranspose(_Sizes):
     kernel_size, stride, dilation
         An int, or one per spatial axis.
     padding
-        An int, one per axis, or pairs ``(lo, hi)`` per axis: cells that the output lacks.
+        An int, one per axis, or pairs ``(lo, hi)`` per axis: elements that the output lacks.
     output_padding
-        An int, or one per axis, less than the larger of stride and dilation: cells added at the end.
+        An int, or one per axis, less than the larger of stride and dilation: elements added at the end.
     groups
         Blocks of channels that do not see each other.
     bias

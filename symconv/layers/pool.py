@@ -94,14 +94,14 @@ class _SlidingPool(_Pool):
                 raise refuse(
                     "kernel_size",
                     self.kernel_size,
-                    f"small enough to fit: along axis {axis} it reaches {window.reach + 1} cells, "
+                    f"small enough to fit: along axis {axis} it reaches {window.reach + 1} elements, "
                     f"the padded input has {window.size + window.lo + window.hi}",
                 )
             if not all(window.met):
                 raise refuse(
                     "padding",
                     self.padding,
-                    f"so small that every window along axis {axis} has a cell of the input: "
+                    f"so small that every window along axis {axis} has an element of the input: "
                     f"number {window.met.index(0)} has none",
                 )
         arguments.bounded("output_shape", self.output_shape)
@@ -164,7 +164,7 @@ class MaxPool(_SlidingPool):
     Raises
     ------
     SymconvError
-        If an argument is not valid, no window fits, or one has no cell of the input.
+        If an argument is not valid, no window fits, or one has no element of the input.
     """
 
     dtype: str = "float32"
@@ -184,7 +184,7 @@ class AvgPool(_SlidingPool):
     """The average of each window.
 
     ``O[n, c, p] = Σ_k X[n, c, s·p + d·k - lo] · R[p]`` along each spatial axis, where 1/R is the number
-    of cells that count; arguments and sizes are PyTorch's.
+    of elements that count; arguments and sizes are PyTorch's.
 
     Parameters
     ----------
@@ -200,14 +200,14 @@ class AvgPool(_SlidingPool):
         Whether a last window that begins before the padding at the end may reach beyond it; what it
         reaches there never counts.
     count_include_pad
-        Whether cells of the padding count.
+        Whether elements of the padding count.
     dtype
         ``"float32"`` or ``"float64"``.
 
     Raises
     ------
     SymconvError
-        If an argument is not valid, no window fits, or one has no cell of the input.
+        If an argument is not valid, no window fits, or one has no element of the input.
     """
 
     count_include_pad: bool = True

@@ -63,14 +63,14 @@ CATALOGUE = (
     ),
     Entry(
         "T2",
-        "∂E/∂X is the full convolution of the stuffed ∂E/∂O with the filter rotated by 180°, padding "
-        "(d(K - 1) - lo, d(K - 1) - hi + r)",
+        "∂E/∂X is the full convolution of ∂E/∂O, zero-upsampled, with the filter rotated by 180°, "
+        "padding (d(K - 1) - lo, d(K - 1) - hi + r)",
         _BOTH,
         _every(gradients.input_gradient, YES_OR_NO),
     ),
     Entry(
         "T2′",
-        "the same in phases of s cells, a plain correlation each, without the stuffing's zeros: the "
+        "the same in phases of s elements, a plain correlation each, without the inserted zeros: the "
         "form that is computed",
         _BOTH,
         _every(gradients.polyphase, YES_OR_NO),
@@ -89,8 +89,8 @@ CATALOGUE = (
     ),
     Entry(
         "T4′",
-        "the transposed convolution is the full convolution of its stuffed input: by T2, ∂E/∂X of the "
-        "convolution with equal arguments",
+        "the transposed convolution is the full convolution of its zero-upsampled input: by T2, ∂E/∂X "
+        "of the convolution with equal arguments",
         _ONE + "; any output padding",
         _every(gradients.transposition),
     ),
@@ -108,14 +108,14 @@ CATALOGUE = (
     ),
     Entry(
         "T6",
-        "padding that copies cells has the fold-back as adjoint: each copy's gradient is added to its "
-        "source",
+        "padding that copies elements has the fold-back as adjoint: each copy's gradient is added to "
+        "its source",
         _MODES,
         _modes(adjoints.padding),
     ),
     Entry(
         "T6′",
-        "such padding copies a cell of the axis to each cell of the padded one, once",
+        "such padding copies an element of the axis to each element of the padded one, once",
         _MODES,
         _modes(adjoints.padding_covers),
     ),
@@ -128,7 +128,8 @@ CATALOGUE = (
     ),
     Entry(
         "T7′",
-        "max pooling, each window's tap selected, is linear, and its gradient the selection's adjoint",
+        "max pooling, each window's element selected, is linear, and its gradient the selection's "
+        "adjoint",
         _WINDOWS,
         lambda rank, _: [(pooling.selected, (rank,))],
     ),

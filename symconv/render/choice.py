@@ -122,10 +122,12 @@ def _how(algorithm: Algorithm) -> str:
         case Columns():
             return f"windows copied side by side (im2col){in_blocks}, one product"
         case Rows(correlation=c):
-            return f"one shifted copy per inner tap{in_blocks}, {c.axes[0].taps} products"
+            return (
+                f"one shifted copy for each column of the filter{in_blocks}, {c.axes[0].taps} products"
+            )
         case Shift(correlation=c, rows=rows):
             size = f", {rows} positions at a time" if rows < c.axes[0].positions else ""
-            return f"one multiplication and addition per tap{size}{in_blocks}"
+            return f"one multiplication and addition for each filter element{size}{in_blocks}"
         case Phases(axes=axes):
             count = math.prod(map(len, axes))
             return f"{count} plain correlations, one per phase{in_blocks}"
@@ -140,4 +142,4 @@ def _how(algorithm: Algorithm) -> str:
             what = "block" if math.prod(algorithm.blocks) == 1 else "blocks"
             return f"transforms of {number} {what} of {size} numbers, image by image"
         case Scatter():
-            return f"one product{in_blocks}, a strided addition per tap (col2im)"
+            return f"one product{in_blocks}, a strided addition for each filter element (col2im)"

@@ -168,9 +168,9 @@ def _what(function: Function, layer: Layer) -> str:
         *parts, last = ["O, the layer's output", *(layer.words[name] for name in updates)]
         return f"{', '.join(parts) + ' and ' if parts else ''}{last}"
     if len(function.by) > 1:
-        return f"{_gradients_of(function.results, function.by)}, where grad_output = ∂E/∂O = G"
+        return f"{_gradients_of(function.results, function.by)}; grad_output = ∂E/∂O = G"
     gradient, by = function.formula.output.name, layer.words[function.by[0]]
-    return f"{gradient}, the gradient by {by}, where grad_output = ∂E/∂O = G"
+    return f"{gradient}, the gradient with respect to {by}, where grad_output = ∂E/∂O = G"
 
 
 def _meaning(function: Function) -> str:
@@ -182,15 +182,15 @@ def _meaning(function: Function) -> str:
     if function.name == "double_backward":
         given = shape(names[: names.index("grad_output")])
         return (
-            f"They are the gradients by {', '.join(function.by)} of E = ⟨G, dO⟩, which is the inner "
-            f"product of backward's results with {given}; dO is the output's change when the inputs "
-            "change by these."
+            f"They are the gradients with respect to {', '.join(function.by)} of E = ⟨G, dO⟩, which is "
+            f"the inner product of backward's results with {given}; dO is the output's change when the "
+            "inputs change by these."
         )
     return ""
 
 
 def _gradients_of(results: Sequence[Array], by: Sequence[str]) -> str:
-    return f"{shape(result.name for result in results)}, the gradients by {', '.join(by)}"
+    return f"{shape(result.name for result in results)}, the gradients with respect to {', '.join(by)}"
 
 
 def annotated(names: Iterable[str]) -> list[str]:
@@ -221,7 +221,7 @@ def render_backward(plan: Plan) -> str:
     return fill(
         "numpy/backward.py.j2",
         **several("backward", [array.name for array in inputs], results),
-        summary=f"Return {_gradients_of(results, by)}, where grad_output = ∂E/∂O.",
+        summary=f"Return {_gradients_of(results, by)}; grad_output = ∂E/∂O.",
         checks=[{"name": array.name, "call": check_of(array, plan.layer)} for array in inputs],
         calls=calls,
     )

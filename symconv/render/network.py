@@ -148,7 +148,7 @@ def _backward(plan: NetworkPlan) -> dict[str, object]:
     also = ", and the new running statistics" if statistics else ""
     return {
         "signature": signature("backward", given, kind),
-        "summary": f"the gradients by x and by the parameters, by name{also}",
+        "summary": f"the gradients with respect to x and by the parameters, by name{also}",
         "lines": [*_statistics(plan.layer), *lines],
         "returned": "gx, g, s" if statistics else "gx, g",
     }
@@ -164,10 +164,12 @@ def _loss(plan: NetworkPlan, labels: str) -> dict[str, object]:
     """Return the holes of the function of the loss and its gradients."""
     finite = '_finite(loss, {"x": x} | p)'
     given, kind = ["params: Arrays", "x: Array", f"{labels}: Array"], "tuple[float, Arrays]"
-    summary, returned = "the loss and its gradients by the parameters", f"{finite}, g"
+    summary, returned = "the loss and its gradients with respect to the parameters", f"{finite}, g"
     if plan.layer.running:
         kind, returned = "tuple[float, Arrays, Arrays]", f"{finite}, g, s"
-        summary = "the loss, its gradients by the parameters, and the new running statistics"
+        summary = (
+            "the loss, its gradients with respect to the parameters, and the new running statistics"
+        )
     head = signature("loss_and_gradients", given, kind)
     lines = [*_statistics(plan.layer), *_lines(plan.training, {})]
     return {"signature": head, "summary": summary, "lines": lines, "returned": returned}

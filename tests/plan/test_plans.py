@@ -83,7 +83,9 @@ def test_a_strided_gradient_has_the_polyphase_form_to_choose() -> None:
 
 def test_the_docstring_says_what_was_decided() -> None:
     source = generate(Conv((4, 64, 56, 56), 64, 3, padding=1), "res56").source
-    assert "Algorithm: rows, one shifted copy per inner tap in 4 blocks of images" in source
+    assert (
+        "Algorithm: rows, one shifted copy for each column of the filter in 4 blocks of images" in source
+    )
     assert "(columns " in source
 
 
