@@ -244,7 +244,7 @@ def _position(
 
 def _latex(label: str) -> str:
     """Write a label in LaTeX's mathematics: indices below, ∂E/∂X as a slanted fraction."""
-    signs = {"⋆": r"$\star$", "=": "$=$", "→": r"$\to$", "0": "$0$"}
+    signs = {"⋆": r"$\star$", "=": "$=$", "→": r"$\to$", "0": "$0$", "−∞": r"$-\infty$"}
     if label in signs:
         return signs[label]
     name, _, rest = label.partition(",")

@@ -10,7 +10,8 @@ from symconv.layers.network import INPUT, Network
 from symconv.notation.graph import Constant, Elementwise, Selection, reads, written
 from symconv.notation.text import shape_text
 
-WIDTH, HEIGHT, ACROSS, DOWN = 190, 58, 24, 36  # of a box, and between boxes, in units of an SVG
+NARROWEST, HEIGHT, ACROSS, DOWN = 150, 58, 24, 36  # of boxes, and between them, in units of an SVG
+LETTER = 7.4  # how wide a letter is, in the same units
 
 
 @dataclass(frozen=True)
@@ -30,11 +31,12 @@ class Placed:
     box: Box
     x: float
     y: float
+    width: float
 
     @property
     def middle(self) -> float:
         """Where its lines are centred."""
-        return self.x + WIDTH / 2
+        return self.x + self.width / 2
 
     @property
     def texts(self) -> list[tuple[float, str]]:
@@ -51,7 +53,7 @@ class Flow:
     arrows: tuple[str, ...]
     width: float
     height: float
-    side: tuple[int, int] = (WIDTH, HEIGHT)
+    side: tuple[float, int]
 
 
 def layer_boxes(layer: Layer) -> list[Box]:
@@ -83,16 +85,18 @@ def laid_out(boxes: Sequence[Box]) -> Flow:
     rows: dict[int, list[Box]] = {}
     for box in boxes:
         rows.setdefault(ranks[box.name], []).append(box)
-    widest = max(map(len, rows.values()))
-    width = widest * (WIDTH + ACROSS) - ACROSS
+    letters = max(len(line) for box in boxes for line in box.lines)
+    side = max(NARROWEST, round(letters * LETTER + 20))
+    width = max(map(len, rows.values())) * (side + ACROSS) - ACROSS
     placed: dict[str, Placed] = {}
     for rank, row in rows.items():
-        left = (width - len(row) * (WIDTH + ACROSS) + ACROSS) / 2
+        left = (width - len(row) * (side + ACROSS) + ACROSS) / 2
         for at, box in enumerate(row):
-            placed[box.name] = Placed(box, left + at * (WIDTH + ACROSS), rank * (HEIGHT + DOWN))
+            x = left + at * (side + ACROSS)
+            placed[box.name] = Placed(box, x, rank * (HEIGHT + DOWN), side)
     arrows = [_arrow(placed[name], placed[box.name], ranks) for box in boxes for name in box.sources]
     height = (max(rows) + 1) * (HEIGHT + DOWN) - DOWN
-    return Flow(tuple(placed.values()), tuple(arrows), width, height)
+    return Flow(tuple(placed.values()), tuple(arrows), width, height, (side, HEIGHT))
 
 
 def _arrow(start: Placed, end: Placed, ranks: Mapping[str, int]) -> str:
@@ -100,5 +104,5 @@ def _arrow(start: Placed, end: Placed, ranks: Mapping[str, int]) -> str:
     x, y, to, down = start.middle, start.y + HEIGHT, end.middle, end.y
     if ranks[end.box.name] - ranks[start.box.name] == 1:
         return f"M{x:g} {y:g}L{to:g} {down:g}"
-    beside = max(x, to) + WIDTH / 2 + ACROSS / 2
+    beside = max(x, to) + start.width / 2 + ACROSS / 2
     return f"M{x:g} {y:g}C{beside:g} {y + DOWN:g} {beside:g} {down - DOWN:g} {to:g} {down:g}"

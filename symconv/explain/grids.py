@@ -222,7 +222,7 @@ def background_grid(picture: Sliding, plane: int) -> Grid:
         for place in row:
             source = background.sources.get(place)
             if source is None:
-                boxes.append(Box(*layout.at(place), "0", "zero"))
+                boxes.append(Box(*layout.at(place), background.outside, "zero"))
                 continue
             kind: Kind = "copy" if place in background.copies else "given"
             at = first + source

@@ -358,8 +358,16 @@ def _picture_data(picture: Sliding, dependence: Dependence) -> Data:
         "starts": [layout.at(picture.starts[place]) for place in positions],
         "order": [drawn.index(place) for place in positions],
         "maximum": dependence.output.maximum,
-        "summed": picture.filter is not None and _is_summed(picture, dependence.layer),
+        "rest": _rest(picture, dependence.layer),
     }
+
+
+def _rest(picture: Sliding, layer: Layer) -> str:
+    """Say what an element's sum has besides the products that are drawn."""
+    if picture.filter is None:
+        return ""
+    others = " + the same for the other channels" if _is_summed(picture, layer) else ""
+    return others + (" + b" if picture.key == "output" and "bias" in layer.inputs else "")
 
 
 def _is_summed(picture: Sliding, layer: Layer) -> bool:

@@ -14,7 +14,8 @@ from symconv.explain.mathml import rows_mathml
 from symconv.explain.receptive import Axis, receptive_fields
 from symconv.layers.activation import Activation
 from symconv.layers.layer import Layer
-from symconv.layers.network import INPUT, Network
+from symconv.layers.network import Network
+from symconv.layers.shapes import Flatten, Reshape
 from symconv.notation.text import shape_text
 from symconv.render.environment import fill
 
@@ -93,10 +94,11 @@ def receptive_section(layer: Layer) -> list[Data]:
     if not isinstance(layer, Network) or len(layer.input_shape) < 3:
         return []
     fields = receptive_fields(layer)
+    layer_names = [n.name for n in layer.nodes if not isinstance(n.layer, Flatten | Reshape)]
     rows = [
         {"name": name, "size": _size(axes), "step": _step(axes)}
         for name, axes in fields.items()
-        if name != INPUT
+        if name in layer_names
     ]
     return [{"rows": rows, "names": [row["name"] for row in rows], **_plane(layer)}]
 
@@ -126,5 +128,5 @@ def _step(axes: tuple[Axis, ...]) -> str:
     found = []
     for axis in axes:
         at = len(axis) // 2
-        found.append(str(axis[at][1] - axis[at - 1][1]) if len(axis) > 1 else "none")
-    return "×".join(found)
+        found.append(str(axis[at][1] - axis[at - 1][1]) if len(axis) > 1 else "")
+    return "×".join(found) if all(found) else ""

@@ -43,11 +43,14 @@ class Background:
         The element, counted within a plane, that each place shows. All other places are zeros.
     copies
         Places of a border that a padding mode fills with copies of elements.
+    outside
+        What is drawn at the places that have no source.
     """
 
     tensor: Tensor
     sources: dict[Place, int]
     copies: frozenset[Place] = frozenset()
+    outside: str = "0"
 
 
 @dataclass(frozen=True)
@@ -191,7 +194,7 @@ def _full(layer: ConvLayer) -> Sliding:
     return _sliding(
         key,
         f"{result.name} is the full convolution of {over.name} with F",
-        f"The filter, {turned}, slides over {over.name}{inserted}, inside a border of zeros{steps}. "
+        f"The filter, {turned}{steps}, slides over {over.name}{inserted}, inside a border of zeros. "
         f"{_SUM.format(result.name)}{folded}",
         correlate,
         _written_by(insert, over),
@@ -210,7 +213,7 @@ def _pool(layer: MaxPool | AvgPool | GlobalMaxPool | GlobalAvgPool) -> Sliding:
         f"O is {does} of each window",
         f"The window slides over X. At each position, {does} of its elements is one element of O.",
         contraction,
-        _plain(layer.tensors["x"]),
+        replace(_plain(layer.tensors["x"]), outside="−∞" if contraction.reduce == "max" else "0"),
         None,
         Tensor("O", layer.output_shape),
     )

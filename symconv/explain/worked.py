@@ -11,6 +11,7 @@ from functools import cached_property
 
 import numpy as np
 
+from symconv.check.smallest import spelled
 from symconv.derive.matrices import grid, matrix_latex
 from symconv.errors import SymconvError
 from symconv.explain.dependence import (
@@ -22,11 +23,12 @@ from symconv.explain.dependence import (
     is_drawn_by_elements,
 )
 from symconv.explain.grids import outer_axes
+from symconv.explain.sliding import slidings
 from symconv.layers.layer import Layer
 from symconv.notation.contraction import Tensor
 from symconv.notation.layout import WIDTH, beside, wrapped
 from symconv.notation.monomials import term_count
-from symconv.notation.text import name_latex, number_text
+from symconv.notation.text import name_latex, number_text, prose_latex
 
 LARGEST = 400  # elements and terms of an example that one wants to see
 NUMBERS = (-3, 4)  # whole numbers that are drawn, the last one excluded
@@ -68,7 +70,7 @@ class Worked:
 
     def text(self, width: int = WIDTH) -> str:
         """Return the example as text: the numbers that are given, then every element."""
-        lines = ["Given:"]
+        lines = [*wrapped(self.task, width), "", "Given:"]
         for tensor in self.dependence.given:
             lines += [f"    {line}" for line in _matrices(tensor, self.layer, self.numbers[tensor.name])]
         for result in self.dependence.results:
@@ -84,6 +86,7 @@ class Worked:
 
     def latex(self) -> str:
         """Return the example in LaTeX: display formulas that need amsmath."""
+        task = f"{prose_latex(self.task)}\n"
         rows = [
             f"{name_latex(name)} &= {matrix_latex(_rows(values))}"
             for tensor in self.dependence.given
@@ -94,8 +97,20 @@ class Worked:
             [self._equation_latex(result, at) for at in range(len(result.terms))]
             for result in self.dependence.results
         ]
-        return "\n".join(
+        return task + "\n".join(
             "\\begin{align*}\n" + " \\\\\n".join(part) + "\n\\end{align*}" for part in parts
+        )
+
+    @property
+    def task(self) -> str:
+        """Say what is to be computed."""
+        pictures = slidings(self.layer)
+        how = f" {pictures[0].words}" if pictures else ""
+        first = " Of equal elements the first is the maximum." if self.dependence.output.maximum else ""
+        results = [result.tensor.name for result in self.dependence.results]
+        return (
+            f"The layer is {spelled(self.layer)}, and G = ∂E/∂O.{how}{first} Compute "
+            f"{', '.join(results[:-1])} and {results[-1]}."
         )
 
     def _equation(self, result: Result, at: int) -> list[str]:
@@ -120,21 +135,19 @@ class Worked:
         return {tensor.name: element_names(tensor) for tensor in self.dependence.given}
 
     def _sum(self, result: Result, at: int, write: Callable[[Element], str]) -> str:
-        parts = []
-        alone = result.maximum or len(result.terms[at]) == 1
+        parts: list[str] = []
         for term in result.terms[at]:
             size = [] if abs(term.coefficient) == 1 else [number_text(Fraction(term.coefficient))]
             text = "·".join([*size, *map(write, term.elements)])
             if term.coefficient == -1:
                 text = f"-{text}"
-            if alone and len(term.elements) == 1:
+            if len(term.elements) == 1 and (result.maximum or not parts):
                 text = text.removeprefix("(").removesuffix(")")
-            chosen = term.selected and not self._is_selected(term.selected)
-            parts.append("0" if chosen else text)
+            if not term.selected or self._is_selected(term.selected):
+                parts.append(text)
         if result.maximum:
             return f"max({', '.join(parts)})"
-        shown = [part for part in parts if part != "0"]
-        return " + ".join(shown) or "0"
+        return " + ".join(parts) or "0"
 
     def _value(self, terms: Sequence[Term], maximum: bool) -> Fraction:
         values = [

@@ -36,21 +36,24 @@
   }
 
   // The terms of a result, in symbols and in numbers.
-  function sum(result, at, write) {
+  function sum(result, at, write, selected) {
     const { terms, maximum } = data.results[result];
     const written = terms[at].map((term) => {
       const size = Math.abs(term[0]) === 1 ? [] : [term[3] || shown(Math.abs(term[0]))];
       const text = [...size, ...elements(term).map(([t, i]) => write(t, i))].join("·");
-      return [term[0] < 0 ? " − " : " + ", text + (term[2] ? chosen(term[2]) : "")];
+      return [term[0] < 0 ? " − " : " + ", text + (term[2] ? `·${selected(term)}` : "")];
     });
     if (maximum) return `max(${written.map(([, text]) => text).join(", ")})`;
     const text = written.map((pair) => pair.join("")).join("");
     return text.replace(/^ [+] /, "").replace(/^ − /, "−") || "0";
   }
-  const chosen = ([position, at]) => ` if ${name("X", at)} is the maximum of ${name(data.output, position)}`;
-  const symbols = (tensor, at) => `${name(tensor, at)} = ${sum(tensor, at, name)}`;
-  const numbers = (tensor, at) =>
-    `= ${sum(tensor, at, (t, i) => factor(values[t][i]))} = ${shown(values[tensor][at])}`;
+  const chosen = (term) => `[${name("X", term[2][1])} is selected for ${name(data.output, term[2][0])}]`;
+  const symbols = (tensor, at) => `${name(tensor, at)} = ${sum(tensor, at, name, chosen)}`;
+  const numbers = (tensor, at) => {
+    const write = data.results[tensor].maximum ? shown : factor;
+    const written = sum(tensor, at, (t, i) => write(values[t][i]), (term) => (counts(term) ? 1 : 0));
+    return `= ${written} = ${shown(values[tensor][at])}`;
+  };
 
   // What an element is made of, and what is made of it.
   function related(tensor, at) {
@@ -191,10 +194,11 @@
       const left = find(".label", target).textContent;
       const [open, between, close] = picture.maximum ? ["max(", ", ", ")"] : filter ? ["", " + ", ""] : ["average of ", ", ", ""];
       const told = (parts) => open + (parts.join(between) || "0") + close;
-      const rest = picture.summed ? " + the same for the other channels" : "";
+      const rest = picture.rest;
       const total = products.reduce((a, b) => a + b, 0);
-      const number = picture.maximum ? Math.max(...products) : filter ? total : values[picture.result][picture.order[position]];
-      const end = terms.length && !rest ? ` = ${shown(number)}` : rest;
+      const known = values[picture.result];
+      const number = known ? known[target.dataset.at] : total;
+      const end = terms.length || rest ? `${rest} = ${shown(number)}` : "";
       find(".formula", section).textContent = `${left} = ${told(terms)}${rest} = ${told(inNumbers)}${end}`;
     }
     player(find(".step", section), find(".play", section), step);

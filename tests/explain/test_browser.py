@@ -16,6 +16,7 @@ from symconv import (
     ConvTranspose,
     Linear,
     MaxPool,
+    Network,
     derive,
     explain,
     prove,
@@ -45,8 +46,19 @@ LAYERS: dict[str, Layer] = {
     "average": AvgPool((1, 1, 5, 5), 3, stride=2, padding=1),
     "linear": Linear((2, 3), 4),
     "gelu": Activation((2, 3), "gelu"),
+    "network": Network(
+        input_shape=(2, 1, 6, 6),
+        layers=[
+            {"layer": "Conv", "out_channels": 2, "kernel_size": 3, "stride": 2, "padding": 1},
+            {"layer": "Activation", "function": "relu"},
+            {"layer": "MaxPool", "kernel_size": 2},
+            {"layer": "Flatten"},
+            {"layer": "Linear", "out_features": 3},
+            {"layer": "SoftmaxCrossEntropy"},
+        ],
+    ),
 }
-BY_ELEMENTS = [name for name, layer in LAYERS.items() if not isinstance(layer, Activation)]
+BY_ELEMENTS = [name for name, layer in LAYERS.items() if not isinstance(layer, Activation | Network)]
 
 
 @pytest.fixture(scope="module")
