@@ -85,7 +85,7 @@ def _option_hint(option: str) -> str:
 @click.group(cls=Verb, epilog="Example: symconv demo")
 @click.version_option(__version__)
 def symconv() -> None:
-    """Derive, prove, generate and check the gradients of convolutional layers."""
+    """Derive, explain, prove, generate and check the gradients of convolutional layers."""
 
 
 @symconv.command(epilog="Example: symconv demo")

@@ -25,6 +25,11 @@ from symconv.notation.layout import beside
 
 TIMES = r" \times "
 SHOWN = 9  # equations that are shown, unless all are asked for
+CHAIN_RULE = Formula(
+    "∂E/∂X_ij = Σ_p ∂E/∂O_p · ∂O_p/∂X_ij",
+    r"\frac{\partial E}{\partial X_{ij}} &= \sum_p "
+    r"\frac{\partial E}{\partial O_p} \frac{\partial O_p}{\partial X_{ij}}",
+)
 MOST = 2_000  # elements of a plane that is written out
 
 Equations = Mapping[sympy.Symbol, Sequence[sympy.Symbol]]
@@ -114,14 +119,9 @@ def _of_maximum(plane: Layer, full: bool) -> tuple[Step, Step]:
         ),
         Step(
             "Apply the chain rule for ∂E/∂X",
-            Formula(
-                "∂E/∂X_ij = Σ_p ∂E/∂O_p · ∂O_p/∂X_ij",
-                r"\frac{\partial E}{\partial X_{ij}} &= \sum_p "
-                r"\frac{\partial E}{\partial O_p} \frac{\partial O_p}{\partial X_{ij}}",
-            ),
+            CHAIN_RULE,
             _list(
-                [f"∂E/∂{each}" for each in x],
-                [rf"\frac{{\partial E}}{{\partial {sympy.latex(each)}}}" for each in x],
+                *_gradient_names(x),
                 texts,
                 latex,
                 full,
@@ -183,14 +183,9 @@ def _of_average(plane: Layer, full: bool) -> tuple[Step, Step]:
         ),
         Step(
             "Apply the chain rule for ∂E/∂X",
-            Formula(
-                "∂E/∂X_ij = Σ_p ∂E/∂O_p · ∂O_p/∂X_ij",
-                r"\frac{\partial E}{\partial X_{ij}} &= \sum_p "
-                r"\frac{\partial E}{\partial O_p} \frac{\partial O_p}{\partial X_{ij}}",
-            ),
+            CHAIN_RULE,
             _expressions(
-                [f"∂E/∂{each}" for each in x],
-                [rf"\frac{{\partial E}}{{\partial {sympy.latex(each)}}}" for each in x],
+                *_gradient_names(x),
                 derived,
                 full,
             ),
@@ -245,8 +240,7 @@ def _of_function(plane: Activation, full: bool) -> tuple[Step, Step]:
                 r"\frac{\partial E}{\partial X_{ij}} &= \frac{\partial E}{\partial O_{ij}} f'(X_{ij})",
             ),
             _list(
-                [f"∂E/∂{each}" for each in x],
-                [rf"\frac{{\partial E}}{{\partial {sympy.latex(each)}}}" for each in x],
+                *_gradient_names(x),
                 [f"{a}·f′({b})" for a, b in zip(g, x, strict=True)],
                 [f"{sympy.latex(a)}\\, f'({sympy.latex(b)})" for a, b in zip(g, x, strict=True)],
                 full,
@@ -255,6 +249,12 @@ def _of_function(plane: Activation, full: bool) -> tuple[Step, Step]:
             function_steps(plane)[1].check,
         ),
     )
+
+
+def _gradient_names(x: Sequence[sympy.Symbol]) -> tuple[list[str], list[str]]:
+    """Return what the elements of ∂E/∂X are called, as text and in LaTeX."""
+    latex = [rf"\frac{{\partial E}}{{\partial {sympy.latex(each)}}}" for each in x]
+    return [f"∂E/∂{each}" for each in x], latex
 
 
 def _expressions(

@@ -31,23 +31,29 @@ COLOURS = {"X": "x", "F": "f", "O": "o", "C": "o", "G": "g", "∂E/∂X": "dx", 
 
 
 @dataclass(frozen=True)
-class Cell:
-    """A box of a figure: where its corner is, in boxes; what is written in it; its colour."""
+class _Placed:
+    """Something at a place of a figure that is counted in boxes."""
 
     x: float
     y: float
-    label: str
-    colour: str
 
     @property
     def left(self) -> float:
-        """Its left side in an SVG."""
+        """Where it is in an SVG, from the left."""
         return round(self.x * SIDE, 1)
 
     @property
     def top(self) -> float:
-        """Its upper side in an SVG."""
+        """Where it is in an SVG, from above."""
         return round(self.y * SIDE, 1)
+
+
+@dataclass(frozen=True)
+class Cell(_Placed):
+    """A box of a figure: where its corner is, in boxes; what is written in it; its colour."""
+
+    label: str
+    colour: str
 
     @property
     def note(self) -> Note:
@@ -61,22 +67,10 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Note:
+class Note(_Placed):
     """A text of a figure, centred at a place that is counted in boxes."""
 
-    x: float
-    y: float
     text: str
-
-    @property
-    def left(self) -> float:
-        """Where it is in an SVG, from the left."""
-        return round(self.x * SIDE, 1)
-
-    @property
-    def top(self) -> float:
-        """Where it is in an SVG, from above."""
-        return round(self.y * SIDE, 1)
 
     @property
     def right(self) -> float:
