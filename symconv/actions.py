@@ -14,11 +14,13 @@ from symconv.bench.growth import FAMILIES, Growth
 from symconv.bench.report import Benchmark, document
 from symconv.check.report import Report
 from symconv.errors import SymconvError
+from symconv.explain.chain import Chain, chain
 from symconv.explain.paper import worked_document
-from symconv.explain.worked import Numbers, worked
+from symconv.explain.worked import Numbers, Worked, worked
 from symconv.figure_files import FIGURES, write_figures
 from symconv.files import generated_files, read_data, read_tuning, write_texts
 from symconv.layers.layer import Layer
+from symconv.layers.network import Network
 from symconv.notation.layout import WIDTH
 from symconv.plan.network import NetworkPlan
 from symconv.prove.catalogue import CATALOGUE
@@ -103,9 +105,15 @@ def _worked(
 ) -> int:
     """Print a worked example, an exercise, or an exercise and its solution; or write a document."""
     given = _numbers(numbers)
-    parts = [worked(layer, given, blanks=True)] if exercise else []
+
+    def made(blanks: bool) -> Worked | Chain:
+        if isinstance(layer, Network):
+            return chain(layer, given, blanks)
+        return worked(layer, given, blanks)
+
+    parts = [made(blanks=True)] if exercise else []
     if solution or not exercise:
-        parts.append(worked(layer, given))
+        parts.append(made(blanks=False))
     if form == "latex":
         document = worked_document(layer, [part.latex() for part in parts], __version__)
     else:

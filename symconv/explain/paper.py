@@ -38,6 +38,6 @@ def explanation_document(
 
 def worked_document(layer: Layer, parts: Sequence[str], version: str) -> str:
     """Return worked examples, a page each, as a document in LaTeX."""
-    title = prose_latex(command_line("derive", layer))
+    title = f"{type(layer).__name__}, worked out with numbers"
     body = "\n\\newpage\n".join(parts)
     return fill("latex/document.tex.j2", version=version, title=title, body=body)
