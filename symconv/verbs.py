@@ -335,7 +335,11 @@ def explain(layer: Layer) -> Explanation:
     layer = _a_layer(layer)
     checked = layer if term_count(layer.graph) <= MOST_TERMS_CHECKED else miniature(layer)
     unit = generate(layer, "layer")
-    report = check(unit if checked == layer else generate(checked, "smaller_layer"))
+    if checked == layer:
+        report = check(unit)
+    else:
+        small = check(generate(checked, "layer"))
+        report = Report("the module of the smaller layer that is drawn", small.results)
     return Explanation(layer, derive(layer), prove(layer), unit.source, report)
 
 

@@ -161,6 +161,14 @@ def test_text_cannot_leave_its_place() -> None:
     assert "<b>" not in html
 
 
+def test_a_large_layer_is_drawn_and_checked_small() -> None:
+    explanation = explain(Conv((8, 64, 56, 56), 64, 3, padding=1))
+    html = explanation.html()
+    assert "The pictures show a smaller layer, of input 1×2×4×4." in html
+    assert "the module of the smaller layer that is drawn: all" in html
+    assert "8×64×56×56" in html
+
+
 def test_pages_are_the_same_every_time() -> None:
     assert explain(ARTICLE).html() == explain(ARTICLE).html()
 
