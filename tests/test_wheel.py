@@ -9,11 +9,12 @@ import venv
 import zipfile
 from pathlib import Path
 
-from tests.effort import FULL
+from tests.effort import FULL, long
 
 ROOT = Path(__file__).resolve().parents[1]
 
 
+@long
 def test_the_wheel_works_elsewhere(tmp_path: Path) -> None:
     build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
     subprocess.run(build, cwd=ROOT, check=True, capture_output=True)

@@ -14,6 +14,7 @@ from symconv.bench import growth, peers, timing
 from symconv.bench.peers import Data, Peer, draw
 from symconv.bench.row import FAST, OURS, extra_memory, measure
 from symconv.verbs import bench
+from tests.effort import long
 from tests.shell.command import run
 
 LAYERS = [
@@ -87,6 +88,7 @@ def test_functions_take_turns() -> None:
     assert {order.count(name) >= 3 for name in "abc"} == {True}
 
 
+@long
 def test_the_shell_writes_data_and_a_chart(tmp_path: Path) -> None:
     generate(LAYERS[0], "layer").write(tmp_path)
     printed = run("bench", "layer.py", "-o", "out", "--seconds", "0.05", cwd=tmp_path)

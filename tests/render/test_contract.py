@@ -20,7 +20,7 @@ from symconv import Conv, ConvTranspose, generate
 from symconv.layers import rebuild
 from symconv.render.environment import environment
 from tests.bridge import close, expected, products
-from tests.effort import FULL, many
+from tests.effort import FULL, long, many
 from tests.strategies import layers
 
 Array = NDArray[Any]
@@ -255,6 +255,7 @@ def test_generated_modules_are_clean(tmp_path: Path) -> None:
         assert run.returncode == 0, run.stdout
 
 
+@long
 def test_the_same_text_with_any_hash_seed() -> None:
     program = (
         "import symconv; L = symconv.Conv((2, 4, 9, 9), 6, 3, stride=2, groups=2, padding='same');"

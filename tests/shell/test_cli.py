@@ -206,6 +206,7 @@ def test_help_has_an_example_everywhere() -> None:
     assert "one per spatial axis" in run("derive", "conv", "--help")
 
 
+@long
 def test_formulas_print_in_any_locale() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "symconv", "derive", *ARTICLE],
@@ -286,6 +287,7 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
     )
 
 
+@long
 def test_colour_on_a_terminal(tmp_path: Path) -> None:
     """In a pseudo-terminal the answer is coloured; in a pipe (above) it is plain."""
     import pty
