@@ -15,8 +15,9 @@ from symconv.bench.report import Benchmark, document
 from symconv.check.report import Report
 from symconv.errors import SymconvError
 from symconv.explain.chain import Chain, chain
+from symconv.explain.numbers import Given
 from symconv.explain.paper import worked_document
-from symconv.explain.worked import Numbers, Worked, worked
+from symconv.explain.worked import Worked, worked
 from symconv.figure_files import FIGURES, write_figures
 from symconv.files import generated_files, read_data, read_tuning, write_texts
 from symconv.layers.layer import Layer
@@ -129,7 +130,7 @@ def _worked(
     return 0
 
 
-def _numbers(text: str) -> Numbers | int:
+def _numbers(text: str) -> Given:
     """Read a seed, or the name of a file with arrays."""
     if text.isascii() and text.isdigit() and len(text) < 10:
         return int(text)

@@ -3,29 +3,33 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from symconv.derive.matrices import grid, matrix_latex
 from symconv.errors import SymconvError
+from symconv.explain.numbers import (
+    DRAWN,
+    LARGEST,
+    Array,
+    Given,
+    Texts,
+    checked_array,
+    matrices_latex,
+    matrices_text,
+    named_arrays,
+    written,
+)
 from symconv.layers.network import INPUT, Network
 from symconv.layers.random_labels import labels_of
 from symconv.notation.arrays import run_arrays
-from symconv.notation.backpropagation import gradient_of, gradients
-from symconv.notation.contraction import Tensor
-from symconv.notation.layout import WIDTH, beside
-from symconv.notation.text import name_latex, prose_latex
+from symconv.notation.backpropagation import gradients
+from symconv.notation.layout import WIDTH, wrapped
+from symconv.notation.text import prose_latex
 
-LARGEST = 400  # numbers of a network that one wants to see
-NUMBERS = (-3, 4)  # whole numbers that are drawn, the last one excluded
 BLANK = "___"
-
-Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -62,47 +66,53 @@ class Chain:
         return [INPUT, *self.network.parameters]
 
     def text(self, width: int = WIDTH) -> str:
-        """Return the example as text; matrices are not folded."""
-        del width
+        """Return the example as text; headings are folded at the width, matrices are not."""
         parts = []
         for heading, rows in self._parts():
-            lines = [line for name, array, blank in rows for line in _text(name, array, blank)]
-            parts.append("\n".join([f"{heading}:", *(f"    {line}" for line in lines)]))
+            lines = [line for name, texts in rows for line in matrices_text(name, texts)]
+            parts.append("\n".join([*wrapped(f"{heading}:", width), *(f"    {line}" for line in lines)]))
         return "\n\n".join(parts) + "\n"
 
     def latex(self) -> str:
         """Return the example in LaTeX: display formulas that need amsmath."""
         parts = []
         for heading, rows in self._parts():
-            lines = [line for name, array, blank in rows for line in _latex(name, array, blank)]
-            body = " \\\\\n".join(lines)
+            lines = [line for name, texts in rows for line in matrices_latex(name, texts)]
+            body = " \\\\\n".join(lines).replace(BLANK, r"\underline{\hspace{1cm}}")
             parts.append(f"{prose_latex(heading)}:\n\\begin{{align*}}\n{body}\n\\end{{align*}}")
         return "\n".join(parts)
 
-    def _parts(self) -> list[tuple[str, list[tuple[str, Array, bool]]]]:
-        """Return headings, and under each names with their arrays, and whether they are left out."""
+    def _parts(self) -> list[tuple[str, list[tuple[str, Texts]]]]:
+        """Return headings, and under each the names and the texts of arrays."""
         network, values = self.network, self.values
-        given = [(network.tensors[name].name, array, False) for name, array in self.given.items()]
+
+        def asked(name: str) -> tuple[str, Texts]:
+            return name, written(values[name], (lambda _: BLANK) if self.blanks else _short)
+
+        given = [(network.tensors[name].name, written(a, _short)) for name, a in self.given.items()]
+        if network.output_shape:  # there is no loss, of which the gradient is 1
+            cotangent = network.cotangent.name
+            given.append((cotangent, written(values[cotangent], _short)))
         parts = [("Given", given)]
         for node in network.nodes:
             taken = ", ".join(network.tensors[s].name if s == INPUT else s for s in node.sources)
-            name = node.name if node.name in values else network.graph.output.name
             heading = f"Forward, {node.name} = {type(node.layer).__name__}({taken})"
-            parts.append((heading, [(node.name, values[name], self.blanks)]))
+            parts.append((heading, [asked(node.name)]))
         for node in reversed(network.nodes):
             own = [n for n in network.parameters if n.rpartition(".")[0] == node.name]
-            wanted = [gradient_of(network.tensors[n]).name for n in own]
-            wanted += [
-                gradient_of(network.tensors[INPUT]).name if s == INPUT else f"∂E/∂{s}"
-                for s in node.sources
-            ]
-            rows = [(n, values[n], self.blanks) for n in wanted if n in values]
+            tensors = [network.tensors[name].name for name in own]
+            tensors += [network.tensors[s].name if s == INPUT else s for s in node.sources]
+            rows = [asked(f"∂E/∂{name}") for name in tensors if f"∂E/∂{name}" in values]
             if rows:
                 parts.append((f"Backward, through {node.name}", rows))
         return parts
 
 
-def chain(network: Network, numbers: Mapping[str, object] | int = 0, blanks: bool = False) -> Chain:
+def _short(number: float) -> str:
+    return f"{number:.4g}"
+
+
+def chain(network: Network, numbers: Given = 0, blanks: bool = False) -> Chain:
     """Return a network worked out with numbers.
 
     Parameters
@@ -124,53 +134,14 @@ def chain(network: Network, numbers: Mapping[str, object] | int = 0, blanks: boo
         raise SymconvError(
             f"numbers: the network's layers must have at most {LARGEST} elements together"
         )
-    given = {} if isinstance(numbers, int) else dict(numbers)
-    unknown = [name for name in given if name not in network.tensors]
-    if unknown:
-        raise SymconvError(f"numbers: {unknown[0]} is not one of {', '.join(network.tensors)}")
-    rng = np.random.default_rng(numbers if isinstance(numbers, int) else 0)
+    given, rng = named_arrays(numbers, network.tensors)
     found: dict[str, Array] = {}
     for name, tensor in network.tensors.items():
         if name in network.classes:
             drawn: Any = labels_of(network, name, rng)
+        elif name in network.running:  # a variance is positive
+            drawn = rng.integers(1, DRAWN[1], tensor.sizes)
         else:
-            drawn = rng.integers(*NUMBERS, tensor.sizes)
-        found[name] = _array(name, given.get(name, drawn), tensor)
+            drawn = rng.integers(*DRAWN, tensor.sizes)
+        found[name] = checked_array(name, given.get(name, drawn), tensor.sizes)
     return Chain(network, found, blanks)
-
-
-def _array(name: str, value: object, tensor: Tensor) -> Array:
-    try:
-        return np.asarray(value, dtype=float).reshape(tensor.sizes)
-    except (TypeError, ValueError):
-        raise SymconvError(f"numbers: {name} must be an array of shape {tensor.sizes}") from None
-
-
-def _planes(name: str, array: Array, blank: bool) -> list[tuple[str, list[list[str]]]]:
-    """Return the planes of an array: what each is called, and its rows."""
-    shape = array.shape if array.ndim > 1 else (1, *(array.shape or (1,)))
-    outer = shape[:-2]
-    found = []
-    for at in np.ndindex(*outer):
-        rows = array.reshape(shape)[at]
-        index = "" if math.prod(outer) == 1 else f"[{', '.join(str(i + 1) for i in at)}]"
-        texts = [[BLANK if blank else f"{number:.4g}" for number in row] for row in rows]
-        found.append((f"{name}{index}", texts))
-    return found
-
-
-def _text(name: str, array: Array, blank: bool) -> list[str]:
-    lines: list[str] = []
-    for plane, rows in _planes(name, array, blank):
-        lines += beside(f"{plane} = ", grid(rows)).splitlines()
-    return lines
-
-
-def _latex(name: str, array: Array, blank: bool) -> list[str]:
-    rows_of: Sequence[tuple[str, list[list[str]]]] = _planes(name, array, blank)
-    lines = []
-    for plane, rows in rows_of:
-        written = [[r"\underline{\hspace{1cm}}" if blank else text for text in row] for row in rows]
-        index = plane.removeprefix(name)
-        lines.append(f"{name_latex(name)}{index} &= {matrix_latex(written)}")
-    return lines

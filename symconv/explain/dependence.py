@@ -7,7 +7,7 @@ a variable for each element.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
@@ -21,6 +21,7 @@ from symconv.notation.contraction import Program, Tensor
 from symconv.notation.evaluate import evaluate, program_terms
 from symconv.notation.graph import Constant, Graph, Selection
 from symconv.notation.polynomial import Number, Polynomial
+from symconv.notation.text import number_text
 
 MOST_TERMS = 20_000  # that a page can hold
 
@@ -105,6 +106,32 @@ def is_drawn_by_elements(layer: Layer) -> bool:
 def element_names(tensor: Tensor) -> tuple[str, ...]:
     """Return what each element is called, as in a derivation: ``X12``, or ``X_1_2_3_4``."""
     return tuple(str(symbol) for symbol in symbols(tensor))
+
+
+def sum_text(
+    result: Result,
+    at: int,
+    write: Callable[[Element], str],
+    counts: Callable[[Term], bool] = lambda _: True,
+) -> str:
+    """Write the sum, or the maximum, that an element is; ``write`` writes an element of a term.
+
+    Terms that do not count are left out.
+    """
+    parts: list[tuple[str, str]] = []
+    for term in filter(counts, result.terms[at]):
+        sign, size = ("-", -term.coefficient) if term.coefficient < 0 else ("+", term.coefficient)
+        factors = [] if size == 1 else [number_text(size)]
+        factors += map(write, term.elements)
+        if len(factors) > 1:
+            factors = [f"({text})" if text.startswith("-") else text for text in factors]
+        elif factors[0].startswith("-"):
+            sign, factors = "-" if sign == "+" else "+", [factors[0][1:]]
+        parts.append((sign, "·".join(factors)))
+    if result.maximum:
+        return f"max({', '.join(sign.strip('+') + text for sign, text in parts)})"
+    text = "".join(f" {sign} {text}" for sign, text in parts)
+    return (text[3:] if text.startswith(" + ") else f"-{text[3:]}") if parts else "0"
 
 
 def _result(graph: Graph, given: tuple[Tensor, ...]) -> Result:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from symconv.layers.layer import Layer
 from symconv.layers.network import INPUT, Network
@@ -68,12 +68,13 @@ def layer_boxes(layer: Layer) -> list[Box]:
     return found
 
 
-def network_boxes(network: Network) -> list[Box]:
-    """Return a box for each layer of a network, which leads to the layer's part of the page."""
+def network_boxes(network: Network, drawn: Collection[str]) -> list[Box]:
+    """Return a box for each layer of a network; those that are drawn lead to their part of the page."""
     found = [Box(INPUT, ("X, the input", shape_text(network.input_shape)), ())]
     for node in network.nodes:
         lines = (f"{node.name}: {type(node.layer).__name__}", shape_text(node.layer.output_shape))
-        found.append(Box(node.name, lines, tuple(node.sources), f"layer-{node.name}"))
+        box = Box(node.name, lines, tuple(node.sources))
+        found.append(replace(box, target=f"layer-{node.name}") if node.name in drawn else box)
     return found
 
 

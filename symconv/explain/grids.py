@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import Literal, TypeAlias
 
@@ -133,11 +133,11 @@ class Layout:
 
     low: Place
     high: Place
-    widths: tuple[int, ...] = field(init=False)
 
-    def __post_init__(self) -> None:
-        sizes = (high - low + 1 for low, high in zip(self.low, self.high, strict=True))
-        object.__setattr__(self, "widths", tuple(sizes))
+    @property
+    def width(self) -> int:
+        """How many columns a slice has."""
+        return self.high[-1] - self.low[-1] + 1
 
     @staticmethod
     def of(sizes: Sequence[int]) -> Layout:
@@ -147,12 +147,12 @@ class Layout:
     def at(self, place: Sequence[int]) -> Place2:
         """Return the row and the column of a place."""
         z, y, x = [0] * (3 - len(place)) + [at - low for at, low in zip(place, self.low, strict=True)]
-        return y, z * (self.widths[-1] + 1) + x
+        return y, z * (self.width + 1) + x
 
     def step(self, offset: Sequence[int]) -> Place2:
         """Return how many rows and columns an offset is."""
         z, y, x = [0] * (3 - len(offset)) + list(offset)
-        return y, z * (self.widths[-1] + 1) + x
+        return y, z * (self.width + 1) + x
 
     def rows(self) -> list[list[Place]]:
         """Return all places, row by row as they are drawn."""

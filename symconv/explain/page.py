@@ -14,7 +14,14 @@ from symconv.check.report import Report
 from symconv.check.smallest import spelled
 from symconv.derive.derivation import Derivation
 from symconv.explain.code import blocks
-from symconv.explain.dependence import Dependence, Result, Term, element_names, is_drawn_by_elements
+from symconv.explain.dependence import (
+    Dependence,
+    Result,
+    Term,
+    element_names,
+    is_drawn_by_elements,
+    sum_text,
+)
 from symconv.explain.frameworks import pytorch_line
 from symconv.explain.grids import (
     Grid,
@@ -40,11 +47,10 @@ from symconv.explain.sections import (
     receptive_data,
     receptive_section,
 )
-from symconv.explain.sliding import Sliding, slidings
+from symconv.explain.sliding import Place, Sliding, slidings
 from symconv.layers.conv import ConvLayer
 from symconv.layers.layer import Layer
 from symconv.notation.contraction import Tensor
-from symconv.notation.polynomial import Number
 from symconv.notation.text import number_text
 from symconv.prove.theorems import MEANINGS, Proof, Theorem
 from symconv.render.document import command_line
@@ -88,9 +94,10 @@ def page(
     sliding = [_picture(number, p, dependence) for number, p in enumerate(pictures)]
     contents = [("elements", "Elements")] * len(views)
     contents += [(f"picture-{number}", p.title) for number, p in enumerate(pictures)]
-    contents += [("curve", "Curve")] * len(curve_section(layer))
-    contents += [("graph", graph["heading"]) for graph in graph_section(layer)]
-    contents += [("receptive", "Receptive fields")] * len(receptive_section(layer))
+    curves, graphs, fields = curve_section(layer), graph_section(layer), receptive_section(layer)
+    contents += [("curve", "Curve")] * len(curves)
+    contents += [("graph", graph["heading"]) for graph in graphs]
+    contents += [("receptive", "Receptive fields")] * len(fields)
     contents += [("derivation", "Derivation"), ("theorems", "Theorems")]
     contents += [("code", "Module"), ("check", "Check")]
     return fill(
@@ -104,9 +111,9 @@ def page(
         notes=[note for note in [what_differs(layer, drawn)] if note and by_elements],
         elements=views,
         pictures=sliding,
-        curves=curve_section(layer),
-        graphs=graph_section(layer),
-        fields=receptive_section(layer),
+        curves=curves,
+        graphs=graphs,
+        fields=fields,
         layers=layer_sections(layer),
         steps=_steps(derivation),
         here=proof.here if proof.numbers else "",
@@ -196,19 +203,8 @@ def _role(tensor: Tensor, layer: Layer) -> str:
 def _symbols(result: Result, at: int, layer: Layer) -> str:
     """Write an element's formula: the text of the page without scripts."""
     names = {t.name: element_names(t) for t in (*layer.tensors.values(), layer.cotangent)}
-    parts: list[str] = []
-    for term in result.terms[at]:
-        size = [] if abs(term.coefficient) == 1 else [number_text(_absolute(term.coefficient))]
-        text = "·".join([*size, *(names[name][place] for name, place in term.elements)])
-        parts += [" − " if term.coefficient < 0 else " + ", text]
-    left = element_names(result.tensor)[at]
-    if result.maximum:
-        return f"{left} = max({', '.join(parts[1::2])})"
-    return f"{left} = {''.join(parts[1:]) if parts[:1] == [' + '] else ''.join(parts) or '0'}"
-
-
-def _absolute(number: Number) -> Number:
-    return -number if number < 0 else number
+    text = sum_text(result, at, lambda element: names[element[0]][element[1]])
+    return f"{element_names(result.tensor)[at]} = {text}".replace("-", "−")
 
 
 def _picture(number: int, picture: Sliding, dependence: Dependence) -> Data:
@@ -227,12 +223,33 @@ def _picture(number: int, picture: Sliding, dependence: Dependence) -> Data:
         "title": picture.title,
         "words": picture.words,
         "last": len(picture.starts) - 1,
-        "first": "",
+        "first": _meeting(picture, first) + _rest(picture, layer),
         "background": _shown(background_grid(picture, 0).marked(window, notes), f"b-{number}"),
         "filters": [_shown(filter_grid(picture), f"f-{number}")] if picture.filter else [],
         "result": _shown(result.marked([places.at(first)]), f"r-{number}"),
         "computed": [{"words": WHAT_PHASES_ARE, "phases": found}] if found else [],
     }
+
+
+def _meeting(picture: Sliding, place: Place) -> str:
+    """Write what meets in a position: the text of a picture without scripts."""
+    background, result = picture.background, picture.result
+    at = int(np.ravel_multi_index(place, result.sizes[2:]))
+    over = labels(background.tensor, 2)
+    laid_on = labels(picture.filter, 2) if picture.filter else ()
+    taps = _flat(picture.taps, picture.filter.sizes[2:]) if picture.filter else range(len(picture.taps))
+    parts = [
+        f"{laid_on[tap]}·{over[background.sources[landed]]}"
+        if laid_on
+        else over[background.sources[landed]]
+        for tap, landed in zip(taps, picture.window(place), strict=True)
+        if landed in background.sources
+    ]
+    words = " + ".join(parts) or "0"
+    if not laid_on:
+        does = "max({})" if background.outside == "−∞" else "average of {}"
+        words = does.format(", ".join(parts))
+    return f"{labels(result, 2)[at]} = {words}"
 
 
 def _phases(number: int, picture: Sliding, dependence: Dependence) -> list[Data]:
@@ -342,7 +359,7 @@ def _term(term: Term, order: list[str]) -> list[Any]:
     if term.selected or term.coefficient % 1:
         found.append(list(term.selected) if term.selected else None)
     if term.coefficient % 1:
-        found.append(number_text(_absolute(term.coefficient)))
+        found.append(number_text(term.coefficient).removeprefix("-"))
     return found
 
 

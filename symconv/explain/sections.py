@@ -21,7 +21,6 @@ from symconv.render.environment import fill
 
 Data = dict[str, Any]
 MOST_LAYERS = 24  # of a network that are drawn on its page
-MOST_DRAWN = 64  # elements along an axis of an input that are drawn one by one
 
 
 def graph_section(layer: Layer) -> list[Data]:
@@ -30,7 +29,11 @@ def graph_section(layer: Layer) -> list[Data]:
         words = (
             "Each box is a layer, with the shape of what it gives. A click on it leads to its pictures."
         )
-        return [_graph("The network", words, network_boxes(layer))]
+        more = len(layer.nodes) - MOST_LAYERS
+        if more > 0:
+            words += f" The last {more} layers are not drawn below."
+        drawn = [node.name for node in layer.nodes[:MOST_LAYERS]]
+        return [_graph("The network", words, network_boxes(layer, drawn))]
     if not layer.composite or isinstance(layer, Activation):
         return []
     words = "Each box is a tensor of the layer's definition; the arrows show what it is computed from."

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
@@ -12,7 +12,6 @@ from functools import cached_property
 import numpy as np
 
 from symconv.check.smallest import spelled
-from symconv.derive.matrices import grid, matrix_latex
 from symconv.errors import SymconvError
 from symconv.explain.dependence import (
     Dependence,
@@ -21,20 +20,26 @@ from symconv.explain.dependence import (
     Term,
     element_names,
     is_drawn_by_elements,
+    sum_text,
 )
-from symconv.explain.grids import outer_axes
+from symconv.explain.numbers import (
+    DRAWN,
+    LARGEST,
+    Given,
+    Texts,
+    checked_array,
+    matrices_latex,
+    matrices_text,
+    named_arrays,
+)
 from symconv.explain.sliding import slidings
 from symconv.layers.layer import Layer
 from symconv.notation.contraction import Tensor
-from symconv.notation.layout import WIDTH, beside, wrapped
+from symconv.notation.layout import WIDTH, wrapped
 from symconv.notation.monomials import term_count
-from symconv.notation.text import name_latex, number_text, prose_latex
+from symconv.notation.text import number_text, prose_latex
 
-LARGEST = 400  # elements and terms of an example that one wants to see
-NUMBERS = (-3, 4)  # whole numbers that are drawn, the last one excluded
 BLANK = "_____"
-
-Numbers = Mapping[str, object]  # by the names of forward's inputs, and grad_output
 
 
 @dataclass(frozen=True)
@@ -72,7 +77,8 @@ class Worked:
         """Return the example as text: the numbers that are given, then every element."""
         lines = [*wrapped(self.task, width), "", "Given:"]
         for tensor in self.dependence.given:
-            lines += [f"    {line}" for line in _matrices(tensor, self.layer, self.numbers[tensor.name])]
+            texts = _texts(tensor, self.numbers[tensor.name])
+            lines += [f"    {line}" for line in matrices_text(tensor.name, texts)]
         for result in self.dependence.results:
             lines += ["", f"{result.tensor.name}:"]
             for at in range(len(result.terms)):
@@ -80,17 +86,17 @@ class Worked:
         if not self.blanks:
             lines += ["", "Answers:"]
             for result in self.dependence.results:
-                answers = self.answers[result.tensor.name]
-                lines += [f"    {line}" for line in _matrices(result.tensor, self.layer, answers)]
+                texts = _texts(result.tensor, self.answers[result.tensor.name])
+                lines += [f"    {line}" for line in matrices_text(result.tensor.name, texts)]
         return "\n".join(lines) + "\n"
 
     def latex(self) -> str:
         """Return the example in LaTeX: display formulas that need amsmath."""
         task = f"{prose_latex(self.task)}\n"
         rows = [
-            f"{name_latex(name)} &= {matrix_latex(_rows(values))}"
+            row
             for tensor in self.dependence.given
-            for name, values in _planes(tensor, self.layer, self.numbers[tensor.name])
+            for row in matrices_latex(tensor.name, _texts(tensor, self.numbers[tensor.name]))
         ]
         parts = [rows]
         parts += [
@@ -119,7 +125,7 @@ class Worked:
         left = element_names(result.tensor)[at]
         if self.blanks:
             return [left, BLANK]
-        with_numbers = self._sum(result, at, lambda e: _factor(self.numbers[e[0]][e[1]]))
+        with_numbers = self._sum(result, at, lambda element: number_text(self._number(element)))
         answer = number_text(self.answers[result.tensor.name][at])
         return [left, *dict.fromkeys([named, with_numbers, answer])]
 
@@ -135,25 +141,16 @@ class Worked:
         return {tensor.name: element_names(tensor) for tensor in self.dependence.given}
 
     def _sum(self, result: Result, at: int, write: Callable[[Element], str]) -> str:
-        parts: list[str] = []
-        for term in result.terms[at]:
-            size = [] if abs(term.coefficient) == 1 else [number_text(Fraction(term.coefficient))]
-            text = "·".join([*size, *map(write, term.elements)])
-            if term.coefficient == -1:
-                text = f"-{text}"
-            if len(term.elements) == 1 and (result.maximum or not parts):
-                text = text.removeprefix("(").removesuffix(")")
-            if not term.selected or self._is_selected(term.selected):
-                parts.append(text)
-        if result.maximum:
-            return f"max({', '.join(parts)})"
-        return " + ".join(parts) or "0"
+        return sum_text(result, at, write, self._counts)
+
+    def _counts(self, term: Term) -> bool:
+        return not term.selected or self._is_selected(term.selected)
 
     def _value(self, terms: Sequence[Term], maximum: bool) -> Fraction:
         values = [
             Fraction(term.coefficient) * math.prod(self._number(e) for e in term.elements)
             for term in terms
-            if not term.selected or self._is_selected(term.selected)
+            if self._counts(term)
         ]
         return max(values) if maximum else Fraction(sum(values))
 
@@ -168,7 +165,7 @@ class Worked:
         return max(cells, key=lambda at: (self.numbers[name][at], -cells.index(at))) == cell
 
 
-def worked(layer: Layer, numbers: Numbers | int = 0, blanks: bool = False) -> Worked:
+def worked(layer: Layer, numbers: Given = 0, blanks: bool = False) -> Worked:
     """Return a worked example of a layer.
 
     Parameters
@@ -190,64 +187,18 @@ def worked(layer: Layer, numbers: Numbers | int = 0, blanks: bool = False) -> Wo
         raise SymconvError(
             f"numbers: the layer must be a sum of products, or a maximum, of at most {LARGEST} terms"
         )
-    given = {} if isinstance(numbers, int) else dict(numbers)
-    rng = np.random.default_rng(numbers if isinstance(numbers, int) else 0)
     tensors = {**layer.tensors, "grad_output": layer.cotangent}
-    unknown = [name for name in given if name not in tensors]
-    if unknown:
-        raise SymconvError(f"numbers: {unknown[0]} is not one of {', '.join(tensors)}")
+    given, rng = named_arrays(numbers, tensors)
     found = {}
     for name, tensor in tensors.items():
-        drawn = rng.integers(*NUMBERS, tensor.sizes)
-        found[tensor.name] = _exact(name, given.get(name, drawn), tensor.sizes)
+        drawn = rng.integers(*DRAWN, tensor.sizes)
+        array = checked_array(name, given.get(name, drawn), tensor.sizes)
+        found[tensor.name] = tuple(Fraction(str(number)) for number in array.ravel().tolist())
     return Worked(layer, found, blanks)
 
 
-def _exact(name: str, value: object, sizes: Sequence[int]) -> tuple[Fraction, ...]:
-    """Return an array's numbers exactly, row by row; leading axes of size 1 may be left out."""
-    try:
-        array = np.asarray(value, dtype=float)
-    except (TypeError, ValueError):
-        raise SymconvError(f"numbers: {name} must be an array of numbers") from None
-    if not np.isfinite(array).all() or array.size != math.prod(sizes):
-        raise SymconvError(f"numbers: {name} must have shape {tuple(sizes)}, received {array.shape}")
-    if tuple(n for n in array.shape if n != 1) != tuple(n for n in sizes if n != 1):
-        raise SymconvError(f"numbers: {name} must have shape {tuple(sizes)}, received {array.shape}")
-    return tuple(Fraction(str(number)) for number in array.ravel().tolist())
-
-
-def _planes(
-    tensor: Tensor, layer: Layer, values: Sequence[Fraction]
-) -> list[tuple[str, list[list[Fraction]]]]:
-    """Return the planes of a tensor: what each is called, and its rows."""
-    outer = outer_axes(tensor, layer)
-    sizes = tensor.sizes[outer:]
-    if len(sizes) > 2:
-        outer, sizes = len(tensor.sizes) - 2, tensor.sizes[-2:]
-    width, size = sizes[-1], math.prod(sizes)
-    found = []
-    for plane, at in enumerate(np.ndindex(*tensor.sizes[:outer])):
-        here = values[plane * size : (plane + 1) * size]
-        single = math.prod(tensor.sizes[:outer]) == 1
-        name = tensor.name if single else f"{tensor.name}_{'_'.join(str(i + 1) for i in at)}"
-        found.append((name, [list(here[k : k + width]) for k in range(0, size, width)]))
-    return found
-
-
-def _rows(values: Sequence[Sequence[Fraction]]) -> list[list[str]]:
-    return [[number_text(value) for value in row] for row in values]
-
-
-def _matrices(tensor: Tensor, layer: Layer, values: Sequence[Fraction]) -> list[str]:
-    lines: list[str] = []
-    for name, rows in _planes(tensor, layer, values):
-        lines += beside(f"{name} = ", grid(_rows(rows))).splitlines()
-    return lines
-
-
-def _factor(number: Fraction) -> str:
-    text = number_text(number)
-    return f"({text})" if number < 0 else text
+def _texts(tensor: Tensor, values: Sequence[Fraction]) -> Texts:
+    return np.array([number_text(value) for value in values], str).reshape(tensor.sizes)
 
 
 def _latex(text: str) -> str:

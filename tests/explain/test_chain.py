@@ -55,9 +55,18 @@ def test_an_exercise_has_what_is_given_alone() -> None:
     assert not any(re.search(r"\[.*\d.*\]", part) for part in rest)
 
 
+def test_running_variances_are_positive_and_a_gradient_without_a_loss_is_given() -> None:
+    layers = [{"layer": "BatchNorm", "training": False}, {"layer": "Linear", "out_features": 2}]
+    text = chain(Network(input_shape=(3, 2), layers=layers), 1).text()
+    assert "nan" not in text
+    assert re.search(
+        r"^ +G = \[1 1\]|^ +\[1 1\]\n +G = \[1 1\]", text.partition("Forward")[0], re.MULTILINE
+    )
+
+
 def test_what_cannot_be_worked_is_refused() -> None:
     assert isinstance(NETWORK, Network)
-    with pytest.raises(SymconvError, match="x must be an array of shape"):
+    with pytest.raises(SymconvError, match=r"x must have shape \(1, 1, 4, 4\)"):
         chain(NETWORK, {"x": [1, 2]})
     with pytest.raises(SymconvError, match=r"y is not one of x, conv\.weight"):
         chain(NETWORK, {"y": 1})

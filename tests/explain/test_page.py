@@ -111,6 +111,9 @@ def test_the_article_has_its_pictures_and_equations() -> None:
         assert f">{heading}</h2>" in html
     assert "torch.nn.Conv2d(1, 1, 2, bias=False)" in html
     assert "O11 = F11·X11 + F12·X12 + F21·X21 + F22·X22" in html
+    told = re.findall(r'<p class="formula" role="status">(.*?)</p>', html)
+    assert told[0] == "O11 = F11·X11 + F12·X12 + F21·X21 + F22·X22"
+    assert told[2:] == ["∂E/∂F11 = G11·X11 + G12·X12 + G21·X21 + G22·X22", "∂E/∂X11 = F11·G11"]
 
 
 def read(html: str) -> dict[str, list[dict[tuple[str, ...], float]]]:

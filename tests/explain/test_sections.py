@@ -11,6 +11,7 @@ from symconv import Activation, BatchNorm, Network, explain, generate
 from symconv.explain.curves import curve_of
 from symconv.explain.flow import laid_out, layer_boxes, network_boxes
 from symconv.explain.receptive import receptive_fields
+from symconv.explain.sections import MOST_LAYERS, graph_section
 from symconv.notation.arrays import run_arrays
 
 NETWORK = Network(
@@ -70,7 +71,7 @@ def test_a_curve_has_the_functions_values_and_slopes() -> None:
     assert curve_of(Activation((2, 3), "1/x")).value_path.count("M") == 2
 
 
-@pytest.mark.parametrize("boxes", [layer_boxes(BatchNorm((4, 3))), network_boxes(NETWORK)])
+@pytest.mark.parametrize("boxes", [layer_boxes(BatchNorm((4, 3))), network_boxes(NETWORK, ["conv1"])])
 def test_boxes_are_below_what_they_take_from_and_do_not_overlap(boxes: list[object]) -> None:
     flow = laid_out(boxes)  # type: ignore[arg-type]  # boxes of either kind
     placed = {each.box.name: each for each in flow.boxes}
@@ -80,6 +81,13 @@ def test_boxes_are_below_what_they_take_from_and_do_not_overlap(boxes: list[obje
     width = flow.side[0]
     assert all(b[0] > a[0] or b[1] >= a[1] + width for a, b in itertools.pairwise(corners))
     assert len(flow.arrows) == sum(len(each.box.sources) for each in flow.boxes)
+
+
+def test_layers_that_are_not_drawn_are_not_linked() -> None:
+    relu = {"layer": "Activation", "function": "relu"}
+    (graph,) = graph_section(Network(input_shape=(1, 2), layers=[relu] * (MOST_LAYERS + 2)))
+    assert graph["svg"].count('href="#layer-') == MOST_LAYERS
+    assert "The last 2 layers are not drawn below." in graph["words"]
 
 
 def test_a_networks_page_has_its_layers() -> None:
