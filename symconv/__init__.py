@@ -15,6 +15,7 @@ from symconv.errors import SymconvError
 from symconv.version import __version__
 
 if TYPE_CHECKING:
+    from symconv.explain.example import worked
     from symconv.explanation import Explanation
     from symconv.files import read_tuning
     from symconv.layers import (
@@ -42,9 +43,12 @@ if TYPE_CHECKING:
     from symconv.verbs import Unit, check, derive, explain, generate, prove, tune
 
 _VERBS = ("check", "derive", "explain", "generate", "prove", "tune")
-_HOMES = {"Explanation": "explanation", "Unit": "verbs", "read_tuning": "files"} | dict.fromkeys(
-    _VERBS, "verbs"
-)
+_HOMES = {
+    "Explanation": "explanation",
+    "worked": "explain.example",
+    "Unit": "verbs",
+    "read_tuning": "files",
+} | dict.fromkeys(_VERBS, "verbs")
 
 __all__ = [
     "Activation",
@@ -78,6 +82,7 @@ __all__ = [
     "prove",
     "read_tuning",
     "tune",
+    "worked",
 ]
 
 

@@ -14,14 +14,13 @@ from symconv.bench.growth import FAMILIES, Growth
 from symconv.bench.report import Benchmark, document
 from symconv.check.report import Report
 from symconv.errors import SymconvError
-from symconv.explain.chain import Chain, chain
+from symconv.explain.example import worked
+from symconv.explain.figures import figures
 from symconv.explain.numbers import Given
 from symconv.explain.paper import worked_document
-from symconv.explain.worked import Worked, worked
 from symconv.figure_files import FIGURES, write_figures
 from symconv.files import generated_files, read_data, read_tuning, write_texts
 from symconv.layers.layer import Layer
-from symconv.layers.network import Network
 from symconv.notation.layout import WIDTH
 from symconv.plan.network import NetworkPlan
 from symconv.prove.catalogue import CATALOGUE
@@ -70,7 +69,11 @@ def derive(
 ) -> int:
     """Derive a layer's gradients: print the steps, or write a document, or an example with numbers."""
     form = _format(form, output)
-    if numbers is not None or exercise or solution:
+    if solution and not exercise:
+        raise click.UsageError(
+            "--solution: goes with --exercise; --numbers alone prints a worked example"
+        )
+    if numbers is not None or exercise:
         if as_json:
             raise click.UsageError("--json: does not go with --numbers, --exercise or --solution")
         return _worked(layer, numbers or "0", exercise, solution, form, output, force)
@@ -107,14 +110,9 @@ def _worked(
     """Print a worked example, an exercise, or an exercise and its solution; or write a document."""
     given = _numbers(numbers)
 
-    def made(blanks: bool) -> Worked | Chain:
-        if isinstance(layer, Network):
-            return chain(layer, given, blanks)
-        return worked(layer, given, blanks)
-
-    parts = [made(blanks=True)] if exercise else []
+    parts = [worked(layer, given, blanks=True)] if exercise else []
     if solution or not exercise:
-        parts.append(made(blanks=False))
+        parts.append(worked(layer, given))
     if form == "latex":
         document = worked_document(layer, [part.latex() for part in parts], __version__)
     else:
@@ -148,15 +146,17 @@ def explain(
     """Write the page, or the document, that explains a layer, or its figures; open the first file."""
     suffix = Path(output).suffix if output else ""
     form = form or {".tex": "latex"}.get(suffix, "html")
+    passed = True
     with progress("explaining"):
-        explanation = verbs.explain(layer)
         if form in FIGURES:
-            written = write_figures(explanation.figures, form, Path(output or "figures"), force)
+            written = write_figures(figures(layer), form, Path(output or "figures"), force)
         else:
+            explanation = verbs.explain(layer)
             default = "explanation.html" if form == "html" else "explanation.tex"
             written = [explanation.write(output or default, force)]
-    steps = all(step.check.passed for step in explanation.derivation.steps)
-    passed = bool(steps and explanation.proof.holds is not False and explanation.report.passed)
+            steps = all(step.check.passed for step in explanation.derivation.steps)
+            proved = explanation.proof.holds is not False
+            passed = bool(steps and proved and explanation.report.passed)
     if as_json:
         print_json({"written": list(map(str, written)), "passed": passed})
     else:

@@ -220,6 +220,10 @@ def network_command(
         data = read_data(file)
         if not isinstance(data, dict):
             raise SymconvError(f"{file}: must have a network's arguments: input_shape, layers")
+        if isinstance(data.get("layer"), list):
+            raise SymconvError(
+                f"{file}: layer: the list of a network's layers is called layers: [[layers]]"
+            )
         if "module" in data:
             raise SymconvError(f"{file}: is a configuration: symconv generate --config {file}")
         try:

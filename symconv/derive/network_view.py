@@ -82,14 +82,9 @@ def _through(network: Network, node: Node, varying: set[str], check: Check) -> S
     tensors = {name: _in_network(network, node, name) for name in node.layer.differentiable}
     by = [name for name, tensor in tensors.items() if tensor.name in varying]
     layer = node.layer
-    back = gradients(layer.graph, [layer.tensors[name] for name in by], layer.cotangent)
-    names = {layer.tensors[name].name: tensor for name, tensor in tensors.items()}
-    names |= {gradient_of(layer.tensors[n]).name: gradient_of(t) for n, t in tensors.items()}
     output = Tensor(node.name, layer.output_shape)
-    names |= {layer.graph.output.name: output, layer.cotangent.name: gradient_of(output)}
-    names |= _slopes(back, names)
-    steps = tuple(renamed(step, names) for step in back.steps)
-    chains = [_chain(_element(tensors[name], steps), output) for name in by]
+    back = backward_graph(network, node, by)
+    chains = [_chain(_element(tensors[name], back.steps), output) for name in by]
     names_of = [tensors[name].name for name in by]
     acts = " and ".join(names_of)
     verb = "influences" if len(names_of) == 1 else "influence"
@@ -103,10 +98,37 @@ def _through(network: Network, node: Node, varying: set[str], check: Check) -> S
     return Step(
         f"Go back through {node.name}: {type(layer).__name__}",
         Formula("\n".join(text for text, _ in chains), " \\\\\n".join(latex for _, latex in chains)),
-        formula(Graph(steps)),
+        formula(back),
         reason,
         check,
     )
+
+
+def forward_graph(network: Network, node: Node) -> Graph:
+    """Return a layer's graph with the network's names for its tensors."""
+    return _named(node.layer.graph, _names(network, node))
+
+
+def backward_graph(network: Network, node: Node, by: Sequence[str]) -> Graph:
+    """Return the graph of a layer's gradients, for some of its inputs, with the network's names."""
+    layer = node.layer
+    back = gradients(layer.graph, [layer.tensors[name] for name in by], layer.cotangent)
+    names = _names(network, node)
+    return _named(back, names | _slopes(back, names))
+
+
+def _named(graph: Graph, names: Mapping[str, Tensor]) -> Graph:
+    return Graph(tuple(renamed(step, names) for step in graph.steps))
+
+
+def _names(network: Network, node: Node) -> dict[str, Tensor]:
+    """Return the network's tensors for those of a layer and their gradients, by the layer's names."""
+    layer = node.layer
+    tensors = {name: _in_network(network, node, name) for name in layer.tensors}
+    output = Tensor(node.name, layer.output_shape)
+    names = {layer.tensors[name].name: tensor for name, tensor in tensors.items()}
+    names |= {gradient_of(layer.tensors[n]).name: gradient_of(t) for n, t in tensors.items()}
+    return names | {layer.graph.output.name: output, layer.cotangent.name: gradient_of(output)}
 
 
 def _in_network(network: Network, node: Node, name: str) -> Tensor:

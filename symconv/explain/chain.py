@@ -9,6 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from symconv.derive.graph_view import formula
+from symconv.derive.network_view import backward_graph, forward_graph
+from symconv.derive.steps import Formula
 from symconv.errors import SymconvError
 from symconv.explain.numbers import (
     DRAWN,
@@ -66,24 +69,29 @@ class Chain:
         return [INPUT, *self.network.parameters]
 
     def text(self, width: int = WIDTH) -> str:
-        """Return the example as text; headings are folded at the width, matrices are not."""
+        """Return the example as text; text is folded at the width, matrices are not."""
         parts = []
-        for heading, rows in self._parts():
-            lines = [line for name, texts in rows for line in matrices_text(name, texts)]
-            parts.append("\n".join([*wrapped(f"{heading}:", width), *(f"    {line}" for line in lines)]))
+        for part in self._parts():
+            lines = [*wrapped(f"{part.heading}:", width)]
+            for row in part.formula.text.splitlines():
+                lines += wrapped(row, width, indent=4, hanging=4)
+            lines += [
+                f"    {line}" for name, texts in part.arrays for line in matrices_text(name, texts)
+            ]
+            parts.append("\n".join(lines))
         return "\n\n".join(parts) + "\n"
 
     def latex(self) -> str:
         """Return the example in LaTeX: display formulas that need amsmath."""
         parts = []
-        for heading, rows in self._parts():
-            lines = [line for name, texts in rows for line in matrices_latex(name, texts)]
+        for part in self._parts():
+            lines = [part.formula.latex] if part.formula.latex else []
+            lines += [line for name, texts in part.arrays for line in matrices_latex(name, texts)]
             body = " \\\\\n".join(lines).replace(BLANK, r"\underline{\hspace{1cm}}")
-            parts.append(f"{prose_latex(heading)}:\n\\begin{{align*}}\n{body}\n\\end{{align*}}")
+            parts.append(f"{prose_latex(part.heading)}:\n\\begin{{align*}}\n{body}\n\\end{{align*}}")
         return "\n".join(parts)
 
-    def _parts(self) -> list[tuple[str, list[tuple[str, Texts]]]]:
-        """Return headings, and under each the names and the texts of arrays."""
+    def _parts(self) -> list[_Part]:
         network, values = self.network, self.values
 
         def asked(name: str) -> tuple[str, Texts]:
@@ -93,26 +101,37 @@ class Chain:
         if network.output_shape:  # there is no loss, of which the gradient is 1
             cotangent = network.cotangent.name
             given.append((cotangent, written(values[cotangent], _short)))
-        parts = [("Given", given)]
+        parts = [_Part("Given", Formula("", ""), given)]
         for node in network.nodes:
             taken = ", ".join(network.tensors[s].name if s == INPUT else s for s in node.sources)
             heading = f"Forward, {node.name} = {type(node.layer).__name__}({taken})"
-            parts.append((heading, [asked(node.name)]))
+            parts.append(_Part(heading, formula(forward_graph(network, node)), [asked(node.name)]))
         for node in reversed(network.nodes):
             own = [n for n in network.parameters if n.rpartition(".")[0] == node.name]
             tensors = [network.tensors[name].name for name in own]
             tensors += [network.tensors[s].name if s == INPUT else s for s in node.sources]
             rows = [asked(f"∂E/∂{name}") for name in tensors if f"∂E/∂{name}" in values]
             if rows:
-                parts.append((f"Backward, through {node.name}", rows))
+                back = formula(backward_graph(network, node, node.layer.differentiable))
+                shown = Formula("", "") if self.blanks else back
+                parts.append(_Part(f"Backward, through {node.name}", shown, rows))
         return parts
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A heading, a layer's formulas, and the arrays that they give, by name."""
+
+    heading: str
+    formula: Formula
+    arrays: list[tuple[str, Texts]]
 
 
 def _short(number: float) -> str:
     return f"{number:.4g}"
 
 
-def chain(network: Network, numbers: Given = 0, blanks: bool = False) -> Chain:
+def worked_network(network: Network, numbers: Given = 0, blanks: bool = False) -> Chain:
     """Return a network worked out with numbers.
 
     Parameters

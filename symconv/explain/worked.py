@@ -165,7 +165,7 @@ class Worked:
         return max(cells, key=lambda at: (self.numbers[name][at], -cells.index(at))) == cell
 
 
-def worked(layer: Layer, numbers: Given = 0, blanks: bool = False) -> Worked:
+def worked_layer(layer: Layer, numbers: Given = 0, blanks: bool = False) -> Worked:
     """Return a worked example of a layer.
 
     Parameters

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from symconv import BatchNorm, Contraction, Conv, MaxPool, SymconvError
 from symconv.explain.dependence import is_drawn_by_elements
 from symconv.explain.numbers import LARGEST
-from symconv.explain.worked import worked
+from symconv.explain.worked import worked_layer
 from symconv.layers import Layer
 from symconv.notation.arrays import evaluate_arrays
 from symconv.notation.monomials import term_count
@@ -26,7 +26,7 @@ from tests.strategies import layers, pools
 @hypothesis.settings(max_examples=many(200))
 def test_answers_are_the_layers(layer: Layer, seed: int) -> None:
     hypothesis.assume(is_drawn_by_elements(layer) and term_count(layer.graph) <= LARGEST)
-    example = worked(layer, seed)
+    example = worked_layer(layer, seed)
     tensors = [*layer.tensors.values(), layer.cotangent]
     values = {t.name: np.array(example.numbers[t.name], float).reshape(t.sizes) for t in tensors}
     graphs = {"O": layer.graph.only("O")}
@@ -37,7 +37,7 @@ def test_answers_are_the_layers(layer: Layer, seed: int) -> None:
 
 
 def test_values_stand_beside_symbols() -> None:
-    example = worked(
+    example = worked_layer(
         Conv((1, 1, 2, 2), 1, 2), {"x": [[1, 2], [3, -4]], "weight": [[1, 1], [0.5, 2]], "bias": [7]}
     )
     text = example.text()
@@ -48,20 +48,20 @@ def test_values_stand_beside_symbols() -> None:
 
 def test_signs_are_written_once() -> None:
     layer = Contraction.parse("O[n,i] = X[n,i+k]*F[k] - 2*X[n,i]", X=(1, 3), F=(2,))
-    text = worked(layer, 1).text()
+    text = worked_layer(layer, 1).text()
     assert "+ -" not in text
     assert "- 2·X11" in text
 
 
 def test_a_maximum_gives_its_gradient_to_the_first() -> None:
-    text = worked(MaxPool((1, 1, 1, 2), (1, 2)), {"x": [5, 5], "grad_output": [3]}).text()
+    text = worked_layer(MaxPool((1, 1, 1, 2), (1, 2)), {"x": [5, 5], "grad_output": [3]}).text()
     assert "O11 = max(X11, X12) = max(5, 5) = 5" in text
     assert "∂E/∂X11 = G11 = 3" in text
     assert "∂E/∂X12 = 0" in text
 
 
 def test_an_exercise_has_no_answers() -> None:
-    example = worked(Conv((1, 1, 3, 3), 1, 2, bias=False), 0, blanks=True)
+    example = worked_layer(Conv((1, 1, 3, 3), 1, 2, bias=False), 0, blanks=True)
     text = example.text()
     assert len(re.findall(r"^    (?:O|∂E/∂)\S* = _____$", text, re.MULTILINE)) == 4 + 9 + 4
     assert "Answers" not in text
@@ -81,7 +81,7 @@ def test_an_exercise_has_no_answers() -> None:
 )  # fmt: skip
 def test_what_cannot_be_worked_is_refused(layer: Layer, numbers: object, text: str) -> None:
     with pytest.raises(SymconvError, match=text):
-        worked(layer, numbers)  # type: ignore[arg-type]  # some are wrong
+        worked_layer(layer, numbers)  # type: ignore[arg-type]  # some are wrong
 
 
 def test_the_shell_hands_out_exercises(tmp_path: Path) -> None:

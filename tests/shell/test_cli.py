@@ -134,6 +134,7 @@ def test_generate_and_check(tmp_path: Path) -> None:
         (["prove", *ARTICLE, "--groups", "2"], "groups = 2"),
         (["prove", *ARTICLE, "--input-shape", "99999999999999999999x1x1"], "--input-shape"),
         (["prove", *ARTICLE, "--input-shape", "1x1x999999x999999"], "at most 2147483648 elements"),
+        (["derive", *ARTICLE, "--solution"], "--solution: goes with --exercise"),
         (["generate", *ARTICLE], "Missing option '--name'"),
         (["generate"], "--config FILE"),
         (["generate", "--check", *ARTICLE, "--name", "a"], "options before a layer"),
@@ -187,6 +188,12 @@ def test_a_bad_configuration_writes_nothing(tmp_path: Path, text: str, message: 
     (tmp_path / "c.toml").write_text(text)
     assert message in run("generate", "--config", "c.toml", cwd=tmp_path, code=2)
     assert [path.name for path in tmp_path.iterdir()] == ["c.toml"]
+
+
+def test_a_list_of_layers_under_another_name_is_explained(tmp_path: Path) -> None:
+    (tmp_path / "net.toml").write_text('input_shape = [1, 1, 4, 4]\n[[layer]]\nlayer = "Flatten"\n')
+    said = run("derive", "net.toml", cwd=tmp_path, code=2)
+    assert "is called layers" in said
 
 
 def test_help_has_an_example_everywhere() -> None:
