@@ -82,7 +82,7 @@ def derive(
         text = latex_document(derivation, __version__) if form == "latex" else derivation.text()
     passed = all(step.check.passed for step in derivation.steps)
     if output is not None and as_json:
-        raise click.UsageError("--json: prints its answer, and does not go with -o")
+        raise click.UsageError("--json: prints its answer, so it does not go with -o")
     if output is not None:
         document = text if form == "latex" else text_document("derive", layer, text, __version__)
         write_texts({Path(output): document}, force)
@@ -136,14 +136,14 @@ def _numbers(text: str) -> Given:
         raise click.UsageError(f"--numbers {text}: must be a seed, or a .toml or .json file of arrays")
     data = read_data(text)
     if not isinstance(data, dict):
-        raise SymconvError(f"{text}: must have arrays by name: x, weight, bias, grad_output")
+        raise SymconvError(f"{text}: must contain arrays by name: x, weight, bias, grad_output")
     return data
 
 
 def explain(
     layer: Layer, form: str | None, output: str | None, force: bool, opened: bool, as_json: bool
 ) -> int:
-    """Write the page, or the document, that explains a layer, or its figures; open the first file."""
+    """Write the page, the document or the figures that explain a layer; open the first if asked."""
     suffix = Path(output).suffix if output else ""
     form = form or {".tex": "latex"}.get(suffix, "html")
     passed = True
@@ -173,16 +173,14 @@ def _format(form: str | None, output: str | None) -> str:
         return form or "text"
     suffix = Path(output).suffix
     if suffix not in known:
-        raise click.UsageError(
-            f"--output {output}: must end in .txt or .tex (a document, which pdflatex makes a PDF of)"
-        )
+        raise click.UsageError(f"--output {output}: must end in .txt or .tex (a document for pdflatex)")
     if form not in (None, known[suffix]):
         raise click.UsageError(f"--format {form}: does not go with --output {output}")
     return known[suffix]
 
 
 def check(files: Sequence[str], as_json: bool) -> int:
-    """Check generated files and those in folders; say of each other file why it cannot be checked."""
+    """Check generated files and those in folders; say why a file cannot be checked."""
     reports: list[Report] = []
     refused: dict[str, str] = {}
     paths = [path for file in files for path in generated_files(file)]
@@ -215,7 +213,7 @@ def prove(
 ) -> int:
     """Prove a layer's theorems: print them, or write a document, or their certificates."""
     if output is not None and as_json:
-        raise click.UsageError("--json: prints its answer, and does not go with -o")
+        raise click.UsageError("--json: prints its answer, so it does not go with -o")
     if output is not None and certificate is not None and Path(output) == Path(certificate):
         raise click.UsageError(f"--certificate {certificate}: is the file that -o names")
     form = _format(form, output)
@@ -255,10 +253,10 @@ def generate(
 ) -> int:
     """Generate a layer's module: print or write it, or explain the plan."""
     if output is not None and output.endswith(".py"):
-        raise click.UsageError(f"--output {output}: must be a folder, the file is named by --name")
+        raise click.UsageError(f"--output {output}: must be a folder; --name names the file")
     if tune and (output is None or tuning is not None):
         raise click.UsageError(
-            "--tune: writes what it measures beside the module: give --output, no --tuning"
+            "--tune: writes its measurements beside the module: give --output, without --tuning"
         )
     measured = read_tuning(tuning) if tuning is not None else None
     if tune:
@@ -292,9 +290,11 @@ def generate(
 
 
 def bench(files: Sequence[str], output: str | None, seconds: float, force: bool, as_json: bool) -> int:
-    """Time files, or families of layers, against what else is installed: tables, data, a chart."""
+    """Time files, or families of layers, against other libraries; print or write what was measured."""
     if output is not None and find_spec("matplotlib") is None:
-        raise click.UsageError("--output: draws a chart, which needs matplotlib: symconv[bench]")
+        raise click.UsageError(
+            "--output: needs matplotlib to draw a chart: pip install 'symconv[bench]'"
+        )
     if files:
         with progress("timing", len(files)) as advance:
             found: Benchmark | Growth = verbs.bench(files, seconds, advance)
@@ -316,7 +316,7 @@ def bench(files: Sequence[str], output: str | None, seconds: float, force: bool,
 
 
 def theorems(certificate: str | None, force: bool, as_json: bool) -> int:
-    """Prove every theorem of the catalogue: print what is proven, or write the certificates."""
+    """Prove every theorem of the catalogue; print a table, and write the certificates if asked."""
     with progress("proving", len(CATALOGUE)) as advance:
         rows = survey(advance)
     if certificate is not None:
@@ -343,7 +343,7 @@ def theorems(certificate: str | None, force: bool, as_json: bool) -> int:
 
 
 def engines(as_json: bool) -> int:
-    """Ask the checker and every engine that is installed; a disagreement is loud."""
+    """Ask the checker and every installed engine about each theorem; exit with 1 if they disagree."""
     given: list[Opinion] = []
     with progress("asking", len(CATALOGUE)) as advance:
         for entry in CATALOGUE:

@@ -45,7 +45,7 @@ def main() -> None:
 
 
 def run(arguments: list[str]) -> int:
-    """Run a command and return its exit code; bad input is one line on stderr and 2."""
+    """Run a command and return its exit code; invalid input prints one line on stderr and returns 2."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(encoding="utf-8")  # formulas need it, whatever the locale
@@ -59,7 +59,7 @@ def run(arguments: list[str]) -> int:
         if context.parent is None:
             click.echo(error.format_message())
         else:
-            text = f"a layer must be named; {context.command_path} --help lists them"
+            text = f"name a layer; {context.command_path} --help lists them"
             click.echo(f"symconv: {text}", err=True)
         code = 2
     except click.NoSuchOption as error:
@@ -91,10 +91,10 @@ def symconv() -> None:
 @symconv.command(epilog="Example: symconv demo")
 @click.option("--force", is_flag=True, help="Overwrite files that symconv did not generate.")
 @click.option("--verbose", is_flag=True, help="Print every step, all evidence and every check.")
-@click.option("--json", "as_json", is_flag=True, help="Print what was written, for programs.")
+@click.option("--json", "as_json", is_flag=True, help="Print the answer as JSON.")
 @click.option("--open", "opened", is_flag=True, help="Open the page in a browser.")
 def demo(force: bool, verbose: bool, as_json: bool, opened: bool) -> None:
-    """Explain a 2×2 filter on a 3×3 input: a page and the verbs' files in ./symconv-demo."""
+    """Explain a 2×2 filter on a 3×3 input; write a page and the other files to ./symconv-demo."""
     explanation = verbs.explain(ARTICLE)
     derivation, proof = explanation.derivation, explanation.proof
     unit = verbs.generate(ARTICLE, "article")
@@ -166,11 +166,11 @@ def explain() -> None:
     epilog=f"\b\nExamples:\n  symconv prove {_LAYER}\n"
     "  symconv prove --theorems --certificate all.json\n  symconv prove --pitfalls",
 )
-@click.option("--theorems", is_flag=True, help="Prove all, for every size.")
-@click.option("--engines", is_flag=True, help="Ask isl and z3 about them, too.")
-@click.option("--pitfalls", is_flag=True, help="Refute the known wrong rules.")
-@click.option("--certificate", metavar="FILE", help="With --theorems: write their certificates to FILE.")
-@click.option("--force", is_flag=True, help="Overwrite a file symconv did not generate.")
+@click.option("--theorems", is_flag=True, help="Prove all theorems for every size.")
+@click.option("--engines", is_flag=True, help="Check all theorems with isl and z3 as well.")
+@click.option("--pitfalls", is_flag=True, help="Refute known wrong rules about gradients.")
+@click.option("--certificate", metavar="FILE", help="With --theorems: write the certificates to FILE.")
+@click.option("--force", is_flag=True, help="Overwrite a file that symconv did not generate.")
 @click.option("--json", "as_json", is_flag=True, help="Print the answer as JSON.")
 @click.pass_context
 def prove(
@@ -182,18 +182,22 @@ def prove(
     force: bool,
     as_json: bool,
 ) -> None:
-    """Prove what a layer's gradients are. Exit 0: all theorems hold, 1: one is false, 3: not proved.
+    """Prove theorems about a layer's gradients.
+
+    Exit code 0: all theorems hold; 1: a theorem is refuted; 3: a theorem is not proved.
 
     Certificates are checked by symconv/prove/checker.py, one short file that needs nothing else.
     """
     if context.invoked_subcommand is not None:
         if theorems or engines or pitfalls or certificate or force or as_json:
-            raise click.UsageError("options before a layer go with --theorems: give them after it")
+            raise click.UsageError(
+                "options before a layer belong to --theorems: write them after the layer"
+            )
         return
     if theorems + engines + pitfalls != 1:
         raise click.UsageError("name a layer, or one of --theorems, --engines, --pitfalls")
     if certificate is not None and not theorems:
-        raise click.UsageError("--certificate: goes with --theorems, or behind a layer")
+        raise click.UsageError("--certificate: goes with --theorems, or after a layer")
     if force and certificate is None:
         raise click.UsageError("--force: goes with --certificate")
     if theorems:
@@ -208,7 +212,9 @@ def prove(
     "  symconv generate --config generated/symconv.toml --check",
 )
 @click.option("--config", "config", metavar="FILE", help="Generate every module that FILE lists.")
-@click.option("--check", "only_check", is_flag=True, help="Write nothing: exit 1 if a file differs.")
+@click.option(
+    "--check", "only_check", is_flag=True, help="Write nothing; exit with 1 if a file differs."
+)
 @click.option("--force", is_flag=True, help="Overwrite files that symconv did not generate.")
 @click.option("--json", "as_json", is_flag=True, help="Print the answer as JSON.")
 @click.pass_context
@@ -218,9 +224,11 @@ def generate(
     """Generate a standalone NumPy module with forward and backward."""
     if context.invoked_subcommand is not None:
         if config is not None:
-            raise click.UsageError("--config: names the modules to generate: no layer goes with it")
+            raise click.UsageError("--config: lists the modules to generate, so it takes no layer")
         if only_check or force or as_json:
-            raise click.UsageError("options before a layer go with --config: give them after it")
+            raise click.UsageError(
+                "options before a layer belong to --config: write them after the layer"
+            )
         return
     if config is None:
         raise click.UsageError("name a layer, or a configuration with --config FILE")
@@ -266,11 +274,11 @@ def generate(
 @click.argument("files", nargs=-1, required=True, metavar="FILE|FOLDER...")
 @click.option("--json", "as_json", is_flag=True, help="Print the answer as JSON.")
 def check(files: tuple[str, ...], as_json: bool) -> None:
-    """Check generated files, and every one in a folder: contract, exactly, numerically (runs them).
+    """Check generated files, or all in a folder: their contract, exactly and numerically (runs them).
 
-    Exit code 0: all pass; 1: one fails; 2: one cannot be checked. The others are checked all the same.
+    Exit code 0: all pass; 1: a file fails; 2: a file cannot be checked (the others still are).
 
-    Functions of your own are checked in Python: symconv.check(layer, forward=..., backward=...).
+    Check your own functions in Python: symconv.check(layer, forward=..., backward=...).
     """
     sys.exit(actions.check(files, as_json))
 
@@ -278,8 +286,12 @@ def check(files: tuple[str, ...], as_json: bool) -> None:
 @symconv.command(epilog="Example: symconv bench generated/res56.py")
 @click.argument("files", nargs=-1, metavar="FILE...")
 @click.option("-o", "--output", metavar="DIR", help="Write DIR/results.json and DIR/results.svg.")
-@click.option("--growth", is_flag=True, help="Instead of files: families that differ in one size.")
-@click.option("--seconds", default=4.0, help="For each file, forward and backward each. [default: 4]")
+@click.option(
+    "--growth", is_flag=True, help="Time families of layers that differ in one size, not files."
+)
+@click.option(
+    "--seconds", default=4.0, help="Seconds for each file, for forward and backward each. [default: 4]"
+)
 @click.option("--force", is_flag=True, help="Overwrite files that symconv did not generate.")
 @click.option("--json", "as_json", is_flag=True, help="Print the answer as JSON.")
 def bench(
@@ -290,23 +302,23 @@ def bench(
     force: bool,
     as_json: bool,
 ) -> None:
-    """Time generated convolutions against what else is installed, on one core (which runs them).
+    """Time generated convolutions against other installed libraries, on one core (runs them).
 
-    With --growth: time by batch, channels, image side and filter side; DIR/growth.json and .svg.
+    With --growth: vary the batch, channels, input size or kernel size; write DIR/growth.json and .svg.
     """
     if growth == bool(files):
-        raise click.UsageError("FILE...: name generated files, or give --growth and none")
+        raise click.UsageError("FILE...: name generated files, or give --growth without files")
     sys.exit(actions.bench(files, output, seconds, force, as_json))
 
 
 _FORMAT = click.Option(
     ["--format", "form"],
     type=click.Choice(["text", "latex"]),
-    help="latex: a document for pdflatex; the suffix of -o decides if it is not given.",
+    help="latex: a document for pdflatex. By default, the suffix of -o decides.",
 )
-_OUTPUT = click.Option(["-o", "--output"], metavar="FILE", help="Write to FILE, .txt or .tex.")
+_OUTPUT = click.Option(["-o", "--output"], metavar="FILE", help="Write to FILE (.txt or .tex).")
 _JSON = click.Option(["--json", "as_json"], is_flag=True, help="Print the answer as JSON.")
-_FORCE = click.Option(["--force"], is_flag=True, help="Overwrite a file symconv did not generate.")
+_FORCE = click.Option(["--force"], is_flag=True, help="Overwrite a file that symconv did not generate.")
 _OPEN = click.Option(["--open", "opened"], is_flag=True, help="Open the page in a browser.")
 _VERBS: dict[str, tuple[click.Group, Action, list[click.Parameter]]] = {
     "derive": (
@@ -316,16 +328,16 @@ _VERBS: dict[str, tuple[click.Group, Action, list[click.Parameter]]] = {
             click.Option(
                 ["--view"],
                 type=click.Choice(["matrix", "index"]),
-                help="matrix: one plane written out; index: sums, for any layer.",
+                help="matrix: one plane as matrices; index: sums over indices, for any layer.",
             ),
             click.Option(["--full"], is_flag=True, help="Print every element, term and phase."),
             click.Option(
                 ["--numbers"],
                 metavar="SEED|FILE",
-                help="An example with numbers: drawn, or the arrays of a TOML or JSON file.",
+                help="Print an example with random numbers, or with the arrays of a TOML or JSON file.",
             ),
-            click.Option(["--exercise"], is_flag=True, help="The example with blanks to be filled in."),
-            click.Option(["--solution"], is_flag=True, help="With --exercise: its solution, too."),
+            click.Option(["--exercise"], is_flag=True, help="Print the example with blanks to fill in."),
+            click.Option(["--solution"], is_flag=True, help="With --exercise: also print its solution."),
             _FORMAT,
             _OUTPUT,
             _FORCE,
@@ -339,7 +351,7 @@ _VERBS: dict[str, tuple[click.Group, Action, list[click.Parameter]]] = {
             click.Option(
                 ["--format", "form"],
                 type=click.Choice(["html", "latex", *FIGURES]),
-                help="html, latex: one file; the others: a file, or an animated one, for each figure.",
+                help="html, latex: one file; other formats: one for each figure (svg: also animated).",
             ),
             click.Option(
                 ["-o", "--output"],
@@ -374,21 +386,27 @@ _VERBS: dict[str, tuple[click.Group, Action, list[click.Parameter]]] = {
                 ["--order"],
                 type=click.IntRange(1, 2),
                 default=1,
-                help="2 adds derivatives of second order: jvp, double_backward.",
+                help="2 adds second-order derivatives: jvp and double_backward.",
             ),
             click.Option(
                 ["--accuracy"],
                 type=click.Choice(["direct", "fast"]),
                 default="direct",
-                help="fast: Winograd's algorithms and Fourier transforms, too, which round more.",
+                help="fast: also use Winograd's algorithms and Fourier transforms, which round more.",
             ),
-            click.Option(["--tuning"], metavar="FILE", help="Choose as a NAME.tuning.json says."),
+            click.Option(
+                ["--tuning"],
+                metavar="FILE",
+                help="Choose algorithms by the times in FILE, a NAME.tuning.json.",
+            ),
             click.Option(
                 ["--tune"],
                 is_flag=True,
-                help="Time all algorithms here, choose the fastest, write NAME.tuning.json, too.",
+                help="Time all algorithms here, choose the fastest, and write NAME.tuning.json.",
             ),
-            click.Option(["-o", "--output"], metavar="DIR", help="Write DIR/NAME.py; else print it."),
+            click.Option(
+                ["-o", "--output"], metavar="DIR", help="Write DIR/NAME.py instead of printing it."
+            ),
             click.Option(
                 ["--explain", "explained"],
                 is_flag=True,

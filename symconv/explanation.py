@@ -31,9 +31,9 @@ class Explanation:
     derivation, proof
         Its derivation and its proof.
     source
-        Its generated module.
+        The source text of its generated module.
     report
-        What was checked: the module, or that of the smaller layer which is drawn.
+        The check of the module, or of the module of the smaller layer that is drawn.
     """
 
     layer: Layer
@@ -43,7 +43,7 @@ class Explanation:
     report: Report
 
     def html(self) -> str:
-        """Return the page: one file that needs no other, and no network."""
+        """Return the page as HTML that needs no other file and no internet connection."""
         return self._page
 
     @cached_property
@@ -52,7 +52,7 @@ class Explanation:
 
     @cached_property
     def figures(self) -> tuple[Figure, ...]:
-        """The sliding pictures, to print or to project; layers without windows have none."""
+        """The pictures of sliding windows, to print or to project; layers without windows have none."""
         return figures(self.layer)
 
     def latex(self) -> str:
@@ -60,13 +60,13 @@ class Explanation:
         return explanation_document(self.derivation, self.proof, self.figures, __version__)
 
     def write(self, path: str | os.PathLike[str], force: bool = False) -> Path:
-        """Write the page to a file ``.html``, or the document to one ``.tex``; return its path.
+        """Write the page to a ``.html`` file, or the document to a ``.tex`` file; return its path.
 
         Raises
         ------
         SymconvError
-            If the name ends otherwise, a file that symconv did not generate is there and
-            ``force`` is not set, or the disk refuses.
+            If the name has another suffix, if a file exists that symconv did not generate and
+            ``force`` is not set, or if the file cannot be written.
         """
         file = Path(path)
         made = {".html": self.html, ".tex": self.latex}.get(file.suffix)

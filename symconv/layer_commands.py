@@ -29,7 +29,7 @@ Action = Callable[..., int]
 class Verb(click.Group):
     """A verb's group: commands in their own order, whole summaries, and hints for likely mistakes.
 
-    The name of a TOML or JSON file is a command, too: the network that the file has.
+    The name of a TOML or JSON file is also a command, which applies the verb to the file's network.
     """
 
     network: Callable[[str], click.Command] | None = None
@@ -39,7 +39,7 @@ class Verb(click.Group):
         return list(self.commands)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Return a command by its name, or that of a file's network."""
+        """Return a command by its name; the name of a file stands for the network in it."""
         if self.network is not None and cmd_name.endswith(DOCUMENTS):
             return self.network(cmd_name)
         return super().get_command(ctx, cmd_name)
@@ -47,7 +47,7 @@ class Verb(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find a command; of a name that is none, say what was probably meant."""
+        """Find a command; for an unknown name, suggest what was probably meant."""
         name = args[0]
         if self.get_command(ctx, name) is None and not name.startswith("-"):
             raise click.UsageError(f"{name}: is not a command here{_hint(name, list(self.commands))}")
@@ -214,12 +214,12 @@ def layer_command(
 def network_command(
     verb: str, file: str, action: Action, options: Sequence[click.Parameter]
 ) -> click.Command:
-    """Return the command that applies a verb to the network that a file has."""
+    """Return the command that applies a verb to the network in a file."""
 
     def run(**values: Any) -> None:
         data = read_data(file)
         if not isinstance(data, dict):
-            raise SymconvError(f"{file}: must have a network's arguments: input_shape, layers")
+            raise SymconvError(f"{file}: must contain a network's arguments: input_shape, layers")
         if isinstance(data.get("layer"), list):
             raise SymconvError(
                 f"{file}: layer: the list of a network's layers is called layers: [[layers]]"
@@ -240,7 +240,7 @@ def _read(name: str, text: str) -> object:
     if name in DATA and text.endswith(DOCUMENTS):
         data = read_data(text)
         if isinstance(data, dict):
-            hint = "; a file of a whole network is a command, as in: symconv prove FILE"
+            hint = "; name the file of a whole network as a command: symconv prove FILE"
             raise SymconvError(f"{text}: must be a list{hint if name == 'layers' else ''}")
         return data
     return read(name, text)

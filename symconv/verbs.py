@@ -54,11 +54,11 @@ class Unit:
     name
         The module's name.
     source
-        Its text.
+        The module's source text.
     plan
-        What was decided for its layer.
+        The algorithms chosen for its layer.
     tuning
-        What that rests on, if it was measured.
+        The measurements that the choice is based on, if there are any.
     """
 
     name: str
@@ -67,13 +67,13 @@ class Unit:
     tuning: Tuning | None = None
 
     def write(self, folder: str | os.PathLike[str], force: bool = False) -> Path:
-        """Write ``folder/name.py``, and ``name.tuning.json`` if it has one; return the former's path.
+        """Write ``folder/name.py``, and ``name.tuning.json`` if there is a tuning; return the former.
 
         Raises
         ------
         SymconvError
-            If a file that symconv did not generate is there and ``force`` is not set, or the disk
-            refuses.
+            If a file exists that symconv did not generate and ``force`` is not set, or if a file cannot
+            be written.
         """
         path = self.path(folder)
         texts = {path: self.source}
@@ -91,11 +91,11 @@ class Unit:
         return f"<details><summary>{self!r}</summary><pre>{html.escape(self.source)}</pre></details>"
 
     def path(self, folder: str | os.PathLike[str]) -> Path:
-        """Return where the module belongs in a folder."""
+        """Return the path of the module in a folder."""
         return Path(folder) / f"{self.name}.py"
 
     def load(self) -> ModuleType:
-        """Return the module, run from its text."""
+        """Return the module, after running its source."""
         return load_source(self.name, self.source)
 
 
@@ -107,16 +107,17 @@ def derive(layer: Layer, view: str | None = None, full: bool = False) -> Derivat
     layer
         The layer.
     view
-        ``"matrix"``: X, F and ∂E/∂O written out, one plane, at most two spatial axes. ``"index"``:
-        sums over indices, any layer. None chooses matrices for one small plane, else indices.
+        ``"matrix"`` writes X, F and ∂E/∂O out as matrices, for one plane with at most two spatial axes.
+        ``"index"`` writes sums over indices, for any layer. None chooses matrices for one small plane,
+        and indices otherwise.
     full
-        Whether every element, term and phase is printed. Without it, inputs up to 4×4 with filters up
-        to 3×3 are printed whole, and of larger ones the first elements.
+        Whether every element, term and phase is printed. By default, inputs up to 4×4 with filters up
+        to 3×3 are printed completely; larger ones are printed with their first elements only.
 
     Raises
     ------
     SymconvError
-        If the view is neither, or the layer does not fit the matrix view.
+        If the view is not one of these, or the layer does not fit the matrix view.
 
     Examples
     --------
@@ -131,18 +132,21 @@ def derive(layer: Layer, view: str | None = None, full: bool = False) -> Derivat
 
 
 def prove(layer: Layer) -> Proof:
-    """Prove that a layer's gradients are what the theorems say.
+    """Prove that a layer's gradients have the form that the theorems state.
 
-    T1: ∂E/∂F is a correlation; T2: ∂E/∂X is a full convolution with the filter rotated by 180°, T2′
-    its polyphase form; T3: convolution is correlation with the rotated filter; T4: adjointness, T4′
-    the transposed convolution is ∂E/∂X; T6: padding modes. Each is an instance of a theorem for every
-    size, whose certificate :mod:`symconv.prove.checker` accepts; a layer of few terms is compared term
-    by term, too. Each has false claims beside it, with their counterexamples.
+    For a convolution, ∂E/∂F is a correlation (T1). ∂E/∂X is a full convolution with the filter rotated
+    by 180° (T2), and has a polyphase form (T2′). Convolution is correlation with the rotated filter
+    (T3). The gradients are adjoints (T4). The transposed convolution is ∂E/∂X of the convolution (T4′).
+    Padding modes have theorems of their own (T6).
+
+    Each statement is an instance of a theorem for every size, whose certificate
+    :mod:`symconv.prove.checker` accepts. If the layer has few terms, they are also compared one by one.
+    Each theorem comes with false claims and their counterexamples.
 
     Every theorem has a status: ``"proved"``, ``"compared"`` (all terms, for these sizes), ``"tested"``
     (in floating point), ``"refuted"`` or ``"open"``. The proof's ``holds`` is True if every theorem is
-    proved or compared, False if one is refuted, else None; the proof itself is true only in the first
-    case.
+    proved or compared, False if a theorem is refuted, and None otherwise. ``bool(proof)`` is True only
+    if ``holds`` is True.
 
     Examples
     --------
@@ -167,24 +171,26 @@ def generate(
     Parameters
     ----------
     layer
-        The layer, for exactly its sizes.
+        The layer. The module computes it for exactly these sizes.
     name
         The module's name: an ASCII Python identifier.
     weight
-        Of a :class:`Conv`: its filter, if that is known; the module is that of the :class:`Filter`.
+        The filter of a :class:`Conv`, if its coefficients are known. The module is then that of a
+        :class:`Filter`.
     order
         2 adds derivatives of second order: ``jvp`` and ``double_backward``.
     accuracy
-        ``"direct"``: plain sums of products. ``"fast"``: Winograd's algorithms and Fourier transforms,
-        too, where they are expected to be faster; they round more, docstrings say by how much.
+        ``"direct"`` computes plain sums of products. ``"fast"`` also uses Winograd's algorithms and
+        Fourier transforms where they are expected to be faster. Their rounding errors are larger; the
+        module's docstrings say by how much.
     tuning
-        What :func:`tune` measured: the fastest algorithms are chosen by that.
+        The measurements of :func:`tune`, by which the fastest algorithms are chosen.
 
     Raises
     ------
     SymconvError
-        If the name is not one, the order is neither 1 nor 2, the accuracy is neither, the layer has no
-        such weight, or the tuning is for another layer.
+        If the name, the order or the accuracy is not valid, the weight does not fit the layer, or the
+        tuning is for another layer.
 
     Examples
     --------
@@ -217,11 +223,11 @@ def tune(
     Parameters
     ----------
     layer, order, accuracy
-        As for :func:`generate`; no network.
+        As for :func:`generate`; the layer must not be a network.
     seconds
-        For each correlation of a function, all its algorithms together.
+        Time for each correlation of a function, shared by all its algorithms.
     advance
-        Is called after each function.
+        A callback without arguments, called after each function.
 
     Raises
     ------
@@ -256,17 +262,17 @@ def check(
     forward: Forward | None = None,
     backward: Backward | None = None,
 ) -> Report:
-    """Check a generated module, or anybody's functions, against the layer's own sums.
+    """Check a generated module, or your own functions, against the definition of the layer.
 
     Parameters
     ----------
     subject
-        What :func:`generate` returned, a generated module, the path of a generated file (which is
-        run), or a layer: then ``forward`` and ``backward`` are checked.
+        The result of :func:`generate`, a generated module, the path of a generated file (which is
+        run), or a layer. With a layer, ``forward`` and ``backward`` are checked.
     forward, backward
-        Functions with a generated module's signatures: ``forward(x, weight, bias)`` and
-        ``backward(grad_output, x, weight, bias)``, without ``bias`` if the layer has none; of another
-        layer, ``forward(x)``, or whatever its module's takes.
+        Functions with the signatures of the layer's generated module. For a convolution these are
+        ``forward(x, weight, bias)`` and ``backward(grad_output, x, weight, bias)``, without ``bias`` if
+        the layer has none.
 
     Raises
     ------
@@ -283,11 +289,13 @@ def check(
     """
     if isinstance(subject, Layer):
         if isinstance(subject, Network):
-            raise SymconvError("layer: must be a single layer; a network's generated module is checked")
+            raise SymconvError(
+                "layer: must be a single layer; for a network, check its generated module"
+            )
         if forward is None and backward is None:
             raise SymconvError(
-                "forward = None: must be a function, or backward must be one; what symconv generates is "
-                "checked with check(generate(layer, name))"
+                "forward = None: must be a function, or backward must be one; to check what symconv "
+                "generates, call check(generate(layer, name))"
             )
         for name, function in (("forward", forward), ("backward", backward)):
             if function is not None and not callable(function):
@@ -311,9 +319,9 @@ def check(
 def explain(layer: Layer) -> Explanation:
     """Explain a layer: draw it and its gradients, derive and prove them, generate and check a module.
 
-    The pictures show, for this layer, the filter that slides over the input, ∂E/∂O that slides over
-    the input, and the rotated filter that slides over ∂E/∂O with a border of zeros. Large layers are
-    drawn, and the module checked, for a smaller layer with the same stride, dilation and padding.
+    The pictures show the filter sliding over the input, ∂E/∂O sliding over the input, and the rotated
+    filter sliding over ∂E/∂O with a border of zeros. In place of a large layer, a smaller layer with the
+    same stride, dilation and padding is drawn, and its module is checked.
 
     Parameters
     ----------
@@ -323,7 +331,7 @@ def explain(layer: Layer) -> Explanation:
     Raises
     ------
     SymconvError
-        If it is not a layer.
+        If the argument is not a layer.
 
     Examples
     --------
@@ -348,21 +356,21 @@ def bench(
     seconds: float = 4.0,
     advance: Callable[[], None] = lambda: None,
 ) -> Benchmark:
-    """Time generated modules of convolutions against what else is installed, on one core.
+    """Time generated convolutions against other installed libraries, on one core.
 
     Parameters
     ----------
     files
-        Generated modules of ``Conv`` in float32, without bias.
+        Paths of generated modules of ``Conv`` in float32, without bias.
     seconds
-        For each module and sweep, all libraries together.
+        Time for each module and sweep, shared by all libraries.
     advance
-        Is called after each file.
+        A callback without arguments, called after each file.
 
     Raises
     ------
     SymconvError
-        If a file cannot be read, or is no such module, or the seconds are no positive number.
+        If a file cannot be read or is not such a module, or ``seconds`` is not a positive number.
     """
     check_seconds(seconds)
     modules = []
@@ -395,14 +403,14 @@ def growth(seconds: float = 1.0, advance: Callable[[], None] = lambda: None) -> 
     Parameters
     ----------
     seconds
-        For each layer and sweep, all libraries together.
+        Time for each layer and sweep, shared by all libraries.
     advance
-        Is called after each layer.
+        A callback without arguments, called after each layer.
 
     Raises
     ------
     SymconvError
-        If the seconds are no positive number.
+        If ``seconds`` is not a positive number.
     """
     return time_families(check_seconds(seconds), load_source, advance)
 
@@ -420,7 +428,7 @@ def _check_source(subject: str, source: str) -> Report:
 
 
 def check_name(name: object) -> str:
-    """Return a name that a module can have."""
+    """Return the name, if a module can have it."""
     if (
         not isinstance(name, str)
         or not re.fullmatch("[A-Za-z_][A-Za-z0-9_]{0,99}", name)
@@ -428,14 +436,14 @@ def check_name(name: object) -> str:
         or name in sys.stdlib_module_names | {"numpy", "symconv"}
     ):
         raise SymconvError(
-            f"name = {name!r}: must be a Python identifier in ASCII of at most 100 letters, no keyword "
-            "and no module that the generated one imports"
+            f"name = {name!r}: must be a Python identifier of at most 100 ASCII characters, and not a "
+            "keyword, numpy, symconv or a module of the standard library"
         )
     return name
 
 
 def check_seconds(seconds: float) -> float:
-    """Return a time that something may take."""
+    """Return the number of seconds, if it is positive and finite."""
     real = isinstance(seconds, int | float) and not isinstance(seconds, bool)
     if not real or not 0 < seconds < math.inf:
         raise SymconvError(f"seconds = {seconds!r}: must be a positive number")
@@ -443,12 +451,12 @@ def check_seconds(seconds: float) -> float:
 
 
 def check_order(order: object) -> int:
-    """Return the order of derivatives that a module can have."""
+    """Return the order of derivatives, if it is 1 or 2."""
     if isinstance(order, bool) or order not in (1, 2):
         raise SymconvError(f"order = {order!r}: must be 1 or 2")
     return 2 if order == 2 else 1
 
 
 def check_accuracy(accuracy: object) -> str:
-    """Return the accuracy that a module can have."""
+    """Return the accuracy, if it is ``"direct"`` or ``"fast"``."""
     return choice("accuracy", accuracy, ("direct", "fast"))

@@ -18,7 +18,7 @@ Method: TypeAlias = Literal["exact", "numeric", "contract"]
 
 @dataclass(frozen=True)
 class Result:
-    """One thing that was checked.
+    """The result of one check.
 
     Attributes
     ----------
@@ -26,11 +26,11 @@ class Result:
         What was checked.
     method
         ``"exact"`` (polynomials, or integers whose sums are exact), ``"numeric"``, or ``"contract"``
-        (what a generated module promises besides right numbers).
+        (what a generated module promises besides correct values).
     passed
-        Whether it agreed.
+        Whether the check passed.
     detail
-        What was compared, or how it differs.
+        What was compared, or how the results differ.
     """
 
     name: str
@@ -41,13 +41,13 @@ class Result:
 
 @dataclass(frozen=True, repr=False)
 class Report:
-    """Everything that was checked of one module or pair of functions."""
+    """The results of all checks of one module or one pair of functions."""
 
     subject: str
     results: tuple[Result, ...]
 
     def __bool__(self) -> bool:
-        """Whether every result passed: ``assert symconv.check(...)`` says what it means."""
+        """Whether every result passed, so that ``assert symconv.check(...)`` works."""
         return self.passed
 
     @property
@@ -56,7 +56,7 @@ class Report:
         return all(result.passed for result in self.results)
 
     def text(self, width: int = UNFOLDED) -> str:
-        """Return the report: what passed in a line, of what failed every failure, folded at a width."""
+        """Return the report, folded at a width: a line for each passed check, and all failures."""
         lines = [self.subject]
         for result in self.results:
             if result.passed:
@@ -70,7 +70,7 @@ class Report:
 
     @property
     def summary(self) -> str:
-        """Say in a line how many results passed."""
+        """How many results passed or failed, in one line."""
         failed = [result.name for result in self.results if not result.passed]
         if failed:
             return f"{len(failed)} of {len(self.results)} FAILED: {', '.join(failed)}"
@@ -92,7 +92,7 @@ class Report:
 
 
 def apart(received: float, expected: float) -> tuple[str, str]:
-    """Write two numbers that differ so that one sees it."""
+    """Write two different numbers with enough digits to show the difference."""
     for digits in (6, 9, 12, 17):
         one, other = f"{float(received):.{digits}g}", f"{float(expected):.{digits}g}"
         if one != other:
@@ -101,7 +101,7 @@ def apart(received: float, expected: float) -> tuple[str, str]:
 
 
 def difference(received: Array, wanted: Array, most: float) -> str:
-    """Say where two arrays differ most, if they do by more than is allowed."""
+    """Say where two arrays differ most, if they differ by more than ``most``; else return ""."""
     if received.shape != wanted.shape:
         return f"has shape {received.shape}, expected {wanted.shape}"
     error = np.abs(np.asarray(received, float) - wanted)
@@ -115,5 +115,5 @@ def difference(received: Array, wanted: Array, most: float) -> str:
 
 
 def largest(arrays: Iterable[Array]) -> float:
-    """Return the largest absolute value of all; 0 of none."""
+    """Return the largest absolute value in all arrays; 0 if there is none."""
     return max((float(np.abs(array).max(initial=0.0)) for array in arrays), default=0.0)

@@ -40,7 +40,7 @@ class Derivation:
     view
         ``"matrix"`` (X, F and ∂E/∂O written out, one plane) or ``"index"`` (sums over indices).
     steps
-        Each with ``name``, ``before``, ``after``, ``reason`` and ``check``.
+        The steps, each with ``name``, ``before``, ``after``, ``reason`` and ``check``.
     """
 
     layer: Layer
@@ -48,11 +48,11 @@ class Derivation:
     steps: tuple[Step, ...]
 
     def text(self, width: int = WIDTH) -> str:
-        """Return the derivation for a terminal of so many columns; matrices are not folded."""
+        """Return the derivation as text, folded at ``width`` columns; matrices are not folded."""
         return "\n\n".join(_step_text(n, step, width) for n, step in enumerate(self.steps, 1)) + "\n"
 
     def latex(self) -> str:
-        """Return the derivation in LaTeX: display formulas that need amsmath, or MathJax."""
+        """Return the derivation in LaTeX, as display formulas for amsmath or MathJax."""
         return "\n\n".join(_step_latex(n, step) for n, step in enumerate(self.steps, 1)) + "\n"
 
     def __str__(self) -> str:
@@ -69,39 +69,39 @@ class Derivation:
 
     @cached_property
     def upstream_gradient(self) -> sympy.Matrix | sympy.Array:
-        """G = ∂E/∂O, as symbols."""
+        """The upstream gradient G = ∂E/∂O, as symbols."""
         return self.tensor("grad_output")
 
     @cached_property
     def input(self) -> sympy.Matrix | sympy.Array:
-        """X: a Matrix of symbols if it is one plane, else an Array; A if there are several inputs."""
+        """X as symbols: a Matrix for one plane, else an Array; of several inputs the first, A."""
         return self.tensor(next(iter(self.layer.tensors)))
 
     @cached_property
     def weight(self) -> sympy.Matrix | sympy.Array:
-        """F, in the same way."""
+        """F as symbols: a Matrix for one plane, else an Array."""
         return self.tensor("weight")
 
     @cached_property
     def output(self) -> sympy.Matrix | sympy.Array:
-        """O in the symbols of the inputs."""
+        """O, as expressions in the symbols of the inputs."""
         from symconv.derive.elements import output_elements, shaped
 
         return shaped(output_elements(self.layer), self.layer.output_shape)
 
     @cached_property
     def input_gradient(self) -> sympy.Matrix | sympy.Array:
-        """∂E/∂X in the symbols of what it reads and of G = ∂E/∂O."""
+        """∂E/∂X, as expressions in the symbols of the inputs and of G = ∂E/∂O."""
         return self.gradient(next(iter(self.layer.tensors)))
 
     @cached_property
     def weight_gradient(self) -> sympy.Matrix | sympy.Array:
-        """∂E/∂F in the symbols of X and of G = ∂E/∂O."""
+        """∂E/∂F, as expressions in the symbols of X and of G = ∂E/∂O."""
         return self.gradient("weight")
 
     @cached_property
     def bias_gradient(self) -> sympy.Matrix | sympy.Array:
-        """∂E/∂b in the symbols of G = ∂E/∂O: a row."""
+        """∂E/∂b, as a row of expressions in the symbols of G = ∂E/∂O."""
         return self.gradient("bias")
 
     def tensor(self, name: str) -> sympy.Matrix | sympy.Array:
@@ -120,9 +120,10 @@ class Derivation:
         return shaped(symbols(self.layer.tensors[name]), self.layer.inputs[name])
 
     def gradient(self, name: str) -> sympy.Matrix | sympy.Array:
-        """Return ∂E/∂ an input of ``forward``, as expressions in the elements of G = ∂E/∂O.
+        """Return the gradient with respect to an input of ``forward``, in the symbols of G = ∂E/∂O.
 
-        S, where it occurs, is the selection of a maximum: 1 for the term it selects, else 0.
+        The symbols S, where they occur, mark the term that a maximum selects: S is 1 for this term, and
+        0 for every other term.
 
         Raises
         ------

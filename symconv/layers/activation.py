@@ -29,29 +29,30 @@ USES = "where(x > 0, x, a*x) with a=0.2"  # how an expression has constants
 
 @dataclass(frozen=True)
 class Activation(Layer):
-    """A function of each element: ``O[n, c, ...] = f(X[n, c, ...])``.
+    """A function applied to each element: ``O[n, c, ...] = f(X[n, c, ...])``.
 
-    Where f has a kink, its derivative is that of the side which the expression names for the point:
+    At a kink of f, the derivative is that of the branch which the expression selects at this point:
     ReLU'(0) = 0.
 
     Parameters
     ----------
     input_shape
-        Any sizes.
+        Any shape with one to five axes.
     function
-        relu, leaky_relu, relu6, hardtanh, elu, sigmoid, tanh, softplus, silu, gelu (exact), gelu_tanh;
-        or an expression in x, as text or from SymPy: numbers, + - * / ^, where(x > 0, ..., ...), max,
-        min, abs, exp, log, sqrt, sin, cos, tan, sinh, cosh, tanh, atan, erf, erfc, log1p, expm1, pi.
+        A name: relu, leaky_relu, relu6, hardtanh, elu, sigmoid, tanh, softplus, silu, gelu (exact) or
+        gelu_tanh. Or an expression in x, as text or as a SymPy object, made of numbers, pi, + - * / ^,
+        where(x > 0, ..., ...), max, min, abs, exp, log, sqrt, sin, cos, tan, sinh, cosh, tanh, atan,
+        erf, erfc, log1p and expm1.
     constants
-        Names that an expression has for numbers, and these: a mapping, or pairs.
+        Values of the named constants in the expression: a mapping, or pairs of a name and a number.
     dtype
         ``"float32"`` or ``"float64"``.
 
     Raises
     ------
     SymconvError
-        If an argument is not valid, or the expression has an unknown name, another variable or a
-        function that is not differentiable.
+        If an argument is not valid, or the expression has an unknown name, a variable other than x or
+        a function that is not differentiable.
     """
 
     input_shape: tuple[int, ...]
@@ -69,30 +70,36 @@ class Activation(Layer):
         if self.function.lower() in NAMED and self.function not in NAMED:
             raise refuse("function", self.function, f"in lower case: {self.function.lower()!r}")
         if self.function in NAMED and self.constants:
-            valid = f"none for {self.function}, whose numbers are fixed; write an expression: {USES}"
+            valid = f"empty for {self.function}; write an expression to choose its coefficients: {USES}"
             raise refuse("constants", dict(self.constants), valid)
         if self.function not in NAMED:
             expression = self.expression
             if not all(map(_is_float, (atom for atom in expression.atoms() if atom.is_Number))):
-                raise refuse("function", self.function, "an expression of numbers that float64 has")
+                raise refuse(
+                    "function", self.function, "an expression whose numbers are in the range of float64"
+                )
             if not expression.free_symbols:
-                raise refuse("function", self.function, f"one of {', '.join(NAMED)}, or have an x in it")
+                raise refuse(
+                    "function",
+                    self.function,
+                    f"one of {', '.join(NAMED)}, or an expression that contains x",
+                )
 
     @cached_property
     def expression(self) -> sympy.Expr:
-        """The function, of x."""
+        """The function, as an expression in x."""
         named = NAMED.get(self.function)
         return self.read(named.definition if named else self.function)
 
     @cached_property
     def slope(self) -> sympy.Expr:
-        """The function's derivative, SymPy's."""
+        """The derivative of the function, computed by SymPy."""
         (x,) = self.expression.free_symbols
         return derivative(self.expression, x)
 
     @cached_property
     def curvature(self) -> sympy.Expr:
-        """The derivative's derivative."""
+        """The second derivative of the function."""
         (x,) = self.expression.free_symbols
         return derivative(self.slope, x)
 
@@ -105,28 +112,28 @@ class Activation(Layer):
         return self.expression, self.slope, self.curvature
 
     def read(self, text: str) -> sympy.Expr:
-        """Return an expression in x, from text with the layer's constants."""
+        """Parse text into an expression in x, with the layer's constants."""
         named = {name: activation.definition for name, activation in NAMED.items()}
         return parse_expression(text, ["x"], dict(self.constants), named)
 
     @property
     def output_shape(self) -> tuple[int, ...]:
-        """Shape of the output: the input's."""
+        """Shape of the output, which is that of the input."""
         return self.input_shape
 
     @cached_property
     def graph(self) -> Graph:
-        """The function at every element."""
+        """The function applied to every element."""
         return Graph((self._applied(self.expression),))
 
     @cached_property
     def forward(self) -> Graph:
-        """The same; of a named function, its form that is accurate everywhere."""
+        """The same; a named function has the form that is accurate for all inputs."""
         return Graph((self._applied(self.computed[0]),))
 
     @cached_property
     def backward(self) -> Graph:
-        """G times the derivative; of a named function, its form that is accurate everywhere."""
+        """G times the derivative; a named function has the form that is accurate for all inputs."""
         slope = self._applied(self.computed[1])
         cell = slope.target.subscripts
         back = gradient_of(self.tensors["x"])[cell]
@@ -185,7 +192,7 @@ def _constants(given: object) -> tuple[tuple[str, float], ...]:
         named = isinstance(name, str) and name.isidentifier() and name.isascii()
         real = isinstance(number, int | float) and not isinstance(number, bool)
         if not named or name in ("x", "pi") or name in found or not real or not math.isfinite(number):
-            raise refuse("constants", given, f"{valid}, none of them called x or pi")
+            raise refuse("constants", given, f"{valid}, with distinct names other than x and pi")
         found[name] = float(number)
     return tuple(sorted(found.items()))
 
@@ -203,11 +210,11 @@ def _text(function: object) -> str:
         return " ".join(function.split())  # one line: it is part of the command that regenerates
     symbols = getattr(function, "free_symbols", None)
     if symbols is None:
-        raise refuse("function", function, "a name, or an expression in x: text or from SymPy")
+        raise refuse("function", function, "a name, or an expression in x as text or as a SymPy object")
     names = sorted(symbol.name for symbol in symbols)
     if names != ["x"]:
-        raise refuse("function", function, f"an expression in x alone, its symbols are {names}")
+        raise refuse("function", function, f"an expression in x alone (its symbols are {names})")
     try:
         return expression_text(_exactly(function), {}, GRAMMAR)
     except (AttributeError, TypeError, ValueError) as error:
-        raise SymconvError(f"function = {function}: has no words for it in the grammar") from error
+        raise SymconvError(f"function = {function}: must use only functions of the grammar") from error

@@ -16,10 +16,10 @@ _SIGMOID_OF = f"(where(x >= 0, 1, {_SMALL}) / (1 + {_SMALL}))"
 
 @dataclass(frozen=True)
 class Named:
-    """An activation by its definition, and by what is computed for it and for its derivatives.
+    """A named activation: its definition, and the expressions computed for it and its derivatives.
 
-    The latter are equal to the definition and its derivatives everywhere, and accurate for every x. Of
-    what is no number every comparison is false, so cases end with the one that hands it on.
+    The computed expressions equal the definition and its derivatives everywhere, and are accurate for
+    every x. Every comparison with NaN is false, so the last case of ``value`` passes a NaN on.
     """
 
     definition: str

@@ -28,7 +28,7 @@ def refuse(argument: str, value: object, valid: str) -> SymconvError:
 
 
 def integer(argument: str, value: object, at_least: int, valid: str, given: object = None) -> int:
-    """Return an integer no smaller than a bound; ``given`` is the argument it is a part of."""
+    """Return an integer that is at least a bound; ``given`` is the argument that contains it."""
     shown = value if given is None else given
     if isinstance(value, bool) or not isinstance(value, SupportsIndex):
         raise refuse(argument, shown, valid)
@@ -48,7 +48,7 @@ def flag(argument: str, value: object) -> bool:
 
 
 def dtype(value: object) -> str:
-    """Return the name of a floating-point type: its name, or what NumPy takes for it."""
+    """Return the name of a floating-point type, given by its name or as a dtype of NumPy."""
     if not isinstance(value, str) and value is not None:  # which NumPy takes for float64
         with contextlib.suppress(TypeError, ValueError):
             value = np.dtype(value).name  # type: ignore[call-overload]  # others raise
@@ -56,14 +56,14 @@ def dtype(value: object) -> str:
 
 
 def choice(argument: str, value: object, valid: Sequence[str]) -> str:
-    """Return one of some words."""
+    """Return a word that must be one of the valid ones."""
     if not isinstance(value, str) or value not in valid:
         raise refuse(argument, value, "one of " + ", ".join(map(repr, valid)))
     return value
 
 
 def shape(argument: str, value: object, lengths: Sequence[int], valid: str) -> tuple[int, ...]:
-    """Return a tensor's shape of one of some lengths, its number of elements bounded."""
+    """Return a tensor's shape; its number of axes must be one of ``lengths``, its size is bounded."""
     sizes = _sequence(value)
     if sizes is None or len(sizes) not in lengths:
         raise refuse(argument, value, valid)
@@ -71,7 +71,7 @@ def shape(argument: str, value: object, lengths: Sequence[int], valid: str) -> t
 
 
 def bounded(tensor: str, sizes: tuple[int, ...]) -> tuple[int, ...]:
-    """Return a shape whose tensor is not absurdly large."""
+    """Return a shape, which must have at most ``LARGEST`` elements."""
     if math.prod(sizes) > LARGEST:
         raise refuse(tensor, sizes, f"a shape of at most {LARGEST} elements")
     return sizes
@@ -93,7 +93,7 @@ def per_axis(argument: str, value: object, rank: int, at_least: int = 1) -> int 
 
 
 def axis(argument: str, value: object, rank: int) -> int:
-    """Return an axis counted from 0; a negative one is counted from behind."""
+    """Return an axis counted from 0; a negative axis is counted from the last one."""
     valid = f"an axis of the input, from {-rank} to {rank - 1}"
     number = integer(argument, value, -rank, valid)
     if number >= rank:
@@ -113,7 +113,9 @@ def padding(value: object, rank: int, words: Sequence[str]) -> Padding:
     """Return padding as a word, an int, one per axis, or pairs (lo, hi) per axis."""
     if isinstance(value, str):
         if not words:
-            raise refuse("padding", value, "an int, one per axis or pairs: it has no words here")
+            raise refuse(
+                "padding", value, "an int, one per axis, or pairs (lo, hi); this layer takes no words"
+            )
         return choice("padding", value, words)
     entries = _sequence(value)
     if entries is None or not any(_sequence(entry) for entry in entries):
@@ -135,7 +137,7 @@ def padding(value: object, rank: int, words: Sequence[str]) -> Padding:
 
 
 def pair(value: Padding, axis: int) -> tuple[int, int]:
-    """Return the cells that a padding, which is no word, adds before and after one axis."""
+    """Return how many elements a padding, given as numbers, adds before and after one axis."""
     entry = value if isinstance(value, int) else value[axis]
     assert not isinstance(entry, str)  # a word is its layer's own
     return (entry, entry) if isinstance(entry, int) else entry

@@ -26,7 +26,7 @@ class _Sizes(Layer):
     kernel_size: PerAxis
 
     def reductions(self) -> Iterator[Layer]:
-        """Visit the layers with one size reduced: of the input, the output's channels, or the filter."""
+        """Visit the layers with one size reduced: of the input, the output channels or the kernel."""
         yield from super().reductions()
         for channels in smaller_sizes(self.out_channels):
             yield from self._reduced(out_channels=channels)
@@ -36,7 +36,7 @@ class _Sizes(Layer):
                 yield from self._reduced(kernel_size=with_size(kernel, axis, less))
 
     def joint_reductions(self) -> Iterator[Layer]:
-        """Visit the layers with equal sizes reduced alike; then those of a square filter."""
+        """Visit the layers with equal sizes reduced together, then those with smaller square kernels."""
         yield from super().joint_reductions()
         kernel = arguments.spread(self.kernel_size, len(self.input_shape) - 2)
         if len(set(kernel)) == 1:
@@ -46,38 +46,38 @@ class _Sizes(Layer):
 
 @dataclass(frozen=True)
 class Conv(_Sizes):
-    """A convolution as frameworks mean it: a correlation, unless ``flip``.
+    """A convolution as deep-learning frameworks define it: a correlation, unless ``flip`` is set.
 
-    ``O[n, o, p] = b[o] + Σ_{c,k} X[n, c, s·p + d·k - lo] · F[o, c, k]`` along each spatial axis;
-    arguments, weight layout ``(out, in/groups, *kernel)`` and sizes are those of PyTorch.
+    ``O[n, o, p] = b[o] + Σ_{c,k} X[n, c, s·p + d·k - lo] · F[o, c, k]`` along each spatial axis.
+    Arguments, weight layout ``(out, in/groups, *kernel)`` and sizes are those of PyTorch.
 
     Parameters
     ----------
     input_shape
         Batch, channels, then 1, 2 or 3 spatial sizes.
     out_channels
-        Channels of the output; ``groups`` divides them.
+        Number of output channels, a multiple of ``groups``.
     kernel_size, stride, dilation
         An int, or one per spatial axis.
     padding
-        An int, one per axis, pairs ``(lo, hi)`` per axis (negative crops), ``"valid"``, ``"full"``
+        An int, one per axis, pairs ``(lo, hi)`` per axis (negative ints crop), ``"valid"``, ``"full"``
         (d(K - 1) on both sides), ``"same"`` (⌈H/s⌉ outputs, the extra element at the end: ONNX
         SAME_UPPER) or ``"same_lower"`` (the extra element at the start).
     groups
-        Blocks of channels that do not see each other.
+        Number of channel groups; each group is convolved independently of the others.
     bias
         Whether a bias of shape ``(out,)`` is added.
     padding_mode
         ``"zeros"``, ``"reflect"``, ``"replicate"`` or ``"circular"``.
     flip
-        ``True`` rotates the filter by 180°: convolution proper.
+        ``True`` rotates the filter by 180°, as the mathematical convolution does.
     dtype
         ``"float32"`` or ``"float64"``.
 
     Raises
     ------
     SymconvError
-        If an argument is not valid, or no window fits.
+        If an argument is not valid, or no window fits into the padded input.
     """
 
     input_shape: tuple[int, ...]
@@ -110,8 +110,8 @@ class Conv(_Sizes):
                 raise refuse(
                     "kernel_size",
                     self.kernel_size,
-                    f"small enough to fit: along axis {axis} it reaches {window.reach + 1} elements, "
-                    f"the padded input has {window.size + window.lo + window.hi}",
+                    f"small enough to fit: along axis {axis} it spans {window.reach + 1} elements, "
+                    f"but the padded input has {window.size + window.lo + window.hi}",
                 )
         arguments.bounded("output_shape", self.output_shape)
         arguments.bounded("weight", self.parameters["weight"])
@@ -159,7 +159,7 @@ class Conv(_Sizes):
 
     @cached_property
     def roles(self) -> Roles[int]:
-        """The tensors by the part they play; the cells are X with its padding if a mode extends it."""
+        """The tensors by role; with a padding mode other than zeros, ``cells`` is the padded X."""
         pads = [(w.lo, w.hi) for w in self.windows]
         steps = padding_steps(self.tensors["x"], self.padding_mode, pads)
         windows = self.windows
@@ -179,29 +179,30 @@ class Conv(_Sizes):
 
 @dataclass(frozen=True)
 class ConvTranspose(_Sizes):
-    """A transposed convolution: ∂E/∂X of the :class:`Conv` with equal arguments.
+    """A transposed convolution: the input gradient ∂E/∂X of the :class:`Conv` with the same arguments.
 
-    ``O[n, o, s·p + d·k - lo] += X[n, c, p] · F[c, o, k]`` and the bias, along each spatial axis;
-    arguments, weight layout ``(in, out/groups, *kernel)`` and sizes are those of PyTorch.
+    ``O[n, o, s·p + d·k - lo] += X[n, c, p] · F[c, o, k]`` along each spatial axis, plus the bias.
+    Arguments, weight layout ``(in, out/groups, *kernel)`` and sizes are those of PyTorch.
 
     Parameters
     ----------
     input_shape
         Batch, channels, then 1, 2 or 3 spatial sizes.
     out_channels
-        Channels of the output; ``groups`` divides them.
+        Number of output channels, a multiple of ``groups``.
     kernel_size, stride, dilation
         An int, or one per spatial axis.
     padding
-        An int, one per axis, or pairs ``(lo, hi)`` per axis: elements that the output lacks.
+        An int, one per axis, or pairs ``(lo, hi)`` per axis: elements cropped from the output.
     output_padding
-        An int, or one per axis, less than the larger of stride and dilation: elements added at the end.
+        An int, or one per axis: elements added at the end of the output. Must be less than the larger
+        of stride and dilation.
     groups
-        Blocks of channels that do not see each other.
+        Number of channel groups; each group is convolved independently of the others.
     bias
         Whether a bias of shape ``(out,)`` is added.
     padding_mode
-        ``"zeros"``.
+        Only ``"zeros"``.
     flip
         ``True`` rotates the filter by 180°.
     dtype
@@ -237,7 +238,8 @@ class ConvTranspose(_Sizes):
                 raise refuse(
                     "output_padding",
                     self.output_padding,
-                    f"less than stride or dilation ({max(window.stride, window.dilation)} here)",
+                    "less than the larger of stride and dilation "
+                    f"({max(window.stride, window.dilation)} here)",
                 )
             if window.size < 1:
                 raise refuse(
@@ -250,7 +252,7 @@ class ConvTranspose(_Sizes):
 
     @cached_property
     def windows(self) -> tuple[Window[int], ...]:
-        """The sizes along each spatial axis, of the convolution that this is ∂E/∂X of."""
+        """The sizes along each spatial axis of the convolution whose input gradient this is."""
         rank = len(self.input_shape) - 2
         sizes = zip(
             self.input_shape[2:],
@@ -281,12 +283,12 @@ class ConvTranspose(_Sizes):
 
     @cached_property
     def graph(self) -> Graph:
-        """The scattering sum and its bias."""
+        """The sum that scatters the input into the output, and the bias."""
         return Graph((_sum(self),))
 
     @cached_property
     def roles(self) -> Roles[int]:
-        """The tensors by the part they play: the output is the cells."""
+        """The tensors by role; the output is ``cells``."""
         output = Tensor("O", self.output_shape)
         return Roles(
             output,
@@ -305,7 +307,7 @@ ConvLayer: TypeAlias = Conv | ConvTranspose
 
 
 def along_axes(layer: ConvLayer) -> tuple[ConvLayer, ...]:
-    """Return, for each axis, the one-channel layer of one axis that has its sizes."""
+    """Return a one-dimensional layer with one channel for each axis, with the sizes of this axis."""
     found: list[ConvLayer] = []
     for axis, w in enumerate(layer.windows):
         pads = ((w.lo, w.hi),)

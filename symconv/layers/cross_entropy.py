@@ -23,24 +23,25 @@ REDUCTIONS = ("mean", "sum", "none")
 
 @dataclass(frozen=True)
 class SoftmaxCrossEntropy(_Exponential):
-    """The loss of classes' scores: ``log Σ_k exp(X[n, k]) − X[n, T[n]]``, averaged or summed.
+    """The cross-entropy of class scores: ``log Σ_k exp(X[n, k]) − X[n, T[n]]``, averaged or summed.
 
-    ``forward(x, labels)``, ``backward(grad_output, x, labels)``: labels are integers from 0 on, in the
-    input's shape without its axis 1, and have no gradient. The output has no axes, or those of the
-    labels if nothing is reduced. Arguments are those of PyTorch's ``cross_entropy``.
+    The functions are ``forward(x, labels)`` and ``backward(grad_output, x, labels)``. Labels are class
+    numbers, counted from 0. Their shape is the input's shape without axis 1, and they have no gradient.
+    The output is a scalar, or has the labels' shape if ``reduction`` is ``"none"``. Arguments are those
+    of PyTorch's ``cross_entropy``.
 
     Parameters
     ----------
     input_shape
         Batch, classes, then up to three sizes.
     reduction
-        ``"mean"`` over all labels (weighted, those that are ignored left out), ``"sum"`` or ``"none"``.
+        ``"mean"`` (the weighted mean over all labels that are not ignored), ``"sum"`` or ``"none"``.
     weight
-        A number for each class, by which the loss of its labels is multiplied; None: 1 for all.
+        A factor for each class, by which the loss of its labels is multiplied. None means 1 for all.
     ignore_index
-        A label that has no loss; None: there is no such label.
+        A label that does not contribute to the loss. None means that no label is ignored.
     label_smoothing
-        The share, from 0 to 1, of the target that is spread over all classes.
+        The share of the target, from 0 to 1, that is spread evenly over all classes.
     dtype
         ``"float32"`` or ``"float64"``.
 
@@ -98,7 +99,7 @@ class SoftmaxCrossEntropy(_Exponential):
 
     @property
     def output_shape(self) -> tuple[int, ...]:
-        """Shape of the output: a number, or one for each label."""
+        """Shape of the output: a scalar, or the labels' shape if there is no reduction."""
         return self.inputs["labels"] if self.reduction == "none" else ()
 
     @property
@@ -113,17 +114,17 @@ class SoftmaxCrossEntropy(_Exponential):
 
     @property
     def differentiable(self) -> tuple[str, ...]:
-        """The scores have a gradient, labels have none."""
+        """The scores; labels have no gradient."""
         return ("x",)
 
     @property
     def classes(self) -> dict[str, int]:
-        """Labels are integers below the number of classes."""
+        """The number of classes, by the name of the labels."""
         return {"labels": self.input_shape[1]}
 
     @property
     def ignored(self) -> dict[str, int]:
-        """The label that has no loss, if there is one."""
+        """The label that is ignored, if there is one."""
         return {} if self.ignore_index is None else {"labels": self.ignore_index}
 
     @property
@@ -186,13 +187,13 @@ class SoftmaxCrossEntropy(_Exponential):
 
     @cached_property
     def forward(self) -> Graph:
-        """The same of the input less its largest element, which cancels."""
+        """The same after subtracting the largest score of each sample, which cancels."""
         steps = (*self._computed(), *self._losses(renamed(self._places()[0], "D")))
         return Graph(steps, ("O",), held=("M",))
 
     @cached_property
     def backward(self) -> Graph:
-        """Softmax less the one-hot labels, averaged or summed as the loss is."""
+        """Softmax minus the one-hot labels, averaged or summed like the loss."""
         x, row = self._places()
         by = Access(gradient_of(x.tensor), x.subscripts)
         g = self.cotangent[row.subscripts if self.reduction == "none" else ()]
@@ -215,7 +216,7 @@ def _weights(given: object, classes: int) -> tuple[float, ...] | None:
     """Return a number for each class, or None."""
     if given is None:
         return None
-    valid = f"None or {classes} numbers from 0 on, one for each class"
+    valid = f"None or {classes} non-negative numbers, one for each class, not all 0"
     numbers = given.tolist() if isinstance(given, np.ndarray) else given
     if not isinstance(numbers, Sequence) or isinstance(numbers, str) or len(numbers) != classes:
         raise refuse("weight", given, valid)

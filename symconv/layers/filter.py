@@ -1,4 +1,4 @@
-"""Convolution with a filter of known numbers: zeros dropped, separable filters taken apart."""
+"""Convolution with known coefficients: zeros are skipped, separable filters become passes."""
 
 from __future__ import annotations
 
@@ -42,41 +42,42 @@ PASSES = 64  # more than these, or than taps, are left to an algorithm that mult
 
 @dataclass(frozen=True)
 class Filter(Layer):
-    """A convolution whose filter is known: Sobel's, a Gaussian, a mean; only X, and b, have gradients.
+    """A convolution with known coefficients, such as Sobel's; only the input and bias have gradients.
 
     ``O[n, o, p] = b[o] + Σ_{c,k} X[n, c, s·p + d·k - lo] · F[o, c, k]`` along each spatial axis, as
-    :class:`Conv`.
+    in :class:`Conv`.
 
     Parameters
     ----------
     input_shape
         Batch, channels, then 1, 2 or 3 spatial sizes.
     weight
-        F, an array or nested sequences of shape ``(out, in/groups, *kernel)``: finite, rounded to
-        ``dtype``.
+        The filter F: an array or nested sequences of shape ``(out, in/groups, *kernel)``. Coefficients
+        must be finite, and are rounded to ``dtype``.
     stride, dilation
         An int, or one per spatial axis.
     padding
         An int, one per axis, pairs ``(lo, hi)`` per axis, ``"valid"``, ``"full"``, ``"same"`` or
         ``"same_lower"``, as for :class:`Conv`.
     groups
-        Blocks of channels that do not see each other.
+        Number of channel groups; each group is convolved independently of the others.
     bias
         Whether a bias of shape ``(out,)`` is added.
     padding_mode
         ``"zeros"``, ``"reflect"``, ``"replicate"`` or ``"circular"``.
     flip
-        ``True`` rotates the filter by 180°: convolution proper.
+        ``True`` rotates the filter by 180°, as the mathematical convolution does.
     tolerance
-        How far, relative to the largest number of a channel's filter, any other may be moved for the
-        filter to be separable: 1e-6 for a sampled Gaussian, whose rounded numbers are no exact products.
+        How much each coefficient may change to make the filter separable, relative to the largest
+        coefficient of the channel's filter. Use 1e-6 for a sampled Gaussian, whose rounded coefficients
+        are not exact products.
     dtype
         ``"float32"`` or ``"float64"``.
 
     Raises
     ------
     SymconvError
-        If an argument is not valid, or no window fits.
+        If an argument is not valid, or no window fits into the padded input.
     """
 
     input_shape: tuple[int, ...]
@@ -99,7 +100,7 @@ class Filter(Layer):
             raise refuse("weight", self.weight, valid) from error
         number = isinstance(self.tolerance, int | float) and not isinstance(self.tolerance, bool)
         if not number or not 0 <= self.tolerance < 1:
-            raise refuse("tolerance", self.tolerance, "a number from 0 to below 1")
+            raise refuse("tolerance", self.tolerance, "a number of at least 0 and less than 1")
         object.__setattr__(self, "dtype", dtype(self.dtype))
         if array.ndim < 3 or not 0 < array.size <= MOST:
             raise refuse("weight", f"an array of shape {array.shape}", valid)
@@ -122,7 +123,7 @@ class Filter(Layer):
 
     @cached_property
     def conv(self) -> Conv:
-        """The convolution with the same sizes, of any filter."""
+        """The convolution of the same sizes with an arbitrary filter."""
         shape = self.shape
         return Conv(
             self.input_shape,
@@ -150,7 +151,7 @@ class Filter(Layer):
 
     @cached_property
     def graph(self) -> Graph:
-        """The convolution's, its filter a constant."""
+        """The graph of the convolution, with the filter as a constant."""
         filter_ = self.conv.tensors["weight"]
         values = tuple(self.numbers.get(cell, Fraction(0)) for cell in np.ndindex(filter_.sizes))
         *before, last = self.conv.graph.steps
@@ -158,18 +159,18 @@ class Filter(Layer):
 
     @cached_property
     def forward(self) -> Graph:
-        """Passes along the axes, if these are few: sums of shifted cells, each times a number."""
+        """Passes along the axes, weighted sums of shifted elements; ``graph`` if there are many."""
         return self._passes or self.graph
 
     @cached_property
     def backward(self) -> Graph:
-        """The chain rule through what is computed."""
+        """The gradients of ``forward``, by the chain rule."""
         by = [self.tensors[name] for name in self.differentiable]
         return gradients(self.forward, by, self.cotangent)
 
     @property
     def given(self) -> dict[Taps, Fraction]:
-        """The numbers of ``weight`` that are not 0, by output channel, input channel and tap."""
+        """The nonzero coefficients of ``weight``, by output channel, input channel and position."""
         return {
             cell: Fraction(float(number))
             for cell, number in np.ndenumerate(np.asarray(self.weight, self.dtype))
@@ -178,7 +179,7 @@ class Filter(Layer):
 
     @cached_property
     def numbers(self) -> dict[Taps, Fraction]:
-        """The numbers of F that are not 0: those given, or within ``tolerance`` of them."""
+        """The nonzero coefficients of F: those given, or values within ``tolerance`` of them."""
         if self._passes is None or not self.tolerance:
             return self.given
         alike = range(self.shape[0]) if self._alike else [None]
@@ -198,9 +199,9 @@ class Filter(Layer):
 
     @cached_property
     def chains(self) -> dict[Channels, tuple[Chain, ...]]:
-        """The passes that add up to the filter of each output channel and channel of its group.
+        """The passes that add up to the filter, for each output channel and channel of its group.
 
-        If all channels are alike, those of the first.
+        If all channels have the same filter, only those of the first channel.
         """
         kernels: dict[Channels, dict[Taps, Fraction]] = defaultdict(dict)
         for (o, c, *taps), number in self.given.items():
@@ -232,7 +233,7 @@ class Filter(Layer):
 
     @property
     def remark(self) -> str:
-        """How far F is from what was given, where that was within the tolerance."""
+        """How much the tolerance has changed the coefficients; empty if it has changed none."""
         zero = Fraction(0)
         cells = self.numbers | self.given
         moved = [abs(self.numbers.get(cell, zero) - self.given.get(cell, zero)) for cell in cells]
@@ -242,12 +243,12 @@ class Filter(Layer):
 
 
 def with_weight(conv: Conv, weight: Nested) -> Filter:
-    """Return a convolution with a filter of known numbers.
+    """Return a convolution with known coefficients.
 
     Raises
     ------
     SymconvError
-        If the filter is not of the convolution's shape, or not finite.
+        If the filter does not have the convolution's shape, or is not finite.
     """
     given = conv.arguments
     for name in ("out_channels", "kernel_size"):

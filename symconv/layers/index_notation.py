@@ -44,23 +44,25 @@ SHAPES = "names and shapes of up to eight positive ints, as a mapping or pairs"
 class Contraction(Layer):
     """A sum, or a maximum, of products of tensors, written in index notation.
 
-    ``O[n,o,y,x] = X[n,c,2*y+i-1,2*x+j-1] * F[o,c,i,j] + b[o]`` sums over what is not on the left; reads
-    outside a tensor are zero. ``O[n,c,y,x] max= X[n,c,2*y+i,2*x+j]`` takes the maximum, and leaves such
-    reads out. Subscripts are sums of indices times integers; products may have a number, such as 1/4.
+    ``O[n,o,y,x] = X[n,c,2*y+i-1,2*x+j-1] * F[o,c,i,j] + b[o]`` sums over the indices that do not appear
+    on the left. Elements outside a tensor are zero. ``O[n,c,y,x] max= X[n,c,2*y+i,2*x+j]`` takes the
+    maximum, and skips elements outside. Subscripts are sums of integers and of indices times integers.
+    Products may have a coefficient, such as 1/4.
 
     Parameters
     ----------
     formula
         The formula.
     shapes
-        The shape of each tensor, by name; the result's may be left out: then it is as large as the
-        subscripts on the left reach.
+        The shape of each tensor, by name. The result's shape may be left out; the result is then as
+        large as the subscripts on the left reach.
     extents
-        How many values an index has, from 0 on, where it addresses no whole axis alone; if it is left
-        out, as many as read no further than a tensor's end.
+        How many values an index takes, counted from 0. By default, an index that addresses an axis
+        alone takes as many values as the axis has elements, and any other index takes as many as it can
+        without passing the end of a tensor.
     values
-        How many of the tensors, the first ones in the formula, are values that other layers of a network
-        compute; the others are parameters.
+        How many tensors, counted from the first one in the formula, are computed by other layers of a
+        network. The other tensors are parameters.
     dtype
         ``"float32"`` or ``"float64"``.
 
@@ -78,7 +80,7 @@ class Contraction(Layer):
 
     @staticmethod
     def parse(formula: str, dtype: str = "float32", **sizes: tuple[int, ...] | int) -> Contraction:
-        """Return the layer of a formula; a tuple is the shape of a tensor, an int an index's extent.
+        """Return the layer of a formula; tuples are the shapes of tensors, ints the extents of indices.
 
         >>> layer = Contraction.parse("O[n,i] = X[n,i+k] * W[k]", X=(2, 8), W=(3,))
         >>> layer.output_shape
@@ -131,7 +133,7 @@ class Contraction(Layer):
 
     @property
     def parameters(self) -> dict[str, tuple[int, ...]]:
-        """Names and shapes of every input that is not a value of another layer."""
+        """Names and shapes of every input that no other layer computes."""
         return dict(list(self.inputs.items())[self.values :])
 
     @property
@@ -140,7 +142,7 @@ class Contraction(Layer):
         return next(iter(self.inputs.values()))
 
     def reductions(self) -> Iterator[Layer]:
-        """Visit the layers with one index's extent, or one axis that no index has alone, reduced."""
+        """Visit the layers with one extent reduced, or one axis that no index addresses alone."""
         shapes, extents = dict(self.shapes), dict(self.extents)
         own = self.symbols.values()
         places: dict[str, list[tuple[str, int]]] = {}
@@ -167,14 +169,14 @@ class Contraction(Layer):
 
     @cached_property
     def graph(self) -> Graph:
-        """The formula; its result is O."""
+        """The formula, with O as the name of its result."""
         program: Program = self.__dict__["_program"]
         output = {program.target.name: Tensor("O", program.target.shape)}
         return Graph((renamed(program, output),))
 
     @property
     def conv(self) -> ConvLayer | None:
-        """The convolution, or the transposed one, that the formula is; None if it is neither."""
+        """The convolution or transposed convolution that the formula describes; None if neither."""
         first, *others = self.graph.programs[0].contractions
         try:
             found = recognise(first)
@@ -262,12 +264,14 @@ def _check_maximum(program: Program) -> None:
     read = {name for access in maximum.reads for s in access.subscripts for name in s.variables}
     known = plain and sizes == maximum.target.tensor.sizes and set(names) <= read
     if not known:
-        raise SymconvError("formula: a maximum must be written at plain indices, each of which is read")
+        raise SymconvError(
+            "formula: a maximum must be written at plain indices, each of which the right side uses"
+        )
     if not maximum.summed:
         raise SymconvError("formula: a maximum must be taken over an index that is not on the left")
     ones = {read.tensor.name: np.ones(read.tensor.sizes) for read in maximum.reads}
     if not np.isfinite(evaluate_arrays(Graph((program,)), ones)).all():
-        raise SymconvError("formula: every maximum must have a term that reads inside")
+        raise SymconvError("formula: every maximum must have a term inside its tensors")
 
 
 def _check_names(formula: Formula, shapes: Mapping[str, object]) -> None:
@@ -275,7 +279,7 @@ def _check_names(formula: Formula, shapes: Mapping[str, object]) -> None:
     for name in shapes:
         if name not in formula.tensors and name != formula.target:
             raise SymconvError(
-                f"{name}: is no tensor of the formula, whose tensors are {formula_names(formula)}"
+                f"{name}: is not a tensor of the formula, whose tensors are {formula_names(formula)}"
             )
     arrays = [_array(name) for name in formula.tensors]
     short = [SHORT.get(array, array) for array in arrays]
@@ -290,8 +294,8 @@ def _check_names(formula: Formula, shapes: Mapping[str, object]) -> None:
             or not re.fullmatch("[A-Za-z][A-Za-z0-9]{0,19}", name)
         ):
             raise SymconvError(
-                f"{name}: must be a tensor's name of up to 20 letters and digits, unlike the others' in "
-                "lower case, not d, g or t and another's, and none of "
+                f"{name}: must be a tensor's name of up to 20 letters and digits that differs from the "
+                "others' names in lower case, is not d, g or t before another name, and is not one of "
                 f"{', '.join(RESERVED)}"
             )
 

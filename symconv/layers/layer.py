@@ -23,7 +23,7 @@ SIZES = ("input_shape", "out_channels", "out_features", "kernel_size")
 
 
 class Layer(ABC):
-    """A layer of a convolutional network: frozen, validated at construction.
+    """A layer of a convolutional network, frozen and validated at construction.
 
     Attributes
     ----------
@@ -44,13 +44,13 @@ class Layer(ABC):
             Layer.kinds[cls.__name__] = cls
 
     def __new__(cls, *_: object, **given: object) -> Self:
-        """Refuse arguments that a kind has not."""
+        """Refuse arguments that this kind of layer does not have."""
         cls.refuse_unknown(given)
         return super().__new__(cls)
 
     @classmethod
     def refuse_unknown(cls, names: Iterable[str]) -> None:
-        """Refuse names that are no arguments, with what was probably meant."""
+        """Refuse names that are not arguments, and suggest what was probably meant."""
         known = [field.name for field in dataclasses.fields(cls)]  # type: ignore[arg-type]  # every kind is a dataclass
         for name in names:
             if name not in known:
@@ -59,7 +59,7 @@ class Layer(ABC):
     @property
     @abstractmethod
     def output_shape(self) -> tuple[int, ...]:
-        """Shape of what ``forward`` returns."""
+        """Shape of the output that ``forward`` returns."""
 
     @property
     def parameters(self) -> dict[str, tuple[int, ...]]:
@@ -68,12 +68,12 @@ class Layer(ABC):
 
     @property
     def inputs(self) -> dict[str, tuple[int, ...]]:
-        """Names and shapes of ``forward``'s inputs, in order: what comes in, then the parameters."""
+        """Names and shapes of ``forward``'s inputs, in order: the input, then the parameters."""
         return {"x": self.input_shape} | self.parameters
 
     @cached_property
     def tensors(self) -> dict[str, Tensor]:
-        """The formulas' tensor for each of ``forward``'s inputs, in order."""
+        """The tensor in formulas for each of ``forward``'s inputs, in order."""
         return {name: Tensor(self.symbols[name], shape) for name, shape in self.inputs.items()}
 
     @property
@@ -83,12 +83,12 @@ class Layer(ABC):
 
     @property
     def updates(self) -> tuple[str, ...]:
-        """The names of what ``forward`` returns besides the output; most layers return nothing else."""
+        """The names of the results of ``forward`` besides the output; most layers have none."""
         return ()
 
     @property
     def label_names(self) -> tuple[str, ...]:
-        """The inputs that a loss compares with; other layers have none."""
+        """The inputs that are labels or targets of a loss; other layers have none."""
         return ()
 
     @property
@@ -98,17 +98,17 @@ class Layer(ABC):
 
     @property
     def classes(self) -> dict[str, int]:
-        """The inputs that are integers, from 0 on, and how many of these there are."""
+        """The inputs that are labels, with the number of classes; labels are integers counted from 0."""
         return {}
 
     @property
     def ignored(self) -> dict[str, int]:
-        """The labels that count for nothing, by the inputs that may have them; most layers have none."""
+        """The label that is ignored in each input that may have one; most layers have none."""
         return {}
 
     @property
     def cotangent(self) -> Tensor:
-        """The formulas' tensor G = ∂E/∂O."""
+        """The upstream gradient G = ∂E/∂O, as a tensor in formulas."""
         return Tensor("G", self.output_shape)
 
     def _repr_html_(self) -> str:
@@ -120,56 +120,56 @@ class Layer(ABC):
     @property
     @abstractmethod
     def graph(self) -> Graph:
-        """The layer in the language: what defines the output."""
+        """The program that defines the output."""
 
     def gradient(self, name: str) -> Graph:
-        """Return the gradient by an input, by the chain rule."""
+        """Return the gradient with respect to an input, from the chain rule."""
         return gradients(self.graph, (self.tensors[name],), self.cotangent)
 
     @property
     def forward(self) -> Graph:
-        """What is computed: the same, unless another form is more accurate."""
+        """The program that is computed: ``graph``, unless another form is more accurate or faster."""
         return self.graph
 
     @property
     def backward(self) -> Graph:
-        """The gradients by all inputs that have one: the chain rule, unless another form is better."""
+        """The gradients with respect to all differentiable inputs: the chain rule, or a better form."""
         by = [self.tensors[name] for name in self.differentiable]
         return gradients(self.graph, by, self.cotangent)
 
     def tangent(self, by: Sequence[str] | None = None) -> Graph:
-        """Return the change dO of the output to first order, when some inputs change, or all."""
+        """Return the first-order change dO of the output when some inputs change (None: all)."""
         moved = [self.tensors[name] for name in (self.differentiable if by is None else by)]
         return tangent(self.forward.only(self.forward.output.name), moved)
 
     def second(self, by: Sequence[str] | None = None) -> Graph:
-        """Return the change dO, and the gradients of ⟨G, dO⟩ by the inputs that change."""
+        """Return the change dO, and the gradients of ⟨G, dO⟩ with respect to the inputs that change."""
         moved = [self.tensors[name] for name in (self.differentiable if by is None else by)]
         return second_gradients(self.tangent(by), moved, self.cotangent)
 
     @property
     def reasons(self) -> dict[str, str]:
-        """Why ``forward`` and ``backward`` are what the definition and the chain rule give."""
+        """Why ``forward`` and ``backward`` agree with the definition and the chain rule."""
         return {}
 
     @property
     def remark(self) -> str:
-        """What is to be said of the layer besides its formula; of most nothing."""
+        """A remark on the layer besides its formula; empty for most layers."""
         return ""
 
     @property
     def composite(self) -> bool:
-        """Whether expressions of elements are among the steps."""
+        """Whether any step is an element-wise expression."""
         return any(isinstance(step, Elementwise) for step in self.graph.steps)
 
     def reductions(self) -> Iterator[Layer]:
-        """Visit the layers with one size reduced, smallest first; arguments that are no sizes stay."""
+        """Visit the layers with one size reduced, smallest first; all other arguments stay."""
         for axis, size in enumerate(self.input_shape):
             for less in smaller_sizes(size):
                 yield from self._reduced(input_shape=with_size(self.input_shape, axis, less))
 
     def joint_reductions(self) -> Iterator[Layer]:
-        """Visit the layers with all sizes that are equal reduced alike, for what fails only then."""
+        """Visit the layers with all equal sizes reduced together, for failures that need equal sizes."""
         sizes = {name: self.arguments[name] for name in SIZES if name in self.arguments}
         if "weight" not in self.parameters:
             sizes.pop("kernel_size", None)  # no argument's shape tells a function
@@ -188,7 +188,7 @@ class Layer(ABC):
             yield dataclasses.replace(self, **arguments)  # type: ignore[type-var]  # every kind is a dataclass
 
     def smaller(self) -> Layer:
-        """Return the layer with at most two of everything, or itself where that is not one."""
+        """Return the layer with input sizes of at most 2, or the layer itself if they are not valid."""
         shape = tuple(min(size, 2) for size in self.input_shape)
         try:
             return dataclasses.replace(self, input_shape=shape)  # type: ignore[type-var]  # every kind is a dataclass
@@ -196,7 +196,7 @@ class Layer(ABC):
             return self
 
     def backward_by(self, name: str) -> Graph:
-        """Return the part of ``backward`` that computes the gradient by one input."""
+        """Return the part of ``backward`` that computes the gradient with respect to one input."""
         return self.backward.only(gradient_of(self.tensors[name]).name)
 
     @property
@@ -210,7 +210,7 @@ class Layer(ABC):
 
 
 def smaller_sizes(size: int) -> Iterator[int]:
-    """Visit smaller sizes: each of the first sixteen, then what halving gives."""
+    """Visit smaller sizes: those up to 16, then the results of repeated halving."""
     yield from range(1, min(size, 17))
     while size > 34:
         size //= 2
@@ -229,7 +229,7 @@ def _exchanged(value: object, old: int, new: int) -> object:
 
 
 def kind_hint(name: str) -> str:
-    """Say which kind of layer a name that there is not probably means."""
+    """Suggest the kind of layer that an unknown name probably means."""
     if name.lower() in NAMED:
         return f'; an activation is {{"layer": "Activation", "function": "{name.lower()}"}}'
     plain = name[:-2] if name.endswith(("1d", "2d", "3d")) else name
@@ -245,7 +245,7 @@ def _unknown(kind: str, name: str, known: Sequence[str]) -> SymconvError:
 
 
 def rebuild(data: Mapping[str, object]) -> Layer:
-    """Return the layer that plain data describes: ``layer``, its kind, and its arguments.
+    """Return the layer that plain data describes by its kind, ``layer``, and its arguments.
 
     Raises
     ------
@@ -263,5 +263,5 @@ def rebuild(data: Mapping[str, object]) -> Layer:
     cls.refuse_unknown(map(str, arguments))
     for field in fields:
         if field.default is dataclasses.MISSING and field.name not in arguments:
-            raise SymconvError(f"{field.name}: missing, {kind} needs it")
+            raise SymconvError(f"{field.name}: missing, but {kind} requires it")
     return cls(**arguments)

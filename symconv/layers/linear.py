@@ -18,14 +18,14 @@ from symconv.notation.names import element
 class Linear(Layer):
     """A fully connected layer.
 
-    ``O[n, o] = b[o] + Σ_c X[n, c] · F[o, c]``; weight layout ``(out, in)`` and sizes are PyTorch's.
+    ``O[n, o] = b[o] + Σ_c X[n, c] · F[o, c]``. Weight layout ``(out, in)`` and sizes are PyTorch's.
 
     Parameters
     ----------
     input_shape
-        Batch, then features last; axes between them are kept.
+        Batch first and features last; axes between them are kept.
     out_features
-        Features of the output.
+        Number of output features.
     bias
         Whether a bias of shape ``(out,)`` is added.
     dtype

@@ -23,13 +23,13 @@ REDUCTIONS = ("mean", "sum")
 class MeanSquaredError(Layer):
     """The loss ``(X − T)²``, averaged or summed over all elements.
 
-    ``forward(x, target)``, ``backward(grad_output, x, target)``: the target has the input's shape and
-    no gradient. The output has no axes.
+    The functions are ``forward(x, target)`` and ``backward(grad_output, x, target)``. The target has
+    the input's shape and no gradient. The output is a scalar.
 
     Parameters
     ----------
     input_shape
-        Any sizes.
+        Any shape with one to five axes.
     reduction
         ``"mean"`` over all elements, or ``"sum"``.
     dtype
@@ -57,7 +57,7 @@ class MeanSquaredError(Layer):
 
     @property
     def output_shape(self) -> tuple[int, ...]:
-        """Shape of the output: a number."""
+        """Shape of the output, which is a scalar."""
         return ()
 
     @property
@@ -72,7 +72,7 @@ class MeanSquaredError(Layer):
 
     @property
     def differentiable(self) -> tuple[str, ...]:
-        """The input has a gradient, the target has none."""
+        """The input; the target has no gradient."""
         return ("x",)
 
     @property
@@ -99,7 +99,7 @@ class MeanSquaredError(Layer):
 
     @cached_property
     def backward(self) -> Graph:
-        """Twice the differences, averaged or summed as the loss is."""
+        """G times twice the differences, averaged or summed like the loss."""
         d, difference = self._difference()
         by = Access(gradient_of(self.tensors["x"]), d.subscripts)
         closed = each(by, "2 * g * d / count", g=self.cotangent[()], d=d, count=self._count)

@@ -27,7 +27,7 @@ SHAPES = ("input_shape", "input_shapes", "dtype")  # what follows from the layer
 
 @dataclass(frozen=True)
 class Node:
-    """A layer of a network: its name, which its output has, too, and the values that it takes."""
+    """A layer of a network, its name (also the name of its output) and the values that it takes."""
 
     name: str
     layer: Layer
@@ -35,7 +35,7 @@ class Node:
 
     @property
     def data(self) -> dict[str, str]:
-        """For each of the layer's inputs that are no parameters or labels, the value that it is."""
+        """The value of the network that each input takes; parameters and labels are left out."""
         return dict(zip(data_inputs(self.layer), self.sources, strict=True))
 
     @property
@@ -44,13 +44,13 @@ class Node:
         return bool(self.layer.label_names)
 
     def own(self, name: str) -> str:
-        """Return what one of the layer's inputs is called in the network: ``conv1.weight``."""
+        """Return the name that an input of the layer has in the network, such as ``conv1.weight``."""
         if name in self.layer.label_names:
             return name
         return self.data.get(name, f"{self.name}.{name}")
 
     def as_dict(self) -> dict[str, object]:
-        """Return plain data: name, inputs, the layer's kind, and its arguments that are not implied."""
+        """Return plain data: name, inputs, the layer's kind, and the arguments that are not implied."""
         chosen = {
             f.name: getattr(self.layer, f.name)
             for f in dataclasses.fields(cast(Any, self.layer))  # every kind is a dataclass
@@ -64,7 +64,7 @@ Entry: TypeAlias = Node | Given | tuple[str, Given] | tuple[str, Given, str | Se
 
 
 def data_inputs(layer: Layer) -> list[str]:
-    """Return the names of a layer's inputs that are no parameters, statistics or labels."""
+    """Return the names of a layer's inputs that are not parameters, statistics or labels."""
     others = {*layer.parameters, *layer.label_names, *layer.statistic_names}
     return [name for name in layer.inputs if name not in others]
 
@@ -76,20 +76,21 @@ class Network(Layer):
     Parameters
     ----------
     layers
-        The layers, in the order that they are computed. Each is a layer; or a name and a layer; or a
-        name, a layer, and the names of the values that it takes: other layers' names, or ``"x"``, the
-        network's input. Without them, it takes what the layer before gives. Instead of a layer its
-        arguments may be given, as a mapping with ``layer``, its kind, and maybe ``name`` and
-        ``inputs``: there ``input_shape`` and ``dtype`` follow from the layers before.
+        The layers, in the order in which they are computed. Each entry is a layer, a name and a layer,
+        or a name, a layer and the names of its inputs. An input is the name of another layer, or
+        ``"x"`` for the network's input; by default, a layer takes the output of the layer before it.
+        A layer may also be given as a mapping with its kind as ``layer``, its arguments, and
+        optionally ``name`` and ``inputs``. Its ``input_shape`` and ``dtype`` then follow from the
+        layers before it.
     input_shape
-        Shape of the network's input; if it is not given, what the first layer takes.
+        Shape of the network's input; by default, the input shape of the first layer.
     dtype
-        ``"float32"`` or ``"float64"``; if it is not given, what the first layer has.
+        ``"float32"`` or ``"float64"``; by default, the dtype of the first layer.
 
     Raises
     ------
     SymconvError
-        If an argument is not valid, shapes do not chain, or a value is not known.
+        If an argument is not valid, the shapes of connected layers differ, or a value is unknown.
     """
 
     symbols: ClassVar[dict[str, str]] = {}
@@ -136,30 +137,32 @@ class Network(Layer):
             given = before[source].layer.output_shape if source in before else self.input_shape
             if given != shape:
                 giver = f"{source} gives" if source in before else f"the input {INPUT} has"
-                raise SymconvError(f"{giver} shape {given}, {node.name} takes {shape}")
+                raise SymconvError(f"{giver} shape {given}, but {node.name} takes {shape}")
         if node.layer.dtype != self.dtype:
-            raise SymconvError(f"{node.name} has dtype {node.layer.dtype}, the others {self.dtype}")
+            raise SymconvError(
+                f"{node.name} has dtype {node.layer.dtype}, but the other layers have {self.dtype}"
+            )
 
     def _check_values(self) -> None:
         """Refuse a value that nothing reads, and a loss that is not last."""
         read = {source for node in self.nodes for source in node.sources}
         if not self.body:
-            raise SymconvError("a loss alone is no network: generate it as the layer that it is")
+            raise SymconvError("a loss alone is not a network: generate it as a single layer")
         if INPUT not in read:
-            raise SymconvError(f"no layer takes {INPUT}, the input")
+            raise SymconvError(f"no layer takes the input {INPUT}")
         for node in self.nodes[:-1]:
             if node.is_loss:
                 raise SymconvError(f"{node.name} is a loss, and must be the last layer")
             if node.name not in read:
-                raise SymconvError(f"no layer takes what {node.name} gives")
+                raise SymconvError(f"no layer takes the output of {node.name}")
 
     def with_batch(self, batch: int) -> Network:
-        """Return the same network for another number of images.
+        """Return the same network for another batch size.
 
         Raises
         ------
         SymconvError
-            If a layer's own arguments have the number of images in them: a Reshape's, a Contraction's.
+            If a layer's own arguments contain the batch size, as those of Reshape and Contraction do.
         """
         again = rebuild({**self.as_dict(), "input_shape": (batch, *self.input_shape[1:])})
         assert isinstance(again, Network)  # that is the kind in the data
@@ -167,7 +170,7 @@ class Network(Layer):
 
     @property
     def output_shape(self) -> tuple[int, ...]:
-        """Shape of what the last layer gives; of a loss, no axes."""
+        """Shape of the output of the last layer."""
         return self.nodes[-1].layer.output_shape
 
     @property
@@ -177,19 +180,19 @@ class Network(Layer):
 
     @property
     def body(self) -> tuple[Node, ...]:
-        """The layers but for a loss."""
+        """The layers without the loss."""
         return self.nodes[:-1] if self.loss else self.nodes
 
     @property
     def parameters(self) -> dict[str, tuple[int, ...]]:
-        """Names and shapes of what is trained: ``"layer.weight"``."""
+        """Names and shapes of the parameters, such as ``"conv1.weight"``."""
         return {
             node.own(name): shape for node in self.nodes for name, shape in node.layer.parameters.items()
         }
 
     @property
     def running(self) -> dict[str, tuple[int, ...]]:
-        """Names and shapes of the running statistics: ``"layer.running_mean"``."""
+        """Names and shapes of the running statistics, such as ``"batch_norm1.running_mean"``."""
         return {
             node.own(name): node.layer.inputs[name]
             for node in self.nodes
@@ -198,7 +201,7 @@ class Network(Layer):
 
     @property
     def labels(self) -> dict[str, tuple[int, ...]]:
-        """Name and shape of what the loss compares with; nothing without a loss."""
+        """Name and shape of the labels or the target of the loss; empty without a loss."""
         last = self.nodes[-1].layer
         return {name: last.inputs[name] for name in last.label_names}
 
@@ -214,17 +217,17 @@ class Network(Layer):
 
     @property
     def classes(self) -> dict[str, int]:
-        """Labels are integers below the number of classes."""
+        """The number of classes of the loss, by the name of its labels."""
         return self.nodes[-1].layer.classes
 
     @property
     def ignored(self) -> dict[str, int]:
-        """The labels that count for nothing are the loss's."""
+        """The label that the loss ignores, if there is one."""
         return self.nodes[-1].layer.ignored
 
     @cached_property
     def tensors(self) -> dict[str, Tensor]:
-        """The formulas' tensors: X, the labels T, and a layer's ``conv1.F``."""
+        """The tensors in formulas: X, the labels T, and those of the layers, such as ``conv1.F``."""
         found = {INPUT: Tensor("X", self.input_shape)}
         for node in self.nodes:
             for name, shape in node.layer.inputs.items():
@@ -242,11 +245,11 @@ class Network(Layer):
 
     @cached_property
     def forward(self) -> Graph:
-        """The same, each layer's as it is computed."""
+        """The same, with the steps that each layer computes."""
         return self.composed({node.name: node.layer.forward for node in self.nodes})
 
     def composed(self, graphs: Mapping[str, Graph]) -> Graph:
-        """Return the steps of each layer's graph, its tensors renamed to the network's."""
+        """Return the steps of each layer's graph, with its tensors renamed to those of the network."""
         values = {INPUT: self.tensors[INPUT]}
         steps = []
         held: list[str] = []
@@ -264,13 +267,13 @@ class Network(Layer):
         return needed(Graph(tuple(steps), (self.nodes[-1].name,), tuple(held)))
 
     def names_of(self, node: Node, values: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Return the network's tensor for each of a layer's, by the layer's tensors' names."""
+        """Return the network's tensor for each tensor of a layer, by the name that the layer uses."""
         tensors = self.tensors | dict(values)
         return {t.name: tensors[node.own(name)] for name, t in node.layer.tensors.items()}
 
     @property
     def arguments(self) -> dict[str, object]:
-        """The arguments that rebuild the network; what follows from the layers before is left out."""
+        """The arguments that rebuild the network, without those that follow from earlier layers."""
         return {
             "input_shape": self.input_shape,
             "layers": tuple(node.as_dict() for node in self.nodes),
@@ -286,7 +289,7 @@ class Network(Layer):
                     yield rebuild({**self.as_dict(), "input_shape": shape})
 
     def smaller(self) -> Layer:
-        """Return the network for at most two images."""
+        """Return the network for a batch of at most two samples."""
         try:
             return self.with_batch(min(self.input_shape[0], 2))
         except SymconvError:  # a layer has a size that the batch's number is part of
@@ -317,7 +320,7 @@ def _node(entry: object, before: Mapping[str, Node], input_shape: tuple[int, ...
     needs = len(data_inputs(found))
     if len(taken) != needs:
         raise SymconvError(
-            f"{node.name} takes {needs} values, {len(taken)} are given: {', '.join(taken)}"
+            f"{node.name} takes {needs} values, but {len(taken)} are given: {', '.join(taken)}"
         )
     return node
 
@@ -332,7 +335,7 @@ def _sources(given: object, before: Mapping[str, Node]) -> tuple[str, ...]:
         raise arguments.refuse("inputs", given, f"names of values: {', '.join(known)}")
     for word in words:
         if word not in known:
-            raise arguments.refuse("inputs", word, f"one of the values before, {', '.join(known)}")
+            raise arguments.refuse("inputs", word, f"one of the earlier values: {', '.join(known)}")
     return tuple(map(str, words))
 
 
@@ -351,7 +354,7 @@ def _layer(entry: object, shapes: Sequence[tuple[int, ...]], dtype: str) -> Laye
             data.setdefault("dtype", dtype)
         entry = rebuild(data)
     if isinstance(entry, Network):
-        raise SymconvError("a Network is no layer of another: give its layers")
+        raise SymconvError("a Network cannot be a layer of another: give its layers")
     if not isinstance(entry, Layer):
         hint = kind_hint(entry) if isinstance(entry, str) else ""
         raise SymconvError(f"{entry!r}: must be a layer, or a name and a layer{hint}")
@@ -369,13 +372,13 @@ def _name(name: object, layer: Layer, before: Mapping[str, Node]) -> str:
         name = f"{word}{count + 1}"
     taken = name in TAKEN and not (name == "loss" and layer.label_names)
     if not isinstance(name, str) or not re.fullmatch("[a-z]([a-z0-9_]{0,38}[a-z0-9])?", name):
-        valid = "up to 40 lower-case letters, digits and _, a letter first and no _ last"
+        valid = "up to 40 lower-case letters, digits and _, with a letter first and no _ last"
     elif name in before:
-        valid = "no other layer's name"
+        valid = "different from the names of the other layers"
     elif taken or keyword.iskeyword(name):
-        valid = "no word of the module's own or of Python"
+        valid = "different from the module's own names and from Python's keywords"
     elif name.startswith(BEGINNINGS) or "_by_" in name:
-        valid = f"without {', '.join(BEGINNINGS)} at the beginning, and without _by_"
+        valid = f"a name that does not begin with {', '.join(BEGINNINGS)} and does not contain _by_"
     else:
         return name
     raise arguments.refuse("name", name, valid)

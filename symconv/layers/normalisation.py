@@ -44,12 +44,12 @@ class _Normalisation(Layer):
 
     @property
     def output_shape(self) -> tuple[int, ...]:
-        """Shape of the output: the input's."""
+        """Shape of the output, which is that of the input."""
         return self.input_shape
 
     @property
     def reasons(self) -> dict[str, str]:
-        """Why fewer operations do, and where the closed form comes from."""
+        """Why fewer operations are enough, and where the closed form comes from."""
         return {
             "forward": "what does not depend on every index is computed once for all",
             "backward": "with Y = D · R, what comes through the mean A is the mean of the gradient, "
@@ -112,7 +112,7 @@ class _Normalisation(Layer):
 
 
 def epsilon(value: object) -> float:
-    """Return what is added to a variance."""
+    """Return the number that is added to a variance."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
         raise refuse("eps", value, "a positive number")
     return float(value)
@@ -120,27 +120,25 @@ def epsilon(value: object) -> float:
 
 @dataclass(frozen=True)
 class BatchNorm(_Normalisation):
-    """Each channel less its mean, over its standard deviation: ``γ (X − A) / √(V + ε) + β``.
+    """Batch normalisation of each channel: ``γ (X − A) / √(V + ε) + β``.
 
-    In training, A and V are the batch's mean and (biased) variance, and the running ones are moved
-    towards them, the variance unbiased: ``forward(x, weight, bias, running_mean, running_var)`` →
-    ``(y, new_mean, new_var)``. Otherwise A and V are the running ones, and it returns ``y``. Running
-    statistics have no gradient. Sizes and defaults are PyTorch's.
-
-    S. Ioffe and C. Szegedy, Batch Normalization, 2015.
+    In training, A and V are the mean and the biased variance of the batch. The running statistics move
+    towards this mean and the unbiased variance: ``forward(x, weight, bias, running_mean, running_var)``
+    returns ``(y, new_mean, new_var)``. Otherwise, A and V are the running statistics, and ``forward``
+    returns ``y``. Running statistics have no gradient. Sizes and defaults are those of PyTorch.
 
     Parameters
     ----------
     input_shape
         Batch, channels, then up to three sizes.
     eps
-        What is added to the variance.
+        The number ε that is added to the variance.
     momentum
         The batch's share in the new running statistics, from 0 to 1.
     training
-        Whether the statistics are the batch's.
+        Whether the statistics of the batch are used, instead of the running statistics.
     affine
-        Whether there are a weight γ and a bias β for each channel.
+        Whether each channel has a weight γ and a bias β.
     dtype
         ``"float32"`` or ``"float64"``.
 
@@ -148,6 +146,10 @@ class BatchNorm(_Normalisation):
     ------
     SymconvError
         If an argument is not valid.
+
+    References
+    ----------
+    S. Ioffe and C. Szegedy, Batch Normalization, 2015.
     """
 
     symbols: ClassVar[dict[str, str]] = _Normalisation.symbols | {
@@ -204,12 +206,12 @@ class BatchNorm(_Normalisation):
 
     @property
     def differentiable(self) -> tuple[str, ...]:
-        """Running statistics have no gradient."""
+        """The input and the parameters; running statistics have no gradient."""
         return ("x", *self.parameters)
 
     @property
     def updates(self) -> tuple[str, ...]:
-        """In training, the running statistics are moved."""
+        """In training, the new running statistics."""
         return ("new_mean", "new_var") if self.training else ()
 
     @property
@@ -257,7 +259,7 @@ class BatchNorm(_Normalisation):
 
     @cached_property
     def backward(self) -> Graph:
-        """In training, G less its mean and its part along Y, which the statistics take away."""
+        """In training, K times G without its mean and its part along Y; otherwise K times G."""
         steps, v = self._deviations()
         x, d, y, g = (self._like_input(name) for name in ("X", "D", "Y", "G"))
         r, k, p, q, gw, gb = (self._along(name, (1,)) for name in ("R", "K", "P", "Q", "∂E/∂γ", "∂E/∂β"))
@@ -279,20 +281,21 @@ class BatchNorm(_Normalisation):
 
 @dataclass(frozen=True)
 class LayerNorm(_Normalisation):
-    """The last axes less their mean, over their standard deviation: ``γ (X − A) / √(V + ε) + β``.
+    """Layer normalisation over the last axes: ``γ (X − A) / √(V + ε) + β``.
 
-    Arguments and defaults are PyTorch's. J. L. Ba, J. R. Kiros, G. E. Hinton, Layer Normalization, 2016.
+    Arguments and defaults are those of PyTorch.
 
     Parameters
     ----------
     input_shape
-        Any sizes.
+        Any shape with two to five axes, the batch first.
     normalized_shape
-        The last sizes, over which the statistics are taken; all but the batch if it is not given.
+        The last sizes of the input, over which the statistics are computed; by default, all sizes
+        except the batch.
     eps
-        What is added to the variance.
+        The number ε that is added to the variance.
     elementwise_affine
-        Whether there are a weight γ and a bias β of this shape.
+        Whether there are a weight γ and a bias β of shape ``normalized_shape``.
     dtype
         ``"float32"`` or ``"float64"``.
 
@@ -300,6 +303,10 @@ class LayerNorm(_Normalisation):
     ------
     SymconvError
         If an argument is not valid.
+
+    References
+    ----------
+    J. L. Ba, J. R. Kiros and G. E. Hinton, Layer Normalization, 2016.
     """
 
     symbols: ClassVar[dict[str, str]] = _Normalisation.symbols | {"weighted": "H"}
@@ -371,7 +378,7 @@ class LayerNorm(_Normalisation):
 
     @cached_property
     def backward(self) -> Graph:
-        """H = γ G less its mean P and its part Q along Y, which the statistics take away."""
+        """R times H = γ G without its mean P and its part Q along Y."""
         x, d, y, g = (self._like_input(name) for name in ("X", "D", "Y", "G"))
         h = self._like_input("H") if self._affine else g
         r, p, q = (self._along(name, self._kept) for name in ("R", "P", "Q"))

@@ -14,7 +14,7 @@ MODES = ("zeros", "reflect", "replicate", "circular")
 
 @dataclass(frozen=True)
 class Piece(Generic[S]):
-    """Cells ``start + k`` of the padded axis are cells ``source + step·k`` of the axis, k < count."""
+    """Element ``start + k`` of the padded axis is element ``source + step·k`` of the axis, k < count."""
 
     start: S
     count: S
@@ -23,7 +23,7 @@ class Piece(Generic[S]):
 
 
 def pieces(mode: str, size: Size, lo: Size, hi: Size) -> tuple[Piece[Size], ...]:
-    """Return what fills a padded axis: the axis itself, then what stands before and after it."""
+    """Return the pieces that fill a padded axis: the axis itself, then the padding on both sides."""
     before, after = {
         "reflect": (Piece[Size](0, lo, lo, -1), Piece[Size](lo + size, hi, size - 2, -1)),
         "replicate": (Piece[Size](0, lo, 0, 0), Piece[Size](lo + size, hi, size - 1, 0)),
@@ -33,7 +33,7 @@ def pieces(mode: str, size: Size, lo: Size, hi: Size) -> tuple[Piece[Size], ...]
 
 
 def padding_steps(x: Tensor, mode: str, pads: list[tuple[int, int]]) -> tuple[Program, ...]:
-    """Return the programs that pad a tensor, an axis at a time; none for zeros."""
+    """Return the programs that pad a tensor, one axis at a time; zero padding has none."""
     steps: list[Program] = []
     for axis, (lo, hi) in enumerate(pads):
         if mode != "zeros" and (lo or hi):
@@ -43,7 +43,7 @@ def padding_steps(x: Tensor, mode: str, pads: list[tuple[int, int]]) -> tuple[Pr
 
 
 def padding_step(x: Tensor, mode: str, axis: int, lo: Size, hi: Size) -> Program:
-    """Return the program that pads one spatial axis of a tensor; it adds the axis to its name."""
+    """Return the program that pads one spatial axis; the result's name ends with the axis."""
     rank = len(x.shape) - 2
     size = x.shape[2 + axis]
     shape = (*x.shape[: 2 + axis], lo + size + hi, *x.shape[3 + axis :])

@@ -26,7 +26,7 @@ class _Pool(Layer):
 
     @cached_property
     def windows(self) -> tuple[Window[int], ...]:
-        """The sizes along each spatial axis; one window, unless the layer slides it."""
+        """The sizes along each spatial axis: by default, one window that covers the axis."""
         return tuple(Window(size, size, 1, 1, 0, 0, 1) for size in self.input_shape[2:])
 
     @property
@@ -89,20 +89,20 @@ class _SlidingPool(_Pool):
             object.__setattr__(self, name, value)
         for window, axis in zip(self.windows, POSITIONS[rank], strict=True):
             if min(self._pads[POSITIONS[rank].index(axis)]) < 0:
-                raise refuse("padding", self.padding, "no negative number: a pool does not crop")
+                raise refuse("padding", self.padding, "non-negative: a pool does not crop")
             if window.outputs < 1:
                 raise refuse(
                     "kernel_size",
                     self.kernel_size,
-                    f"small enough to fit: along axis {axis} it reaches {window.reach + 1} elements, "
-                    f"the padded input has {window.size + window.lo + window.hi}",
+                    f"small enough to fit: along axis {axis} it spans {window.reach + 1} elements, "
+                    f"but the padded input has {window.size + window.lo + window.hi}",
                 )
             if not all(window.met):
                 raise refuse(
                     "padding",
                     self.padding,
-                    f"so small that every window along axis {axis} has an element of the input: "
-                    f"number {window.met.index(0)} has none",
+                    f"so small that every window along axis {axis} overlaps the input: "
+                    f"window {window.met.index(0)} does not",
                 )
         arguments.bounded("output_shape", self.output_shape)
 
@@ -125,7 +125,7 @@ class _SlidingPool(_Pool):
 
     @cached_property
     def windows(self) -> tuple[Window[int], ...]:
-        """The sizes along each spatial axis; ``hi`` has the cells that ceil_mode adds, too."""
+        """The sizes along each spatial axis; ``hi`` includes the elements that ceil_mode adds."""
         rank = len(self.input_shape) - 2
         sizes = zip(
             self.input_shape[2:],
@@ -142,9 +142,9 @@ class _SlidingPool(_Pool):
 class MaxPool(_SlidingPool):
     """The maximum of each window.
 
-    ``O[n, c, p] = max_k X[n, c, s·p + d·k - lo]`` along each spatial axis; arguments and sizes are
-    PyTorch's. Padding never wins. The gradient goes to the first maximum in row-major order, which is
-    the gradient away from ties.
+    ``O[n, c, p] = max_k X[n, c, s·p + d·k - lo]`` along each spatial axis. Arguments and sizes are
+    those of PyTorch. Padding is never the maximum. The upstream gradient goes to the first maximum in
+    row-major order.
 
     Parameters
     ----------
@@ -157,14 +157,15 @@ class MaxPool(_SlidingPool):
     padding
         An int, one per axis, or pairs ``(lo, hi)`` per axis.
     ceil_mode
-        Whether a last window that begins before the padding at the end may reach beyond it.
+        Whether the last window may reach beyond the padding at the end, if it begins before this
+        padding.
     dtype
         ``"float32"`` or ``"float64"``.
 
     Raises
     ------
     SymconvError
-        If an argument is not valid, no window fits, or one has no element of the input.
+        If an argument is not valid, no window fits, or a window does not overlap the input.
     """
 
     dtype: str = "float32"
@@ -175,7 +176,7 @@ class MaxPool(_SlidingPool):
 
     @cached_property
     def graph(self) -> Graph:
-        """The maximum over taps."""
+        """The maximum over each window."""
         return Graph((self._over_windows(maximum=True),))
 
 
@@ -183,8 +184,8 @@ class MaxPool(_SlidingPool):
 class AvgPool(_SlidingPool):
     """The average of each window.
 
-    ``O[n, c, p] = Σ_k X[n, c, s·p + d·k - lo] · R[p]`` along each spatial axis, where 1/R is the number
-    of elements that count; arguments and sizes are PyTorch's.
+    ``O[n, c, p] = Σ_k X[n, c, s·p + d·k - lo] · R[p]`` along each spatial axis, where 1/R[p] is the
+    number of elements that count. Arguments and sizes are those of PyTorch.
 
     Parameters
     ----------
@@ -197,8 +198,8 @@ class AvgPool(_SlidingPool):
     padding
         An int, one per axis, or pairs ``(lo, hi)`` per axis.
     ceil_mode
-        Whether a last window that begins before the padding at the end may reach beyond it; what it
-        reaches there never counts.
+        Whether the last window may reach beyond the padding at the end, if it begins before this
+        padding. Elements beyond the padding never count.
     count_include_pad
         Whether elements of the padding count.
     dtype
@@ -207,7 +208,7 @@ class AvgPool(_SlidingPool):
     Raises
     ------
     SymconvError
-        If an argument is not valid, no window fits, or one has no element of the input.
+        If an argument is not valid, no window fits, or a window does not overlap the input.
     """
 
     count_include_pad: bool = True
@@ -221,7 +222,7 @@ class AvgPool(_SlidingPool):
 
     @cached_property
     def graph(self) -> Graph:
-        """The divisors along each axis, and the sum over taps."""
+        """The divisors along each axis, and the sum over each window."""
         counts = []
         for w, (lo, hi) in zip(self.windows, self._pads, strict=True):
             padded = (-lo, w.size + hi) if self.count_include_pad else (0, w.size)
@@ -231,7 +232,7 @@ class AvgPool(_SlidingPool):
 
 @dataclass(frozen=True)
 class GlobalMaxPool(_Pool):
-    """The maximum of each channel: one window, the whole image.
+    """The maximum of each channel over all spatial axes.
 
     Parameters
     ----------
@@ -255,13 +256,13 @@ class GlobalMaxPool(_Pool):
 
     @cached_property
     def graph(self) -> Graph:
-        """The maximum over the image."""
+        """The maximum over all spatial axes."""
         return Graph((self._over_windows(maximum=True),))
 
 
 @dataclass(frozen=True)
 class GlobalAvgPool(_Pool):
-    """The average of each channel: one window, the whole image.
+    """The average of each channel over all spatial axes.
 
     Parameters
     ----------
@@ -285,7 +286,7 @@ class GlobalAvgPool(_Pool):
 
     @cached_property
     def graph(self) -> Graph:
-        """The divisors, the image's sizes, and the sum over it."""
+        """The divisors, which are the spatial sizes, and the sum over all spatial axes."""
         return self._averages([[w.size] for w in self.windows])
 
 

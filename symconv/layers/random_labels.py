@@ -11,9 +11,9 @@ from symconv.layers.layer import Layer
 
 
 def labels_of(layer: Layer, name: str, rng: np.random.Generator) -> NDArray[Any]:
-    """Return random labels: one that counts, and among several one that is ignored, if there are such.
+    """Return random labels; if the loss ignores a label and there are several, one is ignored.
 
-    Where none counts, a mean is 0/0.
+    At least one label counts, since the mean would be 0/0 otherwise.
     """
     count, ignored = layer.classes[name], layer.ignored.get(name)
     found = rng.integers(0, count, layer.inputs[name])

@@ -18,23 +18,24 @@ from symconv.notation.polynomial import Polynomial
 
 @dataclass(frozen=True)
 class Roles(Generic[S]):
-    """Three tensors by the part they play.
+    """The three tensors of a convolution, by role.
 
     Parameters
     ----------
     cells, taps, positions
-        What windows read, the filter, and what has a number for each window. The output is the
-        positions; of a transposed convolution, the cells.
+        The tensor that windows read, the filter, and the tensor with an element for each window. The
+        output is ``positions``, or ``cells`` in a transposed convolution.
     windows
         The sizes along each spatial axis.
     groups, filters, channels
-        Groups, and how many channels the positions and the cells have in each.
+        The number of groups, and how many channels ``positions`` and ``cells`` have in each group.
     flip
-        Whether the filter is stored last tap to first.
+        Whether the filter is stored in reverse order, with its last element first.
     transposed
-        Whether the cells are the output.
+        Whether ``cells`` is the output.
     interleaved
-        Takes a group's cells from every groups-th channel: the wrong block, a pitfall.
+        Whether a group reads every groups-th channel of ``cells``. This is a mistake, refuted as a
+        pitfall: a group is a block of neighbouring channels.
     """
 
     cells: Tensor
@@ -55,27 +56,27 @@ class Roles(Generic[S]):
 
     @property
     def x(self) -> Tensor:
-        """The input: the cells, or the positions of a transposed convolution."""
+        """The input: ``cells``, or ``positions`` in a transposed convolution."""
         return self.positions if self.transposed else self.cells
 
     @property
     def output(self) -> Tensor:
-        """The output, or its cotangent."""
+        """The output, or the upstream gradient in its place."""
         return self.cells if self.transposed else self.positions
 
     @property
     def letters(self) -> tuple[str, str]:
-        """The channel indices of positions and cells: ``c`` is the input's, ``o`` the output's."""
+        """The channel indices of ``positions`` and ``cells``: the input has ``c``, the output ``o``."""
         return ("c", "o") if self.transposed else ("o", "c")
 
     def reading(self, cotangent: Tensor) -> Roles[S]:
-        """Return the roles with the output's cotangent in its place."""
+        """Return the roles with the upstream gradient in place of the output."""
         if self.transposed:
             return replace(self, cells=cotangent)
         return replace(self, positions=cotangent)
 
     def channel_subscripts(self) -> tuple[Polynomial, Polynomial, Polynomial]:
-        """Return the subscripts of image, position channel and cell channel."""
+        """Return the subscripts of the sample, the channel of positions and the channel of cells."""
         n, m, c = map(index, ("n", *self.letters))
         if self.groups == 1:
             return n, m, c
@@ -85,13 +86,13 @@ class Roles(Generic[S]):
         return n, m, index("g") * self.channels + c
 
     def stored(self, taps: Sequence[Polynomial]) -> tuple[Polynomial, ...]:
-        """Return where taps are stored: a flipped layer stores them last to first."""
+        """Return the subscripts of stored filter elements; a flipped layer stores them in reverse."""
         if not self.flip:
             return tuple(taps)
         return tuple(-k + (w.kernel - 1) for k, w in zip(taps, self.windows, strict=True))
 
     def tap(self, taps: Sequence[Polynomial]) -> Access:
-        """Read or write the filter at its taps."""
+        """Return the access that reads or writes the filter at some elements."""
         m = index(self.letters[0])
         if self.groups != 1:
             m = index("g") * self.filters + m
@@ -104,7 +105,7 @@ class Roles(Generic[S]):
         inner: Sequence[str],
         sizes: Sequence[Size],
     ) -> tuple[tuple[str, Size], ...]:
-        """Return every index's extent: image, group and channels, then the result's and the sum's."""
+        """Return every index's extent: sample, group and channels, then the result's and the sum's."""
         extents: dict[str, Size] = {"n": self.cells.shape[0]}
         if self.groups != 1:
             extents["g"] = self.groups
@@ -114,7 +115,7 @@ class Roles(Generic[S]):
 
 
 def correlation(roles: Roles[Size]) -> Contraction:
-    """Return a convolution's sum: positions from cells, or of a transposed one cells from positions."""
+    """Return the sum that computes positions from cells, or cells from positions if transposed."""
     n, m, c = roles.channel_subscripts()
     taps = [index(name) for name in TAPS[roles.rank]]
     positions = [index(name) for name in POSITIONS[roles.rank]]
@@ -137,7 +138,7 @@ def correlation(roles: Roles[Size]) -> Contraction:
 
 
 def with_bias(contraction: Contraction, bias: Tensor) -> Program:
-    """Add ``b[o]`` to every cell of an output channel."""
+    """Add ``b[o]`` to every element of an output channel."""
     output = contraction.target.tensor
     positions = POSITIONS[len(output.shape) - 2]
     n, o, *_ = contraction.target.subscripts

@@ -36,7 +36,7 @@ def _flat(names: Sequence[str], sizes: Sequence[int]) -> Polynomial:
 
 @dataclass(frozen=True)
 class Flatten(Layer):
-    """Every axis behind the batch in one, row by row.
+    """All axes after the batch merged into one, in row-major order.
 
     Parameters
     ----------
@@ -67,7 +67,7 @@ class Flatten(Layer):
 
     @cached_property
     def graph(self) -> Graph:
-        """The copy."""
+        """The copy of every element."""
         n, *names = element(len(self.input_shape))
         place = _flat(names, self.input_shape[1:])
         target = Tensor("O", self.output_shape)[index(n), place]
@@ -76,14 +76,14 @@ class Flatten(Layer):
 
 @dataclass(frozen=True)
 class Reshape(Layer):
-    """The same elements, row by row, in another shape.
+    """The same elements, in row-major order, in another shape.
 
     Parameters
     ----------
     input_shape
-        Any sizes.
+        Any shape with one to five axes.
     shape
-        The sizes of the output, batch included; one may be -1, which is then computed.
+        The sizes of the output, including the batch. One size may be -1; it is then computed.
     dtype
         ``"float32"`` or ``"float64"``.
 
@@ -120,7 +120,7 @@ class Reshape(Layer):
         return self.shape
 
     def reductions(self) -> Iterator[Layer]:
-        """Visit the layers with a size reduced that the input and the output share."""
+        """Visit the layers with one size reduced, which the input and the output must share."""
         for axis, size in enumerate(self.input_shape):
             for other, same in enumerate(self.shape):
                 for less in smaller_sizes(size) if same == size else ():
@@ -131,7 +131,7 @@ class Reshape(Layer):
 
     @cached_property
     def graph(self) -> Graph:
-        """The copy to one row, V, and from there."""
+        """The copy of the input to one row V, and of V to the output."""
         row, output = Tensor("V", (prod(self.shape),)), Tensor("O", self.shape)
         before, after = element(len(self.input_shape)), element(len(self.shape))
         names = tuple(map(index, after))
@@ -180,7 +180,7 @@ class _Several(Layer):
 
 @dataclass(frozen=True)
 class Add(_Several):
-    """The sum of tensors of one shape, element by element.
+    """The element-wise sum of tensors of the same shape.
 
     Parameters
     ----------
@@ -200,7 +200,7 @@ class Add(_Several):
     def __post_init__(self) -> None:
         self._validate()
         if len(set(self.input_shapes)) > 1:
-            raise refuse("input_shapes", self.input_shapes, "one shape, repeated")
+            raise refuse("input_shapes", self.input_shapes, "the same shape for every input")
         object.__setattr__(self, "dtype", arguments.dtype(self.dtype))
 
     @property
@@ -219,14 +219,14 @@ class Add(_Several):
 
 @dataclass(frozen=True)
 class Concat(_Several):
-    """Tensors one after the other along an axis.
+    """The concatenation of tensors along an axis.
 
     Parameters
     ----------
     input_shapes
-        The inputs' shapes, the same but for one axis.
+        The inputs' shapes, which may differ along one axis only.
     axis
-        The axis, counted from 0 (the batch), or from -1 (the last); 1 is the channels'.
+        The axis of the concatenation: 0 is the batch, 1 the channels, -1 the last axis.
     dtype
         ``"float32"`` or ``"float64"``.
 
@@ -246,7 +246,7 @@ class Concat(_Several):
         if len({(*shape[:axis], *shape[axis + 1 :]) for shape in self.input_shapes}) > 1 or any(
             len(shape) != rank for shape in self.input_shapes
         ):
-            raise refuse("input_shapes", self.input_shapes, f"the same but for axis {axis}")
+            raise refuse("input_shapes", self.input_shapes, f"equal except along axis {axis}")
         object.__setattr__(self, "axis", axis)
         object.__setattr__(self, "dtype", arguments.dtype(self.dtype))
 
@@ -259,7 +259,7 @@ class Concat(_Several):
 
     @cached_property
     def graph(self) -> Graph:
-        """A copy of each input, behind the one before."""
+        """A copy of each input, one after the other."""
         output = Tensor("O", self.output_shape)
         names = element(len(self.output_shape))
         contractions: list[Contraction] = []

@@ -40,7 +40,7 @@ class _Exponential(Layer):
 
     @property
     def reasons(self) -> dict[str, str]:
-        """Why the greatest element may be taken off, and where the closed form comes from."""
+        """Why the maximum may be subtracted, and where the closed form comes from."""
         return {
             "forward": "exp(X - M) = exp(X)/exp(M), and exp(M) cancels; none overflows, one is 1",
             "backward": self._because,
@@ -73,22 +73,22 @@ class _Exponential(Layer):
 
 
 def renamed(access: Access, name: str) -> Access:
-    """Return a place of another tensor of the same shape."""
+    """Return the same place in another tensor of the same shape."""
     return Access(Tensor(name, access.tensor.shape), access.subscripts)
 
 
 @dataclass(frozen=True)
 class Softmax(_Exponential):
-    """Exponentials over their sum along an axis: ``O[n, c] = exp(X[n, c]) / Σ_k exp(X[n, k])``.
+    """Softmax along an axis: ``O[n, c] = exp(X[n, c]) / Σ_k exp(X[n, k])``.
 
     The gradient is ``∂E/∂X = O · (G - Σ_k G[n, k] · O[n, k])``.
 
     Parameters
     ----------
     input_shape
-        Any sizes.
+        Any shape with two to five axes.
     axis
-        The axis, counted from 0 (the batch), or from -1 (the last); 1 is the channels'.
+        The axis along which elements sum to 1: 0 is the batch, 1 the channels, -1 the last axis.
     dtype
         ``"float32"`` or ``"float64"``.
 
@@ -117,7 +117,7 @@ class Softmax(_Exponential):
 
     @property
     def output_shape(self) -> tuple[int, ...]:
-        """Shape of the output: the input's."""
+        """Shape of the output, which is that of the input."""
         return self.input_shape
 
     def _shares(self) -> Step:
@@ -131,7 +131,7 @@ class Softmax(_Exponential):
 
     @cached_property
     def forward(self) -> Graph:
-        """The same of the input less its greatest element, which cancels."""
+        """The same after subtracting the maximum along the axis, which cancels."""
         return Graph((*self._computed(), self._shares()), held=("M",))
 
     @cached_property

@@ -28,7 +28,7 @@ def parse(option: str, text: str) -> object:
     Raises
     ------
     SymconvError
-        If the text has a digit but is none of these.
+        If the text has a digit but does not have one of these forms.
     """
     if not re.search("[0-9]", text):
         return text
@@ -54,7 +54,7 @@ def read(argument: str, text: str) -> object:
     Raises
     ------
     SymconvError
-        If the text is not how such an argument is written.
+        If the text does not have the form of this argument.
     """
     if argument in WORDS:
         return text
@@ -91,7 +91,7 @@ def _json(argument: str, text: str) -> object:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
         raise SymconvError(
-            f"{option_name(argument)}: must be JSON, as in [1, 2.5], or a file of it: {error}"
+            f"{option_name(argument)}: must be JSON, as in [1, 2.5], or a .json file: {error}"
         ) from error
 
 
@@ -133,7 +133,7 @@ def option_name(argument: str) -> str:
 
 
 def shell_options(layer: Layer) -> list[str]:
-    """Return the words that name a layer in the shell, arguments at their defaults left out."""
+    """Return the words that name a layer in the shell, without arguments at their defaults."""
     words = [command_name(type(layer).__name__)]
     values = layer.arguments
     for field in dataclasses.fields(layer):  # type: ignore[arg-type]  # every layer is a dataclass

@@ -13,18 +13,18 @@ S = TypeVar("S", bound=Size, covariant=True)  # a number, or letters that stand 
 
 @dataclass(frozen=True)
 class Window(Generic[S]):
-    """A window of ``kernel`` taps, ``dilation`` cells apart, moved by ``stride`` along a padded axis.
+    """A window of ``kernel`` elements, ``dilation`` apart, moved by ``stride`` along a padded axis.
 
     Parameters
     ----------
     size
-        Cells of the axis, without padding.
+        Number of elements of the axis, without padding.
     kernel, stride, dilation
-        Taps, cells from one position to the next, cells from one tap to the next.
+        The kernel size, the distance between positions, and the distance between filter elements.
     lo, hi
-        Cells added before and after; a negative number crops.
+        Number of elements added before and after; a negative number crops.
     outputs
-        Positions. A convolution has all that fit.
+        Number of positions. A convolution has all that fit.
     """
 
     size: S
@@ -37,18 +37,18 @@ class Window(Generic[S]):
 
     @property
     def reach(self) -> S:
-        """Cells from a window's first tap to its last: d(K - 1)."""
+        """Distance from the first element of a window to its last: d(K - 1)."""
         return cast(S, self.dilation * (self.kernel - 1))
 
     @property
     def remainder(self) -> S:
-        """Cells of the padded axis after the last window: what the stride leaves over."""
+        """Number of elements of the padded axis after the last window, which the stride leaves over."""
         lo: Size = self.lo
         padded = lo + self.size + self.hi
         return cast(S, padded - self.reach - 1 - self.stride * (self.outputs - 1))
 
     def taps_within(self: Window[int], start: int, stop: int) -> list[int]:
-        """Return, for each position, how many taps meet the cells from ``start`` to before ``stop``."""
+        """Return, for each position, how many window elements lie from ``start`` to ``stop - 1``."""
         return [
             sum(
                 start <= self.stride * p + self.dilation * k - self.lo < stop for k in range(self.kernel)
@@ -58,7 +58,7 @@ class Window(Generic[S]):
 
     @property
     def met(self: Window[int]) -> list[int]:
-        """How many cells of the axis each position's window has."""
+        """How many elements of the axis, without padding, the window at each position has."""
         return self.taps_within(0, self.size)
 
 
@@ -76,9 +76,10 @@ def same_padding(size: int, kernel: int, stride: int, dilation: int) -> int:
 def pooling(
     size: int, kernel: int, stride: int, dilation: int, pads: tuple[int, int], ceil_mode: bool
 ) -> Window[int]:
-    """Return the window of a pool: with ``ceil_mode`` one more position where cells are left over.
+    """Return the window of a pool; ``ceil_mode`` adds a position if elements are left over.
 
-    It must begin before the padding at the end, which then grows so that it fits: PyTorch's rule.
+    The added window must begin before the padding at the end. This padding then grows so that the
+    window fits. PyTorch has the same rule.
     """
     lo, hi = pads
     outputs = fitting(size, kernel, stride, dilation, lo, hi)
@@ -95,7 +96,7 @@ PADDINGS = ("valid", "full", "same", "same_lower")  # words for padding
 def padded(
     padding: Padding, axis: int, size: int, kernel: int, stride: int, dilation: int
 ) -> tuple[int, int]:
-    """Return the elements that are added before and after one axis."""
+    """Return how many elements are added before and after one axis."""
     if isinstance(padding, str):
         total = same_padding(size, kernel, stride, dilation)
         return {

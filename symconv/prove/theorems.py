@@ -29,7 +29,7 @@ MEANINGS = {
 
 @dataclass(frozen=True)
 class Control:
-    """A false claim beside a theorem: what is wrong in it, and the numbers that refute it."""
+    """A false claim beside a theorem: what is wrong with it, and the values that refute it."""
 
     name: str
     counterexample: Counterexample | None
@@ -42,14 +42,14 @@ class Control:
 
 @dataclass(frozen=True)
 class Theorem:
-    """A statement about the layer and what it rests on.
+    """A statement about the layer, and the evidence for it.
 
     ``status`` is ``"proved"``, ``"compared"`` (all terms, for these sizes), ``"tested"`` (in floating
-    point), ``"refuted"`` (then ``counterexample`` has the numbers) or ``"open"``.
-    ``disagreement``: a certificate is accepted, and numbers refute what it says.
+    point), ``"refuted"`` (by the values in ``counterexample``) or ``"open"``.
+    ``disagreement`` is True if a certificate is accepted although values refute its statement.
     ``rests_on`` are the theorems for every size that it is an instance of.
     ``grounds`` are pairs of a method and its evidence: a theorem for every size whose certificate is
-    accepted; and for few enough terms all of them, compared.
+    accepted and, if there are few enough terms, the comparison of all terms.
     """
 
     name: str
@@ -63,7 +63,7 @@ class Theorem:
 
     @property
     def holds(self) -> bool | None:
-        """True if it is proved or compared, False if it is refuted, else None."""
+        """True if the theorem is proved or compared, False if it is refuted, else None."""
         return {"proved": True, "compared": True, "refuted": False}.get(self.status)
 
     def as_dict(self) -> dict[str, object]:
@@ -90,20 +90,20 @@ class Theorem:
 
     @property
     def method(self) -> str:
-        """How it was decided."""
+        """How the status was decided."""
         return ", ".join(dict.fromkeys(method for method, _ in self.grounds)) or "none"
 
     @property
     def evidence(self) -> str:
-        """What was found."""
+        """The evidence of all methods, in one line."""
         return "; ".join(text for _, text in self.grounds)
 
     def sentence(self, width: int) -> list[str]:
-        """Return its status and statement in lines of a width."""
+        """Return the status and the statement, folded at a width."""
         return wrapped(f"{self.name} {MEANINGS[self.status]}: {self.statement}.", width, hanging=4)
 
     def evidence_lines(self, width: int, verbose: bool) -> list[str]:
-        """Return what refutes it; with ``verbose`` the evidence and the false claims beside it, too."""
+        """Return the counterexample; with ``verbose``, also the evidence and the false claims."""
         found = []
         if self.disagreement:
             found += wrapped("DISAGREEMENT: a certificate says what numbers refute", width, 4)
@@ -134,7 +134,8 @@ def _indented(counterexample: Counterexample, width: int, indent: int) -> list[s
 class Proof:
     """All theorems about a layer. It is true if every theorem is proved or compared.
 
-    ``numbers`` are what the theorems' letters are here; H is behind the padding, unless that is zeros.
+    ``numbers`` are the values of the theorems' letters for this layer. H includes the padding, unless
+    the padding mode is zeros.
     """
 
     layer: Layer
@@ -143,13 +144,13 @@ class Proof:
 
     @property
     def here(self) -> str:
-        """Say what the theorems' letters are here."""
+        """The values of the theorems' letters for this layer, as a sentence."""
         mode = getattr(self.layer, "padding_mode", "zeros")
         padded = "" if mode == "zeros" else f"; H counts the elements behind the {mode} padding"
         return f"In the theorems' letters {numbers_text(self.numbers)}{padded}."
 
     def here_lines(self, width: int) -> list[str]:
-        """Say what the theorems' letters are here, in lines of a width."""
+        """Return the values of the theorems' letters for this layer, folded at a width."""
         return wrapped(self.here, width, hanging=4)
 
     @property
@@ -170,7 +171,7 @@ class Proof:
 
     @property
     def summary(self) -> str:
-        """Count the theorems by what was found."""
+        """The number of theorems with each status, in one line."""
         counts = Counter(theorem.status for theorem in self.theorems)
         found = ", ".join(f"{counts[s]} {MEANINGS[s]}" for s in STATUSES if counts[s])
         return f"{len(self.theorems)} theorem{'s' * (len(self.theorems) != 1)}: {found}"
@@ -184,9 +185,9 @@ class Proof:
         }
 
     def text(self, width: int = WIDTH, verbose: bool = False) -> str:
-        """Return a sentence for each theorem and how sure it is.
+        """Return a sentence for each theorem, with its status.
 
-        With ``verbose``, also the evidence, and the false claims beside it with what refutes them.
+        With ``verbose``, also return the evidence, and the false claims with their counterexamples.
         """
         lines = self.here_lines(width) if self.numbers and verbose else []
         for theorem in self.theorems:

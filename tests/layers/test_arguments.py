@@ -32,11 +32,11 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
         "kernel_size = 0: must be a positive int, or one per spatial axis (2 here)",
     ),
     ({"kernel_size": (3, 3, 3)}, "kernel_size = (3, 3, 3)"),
-    ({"kernel_size": 7}, "along axis y it reaches 7 elements, the padded input has 5"),
+    ({"kernel_size": 7}, "along axis y it spans 7 elements, but the padded input has 5"),
     ({"kernel_size": None}, "kernel_size = None"),
     ({"stride": 0}, "stride = 0"),
     ({"stride": (1, -1)}, "stride = (1, -1)"),
-    ({"dilation": 3}, "along axis y it reaches 7 elements"),
+    ({"dilation": 3}, "along axis y it spans 7 elements"),
     ({"padding": -1}, "padding = -1: must be a non-negative int"),
     ({"padding": "wide"}, "padding = 'wide': must be one of 'valid', 'full', 'same', 'same_lower'"),
     ({"padding": ((1, 2),)}, "a pair (lo, hi) of ints for each spatial axis (2 here)"),
@@ -54,7 +54,10 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
 ]
 
 REFUSED_TRANSPOSED: list[tuple[dict[str, Any], str]] = [
-    ({"output_padding": 1}, "output_padding = 1: must be less than stride or dilation (1 here)"),
+    (
+        {"output_padding": 1},
+        "output_padding = 1: must be less than the larger of stride and dilation (1 here)",
+    ),
     ({"output_padding": -1}, "output_padding = -1"),
     ({"padding": 9}, "small enough to leave an output"),
     ({"padding": "same"}, "padding = 'same'"),

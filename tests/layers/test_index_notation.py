@@ -293,7 +293,7 @@ def test_names_of_locals_are_known() -> None:
         (
             "O[n] = X[n]",
             {"X": (2,), "F": (3,)},
-            "F: is no tensor of the formula, whose tensors are O, X",
+            "F: is not a tensor of the formula, whose tensors are O, X",
         ),
         ("O[n] = Σ X[n,i]", {"X": (2, 3)}, "'Σ' is not written: what is not on the left is summed over"),
         ("O[n] = sum(X[n,i])", {"X": (2, 3)}, r"sum\(...\) is no tensor; what is not on the left is"),

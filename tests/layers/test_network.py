@@ -376,21 +376,24 @@ def test_another_batch() -> None:
     [
         (
             lambda: Network((Conv((1, 1, 5, 5), 2, 3), Linear((1, 7), 3))),
-            r"conv1 gives shape \(1, 2, 3, 3\), linear1 takes \(1, 7\)",
+            r"conv1 gives shape \(1, 2, 3, 3\), but linear1 takes \(1, 7\)",
         ),
         (
             lambda: Network((Conv((1, 1, 5), 1, 3), layer("Add", inputs=("conv1", "x")))),
-            "layer 2: input_shapes = .*must be one shape, repeated",
+            "layer 2: input_shapes = .*must be the same shape for every input",
         ),
         (lambda: Network(()), r"layers = \(\): must be a list of at least one layer"),
-        (lambda: Network((layer("Conv"),)), "layer 1: input_shape: missing, Conv needs it"),
-        (lambda: Network((("x", Flatten((1, 2))),)), "name = 'x': must be no word of the module's own"),
+        (lambda: Network((layer("Conv"),)), "layer 1: input_shape: missing, but Conv requires it"),
+        (
+            lambda: Network((("x", Flatten((1, 2))),)),
+            "name = 'x': must be different from the module's own names",
+        ),
         (lambda: Network((("t_conv", Flatten((1, 2))),)), "without g_, t_, tg_"),
         (
             lambda: Network((("loss", Flatten((1, 2))),)),
-            "name = 'loss': must be no word of the module's own",
+            "name = 'loss': must be different from the module's own names",
         ),
-        (lambda: Network((layer("MeanSquaredError"),), (1, 2)), "a loss alone is no network"),
+        (lambda: Network((layer("MeanSquaredError"),), (1, 2)), "a loss alone is not a network"),
         (lambda: Network((layer("Flatten", inputs="y"),), (1, 2)), "inputs = 'y': must be one of"),
         (
             lambda: Network((3,)),  # type: ignore[arg-type]  # refused
@@ -402,18 +405,18 @@ def test_another_batch() -> None:
         ),
         (
             lambda: Network((RELU, layer("Flatten", inputs="x")), (2, 3)),
-            "no layer takes what relu1 gives",
+            "no layer takes the output of relu1",
         ),
         (
             lambda: Network((layer("MeanSquaredError"), layer("Flatten")), (2, 3)),
             "mean_squared_error1 is a loss, and must be the last layer",
         ),
-        (lambda: Network((LENET,)), "a Network is no layer of another"),
+        (lambda: Network((LENET,)), "a Network cannot be a layer of another"),
         (lambda: Network((("A", Flatten((1, 2))),)), "up to 40 lower-case letters"),
         (lambda: Network((layer("Conf"),), (1, 2)), "did you mean 'Conv'"),
         (
             lambda: Network((Flatten((1, 2)), Linear((1, 2), 3, dtype="float64"))),
-            "linear1 has dtype float64, the others float32",
+            "linear1 has dtype float64, but the other layers have float32",
         ),
     ],
 )

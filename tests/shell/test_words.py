@@ -42,7 +42,7 @@ layer = "Flatten"
         (["derive", *ARTICLE, "-o", "d.txt", "--format", "latex"], "does not go with"),
         (["prove", "missing.toml"], "missing.toml"),
         (["prove", *ARTICLE, "--config", "x"], "goes without a layer: symconv generate --config"),
-        (["prove", *LOSS, "--weight", "1,2,3"], "must be JSON, as in [1, 2.5], or a file of it"),
+        (["prove", *LOSS, "--weight", "1,2,3"], "must be JSON, as in [1, 2.5], or a .json file"),
         (["prove", *LOSS, "--reduction", "non"], "must be one of"),
     ],
 )
