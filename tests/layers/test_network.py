@@ -388,7 +388,7 @@ def test_another_batch() -> None:
             lambda: Network((("x", Flatten((1, 2))),)),
             "name = 'x': must be different from the module's own names",
         ),
-        (lambda: Network((("t_conv", Flatten((1, 2))),)), "without g_, t_, tg_"),
+        (lambda: Network((("t_conv", Flatten((1, 2))),)), "does not begin with g_, t_, tg_"),
         (
             lambda: Network((("loss", Flatten((1, 2))),)),
             "name = 'loss': must be different from the module's own names",
