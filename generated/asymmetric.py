@@ -44,23 +44,19 @@ def forward(x: Array, weight: Array, bias: Array, *, out: Array | None = None) -
 
     O[n, o, y, x] = Σ_{c,i,j} X[n, c, 2·y + i - 1, 2·x + j + 1] · F[o, c, i, j] + b[o]
 
-    Algorithm: columns, windows copied side by side (im2col), one product; expected 24 µs
-    (nothing else applies).
+    Algorithm: columns, windows copied side by side (im2col), one product.
     """
     y = _result(out, (2, 4, 9, 9), x, weight, bias)
     x = _checked("x", x, (2, 3, 17, 19))
     weight = _checked("weight", weight, (4, 3, 4, 4))
     bias = _checked("bias", bias, (4,))
-    matrix = np.ascontiguousarray(weight.reshape(4, 48))
-    columns = _scratch("columns", (2, 3, 4, 4, 9, 9))
     padded = _zeros("forward padded", (2, 3, 20, 20))
-    # columns[n, c, i, j, y, x] = X[n, c, 2·y + i - 1, 2·x + j + 1], zero outside
-    padded[:, :, 1:18, 0:18] = x[:, :, :, 1:19]
+    padded[:, :, 1:18, :18] = x[:, :, :, 1:]
+    columns = _scratch("columns", (2, 3, 4, 4, 9, 9))
     for i, j in product(range(4), range(4)):
-        columns[:, :, i, j] = padded[..., i : i + 17 : 2, j : j + 17 : 2]
-    block = y.reshape(2, 4, 81)
-    np.matmul(matrix, columns.reshape(2, 48, 81), out=block)
-    block += bias[:, None]
+        columns[:, :, i, j] = padded[:, :, i : i + 17 : 2, j : j + 17 : 2]
+    np.matmul(weight.reshape(4, 48), columns.reshape(2, 48, 81), out=y.reshape(2, 4, 81))
+    y += bias[:, None, None]
     return y
 
 
@@ -69,23 +65,20 @@ def input_gradient(grad_output: Array, weight: Array, *, out: Array | None = Non
 
     ∂E/∂X[n, c, 2·y + i - 1, 2·x + j + 1] += Σ_{o} G[n, o, y, x] · F[o, c, i, j]
 
-    Algorithm: scatter, one product, a strided addition for each filter element (col2im);
-    expected 61 µs (polyphase 69 µs).
+    Algorithm: scatter, one product, a strided addition for each filter element (col2im).
     """
     gx = _result(out, (2, 3, 17, 19), grad_output, weight)
     grad_output = _checked("grad_output", grad_output, (2, 4, 9, 9))
     weight = _checked("weight", weight, (4, 3, 4, 4))
-    matrix = weight.reshape(4, 48).swapaxes(-1, -2)
-    terms = _scratch("columns", (2, 3, 4, 4, 9, 9))
-    spread_out = _scratch("spread out", (2, 3, 20, 20))
     gx[...] = 0
-    # ∂E/∂X[n, c, 2·y + i - 1, 2·x + j + 1] += terms[n, c, i, j, y, x]
-    source = grad_output.reshape(2, 4, 81)
-    np.matmul(matrix, source, out=terms.reshape(2, 48, 81))
-    spread_out[...] = 0
+    matrix = weight.transpose(1, 2, 3, 0)
+    grad_output_matrix = grad_output.reshape(2, 4, 81)
+    terms = np.matmul(matrix.reshape(48, 4), grad_output_matrix).reshape(2, 3, 4, 4, 9, 9)
+    sums = _scratch("sums", (2, 3, 20, 20))
+    sums[...] = 0
     for i, j in product(range(4), range(4)):
-        spread_out[..., i : i + 17 : 2, j : j + 17 : 2] += terms[:, :, i, j]
-    gx[:, :, :, 1:19] = spread_out[:, :, 1:18, 0:18]
+        sums[:, :, i : i + 17 : 2, j : j + 17 : 2] += terms[:, :, i, j]
+    gx[:, :, :, 1:] = sums[:, :, 1:18, :18]
     return gx
 
 
@@ -94,22 +87,18 @@ def weight_gradient(grad_output: Array, x: Array, *, out: Array | None = None) -
 
     ∂E/∂F[o, c, i, j] = Σ_{n,y,x} G[n, o, y, x] · X[n, c, 2·y + i - 1, 2·x + j + 1]
 
-    Algorithm: columns, windows copied side by side (im2col), one product; expected 25 µs
-    (nothing else applies).
+    Algorithm: columns, windows copied side by side (im2col), one product.
     """
     gw = _result(out, (4, 3, 4, 4), grad_output, x)
     grad_output = _checked("grad_output", grad_output, (2, 4, 9, 9))
     x = _checked("x", x, (2, 3, 17, 19))
-    columns = _scratch("columns", (2, 3, 4, 4, 9, 9))
     padded = _zeros("weight_gradient padded", (2, 3, 20, 20))
-    gw[...] = 0
-    # columns[n, c, i, j, y, x] = X[n, c, 2·y + i - 1, 2·x + j + 1], zero outside
-    padded[:, :, 1:18, 0:18] = x[:, :, :, 1:19]
+    padded[:, :, 1:18, :18] = x[:, :, :, 1:]
+    columns = _scratch("columns", (2, 3, 4, 4, 9, 9))
     for i, j in product(range(4), range(4)):
-        columns[:, :, i, j] = padded[..., i : i + 17 : 2, j : j + 17 : 2]
-    positions = grad_output.reshape(2, 4, 81)
-    products = np.matmul(positions, columns.reshape(2, 48, 81).swapaxes(-1, -2))
-    gw += products.sum(axis=0).reshape(4, 3, 4, 4)
+        columns[:, :, i, j] = padded[:, :, i : i + 17 : 2, j : j + 17 : 2]
+    products = np.matmul(grad_output.reshape(2, 4, 81), columns.reshape(2, 48, 81).swapaxes(-2, -1))
+    np.sum(products.reshape(2, 4, 3, 4, 4), axis=0, out=gw)
     return gw
 
 
@@ -118,7 +107,7 @@ def bias_gradient(grad_output: Array, *, out: Array | None = None) -> Array:
 
     ∂E/∂b[o] = Σ_{n,y,x} G[n, o, y, x]
 
-    Algorithm: NumPy's sums.
+    Algorithm: sums along axes.
     """
     gb = _result(out, (4,), grad_output)
     grad_output = _checked("grad_output", grad_output, (2, 4, 9, 9))

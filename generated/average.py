@@ -35,20 +35,35 @@ LAYER: dict[str, Any] = {
 Array = NDArray[Any]
 _LOCAL = threading.local()
 
-# For each tap along an axis: the positions whose window has that tap, and the cells it reads there.
-_TAPS_Y = (  # cell 2·y + i - 1
-    (slice(1, 8), slice(1, 14, 2)),
-    (slice(0, 8), slice(0, 15, 2)),
-    (slice(0, 7), slice(1, 14, 2)),
-)
-_TAPS_X = (  # cell 2·x + j - 1
-    (slice(1, 8), slice(1, 14, 2)),
-    (slice(0, 8), slice(0, 15, 2)),
-    (slice(0, 7), slice(1, 14, 2)),
+# For each element of a window: the first position at which it exists, how many positions, what
+# the first one reads.
+_WINDOWS_Y = (
+    (1, 7, 1),
+    (0, 8, 0),
+    (0, 7, 1),
 )
 
-# How many cells count in each window.
-_DIVISORS = np.array((2, 3, 3, 3, 3, 3, 3, 2))[:, None] * np.array((2, 3, 3, 3, 3, 3, 3, 2))
+# For each element of a window: the first position at which it exists, how many positions, what
+# the first one reads.
+_WINDOWS_X = (
+    (1, 7, 1),
+    (0, 8, 0),
+    (0, 7, 1),
+)
+
+# How many elements count in each window.
+_DIVISORS = np.array(
+    [
+        [4, 6, 6, 6, 6, 6, 6, 4],
+        [6, 9, 9, 9, 9, 9, 9, 6],
+        [6, 9, 9, 9, 9, 9, 9, 6],
+        [6, 9, 9, 9, 9, 9, 9, 6],
+        [6, 9, 9, 9, 9, 9, 9, 6],
+        [6, 9, 9, 9, 9, 9, 9, 6],
+        [6, 9, 9, 9, 9, 9, 9, 6],
+        [4, 6, 6, 6, 6, 6, 6, 4],
+    ]
+)
 
 
 def forward(x: Array, *, out: Array | None = None) -> Array:
@@ -58,13 +73,14 @@ def forward(x: Array, *, out: Array | None = None) -> Array:
     Rx = (1/2, 1/3, 1/3, 1/3, 1/3, 1/3, 1/3, 1/2)
     O[n, c, y, x] = Σ_{i,j} X[n, c, 2·y + i - 1, 2·x + j - 1] · Ry[y] · Rx[x]
 
-    Algorithm: operations on whole arrays.
+    Algorithm: a loop over y0 and x0.
     """
     y = _result(out, (2, 8, 8, 8), x)
     x = _checked("x", x, (2, 8, 15, 15))
     y[...] = 0
-    for (y_places, y_cells), (x_places, x_cells) in product(_TAPS_Y, _TAPS_X):
-        y[:, :, y_places, x_places] += x[:, :, y_cells, x_cells]
+    for (y0, yn, i0), (x0, xn, j0) in product(_WINDOWS_Y, _WINDOWS_X):
+        x_part = x[:, :, i0 : i0 + 2 * yn - 1 : 2, j0 : j0 + 2 * xn - 1 : 2]
+        y[:, :, y0 : y0 + yn, x0 : x0 + xn] += x_part
     y /= _DIVISORS
     return y
 
@@ -76,14 +92,15 @@ def input_gradient(grad_output: Array, *, out: Array | None = None) -> Array:
     Rx = (1/2, 1/3, 1/3, 1/3, 1/3, 1/3, 1/3, 1/2)
     ∂E/∂X[n, c, 2·y + i - 1, 2·x + j - 1] += G[n, c, y, x] · Ry[y] · Rx[x]
 
-    Algorithm: operations on whole arrays.
+    Algorithm: a loop over y0 and x0.
     """
     gx = _result(out, (2, 8, 15, 15), grad_output)
     grad_output = _checked("grad_output", grad_output, (2, 8, 8, 8))
-    gx[...] = 0
     share = grad_output / _DIVISORS
-    for (y_places, y_cells), (x_places, x_cells) in product(_TAPS_Y, _TAPS_X):
-        gx[:, :, y_cells, x_cells] += share[:, :, y_places, x_places]
+    gx[...] = 0
+    for (y0, yn, i0), (x0, xn, j0) in product(_WINDOWS_Y, _WINDOWS_X):
+        share_part = share[:, :, y0 : y0 + yn, x0 : x0 + xn]
+        gx[:, :, i0 : i0 + 2 * yn - 1 : 2, j0 : j0 + 2 * xn - 1 : 2] += share_part
     return gx
 
 

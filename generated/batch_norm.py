@@ -56,7 +56,7 @@ def forward(
     μ′[c] = A[c] / 10 + 9 · μ[c] / 10
     σ²′[c] = 9 · σ²[c] / 10 + 1568 · V[c] / 15675
 
-    Algorithm: einsum and NumPy's sums.
+    Algorithm: sums along axes and einsum.
     """
     outs: tuple[Array | None, ...] = (None, None, None) if out is None else tuple(out)
     if len(outs) != 3:
@@ -69,14 +69,11 @@ def forward(
     bias = _checked("bias", bias, (32,))
     running_mean = _checked("running_mean", running_mean, (32,))
     running_var = _checked("running_var", running_var, (32,))
-    mean = _scratch("mean", (32,))
-    mean[...] = x.sum(axis=(0, 2, 3)) / 3136
+    mean = x.sum(axis=(0, 2, 3)) / 3136
     deviation = _scratch("deviation", (16, 32, 14, 14))
     deviation[...] = x - mean[:, None, None]
-    variance = _scratch("variance", (32,))
-    variance[...] = np.einsum("ncyx,ncyx->c", deviation, deviation) / 3136
-    scale = _scratch("scale", (32,))
-    scale[...] = weight / np.sqrt(variance + 1e-05)
+    variance = np.einsum("ncyx,ncyx->c", deviation, deviation) / 3136
+    scale = weight / np.sqrt(variance + 1e-05)
     y[...] = bias[:, None, None] + deviation * scale[:, None, None]
     new_mean[...] = mean / 10 + 0.9 * running_mean
     new_var[...] = 0.9 * running_var + 0.10003189792663476 * variance
@@ -100,36 +97,27 @@ def input_gradient(
     Q[c] = ∂E/∂γ[c] / 3136
     ∂E/∂X[n, c, y, x] = K[c] · (G[n, c, y, x] - P[c] - Q[c] · Y[n, c, y, x])
 
-    Algorithm: einsum and NumPy's sums.
+    Algorithm: sums along axes and einsum.
     """
     gx = _result(out, (16, 32, 14, 14), grad_output, x, weight)
     grad_output = _checked("grad_output", grad_output, (16, 32, 14, 14))
     x = _checked("x", x, (16, 32, 14, 14))
     weight = _checked("weight", weight, (32,))
-    mean = _scratch("mean", (32,))
-    mean[...] = x.sum(axis=(0, 2, 3)) / 3136
+    mean = x.sum(axis=(0, 2, 3)) / 3136
     deviation = _scratch("deviation", (16, 32, 14, 14))
     deviation[...] = x - mean[:, None, None]
-    variance = _scratch("variance", (32,))
-    variance[...] = np.einsum("ncyx,ncyx->c", deviation, deviation) / 3136
-    inverse = _scratch("inverse", (32,))
-    inverse[...] = 1 / np.sqrt(variance + 1e-05)
+    variance = np.einsum("ncyx,ncyx->c", deviation, deviation) / 3136
+    inverse = 1 / np.sqrt(variance + 1e-05)
     normalised = _scratch("normalised", (16, 32, 14, 14))
     normalised[...] = deviation * inverse[:, None, None]
-    gbias = _scratch("gbias", (32,))
-    np.sum(grad_output, axis=(0, 2, 3), out=gbias)
-    gweight = _scratch("gweight", (32,))
-    np.einsum("ncyx,ncyx->c", grad_output, normalised, out=gweight)
-    scale = _scratch("scale", (32,))
-    scale[...] = inverse * weight
-    mean_gradient = _scratch("mean_gradient", (32,))
-    mean_gradient[...] = gbias / 3136
-    along = _scratch("along", (32,))
-    along[...] = gweight / 3136
-    gx[...] = (
-        scale[:, None, None]
-        * (grad_output - mean_gradient[:, None, None] - along[:, None, None] * normalised)
-    )
+    gbias = grad_output.sum(axis=(0, 2, 3))
+    gweight = np.einsum("ncyx,ncyx->c", grad_output, normalised)
+    scale = inverse * weight
+    mean_gradient = gbias / 3136
+    along = gweight / 3136
+    mean_gradient_part = mean_gradient[:, None, None]
+    scale_part = scale[:, None, None]
+    gx[...] = scale_part * (grad_output - mean_gradient_part - along[:, None, None] * normalised)
     return gx
 
 
@@ -143,22 +131,19 @@ def weight_gradient(grad_output: Array, x: Array, *, out: Array | None = None) -
     Y[n, c, y, x] = D[n, c, y, x] · R[c]
     ∂E/∂γ[c] = Σ_{n,y,x} G[n, c, y, x] · Y[n, c, y, x]
 
-    Algorithm: einsum and NumPy's sums.
+    Algorithm: sums along axes and einsum.
     """
     gw = _result(out, (32,), grad_output, x)
     grad_output = _checked("grad_output", grad_output, (16, 32, 14, 14))
     x = _checked("x", x, (16, 32, 14, 14))
-    mean = _scratch("mean", (32,))
-    mean[...] = x.sum(axis=(0, 2, 3)) / 3136
+    mean = x.sum(axis=(0, 2, 3)) / 3136
     deviation = _scratch("deviation", (16, 32, 14, 14))
     deviation[...] = x - mean[:, None, None]
-    variance = _scratch("variance", (32,))
-    variance[...] = np.einsum("ncyx,ncyx->c", deviation, deviation) / 3136
-    inverse = _scratch("inverse", (32,))
-    inverse[...] = 1 / np.sqrt(variance + 1e-05)
+    variance = np.einsum("ncyx,ncyx->c", deviation, deviation) / 3136
+    inverse = 1 / np.sqrt(variance + 1e-05)
     normalised = _scratch("normalised", (16, 32, 14, 14))
     normalised[...] = deviation * inverse[:, None, None]
-    np.einsum("ncyx,ncyx->c", grad_output, normalised, out=gw)
+    gw[...] = np.einsum("ncyx,ncyx->c", grad_output, normalised)
     return gw
 
 
@@ -167,7 +152,7 @@ def bias_gradient(grad_output: Array, *, out: Array | None = None) -> Array:
 
     ∂E/∂β[c] = Σ_{n,y,x} G[n, c, y, x]
 
-    Algorithm: NumPy's sums.
+    Algorithm: sums along axes.
     """
     gb = _result(out, (32,), grad_output)
     grad_output = _checked("grad_output", grad_output, (16, 32, 14, 14))
@@ -201,7 +186,7 @@ def backward(
     Q[c] = ∂E/∂γ[c] / 3136
     ∂E/∂X[n, c, y, x] = K[c] · (G[n, c, y, x] - P[c] - Q[c] · Y[n, c, y, x])
 
-    Algorithm: einsum and NumPy's sums.
+    Algorithm: sums along axes and einsum.
     """
     outs: tuple[Array | None, ...] = (None, None, None) if out is None else tuple(out)
     if len(outs) != 3:
@@ -215,28 +200,21 @@ def backward(
     bias = _checked("bias", bias, (32,))
     running_mean = _checked("running_mean", running_mean, (32,))
     running_var = _checked("running_var", running_var, (32,))
-    mean = _scratch("mean", (32,))
-    mean[...] = x.sum(axis=(0, 2, 3)) / 3136
+    mean = x.sum(axis=(0, 2, 3)) / 3136
     deviation = _scratch("deviation", (16, 32, 14, 14))
     deviation[...] = x - mean[:, None, None]
-    variance = _scratch("variance", (32,))
-    variance[...] = np.einsum("ncyx,ncyx->c", deviation, deviation) / 3136
-    inverse = _scratch("inverse", (32,))
-    inverse[...] = 1 / np.sqrt(variance + 1e-05)
+    variance = np.einsum("ncyx,ncyx->c", deviation, deviation) / 3136
+    inverse = 1 / np.sqrt(variance + 1e-05)
     normalised = _scratch("normalised", (16, 32, 14, 14))
     normalised[...] = deviation * inverse[:, None, None]
     np.sum(grad_output, axis=(0, 2, 3), out=gb)
-    np.einsum("ncyx,ncyx->c", grad_output, normalised, out=gw)
-    scale = _scratch("scale", (32,))
-    scale[...] = inverse * weight
-    mean_gradient = _scratch("mean_gradient", (32,))
-    mean_gradient[...] = gb / 3136
-    along = _scratch("along", (32,))
-    along[...] = gw / 3136
-    gx[...] = (
-        scale[:, None, None]
-        * (grad_output - mean_gradient[:, None, None] - along[:, None, None] * normalised)
-    )
+    gw[...] = np.einsum("ncyx,ncyx->c", grad_output, normalised)
+    scale = inverse * weight
+    mean_gradient = gb / 3136
+    along = gw / 3136
+    mean_gradient_part = mean_gradient[:, None, None]
+    scale_part = scale[:, None, None]
+    gx[...] = scale_part * (grad_output - mean_gradient_part - along[:, None, None] * normalised)
     return gx, gw, gb
 
 

@@ -55,8 +55,7 @@ def forward(x: Array, weight: Array, bias: Array, *, out: Array | None = None) -
     Xyx[n, c, u, v + 18] = Xy[n, c, u, v]
     O[n, o, y, x] = Σ_{c,i,j} Xyx[n, c, y + i, x + j] · F[o, c, i, j] + b[o]
 
-    Algorithm: rows, one shifted copy for each column of the filter, 5 products; expected 30 µs
-    (columns 55 µs).
+    Algorithm: rows, one shifted copy for each column of the filter, 5 products.
     """
     y = _result(out, (2, 4, 16, 16), x, weight, bias)
     x = _checked("x", x, (2, 4, 16, 16))
@@ -64,27 +63,22 @@ def forward(x: Array, weight: Array, bias: Array, *, out: Array | None = None) -
     bias = _checked("bias", bias, (4,))
     extended = _scratch("extended", (2, 4, 20, 20))
     extended[:, :, 2:18, 2:18] = x
-    extended[:, :, 0:2, :] = extended[:, :, 16:18, :]
-    extended[:, :, 18:20, :] = extended[:, :, 2:4, :]
-    extended[:, :, :, 0:2] = extended[:, :, :, 16:18]
-    extended[:, :, :, 18:20] = extended[:, :, :, 2:4]
-    kernel = weight.reshape(4, 4, 5, 5)
-    matrices = _scratch("matrices", (5, 4, 20))
-    matrices.reshape(5, 4, 5, 4)[...] = kernel.transpose(2, 0, 3, 1)
+    extended[:, :, :2, 2:18] = extended[:, :, 16:18, 2:18]
+    extended[:, :, 18:, 2:18] = extended[:, :, 2:4, 2:18]
+    extended[:, :, :, :2] = extended[:, :, :, 16:18]
+    extended[:, :, :, 18:] = extended[:, :, :, 2:4]
+    matrices = weight.transpose(2, 0, 3, 1)
     shifted = _scratch("shifted", (2, 5, 4, 20, 16))
-    partial = _scratch("partial", (2, 4, 256))
-    # shifted[n, j, c, row, x] = X[n, c, row, x + j]
-    cells = extended
     for j in range(5):
-        shifted[:, j] = cells[..., 0:20, j : j + 16]
-    # one product for each filter row i, on the image's rows that it reads
-    stacked = shifted.reshape(2, 20, 20, 16)
+        shifted[:, j] = extended[:, :, :, j : j + 16]
+    window = shifted[:, :, :, :16].reshape(2, 20, 256)
     total = y.reshape(2, 4, 256)
-    total[...] = bias[:, None]
-    for i in range(5):
-        window = stacked[..., i : i + 16, :].reshape(2, 20, 256)
-        np.matmul(matrices[i], window, out=partial)
-        total += partial
+    np.matmul(matrices[0].reshape(4, 20), window, out=total)
+    for i in range(1, 5):
+        window = shifted[:, :, :, i : i + 16].reshape(2, 20, 256)
+        products = np.matmul(matrices[i].reshape(4, 20), window)
+        total += products
+    y += bias[:, None, None]
     return y
 
 
@@ -97,35 +91,29 @@ def input_gradient(grad_output: Array, weight: Array, *, out: Array | None = Non
     ∂E/∂X[n, c, u, v] = ∂E/∂Xy[n, c, u + 2, v] + ∂E/∂Xy[n, c, u + 18, v]
     ∂E/∂X[n, c, u + 14, v] += ∂E/∂Xy[n, c, u, v]
 
-    Algorithm: rows, one shifted copy for each column of the filter, 5 products; expected 38 µs
-    (columns 70 µs, scatter 120 µs).
+    Algorithm: rows, one shifted copy for each column of the filter, 5 products.
     """
     gx = _result(out, (2, 4, 16, 16), grad_output, weight)
     grad_output = _checked("grad_output", grad_output, (2, 4, 16, 16))
     weight = _checked("weight", weight, (4, 4, 5, 5))
-    spread = _scratch("spread", (2, 4, 20, 20))
-    kernel = weight[:, :, ::-1, ::-1].reshape(4, 4, 5, 5)
-    matrices = _scratch("matrices", (5, 4, 20))
-    matrices.reshape(5, 4, 5, 4)[...] = kernel.transpose(2, 1, 3, 0)
-    shifted = _scratch("shifted", (2, 5, 4, 24, 20))
-    partial = _scratch("partial", (2, 4, 400))
+    matrices = weight[:, :, ::-1, ::-1].transpose(2, 1, 3, 0)
     padded = _zeros("input_gradient padded", (2, 4, 24, 24))
-    # shifted[n, j, o, row, v] = G[n, o, row - 4, v + j - 4]
     padded[:, :, 4:20, 4:20] = grad_output
+    shifted = _scratch("shifted", (2, 5, 4, 24, 20))
     for j in range(5):
-        shifted[:, j] = padded[..., :, j : j + 20]
-    # one product for each filter row i, on the image's rows that it reads
-    stacked = shifted.reshape(2, 20, 24, 20)
+        shifted[:, j] = padded[:, :, :, j : j + 20]
+    spread = _scratch("spread", (2, 4, 20, 20))
+    window = shifted[:, :, :, :20].reshape(2, 20, 400)
     total = spread.reshape(2, 4, 400)
-    total[...] = 0
-    for i in range(5):
-        window = stacked[..., i : i + 20, :].reshape(2, 20, 400)
-        np.matmul(matrices[i], window, out=partial)
-        total += partial
-    spread[:, :, :, 16:18] += spread[:, :, :, 0:2]
-    spread[:, :, :, 2:4] += spread[:, :, :, 18:20]
-    spread[:, :, 16:18, :] += spread[:, :, 0:2, :]
-    spread[:, :, 2:4, :] += spread[:, :, 18:20, :]
+    np.matmul(matrices[0].reshape(4, 20), window, out=total)
+    for i in range(1, 5):
+        window = shifted[:, :, :, i : i + 20].reshape(2, 20, 400)
+        products = np.matmul(matrices[i].reshape(4, 20), window)
+        total += products
+    spread[:, :, :, 16:18] += spread[:, :, :, :2]
+    spread[:, :, :, 2:4] += spread[:, :, :, 18:]
+    spread[:, :, 16:18] += spread[:, :, :2]
+    spread[:, :, 2:4] += spread[:, :, 18:]
     gx[...] = spread[:, :, 2:18, 2:18]
     return gx
 
@@ -141,33 +129,27 @@ def weight_gradient(grad_output: Array, x: Array, *, out: Array | None = None) -
     Xyx[n, c, u, v + 18] = Xy[n, c, u, v]
     ∂E/∂F[o, c, i, j] = Σ_{n,y,x} G[n, o, y, x] · Xyx[n, c, y + i, x + j]
 
-    Algorithm: rows, one shifted copy for each column of the filter, 5 products; expected 29 µs
-    (columns 57 µs).
+    Algorithm: rows, one shifted copy for each column of the filter, 5 products.
     """
     gw = _result(out, (4, 4, 5, 5), grad_output, x)
     grad_output = _checked("grad_output", grad_output, (2, 4, 16, 16))
     x = _checked("x", x, (2, 4, 16, 16))
     extended = _scratch("extended", (2, 4, 20, 20))
     extended[:, :, 2:18, 2:18] = x
-    extended[:, :, 0:2, :] = extended[:, :, 16:18, :]
-    extended[:, :, 18:20, :] = extended[:, :, 2:4, :]
-    extended[:, :, :, 0:2] = extended[:, :, :, 16:18]
-    extended[:, :, :, 18:20] = extended[:, :, :, 2:4]
+    extended[:, :, :2, 2:18] = extended[:, :, 16:18, 2:18]
+    extended[:, :, 18:, 2:18] = extended[:, :, 2:4, 2:18]
+    extended[:, :, :, :2] = extended[:, :, :, 16:18]
+    extended[:, :, :, 18:] = extended[:, :, :, 2:4]
     shifted = _scratch("shifted", (2, 5, 4, 20, 16))
-    gradients = _scratch("matrices", (5, 4, 20))
-    gradients[...] = 0
-    # shifted[n, j, c, row, x] = X[n, c, row, x + j]
-    cells = extended
     for j in range(5):
-        shifted[:, j] = cells[..., 0:20, j : j + 16]
-    # one product for each filter row i, with the image's rows that it reads
-    stacked = shifted.reshape(2, 20, 20, 16)
+        shifted[:, j] = extended[:, :, :, j : j + 16]
+    gradients = _scratch("gradients", (5, 4, 5, 4))
     positions = grad_output.reshape(2, 4, 256)
     for i in range(5):
-        window = stacked[..., i : i + 16, :].reshape(2, 20, 256)
-        gradients[i] += np.matmul(positions, window.swapaxes(-1, -2)).sum(axis=0)
-    ordered = gw.reshape(4, 4, 5, 5).transpose(2, 0, 3, 1)
-    ordered[...] = gradients.reshape(5, 4, 5, 4)
+        window = shifted[:, :, :, i : i + 16].reshape(2, 20, 256).swapaxes(-2, -1)
+        products = np.matmul(positions, window)
+        gradients[i] = products.reshape(2, 4, 5, 4).sum(axis=0)
+    gw[...] = gradients.transpose(1, 3, 0, 2)
     return gw
 
 
@@ -176,7 +158,7 @@ def bias_gradient(grad_output: Array, *, out: Array | None = None) -> Array:
 
     ∂E/∂b[o] = Σ_{n,y,x} G[n, o, y, x]
 
-    Algorithm: NumPy's sums.
+    Algorithm: sums along axes.
     """
     gb = _result(out, (4,), grad_output)
     grad_output = _checked("grad_output", grad_output, (2, 4, 16, 16))

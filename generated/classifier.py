@@ -76,7 +76,7 @@ def bias_gradient(grad_output: Array, *, out: Array | None = None) -> Array:
 
     ∂E/∂b[o] = Σ_{n} G[n, o]
 
-    Algorithm: NumPy's sums.
+    Algorithm: sums along axes.
     """
     gb = _result(out, (120,), grad_output)
     grad_output = _checked("grad_output", grad_output, (32, 120))

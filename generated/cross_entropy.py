@@ -12,7 +12,6 @@ O = 1/32 · Σ_{n} L[n]
 
 from __future__ import annotations
 
-import math
 import threading
 from collections.abc import Sequence
 from typing import Any
@@ -48,25 +47,18 @@ def forward(x: Array, labels: Array, *, out: Array | None = None) -> Array:
     L[n] = log(S[n]) - Q[n]
     O = 1/32 · Σ_{n} L[n]
 
-    Algorithm: einsum, NumPy's sums and NumPy's maxima.
+    Algorithm: maxima, sums along axes and einsum.
     """
     y = _result(out, (), x, labels)
     x = _checked("x", x, (32, 10))
     labels = _labels("labels", labels, (32,), 10)
-    greatest = _scratch("greatest", (32,))
-    greatest[...] = x.max(axis=1)
-    shifted = _scratch("shifted", (32, 10))
-    shifted[...] = x - greatest[:, None]
-    exponential = _scratch("exponential", (32, 10))
-    np.exp(shifted, out=exponential)
-    total = _scratch("total", (32,))
-    np.sum(exponential, axis=1, out=total)
-    one_hot = _scratch("one_hot", (32, 10))
-    one_hot[...] = np.where(np.arange(10) == labels[:, None], 1, 0)
-    chosen = _scratch("chosen", (32,))
-    np.einsum("nc,nc->n", one_hot, shifted, out=chosen)
-    losses = _scratch("losses", (32,))
-    losses[...] = np.log(total) - chosen
+    greatest = x.max(axis=1)
+    shifted = x - greatest[:, None]
+    exponential = np.exp(shifted)
+    total = exponential.sum(axis=1)
+    one_hot = np.where(np.arange(10) == labels[:, None], 1, 0)
+    chosen = np.einsum("nc,nc->n", one_hot, shifted)
+    losses = np.log(total) - chosen
     y[...] = losses.sum(axis=0) / 32
     return y
 
@@ -83,22 +75,17 @@ def input_gradient(
     H[n, c] = (1 if c == T[n] else 0)
     ∂E/∂X[n, c] = G · (U[n, c] / S[n] - H[n, c]) / 32
 
-    Algorithm: NumPy's sums and NumPy's maxima.
+    Algorithm: maxima and sums along axes.
     """
     gx = _result(out, (32, 10), grad_output, x, labels)
     grad_output = _checked("grad_output", grad_output, ())
     x = _checked("x", x, (32, 10))
     labels = _labels("labels", labels, (32,), 10)
-    greatest = _scratch("greatest", (32,))
-    greatest[...] = x.max(axis=1)
-    shifted = _scratch("shifted", (32, 10))
-    shifted[...] = x - greatest[:, None]
-    exponential = _scratch("exponential", (32, 10))
-    np.exp(shifted, out=exponential)
-    total = _scratch("total", (32,))
-    np.sum(exponential, axis=1, out=total)
-    one_hot = _scratch("one_hot", (32, 10))
-    one_hot[...] = np.where(np.arange(10) == labels[:, None], 1, 0)
+    greatest = x.max(axis=1)
+    shifted = x - greatest[:, None]
+    exponential = np.exp(shifted)
+    total = exponential.sum(axis=1)
+    one_hot = np.where(np.arange(10) == labels[:, None], 1, 0)
     gx[...] = grad_output * (exponential / total[:, None] - one_hot) / 32
     return gx
 
@@ -153,15 +140,6 @@ def _result(out: Array | None, shape: tuple[int, ...], *inputs: Array) -> Array:
     if any(np.shares_memory(out, array) for array in inputs):
         raise ValueError("out: expected an array of its own, received one that overlaps an input")
     return out
-
-
-def _scratch(name: str, shape: tuple[int, ...]) -> Array:
-    """Return this thread's scratch array of a name, its content undefined."""
-    size = math.prod(shape)
-    flat = _LOCAL.__dict__.get(name)
-    if flat is None or flat.size < size:
-        flat = _LOCAL.__dict__[name] = np.empty(size, DTYPE)
-    return flat[:size].reshape(shape)
 
 
 def _labels(

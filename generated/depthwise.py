@@ -39,15 +39,16 @@ LAYER: dict[str, Any] = {
 Array = NDArray[Any]
 _LOCAL = threading.local()
 
-# Each phase of an axis: the cells it fills, the taps that reach them (last to first), the first
-# cell it reads in the padded G, and how many cells it fills.
-_PHASES_Y = (  # (u + 1) mod 2
-    (slice(0, 31, 2), slice(1, 2, 1), 0, 16),
-    (slice(1, 32, 2), slice(2, None, -2), 0, 16),
+# For each phase: its first element, its first filter element, how many it has.
+_PHASES_Y = (
+    (0, 1, 1),
+    (1, 0, 2),
 )
-_PHASES_X = (  # (v + 1) mod 2
-    (slice(0, 31, 2), slice(1, 2, 1), 0, 16),
-    (slice(1, 32, 2), slice(2, None, -2), 0, 16),
+
+# For each phase: its first element, its first filter element, how many it has.
+_PHASES_X = (
+    (0, 1, 1),
+    (1, 0, 2),
 )
 
 
@@ -57,23 +58,19 @@ def forward(x: Array, weight: Array, bias: Array, *, out: Array | None = None) -
     O[n, g + o, y, x] = Σ_{c,i,j} X[n, g + c, 2·y + i - 1, 2·x + j - 1] · F[g + o, c, i, j] +
             b[g + o]
 
-    Algorithm: columns, windows copied side by side (im2col), one product; expected 68 µs
-    (nothing else applies).
+    Algorithm: columns, windows copied side by side (im2col), one product.
     """
     y = _result(out, (2, 16, 16, 16), x, weight, bias)
     x = _checked("x", x, (2, 16, 32, 32))
     weight = _checked("weight", weight, (16, 1, 3, 3))
     bias = _checked("bias", bias, (16,))
-    matrix = np.ascontiguousarray(weight.reshape(16, 1, 9))
-    columns = _scratch("columns", (2, 16, 1, 3, 3, 16, 16))
-    padded = _zeros("forward padded", (2, 16, 1, 33, 33))
-    # columns[n, g, c, i, j, y, x] = X[n, g + c, 2·y + i - 1, 2·x + j - 1], zero outside
-    padded[:, :, :, 1:33, 1:33] = x.reshape(2, 16, 1, 32, 32)
+    padded = _zeros("forward padded", (2, 16, 33, 33))
+    padded[:, :, 1:, 1:] = x
+    columns = _scratch("columns", (2, 16, 3, 3, 16, 16))
     for i, j in product(range(3), range(3)):
-        columns[:, :, :, i, j] = padded[..., i : i + 31 : 2, j : j + 31 : 2]
-    block = y.reshape(2, 16, 1, 256)
-    np.matmul(matrix, columns.reshape(2, 16, 9, 256), out=block)
-    block += bias.reshape(16, 1, 1)
+        columns[:, :, i, j] = padded[:, :, i : i + 31 : 2, j : j + 31 : 2]
+    y[...] = np.einsum("gij,bgijyx->bgyx", weight[:, 0], columns)
+    y += bias[:, None, None]
     return y
 
 
@@ -86,23 +83,21 @@ def input_gradient(grad_output: Array, weight: Array, *, out: Array | None = Non
     ∂E/∂X[n, g + c, 2·a + 1, 2·b + 1] = Σ_{i,j} G[n, g, a + i, b + j] ·
             F[g, c, 2 - 2·i, 2 - 2·j]
 
-    Algorithm: polyphase, 4 plain correlations, one per phase; expected 190 µs (scatter 220 µs).
+    Algorithm: polyphase, 4 plain correlations, one per phase.
     """
     gx = _result(out, (2, 16, 32, 32), grad_output, weight)
     grad_output = _checked("grad_output", grad_output, (2, 16, 16, 16))
     weight = _checked("weight", weight, (16, 1, 3, 3))
-    padded = _zeros("input_gradient padded", (2, 16, 1, 17, 17))
-    padded[:, :, :, 0:16, 0:16] = grad_output.reshape(2, 16, 1, 16, 16)
-    # one plain correlation of G for each phase (u + 1) mod 2 and (v + 1) mod 2
-    for (y_cells, y_taps, y0, yn), (x_cells, x_taps, x0, xn) in product(_PHASES_Y, _PHASES_X):
-        kernel = weight[:, :, y_taps, x_taps]
-        taps_i, taps_j = kernel.shape[2:]
-        columns = _scratch("columns", (2, 16, 1, taps_i, taps_j, yn, xn))
-        for i, j in np.ndindex(taps_i, taps_j):
-            columns[:, :, :, i, j] = padded[..., y0 + i : y0 + i + yn, x0 + j : x0 + j + xn]
-        matrix = np.ascontiguousarray(kernel.reshape(16, 1, 1, -1).swapaxes(-2, -3).reshape(16, 1, -1))
-        phase = np.matmul(matrix, columns.reshape(2, 16, 1 * taps_i * taps_j, yn * xn))
-        gx[:, :, y_cells, x_cells] = phase.reshape(2, 16, yn, xn)
+    padded = _zeros("input_gradient padded", (2, 16, 17, 17))
+    padded[:, :, :16, :16] = grad_output
+    for (u, i0, rows), (v, j0, columns) in product(_PHASES_Y, _PHASES_X):
+        weight_part = weight[:, 0, i0 : i0 + 2 * rows - 1 : 2, j0 : j0 + 2 * columns - 1 : 2]
+        matrix = weight_part[:, ::-1, ::-1]
+        windows = _scratch("windows", (2, 16, rows, columns, 16, 16))
+        for i, j in product(range(rows), range(columns)):
+            windows[:, :, i, j] = padded[:, :, i : i + 16, j : j + 16]
+        phase = np.einsum("gij,bgijyx->bgyx", matrix, windows)
+        gx[:, :, u : u + 31 : 2, v : v + 31 : 2] = phase
     return gx
 
 
@@ -111,22 +106,17 @@ def weight_gradient(grad_output: Array, x: Array, *, out: Array | None = None) -
 
     ∂E/∂F[g + o, c, i, j] = Σ_{n,y,x} G[n, g + o, y, x] · X[n, g + c, 2·y + i - 1, 2·x + j - 1]
 
-    Algorithm: columns, windows copied side by side (im2col), one product; expected 70 µs
-    (nothing else applies).
+    Algorithm: columns, windows copied side by side (im2col), one product.
     """
     gw = _result(out, (16, 1, 3, 3), grad_output, x)
     grad_output = _checked("grad_output", grad_output, (2, 16, 16, 16))
     x = _checked("x", x, (2, 16, 32, 32))
-    columns = _scratch("columns", (2, 16, 1, 3, 3, 16, 16))
-    padded = _zeros("weight_gradient padded", (2, 16, 1, 33, 33))
-    gw[...] = 0
-    # columns[n, g, c, i, j, y, x] = X[n, g + c, 2·y + i - 1, 2·x + j - 1], zero outside
-    padded[:, :, :, 1:33, 1:33] = x.reshape(2, 16, 1, 32, 32)
+    padded = _zeros("weight_gradient padded", (2, 16, 33, 33))
+    padded[:, :, 1:, 1:] = x
+    columns = _scratch("columns", (2, 16, 3, 3, 16, 16))
     for i, j in product(range(3), range(3)):
-        columns[:, :, :, i, j] = padded[..., i : i + 31 : 2, j : j + 31 : 2]
-    positions = grad_output.reshape(2, 16, 1, 256)
-    products = np.matmul(positions, columns.reshape(2, 16, 9, 256).swapaxes(-1, -2))
-    gw += products.sum(axis=0).reshape(16, 1, 3, 3)
+        columns[:, :, i, j] = padded[:, :, i : i + 31 : 2, j : j + 31 : 2]
+    gw[:, 0] = np.einsum("bgyx,bgijyx->gij", grad_output, columns)
     return gw
 
 
@@ -135,7 +125,7 @@ def bias_gradient(grad_output: Array, *, out: Array | None = None) -> Array:
 
     ∂E/∂b[g + o] = Σ_{n,y,x} G[n, g + o, y, x]
 
-    Algorithm: NumPy's sums.
+    Algorithm: sums along axes.
     """
     gb = _result(out, (16,), grad_output)
     grad_output = _checked("grad_output", grad_output, (2, 16, 16, 16))

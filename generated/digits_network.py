@@ -34,11 +34,31 @@ LAYER: dict[str, Any] = {
     "layer": "Network",
     "input_shape": (32, 1, 8, 8),
     "layers": (
-        {"name": "conv1", "inputs": ("x",), "layer": "Conv", "out_channels": 16, "kernel_size": 3, "padding": 1},
+        {
+            "name": "conv1",
+            "inputs": ("x",),
+            "layer": "Conv",
+            "out_channels": 16,
+            "kernel_size": 3,
+            "padding": 1,
+        },
         {"name": "relu1", "inputs": ("conv1",), "layer": "Activation", "function": "relu"},
-        {"name": "conv2", "inputs": ("relu1",), "layer": "Conv", "out_channels": 32, "kernel_size": 3, "padding": 1},
+        {
+            "name": "conv2",
+            "inputs": ("relu1",),
+            "layer": "Conv",
+            "out_channels": 32,
+            "kernel_size": 3,
+            "padding": 1,
+        },
         {"name": "relu2", "inputs": ("conv2",), "layer": "Activation", "function": "relu"},
-        {"name": "max_pool1", "inputs": ("relu2",), "layer": "MaxPool", "kernel_size": 2, "stride": 2},
+        {
+            "name": "max_pool1",
+            "inputs": ("relu2",),
+            "layer": "MaxPool",
+            "kernel_size": 2,
+            "stride": 2,
+        },
         {"name": "flatten1", "inputs": ("max_pool1",), "layer": "Flatten"},
         {"name": "linear1", "inputs": ("flatten1",), "layer": "Linear", "out_features": 64},
         {"name": "relu3", "inputs": ("linear1",), "layer": "Activation", "function": "relu"},
@@ -101,7 +121,6 @@ def forward(params: Arrays, x: Array, *, out: Array | None = None) -> Array:
     linear1 = _scratch("buffer 1", (32, 64))
     _linear1_forward(flatten1, p["linear1.weight"], p["linear1.bias"], linear1)
     relu3 = linear1  # the same memory
-    _relu3_forward(linear1, relu3)
     linear2 = y
     _linear2_forward(relu3, p["linear2.weight"], p["linear2.bias"], linear2)
     return y
@@ -130,7 +149,6 @@ def loss_and_gradients(params: Arrays, x: Array, labels: Array) -> tuple[float, 
     linear1 = _scratch("buffer 3", (32, 64))
     _linear1_forward(flatten1, p["linear1.weight"], p["linear1.bias"], linear1)
     relu3 = linear1  # the same memory
-    _relu3_forward(linear1, relu3)
     linear2 = _scratch("buffer 4", (32, 10))
     _linear2_forward(relu3, p["linear2.weight"], p["linear2.bias"], linear2)
     _softmax_cross_entropy1_forward(linear2, labels, loss)
@@ -195,20 +213,16 @@ def _conv1_forward(x: Array, weight: Array, bias: Array, y: Array) -> None:
     Z[n, o, y, x] = Σ_{c,i,j} X[n, c, y + i - 1, x + j - 1] · F[o, c, i, j] + b[o]
     O[n, c, y, x] = (0 if Z[n, c, y, x] <= 0 else Z[n, c, y, x])
 
-    Algorithm: columns, windows copied side by side (im2col), one product; expected 36 µs (rows
-    64 µs).
+    Algorithm: columns, windows copied side by side (im2col), one product.
     """
-    matrix = np.ascontiguousarray(weight.reshape(16, 9))
-    columns = _scratch("columns", (32, 1, 3, 3, 8, 8))
-    padded = _zeros("_conv1_forward padded", (32, 1, 10, 10))
-    # columns[n, c, i, j, y, x] = X[n, c, y + i - 1, x + j - 1], zero outside
-    padded[:, :, 1:9, 1:9] = x
+    padded = _zeros("_conv1_forward padded", (32, 10, 10))
+    padded[:, 1:9, 1:9] = x[:, 0]
+    columns = _scratch("columns", (32, 3, 3, 8, 8))
     for i, j in product(range(3), range(3)):
-        columns[:, :, i, j] = padded[..., i : i + 8, j : j + 8]
-    block = y.reshape(32, 16, 64)
-    np.matmul(matrix, columns.reshape(32, 9, 64), out=block)
-    block += bias[:, None]
-    np.maximum(block, 0, out=block)
+        columns[:, i, j] = padded[:, i : i + 8, j : j + 8]
+    np.matmul(weight[:, 0].reshape(16, 9), columns.reshape(32, 9, 64), out=y.reshape(32, 16, 64))
+    y += bias[:, None, None]
+    np.maximum(y, 0, out=y)
 
 
 def _conv1_weight_gradient(grad_output: Array, x: Array, gw: Array) -> None:
@@ -216,19 +230,16 @@ def _conv1_weight_gradient(grad_output: Array, x: Array, gw: Array) -> None:
 
     ∂E/∂F[o, c, i, j] = Σ_{n,y,x} G[n, o, y, x] · X[n, c, y + i - 1, x + j - 1]
 
-    Algorithm: columns, windows copied side by side (im2col), one product; expected 38 µs (rows
-    43 µs).
+    Algorithm: columns, windows copied side by side (im2col), one product.
     """
-    columns = _scratch("columns", (32, 1, 3, 3, 8, 8))
-    padded = _zeros("_conv1_weight_gradient padded", (32, 1, 10, 10))
-    gw[...] = 0
-    # columns[n, c, i, j, y, x] = X[n, c, y + i - 1, x + j - 1], zero outside
-    padded[:, :, 1:9, 1:9] = x
+    padded = _zeros("_conv1_weight_gradient padded", (32, 10, 10))
+    padded[:, 1:9, 1:9] = x[:, 0]
+    columns = _scratch("columns", (32, 3, 3, 8, 8))
     for i, j in product(range(3), range(3)):
-        columns[:, :, i, j] = padded[..., i : i + 8, j : j + 8]
-    positions = grad_output.reshape(32, 16, 64)
-    products = np.matmul(positions, columns.reshape(32, 9, 64).swapaxes(-1, -2))
-    gw += products.sum(axis=0).reshape(16, 1, 3, 3)
+        columns[:, i, j] = padded[:, i : i + 8, j : j + 8]
+    columns_matrix = columns.reshape(32, 9, 64).swapaxes(-2, -1)
+    products = np.matmul(grad_output.reshape(32, 16, 64), columns_matrix)
+    gw[:, 0] = products.reshape(32, 16, 3, 3).sum(axis=0)
 
 
 def _conv1_bias_gradient(grad_output: Array, gb: Array) -> None:
@@ -236,7 +247,7 @@ def _conv1_bias_gradient(grad_output: Array, gb: Array) -> None:
 
     ∂E/∂b[o] = Σ_{n,y,x} G[n, o, y, x]
 
-    Algorithm: NumPy's sums.
+    Algorithm: sums along axes.
     """
     np.sum(grad_output, axis=(0, 2, 3), out=gb)
 
@@ -257,28 +268,24 @@ def _conv2_forward(x: Array, weight: Array, bias: Array, y: Array) -> None:
     Z[n, o, y, x] = Σ_{c,i,j} X[n, c, y + i - 1, x + j - 1] · F[o, c, i, j] + b[o]
     O[n, c, y, x] = (0 if Z[n, c, y, x] <= 0 else Z[n, c, y, x])
 
-    Algorithm: rows, one shifted copy for each column of the filter, 3 products; expected 320 µs
-    (columns 390 µs).
+    Algorithm: rows, one shifted copy for each column of the filter, 3 products.
     """
-    kernel = weight.reshape(32, 16, 3, 3)
-    matrices = _scratch("matrices", (3, 32, 48))
-    matrices.reshape(3, 32, 3, 16)[...] = kernel.transpose(2, 0, 3, 1)
-    shifted = _scratch("shifted", (32, 3, 16, 10, 8))
-    partial = _scratch("partial", (32, 32, 64))
+    matrices = weight.transpose(2, 0, 3, 1)
     padded = _zeros("_conv2_forward padded", (32, 16, 10, 10))
-    # shifted[n, j, c, row, x] = X[n, c, row - 1, x + j - 1]
     padded[:, :, 1:9, 1:9] = x
+    shifted = _scratch("shifted", (32, 3, 16, 10, 8))
     for j in range(3):
-        shifted[:, j] = padded[..., :, j : j + 8]
-    # one product for each filter row i, on the image's rows that it reads
-    stacked = shifted.reshape(32, 48, 10, 8)
+        shifted[:, j] = padded[:, :, :, j : j + 8]
+    window = shifted[:, :, :, :8].reshape(32, 48, 64)
     total = y.reshape(32, 32, 64)
-    total[...] = bias[:, None]
-    for i in range(3):
-        window = stacked[..., i : i + 8, :].reshape(32, 48, 64)
-        np.matmul(matrices[i], window, out=partial)
-        total += partial
-    np.maximum(total, 0, out=total)
+    np.matmul(matrices[0].reshape(32, 48), window, out=total)
+    products = _scratch("products", (32, 32, 64))
+    for i in range(1, 3):
+        window = shifted[:, :, :, i : i + 8].reshape(32, 48, 64)
+        np.matmul(matrices[i].reshape(32, 48), window, out=products)
+        total += products
+    y += bias[:, None, None]
+    np.maximum(y, 0, out=y)
 
 
 def _conv2_input_gradient(grad_output: Array, weight: Array, gx: Array) -> None:
@@ -287,27 +294,22 @@ def _conv2_input_gradient(grad_output: Array, weight: Array, gx: Array) -> None:
     ∂E/∂X[n, c, u, v] = Σ_{o,i,j} G[n, o, u + i - 1, v + j - 1] · F[o, c, 2 - i, 2 - j]
 
     Algorithm: rows, one shifted copy for each column of the filter in 2 blocks of images, 3
-    products; expected 430 µs (columns 670 µs, scatter 730 µs).
+    products.
     """
-    kernel = weight[:, :, ::-1, ::-1].reshape(32, 16, 3, 3)
-    matrices = _scratch("matrices", (3, 16, 96))
-    matrices.reshape(3, 16, 3, 32)[...] = kernel.transpose(2, 1, 3, 0)
-    shifted = _scratch("shifted", (16, 3, 32, 10, 8))
-    partial = _scratch("partial", (16, 16, 64))
+    matrices = weight[:, :, ::-1, ::-1].transpose(2, 1, 3, 0)
     padded = _zeros("_conv2_input_gradient padded", (16, 32, 10, 10))
+    shifted = _scratch("shifted", (16, 3, 32, 10, 8))
     for n in range(0, 32, 16):
-        # shifted[n, j, o, row, v] = G[n, o, row - 1, v + j - 1]
         padded[:, :, 1:9, 1:9] = grad_output[n : n + 16]
         for j in range(3):
-            shifted[:, j] = padded[..., :, j : j + 8]
-        # one product for each filter row i, on the image's rows that it reads
-        stacked = shifted.reshape(16, 96, 10, 8)
+            shifted[:, j] = padded[:, :, :, j : j + 8]
+        window = shifted[:, :, :, :8].reshape(16, 96, 64)
         total = gx[n : n + 16].reshape(16, 16, 64)
-        total[...] = 0
-        for i in range(3):
-            window = stacked[..., i : i + 8, :].reshape(16, 96, 64)
-            np.matmul(matrices[i], window, out=partial)
-            total += partial
+        np.matmul(matrices[0].reshape(16, 96), window, out=total)
+        for i in range(1, 3):
+            window = shifted[:, :, :, i : i + 8].reshape(16, 96, 64)
+            products = np.matmul(matrices[i].reshape(16, 96), window)
+            total += products
 
 
 def _conv2_weight_gradient(grad_output: Array, x: Array, gw: Array) -> None:
@@ -315,25 +317,21 @@ def _conv2_weight_gradient(grad_output: Array, x: Array, gw: Array) -> None:
 
     ∂E/∂F[o, c, i, j] = Σ_{n,y,x} G[n, o, y, x] · X[n, c, y + i - 1, x + j - 1]
 
-    Algorithm: rows, one shifted copy for each column of the filter, 3 products; expected 320 µs
-    (columns 440 µs).
+    Algorithm: rows, one shifted copy for each column of the filter, 3 products.
     """
-    shifted = _scratch("shifted", (32, 3, 16, 10, 8))
-    gradients = _scratch("matrices", (3, 32, 48))
     padded = _zeros("_conv2_weight_gradient padded", (32, 16, 10, 10))
-    gradients[...] = 0
-    # shifted[n, j, c, row, x] = X[n, c, row - 1, x + j - 1]
     padded[:, :, 1:9, 1:9] = x
+    shifted = _scratch("shifted", (32, 3, 16, 10, 8))
     for j in range(3):
-        shifted[:, j] = padded[..., :, j : j + 8]
-    # one product for each filter row i, with the image's rows that it reads
-    stacked = shifted.reshape(32, 48, 10, 8)
+        shifted[:, j] = padded[:, :, :, j : j + 8]
+    products = _scratch("products", (32, 32, 48))
+    gradients = _scratch("gradients", (3, 32, 3, 16))
     positions = grad_output.reshape(32, 32, 64)
     for i in range(3):
-        window = stacked[..., i : i + 8, :].reshape(32, 48, 64)
-        gradients[i] += np.matmul(positions, window.swapaxes(-1, -2)).sum(axis=0)
-    ordered = gw.reshape(32, 16, 3, 3).transpose(2, 0, 3, 1)
-    ordered[...] = gradients.reshape(3, 32, 3, 16)
+        window = shifted[:, :, :, i : i + 8].reshape(32, 48, 64).swapaxes(-2, -1)
+        np.matmul(positions, window, out=products)
+        gradients[i] = products.reshape(32, 32, 3, 16).sum(axis=0)
+    gw[...] = gradients.transpose(1, 3, 0, 2)
 
 
 def _conv2_bias_gradient(grad_output: Array, gb: Array) -> None:
@@ -341,7 +339,7 @@ def _conv2_bias_gradient(grad_output: Array, gb: Array) -> None:
 
     ∂E/∂b[o] = Σ_{n,y,x} G[n, o, y, x]
 
-    Algorithm: NumPy's sums.
+    Algorithm: sums along axes.
     """
     np.sum(grad_output, axis=(0, 2, 3), out=gb)
 
@@ -361,12 +359,11 @@ def _max_pool1_forward(x: Array, y: Array) -> None:
 
     O[n, c, y, x] = max_{i,j} X[n, c, 2·y + i, 2·x + j]
 
-    Algorithm: NumPy's maxima and a loop over i, j.
+    Algorithm: maxima and a loop over i and j.
     """
     y[...] = -np.inf
     for i, j in product(range(2), range(2)):
-        best = y
-        np.maximum(best, x[:, :, i : i + 7 : 2, j : j + 7 : 2], out=best)
+        np.maximum(y, x[:, :, i : i + 7 : 2, j : j + 7 : 2], out=y)
 
 
 def _max_pool1_input_gradient(grad_output: Array, x: Array, gx: Array) -> None:
@@ -376,31 +373,33 @@ def _max_pool1_input_gradient(grad_output: Array, x: Array, gx: Array) -> None:
             X[n, c, 2·y + i, 2·x + j], else 0
     ∂E/∂X[n, c, 2·y + i, 2·x + j] = G[n, c, y, x] · S[n, c, y, x, i, j]
 
-    Algorithm: NumPy's maxima and a loop over i, j.
+    Algorithm: maxima and a loop over i and j.
     """
     greatest = _scratch("greatest", (32, 32, 4, 4))
     greatest[...] = -np.inf
     for i, j in product(range(2), range(2)):
-        best = greatest
-        np.maximum(best, x[:, :, i : i + 7 : 2, j : j + 7 : 2], out=best)
+        np.maximum(greatest, x[:, :, i : i + 7 : 2, j : j + 7 : 2], out=greatest)
     gx[...] = 0
-    waiting = np.ones((32, 32, 4, 4), bool)  # windows whose maximum has not been met yet
+    # windows whose maximum has not been met yet
+    waiting = np.ones((32, 32, 4, 4), bool)
     for i, j in product(range(2), range(2)):
-        cells, still = x[:, :, i : i + 7 : 2, j : j + 7 : 2], waiting
-        first = still & ((cells == greatest) | np.isnan(cells))
+        cells = x[:, :, i : i + 7 : 2, j : j + 7 : 2]
+        first = waiting & ((cells == greatest) | np.isnan(cells))
         gx[:, :, i : i + 7 : 2, j : j + 7 : 2] += np.where(first, grad_output, 0)
-        still &= ~first
+        waiting &= ~first
 
 
 def _linear1_forward(x: Array, weight: Array, bias: Array, y: Array) -> None:
-    """linear1: O, the layer's output, into y.
+    """linear1 and relu3: O, the layer's output, into y.
 
-    O[n, o] = Σ_{c} X[n, c] · F[o, c] + b[o]
+    Z[n, o] = Σ_{c} X[n, c] · F[o, c] + b[o]
+    O[n, c] = (0 if Z[n, c] <= 0 else Z[n, c])
 
     Algorithm: matrix products.
     """
     np.matmul(x, weight.T, out=y)
     y += bias
+    np.maximum(y, 0, out=y)
 
 
 def _linear1_input_gradient(grad_output: Array, weight: Array, gx: Array) -> None:
@@ -428,19 +427,9 @@ def _linear1_bias_gradient(grad_output: Array, gb: Array) -> None:
 
     ∂E/∂b[o] = Σ_{n} G[n, o]
 
-    Algorithm: NumPy's sums.
+    Algorithm: sums along axes.
     """
     np.sum(grad_output, axis=0, out=gb)
-
-
-def _relu3_forward(x: Array, y: Array) -> None:
-    """relu3: O, the layer's output, into y.
-
-    O[n, c] = (0 if X[n, c] <= 0 else X[n, c])
-
-    Algorithm: NumPy's maxima.
-    """
-    np.maximum(x, 0, out=y)
 
 
 def _relu3_input_gradient(grad_output: Array, x: Array, gx: Array) -> None:
@@ -489,7 +478,7 @@ def _linear2_bias_gradient(grad_output: Array, gb: Array) -> None:
 
     ∂E/∂b[o] = Σ_{n} G[n, o]
 
-    Algorithm: NumPy's sums.
+    Algorithm: sums along axes.
     """
     np.sum(grad_output, axis=0, out=gb)
 
@@ -506,22 +495,15 @@ def _softmax_cross_entropy1_forward(x: Array, labels: Array, y: Array) -> None:
     L[n] = log(S[n]) - Q[n]
     O = 1/32 · Σ_{n} L[n]
 
-    Algorithm: einsum, NumPy's sums and NumPy's maxima.
+    Algorithm: maxima, sums along axes and einsum.
     """
-    greatest = _scratch("greatest", (32,))
-    greatest[...] = x.max(axis=1)
-    shifted = _scratch("shifted", (32, 10))
-    shifted[...] = x - greatest[:, None]
-    exponential = _scratch("exponential", (32, 10))
-    np.exp(shifted, out=exponential)
-    total = _scratch("total", (32,))
-    np.sum(exponential, axis=1, out=total)
-    one_hot = _scratch("one_hot", (32, 10))
-    one_hot[...] = np.where(np.arange(10) == labels[:, None], 1, 0)
-    chosen = _scratch("chosen", (32,))
-    np.einsum("nc,nc->n", one_hot, shifted, out=chosen)
-    losses = _scratch("losses", (32,))
-    losses[...] = np.log(total) - chosen
+    greatest = x.max(axis=1)
+    shifted = x - greatest[:, None]
+    exponential = np.exp(shifted)
+    total = exponential.sum(axis=1)
+    one_hot = np.where(np.arange(10) == labels[:, None], 1, 0)
+    chosen = np.einsum("nc,nc->n", one_hot, shifted)
+    losses = np.log(total) - chosen
     y[...] = losses.sum(axis=0) / 32
 
 
@@ -537,18 +519,13 @@ def _softmax_cross_entropy1_input_gradient(
     H[n, c] = (1 if c == T[n] else 0)
     ∂E/∂X[n, c] = G · (U[n, c] / S[n] - H[n, c]) / 32
 
-    Algorithm: NumPy's sums and NumPy's maxima.
+    Algorithm: maxima and sums along axes.
     """
-    greatest = _scratch("greatest", (32,))
-    greatest[...] = x.max(axis=1)
-    shifted = _scratch("shifted", (32, 10))
-    shifted[...] = x - greatest[:, None]
-    exponential = _scratch("exponential", (32, 10))
-    np.exp(shifted, out=exponential)
-    total = _scratch("total", (32,))
-    np.sum(exponential, axis=1, out=total)
-    one_hot = _scratch("one_hot", (32, 10))
-    one_hot[...] = np.where(np.arange(10) == labels[:, None], 1, 0)
+    greatest = x.max(axis=1)
+    shifted = x - greatest[:, None]
+    exponential = np.exp(shifted)
+    total = exponential.sum(axis=1)
+    one_hot = np.where(np.arange(10) == labels[:, None], 1, 0)
     gx[...] = grad_output * (exponential / total[:, None] - one_hot) / 32
 
 
@@ -561,10 +538,11 @@ def release() -> None:
 def _named(name: str, arrays: Arrays, shapes: dict[str, tuple[int, ...]]) -> Arrays:
     """Return arrays by name; refuse a missing or unknown name, another shape or dtype."""
     if not isinstance(arrays, dict):
-        raise TypeError(f"{name}: expected a dict of arrays by name, received {type(arrays).__name__}")
-    if arrays.keys() != shapes.keys():
-        wrong = sorted(map(str, arrays.keys() ^ shapes.keys()))
-        raise ValueError(f"{name}: expected {', '.join(shapes)}; missing or unknown: {', '.join(wrong)}")
+        kind = type(arrays).__name__
+        raise TypeError(f"{name}: expected a dict of arrays by name, received {kind}")
+    wrong = ", ".join(sorted(map(str, arrays.keys() ^ shapes.keys())))
+    if wrong:
+        raise ValueError(f"{name}: expected {', '.join(shapes)}; missing or unknown: {wrong}")
     return {key: _checked(f"{name}[{key!r}]", arrays[key], shapes[key]) for key in shapes}
 
 

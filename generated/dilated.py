@@ -44,23 +44,19 @@ def forward(x: Array, weight: Array, bias: Array, *, out: Array | None = None) -
 
     O[n, o, y, x] = Σ_{c,i,j} X[n, c, 3·y + 2·i - 4, 3·x + 2·j - 4] · F[o, c, i, j] + b[o]
 
-    Algorithm: columns, windows copied side by side (im2col), one product; expected 31 µs
-    (nothing else applies).
+    Algorithm: columns, windows copied side by side (im2col), one product.
     """
     y = _result(out, (2, 8, 12, 12), x, weight, bias)
     x = _checked("x", x, (2, 8, 30, 30))
     weight = _checked("weight", weight, (8, 8, 3, 3))
     bias = _checked("bias", bias, (8,))
-    matrix = np.ascontiguousarray(weight.reshape(8, 72))
-    columns = _scratch("columns", (2, 8, 3, 3, 12, 12))
     padded = _zeros("forward padded", (2, 8, 38, 38))
-    # columns[n, c, i, j, y, x] = X[n, c, 3·y + 2·i - 4, 3·x + 2·j - 4], zero outside
     padded[:, :, 4:34, 4:34] = x
+    columns = _scratch("columns", (2, 8, 3, 3, 12, 12))
     for i, j in product(range(3), range(3)):
-        columns[:, :, i, j] = padded[..., 2 * i : 2 * i + 34 : 3, 2 * j : 2 * j + 34 : 3]
-    block = y.reshape(2, 8, 144)
-    np.matmul(matrix, columns.reshape(2, 72, 144), out=block)
-    block += bias[:, None]
+        columns[:, :, i, j] = padded[:, :, 2 * i : 2 * i + 34 : 3, 2 * j : 2 * j + 34 : 3]
+    np.matmul(weight.reshape(8, 72), columns.reshape(2, 72, 144), out=y.reshape(2, 8, 144))
+    y += bias[:, None, None]
     return y
 
 
@@ -69,23 +65,19 @@ def input_gradient(grad_output: Array, weight: Array, *, out: Array | None = Non
 
     ∂E/∂X[n, c, 3·y + 2·i - 4, 3·x + 2·j - 4] = Σ_{o} G[n, o, y, x] · F[o, c, i, j]
 
-    Algorithm: scatter, one product, a strided addition for each filter element (col2im);
-    expected 90 µs (polyphase 120 µs).
+    Algorithm: scatter, one product, a strided addition for each filter element (col2im).
     """
     gx = _result(out, (2, 8, 30, 30), grad_output, weight)
     grad_output = _checked("grad_output", grad_output, (2, 8, 12, 12))
     weight = _checked("weight", weight, (8, 8, 3, 3))
-    matrix = weight.reshape(8, 72).swapaxes(-1, -2)
-    terms = _scratch("columns", (2, 8, 3, 3, 12, 12))
-    spread_out = _scratch("spread out", (2, 8, 38, 38))
-    gx[...] = 0
-    # ∂E/∂X[n, c, 3·y + 2·i - 4, 3·x + 2·j - 4] += terms[n, c, i, j, y, x]
-    source = grad_output.reshape(2, 8, 144)
-    np.matmul(matrix, source, out=terms.reshape(2, 72, 144))
-    spread_out[...] = 0
+    matrix = weight.transpose(1, 2, 3, 0)
+    terms = _scratch("terms", (2, 8, 3, 3, 12, 12))
+    np.matmul(matrix.reshape(72, 8), grad_output.reshape(2, 8, 144), out=terms.reshape(2, 72, 144))
+    sums = _scratch("sums", (2, 8, 38, 38))
+    sums[...] = 0
     for i, j in product(range(3), range(3)):
-        spread_out[..., 2 * i : 2 * i + 34 : 3, 2 * j : 2 * j + 34 : 3] += terms[:, :, i, j]
-    gx[...] = spread_out[:, :, 4:34, 4:34]
+        sums[:, :, 2 * i : 2 * i + 34 : 3, 2 * j : 2 * j + 34 : 3] += terms[:, :, i, j]
+    gx[...] = sums[:, :, 4:34, 4:34]
     return gx
 
 
@@ -94,22 +86,19 @@ def weight_gradient(grad_output: Array, x: Array, *, out: Array | None = None) -
 
     ∂E/∂F[o, c, i, j] = Σ_{n,y,x} G[n, o, y, x] · X[n, c, 3·y + 2·i - 4, 3·x + 2·j - 4]
 
-    Algorithm: columns, windows copied side by side (im2col), one product; expected 32 µs
-    (nothing else applies).
+    Algorithm: columns, windows copied side by side (im2col), one product.
     """
     gw = _result(out, (8, 8, 3, 3), grad_output, x)
     grad_output = _checked("grad_output", grad_output, (2, 8, 12, 12))
     x = _checked("x", x, (2, 8, 30, 30))
-    columns = _scratch("columns", (2, 8, 3, 3, 12, 12))
     padded = _zeros("weight_gradient padded", (2, 8, 38, 38))
-    gw[...] = 0
-    # columns[n, c, i, j, y, x] = X[n, c, 3·y + 2·i - 4, 3·x + 2·j - 4], zero outside
     padded[:, :, 4:34, 4:34] = x
+    columns = _scratch("columns", (2, 8, 3, 3, 12, 12))
     for i, j in product(range(3), range(3)):
-        columns[:, :, i, j] = padded[..., 2 * i : 2 * i + 34 : 3, 2 * j : 2 * j + 34 : 3]
-    positions = grad_output.reshape(2, 8, 144)
-    products = np.matmul(positions, columns.reshape(2, 72, 144).swapaxes(-1, -2))
-    gw += products.sum(axis=0).reshape(8, 8, 3, 3)
+        columns[:, :, i, j] = padded[:, :, 2 * i : 2 * i + 34 : 3, 2 * j : 2 * j + 34 : 3]
+    columns_matrix = columns.reshape(2, 72, 144).swapaxes(-2, -1)
+    products = np.matmul(grad_output.reshape(2, 8, 144), columns_matrix)
+    np.sum(products.reshape(2, 8, 8, 3, 3), axis=0, out=gw)
     return gw
 
 
@@ -118,7 +107,7 @@ def bias_gradient(grad_output: Array, *, out: Array | None = None) -> Array:
 
     ∂E/∂b[o] = Σ_{n,y,x} G[n, o, y, x]
 
-    Algorithm: NumPy's sums.
+    Algorithm: sums along axes.
     """
     gb = _result(out, (8,), grad_output)
     grad_output = _checked("grad_output", grad_output, (2, 8, 12, 12))

@@ -56,10 +56,8 @@ def input_gradient(grad_output: Array, x: Array, *, out: Array | None = None) ->
     x = _checked("x", x, (8, 384))
     t0 = 0.7071067811865476
     t1 = _erfc(t0 * np.abs(x)) / 2
-    gx[...] = (
-        grad_output
-        * (t0 * x * np.exp(-np.square(x) / 2) / 1.772453850905516 + np.where(x < 0, t1, 1 - t1))
-    )
+    t2 = t0 * x * np.exp(-np.square(x) / 2) / 1.772453850905516 + np.where(x < 0, t1, 1 - t1)
+    gx[...] = grad_output * t2
     return gx
 
 

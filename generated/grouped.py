@@ -45,31 +45,27 @@ def forward(x: Array, weight: Array, bias: Array, *, out: Array | None = None) -
     O[n, 8·g + o, y, x] = Σ_{c,i,j} X[n, 4·g + c, y + i - 2, x + j - 1] · F[8·g + o, c, i, j] +
             b[8·g + o]
 
-    Algorithm: rows, one shifted copy for each column of the filter, 5 products; expected 84 µs
-    (columns 100 µs).
+    Algorithm: rows, one shifted copy for each column of the filter, 5 products.
     """
     y = _result(out, (2, 24, 20, 20), x, weight, bias)
     x = _checked("x", x, (2, 12, 20, 20))
     weight = _checked("weight", weight, (24, 4, 5, 3))
     bias = _checked("bias", bias, (24,))
-    kernel = weight.reshape(3, 8, 4, 5, 3)
-    matrices = _scratch("matrices", (5, 3, 8, 12))
-    matrices.reshape(5, 3, 8, 3, 4)[...] = kernel.transpose(3, 0, 1, 4, 2)
-    shifted = _scratch("shifted", (2, 3, 3, 4, 24, 20))
-    partial = _scratch("partial", (2, 3, 8, 400))
+    matrices = weight.reshape(3, 8, 4, 5, 3).transpose(3, 0, 1, 4, 2)
     padded = _zeros("forward padded", (2, 3, 4, 24, 22))
-    # shifted[n, g, j, c, row, x] = X[n, 4·g + c, row - 2, x + j - 1]
     padded[:, :, :, 2:22, 1:21] = x.reshape(2, 3, 4, 20, 20)
+    shifted = _scratch("shifted", (2, 3, 3, 4, 24, 20))
     for j in range(3):
-        shifted[:, :, j] = padded[..., :, j : j + 20]
-    # one product for each filter row i, on the image's rows that it reads
-    stacked = shifted.reshape(2, 3, 12, 24, 20)
+        shifted[:, :, j] = padded[:, :, :, :, j : j + 20]
+    window = shifted[:, :, :, :, :20].reshape(2, 3, 12, 400)
     total = y.reshape(2, 3, 8, 400)
-    total[...] = bias.reshape(3, 8, 1)
-    for i in range(5):
-        window = stacked[..., i : i + 20, :].reshape(2, 3, 12, 400)
-        np.matmul(matrices[i], window, out=partial)
-        total += partial
+    np.matmul(matrices[0].reshape(3, 8, 12), window, out=total)
+    products = _scratch("products", (2, 3, 8, 400))
+    for i in range(1, 5):
+        window = shifted[:, :, :, :, i : i + 20].reshape(2, 3, 12, 400)
+        np.matmul(matrices[i].reshape(3, 8, 12), window, out=products)
+        total += products
+    y += bias[:, None, None]
     return y
 
 
@@ -79,30 +75,24 @@ def input_gradient(grad_output: Array, weight: Array, *, out: Array | None = Non
     ∂E/∂X[n, 4·g + c, u, v] = Σ_{o,i,j} G[n, 8·g + o, u + i - 2, v + j - 1] ·
             F[8·g + o, c, 4 - i, 2 - j]
 
-    Algorithm: rows, one shifted copy for each column of the filter, 5 products; expected 95 µs
-    (columns 190 µs, scatter 210 µs).
+    Algorithm: rows, one shifted copy for each column of the filter, 5 products.
     """
     gx = _result(out, (2, 12, 20, 20), grad_output, weight)
     grad_output = _checked("grad_output", grad_output, (2, 24, 20, 20))
     weight = _checked("weight", weight, (24, 4, 5, 3))
-    kernel = weight[:, :, ::-1, ::-1].reshape(3, 8, 4, 5, 3)
-    matrices = _scratch("matrices", (5, 3, 4, 24))
-    matrices.reshape(5, 3, 4, 3, 8)[...] = kernel.transpose(3, 0, 2, 4, 1)
-    shifted = _scratch("shifted", (2, 3, 3, 8, 24, 20))
-    partial = _scratch("partial", (2, 3, 4, 400))
+    matrices = weight[:, :, ::-1, ::-1].reshape(3, 8, 4, 5, 3).transpose(3, 0, 2, 4, 1)
     padded = _zeros("input_gradient padded", (2, 3, 8, 24, 22))
-    # shifted[n, g, j, o, row, v] = G[n, 8·g + o, row - 2, v + j - 1]
     padded[:, :, :, 2:22, 1:21] = grad_output.reshape(2, 3, 8, 20, 20)
+    shifted = _scratch("shifted", (2, 3, 3, 8, 24, 20))
     for j in range(3):
-        shifted[:, :, j] = padded[..., :, j : j + 20]
-    # one product for each filter row i, on the image's rows that it reads
-    stacked = shifted.reshape(2, 3, 24, 24, 20)
+        shifted[:, :, j] = padded[:, :, :, :, j : j + 20]
+    window = shifted[:, :, :, :, :20].reshape(2, 3, 24, 400)
     total = gx.reshape(2, 3, 4, 400)
-    total[...] = 0
-    for i in range(5):
-        window = stacked[..., i : i + 20, :].reshape(2, 3, 24, 400)
-        np.matmul(matrices[i], window, out=partial)
-        total += partial
+    np.matmul(matrices[0].reshape(3, 4, 24), window, out=total)
+    for i in range(1, 5):
+        window = shifted[:, :, :, :, i : i + 20].reshape(2, 3, 24, 400)
+        products = np.matmul(matrices[i].reshape(3, 4, 24), window)
+        total += products
     return gx
 
 
@@ -112,28 +102,23 @@ def weight_gradient(grad_output: Array, x: Array, *, out: Array | None = None) -
     ∂E/∂F[8·g + o, c, i, j] = Σ_{n,y,x} G[n, 8·g + o, y, x] ·
             X[n, 4·g + c, y + i - 2, x + j - 1]
 
-    Algorithm: rows, one shifted copy for each column of the filter, 5 products; expected 69 µs
-    (columns 110 µs).
+    Algorithm: rows, one shifted copy for each column of the filter, 5 products.
     """
     gw = _result(out, (24, 4, 5, 3), grad_output, x)
     grad_output = _checked("grad_output", grad_output, (2, 24, 20, 20))
     x = _checked("x", x, (2, 12, 20, 20))
-    shifted = _scratch("shifted", (2, 3, 3, 4, 24, 20))
-    gradients = _scratch("matrices", (5, 3, 8, 12))
     padded = _zeros("weight_gradient padded", (2, 3, 4, 24, 22))
-    gradients[...] = 0
-    # shifted[n, g, j, c, row, x] = X[n, 4·g + c, row - 2, x + j - 1]
     padded[:, :, :, 2:22, 1:21] = x.reshape(2, 3, 4, 20, 20)
+    shifted = _scratch("shifted", (2, 3, 3, 4, 24, 20))
     for j in range(3):
-        shifted[:, :, j] = padded[..., :, j : j + 20]
-    # one product for each filter row i, with the image's rows that it reads
-    stacked = shifted.reshape(2, 3, 12, 24, 20)
+        shifted[:, :, j] = padded[:, :, :, :, j : j + 20]
+    gradients = _scratch("gradients", (5, 3, 8, 3, 4))
     positions = grad_output.reshape(2, 3, 8, 400)
     for i in range(5):
-        window = stacked[..., i : i + 20, :].reshape(2, 3, 12, 400)
-        gradients[i] += np.matmul(positions, window.swapaxes(-1, -2)).sum(axis=0)
-    ordered = gw.reshape(3, 8, 4, 5, 3).transpose(3, 0, 1, 4, 2)
-    ordered[...] = gradients.reshape(5, 3, 8, 3, 4)
+        window = shifted[:, :, :, :, i : i + 20].reshape(2, 3, 12, 400).swapaxes(-2, -1)
+        products = np.matmul(positions, window)
+        gradients[i] = products.reshape(2, 3, 8, 3, 4).sum(axis=0)
+    gw[...] = gradients.reshape(5, 24, 3, 4).transpose(1, 3, 0, 2)
     return gw
 
 
@@ -142,11 +127,11 @@ def bias_gradient(grad_output: Array, *, out: Array | None = None) -> Array:
 
     ∂E/∂b[8·g + o] = Σ_{n,y,x} G[n, 8·g + o, y, x]
 
-    Algorithm: NumPy's sums.
+    Algorithm: sums along axes.
     """
     gb = _result(out, (24,), grad_output)
     grad_output = _checked("grad_output", grad_output, (2, 24, 20, 20))
-    np.sum(grad_output, axis=(0, 2, 3), out=gb)
+    gb[...] = grad_output.reshape(2, 3, 8, 20, 20).sum(axis=(0, 3, 4)).reshape(24)
     return gb
 
 

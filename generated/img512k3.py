@@ -42,31 +42,25 @@ def forward(x: Array, weight: Array, *, out: Array | None = None) -> Array:
 
     O[n, o, y, x] = Σ_{c,i,j} X[n, c, y + i - 1, x + j - 1] · F[o, c, i, j]
 
-    Algorithm: rows, one shifted copy for each column of the filter, 3 products; expected 720 µs
-    (columns 1.0 ms).
+    Algorithm: rows, one shifted copy for each column of the filter, 3 products.
     """
     y = _result(out, (1, 1, 512, 512), x, weight)
     x = _checked("x", x, (1, 1, 512, 512))
     weight = _checked("weight", weight, (1, 1, 3, 3))
-    kernel = weight.reshape(1, 1, 3, 3)
-    matrices = _scratch("matrices", (3, 1, 3))
-    matrices.reshape(3, 1, 3, 1)[...] = kernel.transpose(2, 0, 3, 1)
-    shifted = _scratch("shifted", (1, 3, 1, 130, 512))
-    partial = _scratch("partial", (1, 1, 65536))
-    padded = _zeros("forward padded", (1, 1, 514, 514))
-    # shifted[n, j, c, row, x] = X[n, c, row - 1, x + j - 1]
-    padded[:, :, 1:513, 1:513] = x
+    padded = _zeros("forward padded", (514, 514))
+    padded[1:513, 1:513] = x[0, 0]
+    shifted = _scratch("shifted", (3, 130, 512))
+    products = _scratch("products", (65536,))
     for top in range(0, 512, 128):
         for j in range(3):
-            shifted[:, j] = padded[..., top : top + 130, j : j + 512]
-        # one product for each filter row i, on the image's rows that it reads
-        stacked = shifted.reshape(1, 3, 130, 512)
-        total = y.reshape(1, 1, 262144)[..., 512 * top : 512 * (top + 128)]
-        total[...] = 0
-        for i in range(3):
-            window = stacked[..., i : i + 128, :].reshape(1, 3, 65536)
-            np.matmul(matrices[i], window, out=partial)
-            total += partial
+            shifted[j] = padded[top : top + 130, j : j + 512]
+        window = shifted[:, :128].reshape(3, 65536)
+        total = y[0, 0, top : top + 128].reshape(65536)
+        np.matmul(weight[0, 0, 0], window, out=total)
+        for i in range(1, 3):
+            window = shifted[:, i : i + 128].reshape(3, 65536)
+            np.matmul(weight[0, 0, i], window, out=products)
+            total += products
     return y
 
 
@@ -75,31 +69,26 @@ def input_gradient(grad_output: Array, weight: Array, *, out: Array | None = Non
 
     ∂E/∂X[n, c, u, v] = Σ_{o,i,j} G[n, o, u + i - 1, v + j - 1] · F[o, c, 2 - i, 2 - j]
 
-    Algorithm: rows, one shifted copy for each column of the filter, 3 products; expected 720 µs
-    (columns 1.0 ms, scatter 2.1 ms).
+    Algorithm: rows, one shifted copy for each column of the filter, 3 products.
     """
     gx = _result(out, (1, 1, 512, 512), grad_output, weight)
     grad_output = _checked("grad_output", grad_output, (1, 1, 512, 512))
     weight = _checked("weight", weight, (1, 1, 3, 3))
-    kernel = weight[:, :, ::-1, ::-1].reshape(1, 1, 3, 3)
-    matrices = _scratch("matrices", (3, 1, 3))
-    matrices.reshape(3, 1, 3, 1)[...] = kernel.transpose(2, 1, 3, 0)
-    shifted = _scratch("shifted", (1, 3, 1, 130, 512))
-    partial = _scratch("partial", (1, 1, 65536))
-    padded = _zeros("input_gradient padded", (1, 1, 514, 514))
-    # shifted[n, j, o, row, v] = G[n, o, row - 1, v + j - 1]
-    padded[:, :, 1:513, 1:513] = grad_output
+    matrices = weight[0, 0, ::-1, ::-1]
+    padded = _zeros("input_gradient padded", (514, 514))
+    padded[1:513, 1:513] = grad_output[0, 0]
+    shifted = _scratch("shifted", (3, 130, 512))
+    products = _scratch("products", (65536,))
     for top in range(0, 512, 128):
         for j in range(3):
-            shifted[:, j] = padded[..., top : top + 130, j : j + 512]
-        # one product for each filter row i, on the image's rows that it reads
-        stacked = shifted.reshape(1, 3, 130, 512)
-        total = gx.reshape(1, 1, 262144)[..., 512 * top : 512 * (top + 128)]
-        total[...] = 0
-        for i in range(3):
-            window = stacked[..., i : i + 128, :].reshape(1, 3, 65536)
-            np.matmul(matrices[i], window, out=partial)
-            total += partial
+            shifted[j] = padded[top : top + 130, j : j + 512]
+        window = shifted[:, :128].reshape(3, 65536)
+        total = gx[0, 0, top : top + 128].reshape(65536)
+        np.matmul(matrices[0], window, out=total)
+        for i in range(1, 3):
+            window = shifted[:, i : i + 128].reshape(3, 65536)
+            np.matmul(matrices[i], window, out=products)
+            total += products
     return gx
 
 
@@ -108,29 +97,25 @@ def weight_gradient(grad_output: Array, x: Array, *, out: Array | None = None) -
 
     ∂E/∂F[o, c, i, j] = Σ_{n,y,x} G[n, o, y, x] · X[n, c, y + i - 1, x + j - 1]
 
-    Algorithm: rows, one shifted copy for each column of the filter, 3 products; expected 600 µs
-    (columns 1.0 ms).
+    Algorithm: rows, one shifted copy for each column of the filter, 3 products.
     """
     gw = _result(out, (1, 1, 3, 3), grad_output, x)
     grad_output = _checked("grad_output", grad_output, (1, 1, 512, 512))
     x = _checked("x", x, (1, 1, 512, 512))
-    shifted = _scratch("shifted", (1, 3, 1, 130, 512))
-    gradients = _scratch("matrices", (3, 1, 3))
-    padded = _zeros("weight_gradient padded", (1, 1, 514, 514))
+    gradients = _scratch("gradients", (3, 3))
     gradients[...] = 0
-    # shifted[n, j, c, row, x] = X[n, c, row - 1, x + j - 1]
-    padded[:, :, 1:513, 1:513] = x
+    padded = _zeros("weight_gradient padded", (514, 514))
+    padded[1:513, 1:513] = x[0, 0]
+    shifted = _scratch("shifted", (3, 130, 512))
     for top in range(0, 512, 128):
         for j in range(3):
-            shifted[:, j] = padded[..., top : top + 130, j : j + 512]
-        # one product for each filter row i, with the image's rows that it reads
-        stacked = shifted.reshape(1, 3, 130, 512)
-        positions = grad_output.reshape(1, 1, 262144)[..., 512 * top : 512 * (top + 128)]
+            shifted[j] = padded[top : top + 130, j : j + 512]
+        positions = grad_output[0, 0, top : top + 128].reshape(65536)
         for i in range(3):
-            window = stacked[..., i : i + 128, :].reshape(1, 3, 65536)
-            gradients[i] += np.matmul(positions, window.swapaxes(-1, -2))[0]
-    ordered = gw.reshape(1, 1, 3, 3).transpose(2, 0, 3, 1)
-    ordered[...] = gradients.reshape(3, 1, 3, 1)
+            window = shifted[:, i : i + 128].reshape(3, 65536).T
+            products = np.matmul(positions, window)
+            gradients[i] += products
+    gw[0, 0] = gradients
     return gw
 
 

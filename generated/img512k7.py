@@ -42,31 +42,25 @@ def forward(x: Array, weight: Array, *, out: Array | None = None) -> Array:
 
     O[n, o, y, x] = Σ_{c,i,j} X[n, c, y + i - 3, x + j - 3] · F[o, c, i, j]
 
-    Algorithm: rows, one shifted copy for each column of the filter, 7 products; expected 2.0 ms
-    (columns 5.2 ms).
+    Algorithm: rows, one shifted copy for each column of the filter, 7 products.
     """
     y = _result(out, (1, 1, 512, 512), x, weight)
     x = _checked("x", x, (1, 1, 512, 512))
     weight = _checked("weight", weight, (1, 1, 7, 7))
-    kernel = weight.reshape(1, 1, 7, 7)
-    matrices = _scratch("matrices", (7, 1, 7))
-    matrices.reshape(7, 1, 7, 1)[...] = kernel.transpose(2, 0, 3, 1)
-    shifted = _scratch("shifted", (1, 7, 1, 70, 512))
-    partial = _scratch("partial", (1, 1, 32768))
-    padded = _zeros("forward padded", (1, 1, 518, 518))
-    # shifted[n, j, c, row, x] = X[n, c, row - 3, x + j - 3]
-    padded[:, :, 3:515, 3:515] = x
+    padded = _zeros("forward padded", (518, 518))
+    padded[3:515, 3:515] = x[0, 0]
+    shifted = _scratch("shifted", (7, 70, 512))
+    products = _scratch("products", (32768,))
     for top in range(0, 512, 64):
         for j in range(7):
-            shifted[:, j] = padded[..., top : top + 70, j : j + 512]
-        # one product for each filter row i, on the image's rows that it reads
-        stacked = shifted.reshape(1, 7, 70, 512)
-        total = y.reshape(1, 1, 262144)[..., 512 * top : 512 * (top + 64)]
-        total[...] = 0
-        for i in range(7):
-            window = stacked[..., i : i + 64, :].reshape(1, 7, 32768)
-            np.matmul(matrices[i], window, out=partial)
-            total += partial
+            shifted[j] = padded[top : top + 70, j : j + 512]
+        window = shifted[:, :64].reshape(7, 32768)
+        total = y[0, 0, top : top + 64].reshape(32768)
+        np.matmul(weight[0, 0, 0], window, out=total)
+        for i in range(1, 7):
+            window = shifted[:, i : i + 64].reshape(7, 32768)
+            np.matmul(weight[0, 0, i], window, out=products)
+            total += products
     return y
 
 
@@ -75,31 +69,26 @@ def input_gradient(grad_output: Array, weight: Array, *, out: Array | None = Non
 
     ∂E/∂X[n, c, u, v] = Σ_{o,i,j} G[n, o, u + i - 3, v + j - 3] · F[o, c, 6 - i, 6 - j]
 
-    Algorithm: rows, one shifted copy for each column of the filter, 7 products; expected 2.0 ms
-    (columns 5.2 ms, scatter 11 ms).
+    Algorithm: rows, one shifted copy for each column of the filter, 7 products.
     """
     gx = _result(out, (1, 1, 512, 512), grad_output, weight)
     grad_output = _checked("grad_output", grad_output, (1, 1, 512, 512))
     weight = _checked("weight", weight, (1, 1, 7, 7))
-    kernel = weight[:, :, ::-1, ::-1].reshape(1, 1, 7, 7)
-    matrices = _scratch("matrices", (7, 1, 7))
-    matrices.reshape(7, 1, 7, 1)[...] = kernel.transpose(2, 1, 3, 0)
-    shifted = _scratch("shifted", (1, 7, 1, 70, 512))
-    partial = _scratch("partial", (1, 1, 32768))
-    padded = _zeros("input_gradient padded", (1, 1, 518, 518))
-    # shifted[n, j, o, row, v] = G[n, o, row - 3, v + j - 3]
-    padded[:, :, 3:515, 3:515] = grad_output
+    matrices = weight[0, 0, ::-1, ::-1]
+    padded = _zeros("input_gradient padded", (518, 518))
+    padded[3:515, 3:515] = grad_output[0, 0]
+    shifted = _scratch("shifted", (7, 70, 512))
+    products = _scratch("products", (32768,))
     for top in range(0, 512, 64):
         for j in range(7):
-            shifted[:, j] = padded[..., top : top + 70, j : j + 512]
-        # one product for each filter row i, on the image's rows that it reads
-        stacked = shifted.reshape(1, 7, 70, 512)
-        total = gx.reshape(1, 1, 262144)[..., 512 * top : 512 * (top + 64)]
-        total[...] = 0
-        for i in range(7):
-            window = stacked[..., i : i + 64, :].reshape(1, 7, 32768)
-            np.matmul(matrices[i], window, out=partial)
-            total += partial
+            shifted[j] = padded[top : top + 70, j : j + 512]
+        window = shifted[:, :64].reshape(7, 32768)
+        total = gx[0, 0, top : top + 64].reshape(32768)
+        np.matmul(matrices[0], window, out=total)
+        for i in range(1, 7):
+            window = shifted[:, i : i + 64].reshape(7, 32768)
+            np.matmul(matrices[i], window, out=products)
+            total += products
     return gx
 
 
@@ -108,29 +97,25 @@ def weight_gradient(grad_output: Array, x: Array, *, out: Array | None = None) -
 
     ∂E/∂F[o, c, i, j] = Σ_{n,y,x} G[n, o, y, x] · X[n, c, y + i - 3, x + j - 3]
 
-    Algorithm: rows, one shifted copy for each column of the filter, 7 products; expected 1.9 ms
-    (columns 5.2 ms).
+    Algorithm: rows, one shifted copy for each column of the filter, 7 products.
     """
     gw = _result(out, (1, 1, 7, 7), grad_output, x)
     grad_output = _checked("grad_output", grad_output, (1, 1, 512, 512))
     x = _checked("x", x, (1, 1, 512, 512))
-    shifted = _scratch("shifted", (1, 7, 1, 70, 512))
-    gradients = _scratch("matrices", (7, 1, 7))
-    padded = _zeros("weight_gradient padded", (1, 1, 518, 518))
+    gradients = _scratch("gradients", (7, 7))
     gradients[...] = 0
-    # shifted[n, j, c, row, x] = X[n, c, row - 3, x + j - 3]
-    padded[:, :, 3:515, 3:515] = x
+    padded = _zeros("weight_gradient padded", (518, 518))
+    padded[3:515, 3:515] = x[0, 0]
+    shifted = _scratch("shifted", (7, 70, 512))
     for top in range(0, 512, 64):
         for j in range(7):
-            shifted[:, j] = padded[..., top : top + 70, j : j + 512]
-        # one product for each filter row i, with the image's rows that it reads
-        stacked = shifted.reshape(1, 7, 70, 512)
-        positions = grad_output.reshape(1, 1, 262144)[..., 512 * top : 512 * (top + 64)]
+            shifted[j] = padded[top : top + 70, j : j + 512]
+        positions = grad_output[0, 0, top : top + 64].reshape(32768)
         for i in range(7):
-            window = stacked[..., i : i + 64, :].reshape(1, 7, 32768)
-            gradients[i] += np.matmul(positions, window.swapaxes(-1, -2))[0]
-    ordered = gw.reshape(1, 1, 7, 7).transpose(2, 0, 3, 1)
-    ordered[...] = gradients.reshape(7, 1, 7, 1)
+            window = shifted[:, i : i + 64].reshape(7, 32768).T
+            products = np.matmul(positions, window)
+            gradients[i] += products
+    gw[0, 0] = gradients
     return gw
 
 

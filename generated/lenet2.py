@@ -42,29 +42,23 @@ def forward(x: Array, weight: Array, *, out: Array | None = None) -> Array:
 
     O[n, o, y, x] = Σ_{c,i,j} X[n, c, y + i, x + j] · F[o, c, i, j]
 
-    Algorithm: rows, one shifted copy for each column of the filter, 5 products; expected 300 µs
-    (columns 470 µs).
+    Algorithm: rows, one shifted copy for each column of the filter, 5 products.
     """
     y = _result(out, (32, 16, 10, 10), x, weight)
     x = _checked("x", x, (32, 6, 14, 14))
     weight = _checked("weight", weight, (16, 6, 5, 5))
-    kernel = weight.reshape(16, 6, 5, 5)
-    matrices = _scratch("matrices", (5, 16, 30))
-    matrices.reshape(5, 16, 5, 6)[...] = kernel.transpose(2, 0, 3, 1)
+    matrices = weight.transpose(2, 0, 3, 1)
     shifted = _scratch("shifted", (32, 5, 6, 14, 10))
-    partial = _scratch("partial", (32, 16, 100))
-    # shifted[n, j, c, row, x] = X[n, c, row, x + j]
-    cells = x
     for j in range(5):
-        shifted[:, j] = cells[..., 0:14, j : j + 10]
-    # one product for each filter row i, on the image's rows that it reads
-    stacked = shifted.reshape(32, 30, 14, 10)
+        shifted[:, j] = x[:, :, :, j : j + 10]
+    window = shifted[:, :, :, :10].reshape(32, 30, 100)
     total = y.reshape(32, 16, 100)
-    total[...] = 0
-    for i in range(5):
-        window = stacked[..., i : i + 10, :].reshape(32, 30, 100)
-        np.matmul(matrices[i], window, out=partial)
-        total += partial
+    np.matmul(matrices[0].reshape(16, 30), window, out=total)
+    products = _scratch("products", (32, 16, 100))
+    for i in range(1, 5):
+        window = shifted[:, :, :, i : i + 10].reshape(32, 30, 100)
+        np.matmul(matrices[i].reshape(16, 30), window, out=products)
+        total += products
     return y
 
 
@@ -74,30 +68,25 @@ def input_gradient(grad_output: Array, weight: Array, *, out: Array | None = Non
     ∂E/∂X[n, c, u, v] = Σ_{o,i,j} G[n, o, u + i - 4, v + j - 4] · F[o, c, 4 - i, 4 - j]
 
     Algorithm: rows, one shifted copy for each column of the filter in 4 blocks of images, 5
-    products; expected 780 µs (scatter 970 µs, columns 2.1 ms).
+    products.
     """
     gx = _result(out, (32, 6, 14, 14), grad_output, weight)
     grad_output = _checked("grad_output", grad_output, (32, 16, 10, 10))
     weight = _checked("weight", weight, (16, 6, 5, 5))
-    kernel = weight[:, :, ::-1, ::-1].reshape(16, 6, 5, 5)
-    matrices = _scratch("matrices", (5, 6, 80))
-    matrices.reshape(5, 6, 5, 16)[...] = kernel.transpose(2, 1, 3, 0)
-    shifted = _scratch("shifted", (8, 5, 16, 18, 14))
-    partial = _scratch("partial", (8, 6, 196))
+    matrices = weight[:, :, ::-1, ::-1].transpose(2, 1, 3, 0)
     padded = _zeros("input_gradient padded", (8, 16, 18, 18))
+    shifted = _scratch("shifted", (8, 5, 16, 18, 14))
     for n in range(0, 32, 8):
-        # shifted[n, j, o, row, v] = G[n, o, row - 4, v + j - 4]
         padded[:, :, 4:14, 4:14] = grad_output[n : n + 8]
         for j in range(5):
-            shifted[:, j] = padded[..., :, j : j + 14]
-        # one product for each filter row i, on the image's rows that it reads
-        stacked = shifted.reshape(8, 80, 18, 14)
+            shifted[:, j] = padded[:, :, :, j : j + 14]
+        window = shifted[:, :, :, :14].reshape(8, 80, 196)
         total = gx[n : n + 8].reshape(8, 6, 196)
-        total[...] = 0
-        for i in range(5):
-            window = stacked[..., i : i + 14, :].reshape(8, 80, 196)
-            np.matmul(matrices[i], window, out=partial)
-            total += partial
+        np.matmul(matrices[0].reshape(6, 80), window, out=total)
+        for i in range(1, 5):
+            window = shifted[:, :, :, i : i + 14].reshape(8, 80, 196)
+            products = np.matmul(matrices[i].reshape(6, 80), window)
+            total += products
     return gx
 
 
@@ -106,27 +95,21 @@ def weight_gradient(grad_output: Array, x: Array, *, out: Array | None = None) -
 
     ∂E/∂F[o, c, i, j] = Σ_{n,y,x} G[n, o, y, x] · X[n, c, y + i, x + j]
 
-    Algorithm: rows, one shifted copy for each column of the filter, 5 products; expected 290 µs
-    (columns 510 µs).
+    Algorithm: rows, one shifted copy for each column of the filter, 5 products.
     """
     gw = _result(out, (16, 6, 5, 5), grad_output, x)
     grad_output = _checked("grad_output", grad_output, (32, 16, 10, 10))
     x = _checked("x", x, (32, 6, 14, 14))
     shifted = _scratch("shifted", (32, 5, 6, 14, 10))
-    gradients = _scratch("matrices", (5, 16, 30))
-    gradients[...] = 0
-    # shifted[n, j, c, row, x] = X[n, c, row, x + j]
-    cells = x
     for j in range(5):
-        shifted[:, j] = cells[..., 0:14, j : j + 10]
-    # one product for each filter row i, with the image's rows that it reads
-    stacked = shifted.reshape(32, 30, 14, 10)
+        shifted[:, j] = x[:, :, :, j : j + 10]
+    gradients = _scratch("gradients", (5, 16, 5, 6))
     positions = grad_output.reshape(32, 16, 100)
     for i in range(5):
-        window = stacked[..., i : i + 10, :].reshape(32, 30, 100)
-        gradients[i] += np.matmul(positions, window.swapaxes(-1, -2)).sum(axis=0)
-    ordered = gw.reshape(16, 6, 5, 5).transpose(2, 0, 3, 1)
-    ordered[...] = gradients.reshape(5, 16, 5, 6)
+        window = shifted[:, :, :, i : i + 10].reshape(32, 30, 100).swapaxes(-2, -1)
+        products = np.matmul(positions, window)
+        gradients[i] = products.reshape(32, 16, 5, 6).sum(axis=0)
+    gw[...] = gradients.transpose(1, 3, 0, 2)
     return gw
 
 

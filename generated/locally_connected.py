@@ -7,6 +7,7 @@ O[n, o, y, x] = Σ_{c,i,j} X[n, c, y + i, x + j] · W[o, c, y, x, i, j] + b[o]
 
 from __future__ import annotations
 
+import math
 import threading
 from itertools import product
 from typing import Any
@@ -40,8 +41,9 @@ def forward(x: Array, w_: Array, bias: Array, *, out: Array | None = None) -> Ar
     x = _checked("x", x, (4, 3, 10, 10))
     w_ = _checked("w_", w_, (5, 3, 8, 8, 3, 3))
     bias = _checked("bias", bias, (5,))
-    read_x = _strided(x, (0, 0, 0, 0), ((1, 0, 0, 0), (0, 1, 0, 0), (0, 0, 1, 0), (0, 0, 1, 0), (0, 0, 0, 1), (0, 0, 0, 1)), (4, 3, 8, 3, 8, 3))
-    np.einsum("ncyixj,ocyxij->noyx", read_x, w_, out=y)
+    steps = ((1, 0, 0, 0), (0, 1, 0, 0), (0, 0, 1, 0), (0, 0, 1, 0), (0, 0, 0, 1), (0, 0, 0, 1))
+    x_windows = _strided(x, (0, 0, 0, 0), steps, (4, 3, 8, 3, 8, 3))
+    y[...] = np.einsum("ncyixj,ocyxij->noyx", x_windows, w_)
     y += bias[:, None, None]
     return y
 
@@ -51,16 +53,17 @@ def input_gradient(grad_output: Array, w_: Array, *, out: Array | None = None) -
 
     ∂E/∂X[n, c, y + i, x + j] += Σ_{o} G[n, o, y, x] · W[o, c, y, x, i, j]
 
-    Algorithm: einsum and a loop over i, j.
+    Algorithm: einsum and a loop over i and j.
     """
     gx = _result(out, (4, 3, 10, 10), grad_output, w_)
     grad_output = _checked("grad_output", grad_output, (4, 5, 8, 8))
     w_ = _checked("w_", w_, (5, 3, 8, 8, 3, 3))
-    total_gx = np.zeros((4, 3, 10, 10), DTYPE)
-    written = _strided(total_gx, (0, 0, 0, 0), ((1, 0, 0, 0), (0, 1, 0, 0), (0, 0, 1, 0), (0, 0, 1, 0), (0, 0, 0, 1), (0, 0, 0, 1)), (4, 3, 8, 3, 8, 3))
+    total = _scratch("total", (4, 3, 10, 10))
+    total[...] = 0
     for i, j in product(range(3), range(3)):
-        written[:, :, :, i, :, j] += np.einsum("noyx,ocyx->ncyx", grad_output, w_[:, :, :, :, i, j])
-    gx[...] = total_gx
+        total_part = total[:, :, i : i + 8, j : j + 8]
+        total_part += np.einsum("noyx,ocyx->ncyx", grad_output, w_[:, :, :, :, i, j])
+    gx[...] = total
     return gx
 
 
@@ -74,8 +77,9 @@ def w_gradient(grad_output: Array, x: Array, *, out: Array | None = None) -> Arr
     gw_ = _result(out, (5, 3, 8, 8, 3, 3), grad_output, x)
     grad_output = _checked("grad_output", grad_output, (4, 5, 8, 8))
     x = _checked("x", x, (4, 3, 10, 10))
-    read_x = _strided(x, (0, 0, 0, 0), ((1, 0, 0, 0), (0, 1, 0, 0), (0, 0, 1, 0), (0, 0, 1, 0), (0, 0, 0, 1), (0, 0, 0, 1)), (4, 3, 8, 3, 8, 3))
-    np.einsum("noyx,ncyixj->ocyxij", grad_output, read_x, out=gw_)
+    steps = ((1, 0, 0, 0), (0, 1, 0, 0), (0, 0, 1, 0), (0, 0, 1, 0), (0, 0, 0, 1), (0, 0, 0, 1))
+    x_windows = _strided(x, (0, 0, 0, 0), steps, (4, 3, 8, 3, 8, 3))
+    gw_[...] = np.einsum("noyx,ncyixj->ocyxij", grad_output, x_windows)
     return gw_
 
 
@@ -84,7 +88,7 @@ def bias_gradient(grad_output: Array, *, out: Array | None = None) -> Array:
 
     ∂E/∂b[o] = Σ_{n,y,x} G[n, o, y, x]
 
-    Algorithm: NumPy's sums.
+    Algorithm: sums along axes.
     """
     gb = _result(out, (5,), grad_output)
     grad_output = _checked("grad_output", grad_output, (4, 5, 8, 8))
@@ -152,6 +156,15 @@ def _result(out: Array | None, shape: tuple[int, ...], *inputs: Array) -> Array:
     if any(np.shares_memory(out, array) for array in inputs):
         raise ValueError("out: expected an array of its own, received one that overlaps an input")
     return out
+
+
+def _scratch(name: str, shape: tuple[int, ...]) -> Array:
+    """Return this thread's scratch array of a name, its content undefined."""
+    size = math.prod(shape)
+    flat = _LOCAL.__dict__.get(name)
+    if flat is None or flat.size < size:
+        flat = _LOCAL.__dict__[name] = np.empty(size, DTYPE)
+    return flat[:size].reshape(shape)
 
 
 def _strided(

@@ -33,16 +33,20 @@ LAYER: dict[str, Any] = {
 Array = NDArray[Any]
 _LOCAL = threading.local()
 
-# For each tap along an axis: the positions whose window has that tap, and the cells it reads there.
-_TAPS_Y = (  # cell 2·y + i - 1
-    (slice(1, 56), slice(1, 110, 2)),
-    (slice(0, 56), slice(0, 111, 2)),
-    (slice(0, 56), slice(1, 112, 2)),
+# For each element of a window: the first position at which it exists, how many positions, what
+# the first one reads.
+_WINDOWS_Y = (
+    (1, 55, 1),
+    (0, 56, 0),
+    (0, 56, 1),
 )
-_TAPS_X = (  # cell 2·x + j - 1
-    (slice(1, 56), slice(1, 110, 2)),
-    (slice(0, 56), slice(0, 111, 2)),
-    (slice(0, 56), slice(1, 112, 2)),
+
+# For each element of a window: the first position at which it exists, how many positions, what
+# the first one reads.
+_WINDOWS_X = (
+    (1, 55, 1),
+    (0, 56, 0),
+    (0, 56, 1),
 )
 
 
@@ -51,14 +55,15 @@ def forward(x: Array, *, out: Array | None = None) -> Array:
 
     O[n, c, y, x] = max_{i,j} X[n, c, 2·y + i - 1, 2·x + j - 1]
 
-    Algorithm: NumPy's maxima.
+    Algorithm: maxima and a loop over y0 and x0.
     """
     y = _result(out, (4, 64, 56, 56), x)
     x = _checked("x", x, (4, 64, 112, 112))
     y[...] = -np.inf
-    for (y_places, y_cells), (x_places, x_cells) in product(_TAPS_Y, _TAPS_X):
-        best = y[:, :, y_places, x_places]
-        np.maximum(best, x[:, :, y_cells, x_cells], out=best)
+    for (y0, yn, i0), (x0, xn, j0) in product(_WINDOWS_Y, _WINDOWS_X):
+        x_part = x[:, :, i0 : i0 + 2 * yn - 1 : 2, j0 : j0 + 2 * xn - 1 : 2]
+        best = y[:, :, y0 : y0 + yn, x0 : x0 + xn]
+        np.maximum(best, x_part, out=best)
     return y
 
 
@@ -69,22 +74,27 @@ def input_gradient(grad_output: Array, x: Array, *, out: Array | None = None) ->
             X[n, c, 2·y + i - 1, 2·x + j - 1], else 0
     ∂E/∂X[n, c, 2·y + i - 1, 2·x + j - 1] += G[n, c, y, x] · S[n, c, y, x, i, j]
 
-    Algorithm: NumPy's maxima.
+    Algorithm: maxima and a loop over y0 and x0.
     """
     gx = _result(out, (4, 64, 112, 112), grad_output, x)
     grad_output = _checked("grad_output", grad_output, (4, 64, 56, 56))
     x = _checked("x", x, (4, 64, 112, 112))
     greatest = _scratch("greatest", (4, 64, 56, 56))
     greatest[...] = -np.inf
-    for (y_places, y_cells), (x_places, x_cells) in product(_TAPS_Y, _TAPS_X):
-        best = greatest[:, :, y_places, x_places]
-        np.maximum(best, x[:, :, y_cells, x_cells], out=best)
+    for (y0, yn, i0), (x0, xn, j0) in product(_WINDOWS_Y, _WINDOWS_X):
+        x_part = x[:, :, i0 : i0 + 2 * yn - 1 : 2, j0 : j0 + 2 * xn - 1 : 2]
+        best = greatest[:, :, y0 : y0 + yn, x0 : x0 + xn]
+        np.maximum(best, x_part, out=best)
     gx[...] = 0
-    waiting = np.ones((4, 64, 56, 56), bool)  # windows whose maximum has not been met yet
-    for (y_places, y_cells), (x_places, x_cells) in product(_TAPS_Y, _TAPS_X):
-        cells, still = x[:, :, y_cells, x_cells], waiting[:, :, y_places, x_places]
-        first = still & ((cells == greatest[:, :, y_places, x_places]) | np.isnan(cells))
-        gx[:, :, y_cells, x_cells] += np.where(first, grad_output[:, :, y_places, x_places], 0)
+    # windows whose maximum has not been met yet
+    waiting = np.ones((4, 64, 56, 56), bool)
+    for (y0, yn, i0), (x0, xn, j0) in product(_WINDOWS_Y, _WINDOWS_X):
+        still = waiting[:, :, y0 : y0 + yn, x0 : x0 + xn]
+        cells = x[:, :, i0 : i0 + 2 * yn - 1 : 2, j0 : j0 + 2 * xn - 1 : 2]
+        first = still & ((cells == greatest[:, :, y0 : y0 + yn, x0 : x0 + xn]) | np.isnan(cells))
+        grad_output_part = grad_output[:, :, y0 : y0 + yn, x0 : x0 + xn]
+        gx_part = gx[:, :, i0 : i0 + 2 * yn - 1 : 2, j0 : j0 + 2 * xn - 1 : 2]
+        gx_part += np.where(first, grad_output_part, 0)
         still &= ~first
     return gx
 

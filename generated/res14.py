@@ -43,30 +43,27 @@ def forward(x: Array, weight: Array, *, out: Array | None = None) -> Array:
     O[n, o, y, x] = Σ_{c,i,j} X[n, c, y + i - 1, x + j - 1] · F[o, c, i, j]
 
     Algorithm: rows, one shifted copy for each column of the filter in 4 blocks of images, 3
-    products; expected 7.3 ms (columns 8.0 ms).
+    products.
     """
     y = _result(out, (4, 256, 14, 14), x, weight)
     x = _checked("x", x, (4, 256, 14, 14))
     weight = _checked("weight", weight, (256, 256, 3, 3))
-    kernel = weight.reshape(256, 256, 3, 3)
-    matrices = _scratch("matrices", (3, 256, 768))
-    matrices.reshape(3, 256, 3, 256)[...] = kernel.transpose(2, 0, 3, 1)
-    shifted = _scratch("shifted", (1, 3, 256, 16, 14))
-    partial = _scratch("partial", (1, 256, 196))
-    padded = _zeros("forward padded", (1, 256, 16, 16))
+    matrices = _scratch("matrices", (3, 256, 3, 256))
+    matrices[...] = weight.transpose(2, 0, 3, 1)
+    padded = _zeros("forward padded", (256, 16, 16))
+    shifted = _scratch("shifted", (3, 256, 16, 14))
+    products = _scratch("products", (256, 196))
     for n in range(4):
-        # shifted[n, j, c, row, x] = X[n, c, row - 1, x + j - 1]
-        padded[:, :, 1:15, 1:15] = x[n : n + 1]
+        padded[:, 1:15, 1:15] = x[n]
         for j in range(3):
-            shifted[:, j] = padded[..., :, j : j + 14]
-        # one product for each filter row i, on the image's rows that it reads
-        stacked = shifted.reshape(1, 768, 16, 14)
-        total = y[n : n + 1].reshape(1, 256, 196)
-        total[...] = 0
-        for i in range(3):
-            window = stacked[..., i : i + 14, :].reshape(1, 768, 196)
-            np.matmul(matrices[i], window, out=partial)
-            total += partial
+            shifted[j] = padded[:, :, j : j + 14]
+        window = shifted[:, :, :14].reshape(768, 196)
+        total = y[n].reshape(256, 196)
+        np.matmul(matrices[0].reshape(256, 768), window, out=total)
+        for i in range(1, 3):
+            window = shifted[:, :, i : i + 14].reshape(768, 196)
+            np.matmul(matrices[i].reshape(256, 768), window, out=products)
+            total += products
     return y
 
 
@@ -76,30 +73,27 @@ def input_gradient(grad_output: Array, weight: Array, *, out: Array | None = Non
     ∂E/∂X[n, c, u, v] = Σ_{o,i,j} G[n, o, u + i - 1, v + j - 1] · F[o, c, 2 - i, 2 - j]
 
     Algorithm: rows, one shifted copy for each column of the filter in 4 blocks of images, 3
-    products; expected 7.3 ms (columns 8.0 ms, scatter 9.8 ms).
+    products.
     """
     gx = _result(out, (4, 256, 14, 14), grad_output, weight)
     grad_output = _checked("grad_output", grad_output, (4, 256, 14, 14))
     weight = _checked("weight", weight, (256, 256, 3, 3))
-    kernel = weight[:, :, ::-1, ::-1].reshape(256, 256, 3, 3)
-    matrices = _scratch("matrices", (3, 256, 768))
-    matrices.reshape(3, 256, 3, 256)[...] = kernel.transpose(2, 1, 3, 0)
-    shifted = _scratch("shifted", (1, 3, 256, 16, 14))
-    partial = _scratch("partial", (1, 256, 196))
-    padded = _zeros("input_gradient padded", (1, 256, 16, 16))
+    matrices = _scratch("matrices", (3, 256, 3, 256))
+    matrices[...] = weight[:, :, ::-1, ::-1].transpose(2, 1, 3, 0)
+    padded = _zeros("input_gradient padded", (256, 16, 16))
+    shifted = _scratch("shifted", (3, 256, 16, 14))
+    products = _scratch("products", (256, 196))
     for n in range(4):
-        # shifted[n, j, o, row, v] = G[n, o, row - 1, v + j - 1]
-        padded[:, :, 1:15, 1:15] = grad_output[n : n + 1]
+        padded[:, 1:15, 1:15] = grad_output[n]
         for j in range(3):
-            shifted[:, j] = padded[..., :, j : j + 14]
-        # one product for each filter row i, on the image's rows that it reads
-        stacked = shifted.reshape(1, 768, 16, 14)
-        total = gx[n : n + 1].reshape(1, 256, 196)
-        total[...] = 0
-        for i in range(3):
-            window = stacked[..., i : i + 14, :].reshape(1, 768, 196)
-            np.matmul(matrices[i], window, out=partial)
-            total += partial
+            shifted[j] = padded[:, :, j : j + 14]
+        window = shifted[:, :, :14].reshape(768, 196)
+        total = gx[n].reshape(256, 196)
+        np.matmul(matrices[0].reshape(256, 768), window, out=total)
+        for i in range(1, 3):
+            window = shifted[:, :, i : i + 14].reshape(768, 196)
+            np.matmul(matrices[i].reshape(256, 768), window, out=products)
+            total += products
     return gx
 
 
@@ -109,28 +103,26 @@ def weight_gradient(grad_output: Array, x: Array, *, out: Array | None = None) -
     ∂E/∂F[o, c, i, j] = Σ_{n,y,x} G[n, o, y, x] · X[n, c, y + i - 1, x + j - 1]
 
     Algorithm: rows, one shifted copy for each column of the filter in 4 blocks of images, 3
-    products; expected 9.4 ms (columns 9.5 ms).
+    products.
     """
     gw = _result(out, (256, 256, 3, 3), grad_output, x)
     grad_output = _checked("grad_output", grad_output, (4, 256, 14, 14))
     x = _checked("x", x, (4, 256, 14, 14))
-    shifted = _scratch("shifted", (1, 3, 256, 16, 14))
-    gradients = _scratch("matrices", (3, 256, 768))
-    padded = _zeros("weight_gradient padded", (1, 256, 16, 16))
+    gradients = _scratch("gradients", (3, 256, 3, 256))
     gradients[...] = 0
+    padded = _zeros("weight_gradient padded", (256, 16, 16))
+    shifted = _scratch("shifted", (3, 256, 16, 14))
+    products = _scratch("products", (256, 768))
     for n in range(4):
-        # shifted[n, j, c, row, x] = X[n, c, row - 1, x + j - 1]
-        padded[:, :, 1:15, 1:15] = x[n : n + 1]
+        padded[:, 1:15, 1:15] = x[n]
         for j in range(3):
-            shifted[:, j] = padded[..., :, j : j + 14]
-        # one product for each filter row i, with the image's rows that it reads
-        stacked = shifted.reshape(1, 768, 16, 14)
-        positions = grad_output[n : n + 1].reshape(1, 256, 196)
+            shifted[j] = padded[:, :, j : j + 14]
+        positions = grad_output[n].reshape(256, 196)
         for i in range(3):
-            window = stacked[..., i : i + 14, :].reshape(1, 768, 196)
-            gradients[i] += np.matmul(positions, window.swapaxes(-1, -2))[0]
-    ordered = gw.reshape(256, 256, 3, 3).transpose(2, 0, 3, 1)
-    ordered[...] = gradients.reshape(3, 256, 3, 256)
+            window = shifted[:, :, i : i + 14].reshape(768, 196).T
+            np.matmul(positions, window, out=products)
+            gradients[i] += products.reshape(256, 3, 256)
+    gw[...] = gradients.transpose(1, 3, 0, 2)
     return gw
 
 

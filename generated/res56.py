@@ -43,30 +43,27 @@ def forward(x: Array, weight: Array, *, out: Array | None = None) -> Array:
     O[n, o, y, x] = Σ_{c,i,j} X[n, c, y + i - 1, x + j - 1] · F[o, c, i, j]
 
     Algorithm: rows, one shifted copy for each column of the filter in 4 blocks of images, 3
-    products; expected 9.9 ms (columns 11 ms).
+    products.
     """
     y = _result(out, (4, 64, 56, 56), x, weight)
     x = _checked("x", x, (4, 64, 56, 56))
     weight = _checked("weight", weight, (64, 64, 3, 3))
-    kernel = weight.reshape(64, 64, 3, 3)
-    matrices = _scratch("matrices", (3, 64, 192))
-    matrices.reshape(3, 64, 3, 64)[...] = kernel.transpose(2, 0, 3, 1)
-    shifted = _scratch("shifted", (1, 3, 64, 58, 56))
-    partial = _scratch("partial", (1, 64, 3136))
-    padded = _zeros("forward padded", (1, 64, 58, 58))
+    matrices = _scratch("matrices", (3, 64, 3, 64))
+    matrices[...] = weight.transpose(2, 0, 3, 1)
+    padded = _zeros("forward padded", (64, 58, 58))
+    shifted = _scratch("shifted", (3, 64, 58, 56))
+    products = _scratch("products", (64, 3136))
     for n in range(4):
-        # shifted[n, j, c, row, x] = X[n, c, row - 1, x + j - 1]
-        padded[:, :, 1:57, 1:57] = x[n : n + 1]
+        padded[:, 1:57, 1:57] = x[n]
         for j in range(3):
-            shifted[:, j] = padded[..., :, j : j + 56]
-        # one product for each filter row i, on the image's rows that it reads
-        stacked = shifted.reshape(1, 192, 58, 56)
-        total = y[n : n + 1].reshape(1, 64, 3136)
-        total[...] = 0
-        for i in range(3):
-            window = stacked[..., i : i + 56, :].reshape(1, 192, 3136)
-            np.matmul(matrices[i], window, out=partial)
-            total += partial
+            shifted[j] = padded[:, :, j : j + 56]
+        window = shifted[:, :, :56].reshape(192, 3136)
+        total = y[n].reshape(64, 3136)
+        np.matmul(matrices[0].reshape(64, 192), window, out=total)
+        for i in range(1, 3):
+            window = shifted[:, :, i : i + 56].reshape(192, 3136)
+            np.matmul(matrices[i].reshape(64, 192), window, out=products)
+            total += products
     return y
 
 
@@ -76,30 +73,27 @@ def input_gradient(grad_output: Array, weight: Array, *, out: Array | None = Non
     ∂E/∂X[n, c, u, v] = Σ_{o,i,j} G[n, o, u + i - 1, v + j - 1] · F[o, c, 2 - i, 2 - j]
 
     Algorithm: rows, one shifted copy for each column of the filter in 4 blocks of images, 3
-    products; expected 9.9 ms (columns 11 ms, scatter 15 ms).
+    products.
     """
     gx = _result(out, (4, 64, 56, 56), grad_output, weight)
     grad_output = _checked("grad_output", grad_output, (4, 64, 56, 56))
     weight = _checked("weight", weight, (64, 64, 3, 3))
-    kernel = weight[:, :, ::-1, ::-1].reshape(64, 64, 3, 3)
-    matrices = _scratch("matrices", (3, 64, 192))
-    matrices.reshape(3, 64, 3, 64)[...] = kernel.transpose(2, 1, 3, 0)
-    shifted = _scratch("shifted", (1, 3, 64, 58, 56))
-    partial = _scratch("partial", (1, 64, 3136))
-    padded = _zeros("input_gradient padded", (1, 64, 58, 58))
+    matrices = _scratch("matrices", (3, 64, 3, 64))
+    matrices[...] = weight[:, :, ::-1, ::-1].transpose(2, 1, 3, 0)
+    padded = _zeros("input_gradient padded", (64, 58, 58))
+    shifted = _scratch("shifted", (3, 64, 58, 56))
+    products = _scratch("products", (64, 3136))
     for n in range(4):
-        # shifted[n, j, o, row, v] = G[n, o, row - 1, v + j - 1]
-        padded[:, :, 1:57, 1:57] = grad_output[n : n + 1]
+        padded[:, 1:57, 1:57] = grad_output[n]
         for j in range(3):
-            shifted[:, j] = padded[..., :, j : j + 56]
-        # one product for each filter row i, on the image's rows that it reads
-        stacked = shifted.reshape(1, 192, 58, 56)
-        total = gx[n : n + 1].reshape(1, 64, 3136)
-        total[...] = 0
-        for i in range(3):
-            window = stacked[..., i : i + 56, :].reshape(1, 192, 3136)
-            np.matmul(matrices[i], window, out=partial)
-            total += partial
+            shifted[j] = padded[:, :, j : j + 56]
+        window = shifted[:, :, :56].reshape(192, 3136)
+        total = gx[n].reshape(64, 3136)
+        np.matmul(matrices[0].reshape(64, 192), window, out=total)
+        for i in range(1, 3):
+            window = shifted[:, :, i : i + 56].reshape(192, 3136)
+            np.matmul(matrices[i].reshape(64, 192), window, out=products)
+            total += products
     return gx
 
 
@@ -109,28 +103,25 @@ def weight_gradient(grad_output: Array, x: Array, *, out: Array | None = None) -
     ∂E/∂F[o, c, i, j] = Σ_{n,y,x} G[n, o, y, x] · X[n, c, y + i - 1, x + j - 1]
 
     Algorithm: rows, one shifted copy for each column of the filter in 4 blocks of images, 3
-    products; expected 12 ms (columns 14 ms).
+    products.
     """
     gw = _result(out, (64, 64, 3, 3), grad_output, x)
     grad_output = _checked("grad_output", grad_output, (4, 64, 56, 56))
     x = _checked("x", x, (4, 64, 56, 56))
-    shifted = _scratch("shifted", (1, 3, 64, 58, 56))
-    gradients = _scratch("matrices", (3, 64, 192))
-    padded = _zeros("weight_gradient padded", (1, 64, 58, 58))
+    gradients = _scratch("gradients", (3, 64, 3, 64))
     gradients[...] = 0
+    padded = _zeros("weight_gradient padded", (64, 58, 58))
+    shifted = _scratch("shifted", (3, 64, 58, 56))
     for n in range(4):
-        # shifted[n, j, c, row, x] = X[n, c, row - 1, x + j - 1]
-        padded[:, :, 1:57, 1:57] = x[n : n + 1]
+        padded[:, 1:57, 1:57] = x[n]
         for j in range(3):
-            shifted[:, j] = padded[..., :, j : j + 56]
-        # one product for each filter row i, with the image's rows that it reads
-        stacked = shifted.reshape(1, 192, 58, 56)
-        positions = grad_output[n : n + 1].reshape(1, 64, 3136)
+            shifted[j] = padded[:, :, j : j + 56]
+        positions = grad_output[n].reshape(64, 3136)
         for i in range(3):
-            window = stacked[..., i : i + 56, :].reshape(1, 192, 3136)
-            gradients[i] += np.matmul(positions, window.swapaxes(-1, -2))[0]
-    ordered = gw.reshape(64, 64, 3, 3).transpose(2, 0, 3, 1)
-    ordered[...] = gradients.reshape(3, 64, 3, 64)
+            window = shifted[:, :, i : i + 56].reshape(192, 3136).T
+            products = np.matmul(positions, window)
+            gradients[i] += products.reshape(64, 3, 64)
+    gw[...] = gradients.transpose(1, 3, 0, 2)
     return gw
 
 

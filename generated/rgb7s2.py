@@ -44,22 +44,18 @@ def forward(x: Array, weight: Array, *, out: Array | None = None) -> Array:
 
     O[n, o, y, x] = Σ_{c,i,j} X[n, c, 2·y + i - 3, 2·x + j - 3] · F[o, c, i, j]
 
-    Algorithm: columns, windows copied side by side (im2col) in 4 blocks of images, one product;
-    expected 11 ms (nothing else applies).
+    Algorithm: columns, windows copied side by side (im2col) in 4 blocks of images, one product.
     """
     y = _result(out, (4, 64, 112, 112), x, weight)
     x = _checked("x", x, (4, 3, 224, 224))
     weight = _checked("weight", weight, (64, 3, 7, 7))
-    matrix = np.ascontiguousarray(weight.reshape(64, 147))
-    columns = _scratch("columns", (1, 3, 7, 7, 112, 112))
-    padded = _zeros("forward padded", (1, 3, 229, 229))
+    padded = _zeros("forward padded", (3, 229, 229))
+    columns = _scratch("columns", (3, 7, 7, 112, 112))
     for n in range(4):
-        # columns[n, c, i, j, y, x] = X[n, c, 2·y + i - 3, 2·x + j - 3], zero outside
-        padded[:, :, 3:227, 3:227] = x[n : n + 1]
+        padded[:, 3:227, 3:227] = x[n]
         for i, j in product(range(7), range(7)):
-            columns[:, :, i, j] = padded[..., i : i + 223 : 2, j : j + 223 : 2]
-        block = y[n : n + 1].reshape(1, 64, 12544)
-        np.matmul(matrix, columns.reshape(1, 147, 12544), out=block)
+            columns[:, i, j] = padded[:, i : i + 223 : 2, j : j + 223 : 2]
+        np.matmul(weight.reshape(64, 147), columns.reshape(147, 12544), out=y[n].reshape(64, 12544))
     return y
 
 
@@ -69,23 +65,21 @@ def input_gradient(grad_output: Array, weight: Array, *, out: Array | None = Non
     ∂E/∂X[n, c, 2·y + i - 3, 2·x + j - 3] += Σ_{o} G[n, o, y, x] · F[o, c, i, j]
 
     Algorithm: scatter, one product in 4 blocks of images, a strided addition for each filter
-    element (col2im); expected 23 ms (polyphase 180 ms).
+    element (col2im).
     """
     gx = _result(out, (4, 3, 224, 224), grad_output, weight)
     grad_output = _checked("grad_output", grad_output, (4, 64, 112, 112))
     weight = _checked("weight", weight, (64, 3, 7, 7))
-    matrix = weight.reshape(64, 147).swapaxes(-1, -2)
-    terms = _scratch("columns", (1, 3, 7, 7, 112, 112))
-    spread_out = _scratch("spread out", (1, 3, 229, 229))
-    gx[...] = 0
+    matrix = weight.transpose(1, 2, 3, 0)
+    terms = _scratch("terms", (3, 7, 7, 112, 112))
+    sums = _scratch("sums", (3, 229, 229))
     for n in range(4):
-        # ∂E/∂X[n, c, 2·y + i - 3, 2·x + j - 3] += terms[n, c, i, j, y, x]
-        source = grad_output[n : n + 1].reshape(1, 64, 12544)
-        np.matmul(matrix, source, out=terms.reshape(1, 147, 12544))
-        spread_out[...] = 0
+        grad_output_matrix = grad_output[n].reshape(64, 12544)
+        np.matmul(matrix.reshape(147, 64), grad_output_matrix, out=terms.reshape(147, 12544))
+        sums[...] = 0
         for i, j in product(range(7), range(7)):
-            spread_out[..., i : i + 223 : 2, j : j + 223 : 2] += terms[:, :, i, j]
-        gx[n : n + 1][...] = spread_out[:, :, 3:227, 3:227]
+            sums[:, i : i + 223 : 2, j : j + 223 : 2] += terms[:, i, j]
+        gx[n] = sums[:, 3:227, 3:227]
     return gx
 
 
@@ -94,23 +88,20 @@ def weight_gradient(grad_output: Array, x: Array, *, out: Array | None = None) -
 
     ∂E/∂F[o, c, i, j] = Σ_{n,y,x} G[n, o, y, x] · X[n, c, 2·y + i - 3, 2·x + j - 3]
 
-    Algorithm: columns, windows copied side by side (im2col) in 4 blocks of images, one product;
-    expected 15 ms (nothing else applies).
+    Algorithm: columns, windows copied side by side (im2col) in 4 blocks of images, one product.
     """
     gw = _result(out, (64, 3, 7, 7), grad_output, x)
     grad_output = _checked("grad_output", grad_output, (4, 64, 112, 112))
     x = _checked("x", x, (4, 3, 224, 224))
-    columns = _scratch("columns", (1, 3, 7, 7, 112, 112))
-    padded = _zeros("weight_gradient padded", (1, 3, 229, 229))
     gw[...] = 0
+    padded = _zeros("weight_gradient padded", (3, 229, 229))
+    columns = _scratch("columns", (3, 7, 7, 112, 112))
     for n in range(4):
-        # columns[n, c, i, j, y, x] = X[n, c, 2·y + i - 3, 2·x + j - 3], zero outside
-        padded[:, :, 3:227, 3:227] = x[n : n + 1]
+        padded[:, 3:227, 3:227] = x[n]
         for i, j in product(range(7), range(7)):
-            columns[:, :, i, j] = padded[..., i : i + 223 : 2, j : j + 223 : 2]
-        positions = grad_output[n : n + 1].reshape(1, 64, 12544)
-        products = np.matmul(positions, columns.reshape(1, 147, 12544).swapaxes(-1, -2))
-        gw += products[0].reshape(64, 3, 7, 7)
+            columns[:, i, j] = padded[:, i : i + 223 : 2, j : j + 223 : 2]
+        products = np.matmul(grad_output[n].reshape(64, 12544), columns.reshape(147, 12544).T)
+        gw += products.reshape(64, 3, 7, 7)
     return gw
 
 

@@ -43,31 +43,26 @@ def forward(x: Array, weight: Array, bias: Array, *, out: Array | None = None) -
 
     O[n, o, y, x] = Σ_{c,i,j} X[n, c, y + i - 1, x + j - 1] · F[o, c, i, j] + b[o]
 
-    Algorithm: rows, one shifted copy for each column of the filter, 3 products; expected 13 µs
-    (columns 13 µs).
+    Algorithm: rows, one shifted copy for each column of the filter, 3 products.
     """
     y = _result(out, (2, 4, 8, 8), x, weight, bias)
     x = _checked("x", x, (2, 3, 8, 8))
     weight = _checked("weight", weight, (4, 3, 3, 3))
     bias = _checked("bias", bias, (4,))
-    kernel = weight.reshape(4, 3, 3, 3)
-    matrices = _scratch("matrices", (3, 4, 9))
-    matrices.reshape(3, 4, 3, 3)[...] = kernel.transpose(2, 0, 3, 1)
-    shifted = _scratch("shifted", (2, 3, 3, 10, 8))
-    partial = _scratch("partial", (2, 4, 64))
+    matrices = weight.transpose(2, 0, 3, 1)
     padded = _zeros("forward padded", (2, 3, 10, 10))
-    # shifted[n, j, c, row, x] = X[n, c, row - 1, x + j - 1]
     padded[:, :, 1:9, 1:9] = x
+    shifted = _scratch("shifted", (2, 3, 3, 10, 8))
     for j in range(3):
-        shifted[:, j] = padded[..., :, j : j + 8]
-    # one product for each filter row i, on the image's rows that it reads
-    stacked = shifted.reshape(2, 9, 10, 8)
+        shifted[:, j] = padded[:, :, :, j : j + 8]
+    window = shifted[:, :, :, :8].reshape(2, 9, 64)
     total = y.reshape(2, 4, 64)
-    total[...] = bias[:, None]
-    for i in range(3):
-        window = stacked[..., i : i + 8, :].reshape(2, 9, 64)
-        np.matmul(matrices[i], window, out=partial)
-        total += partial
+    np.matmul(matrices[0].reshape(4, 9), window, out=total)
+    for i in range(1, 3):
+        window = shifted[:, :, :, i : i + 8].reshape(2, 9, 64)
+        products = np.matmul(matrices[i].reshape(4, 9), window)
+        total += products
+    y += bias[:, None, None]
     return y
 
 
@@ -76,30 +71,24 @@ def input_gradient(grad_output: Array, weight: Array, *, out: Array | None = Non
 
     ∂E/∂X[n, c, u, v] = Σ_{o,i,j} G[n, o, u + i - 1, v + j - 1] · F[o, c, 2 - i, 2 - j]
 
-    Algorithm: rows, one shifted copy for each column of the filter, 3 products; expected 13 µs
-    (columns 14 µs, scatter 30 µs).
+    Algorithm: rows, one shifted copy for each column of the filter, 3 products.
     """
     gx = _result(out, (2, 3, 8, 8), grad_output, weight)
     grad_output = _checked("grad_output", grad_output, (2, 4, 8, 8))
     weight = _checked("weight", weight, (4, 3, 3, 3))
-    kernel = weight[:, :, ::-1, ::-1].reshape(4, 3, 3, 3)
-    matrices = _scratch("matrices", (3, 3, 12))
-    matrices.reshape(3, 3, 3, 4)[...] = kernel.transpose(2, 1, 3, 0)
-    shifted = _scratch("shifted", (2, 3, 4, 10, 8))
-    partial = _scratch("partial", (2, 3, 64))
+    matrices = weight[:, :, ::-1, ::-1].transpose(2, 1, 3, 0)
     padded = _zeros("input_gradient padded", (2, 4, 10, 10))
-    # shifted[n, j, o, row, v] = G[n, o, row - 1, v + j - 1]
     padded[:, :, 1:9, 1:9] = grad_output
+    shifted = _scratch("shifted", (2, 3, 4, 10, 8))
     for j in range(3):
-        shifted[:, j] = padded[..., :, j : j + 8]
-    # one product for each filter row i, on the image's rows that it reads
-    stacked = shifted.reshape(2, 12, 10, 8)
+        shifted[:, j] = padded[:, :, :, j : j + 8]
+    window = shifted[:, :, :, :8].reshape(2, 12, 64)
     total = gx.reshape(2, 3, 64)
-    total[...] = 0
-    for i in range(3):
-        window = stacked[..., i : i + 8, :].reshape(2, 12, 64)
-        np.matmul(matrices[i], window, out=partial)
-        total += partial
+    np.matmul(matrices[0].reshape(3, 12), window, out=total)
+    for i in range(1, 3):
+        window = shifted[:, :, :, i : i + 8].reshape(2, 12, 64)
+        products = np.matmul(matrices[i].reshape(3, 12), window)
+        total += products
     return gx
 
 
@@ -108,28 +97,23 @@ def weight_gradient(grad_output: Array, x: Array, *, out: Array | None = None) -
 
     ∂E/∂F[o, c, i, j] = Σ_{n,y,x} G[n, o, y, x] · X[n, c, y + i - 1, x + j - 1]
 
-    Algorithm: rows, one shifted copy for each column of the filter, 3 products; expected 13 µs
-    (columns 14 µs).
+    Algorithm: rows, one shifted copy for each column of the filter, 3 products.
     """
     gw = _result(out, (4, 3, 3, 3), grad_output, x)
     grad_output = _checked("grad_output", grad_output, (2, 4, 8, 8))
     x = _checked("x", x, (2, 3, 8, 8))
-    shifted = _scratch("shifted", (2, 3, 3, 10, 8))
-    gradients = _scratch("matrices", (3, 4, 9))
     padded = _zeros("weight_gradient padded", (2, 3, 10, 10))
-    gradients[...] = 0
-    # shifted[n, j, c, row, x] = X[n, c, row - 1, x + j - 1]
     padded[:, :, 1:9, 1:9] = x
+    shifted = _scratch("shifted", (2, 3, 3, 10, 8))
     for j in range(3):
-        shifted[:, j] = padded[..., :, j : j + 8]
-    # one product for each filter row i, with the image's rows that it reads
-    stacked = shifted.reshape(2, 9, 10, 8)
+        shifted[:, j] = padded[:, :, :, j : j + 8]
+    gradients = _scratch("gradients", (3, 4, 3, 3))
     positions = grad_output.reshape(2, 4, 64)
     for i in range(3):
-        window = stacked[..., i : i + 8, :].reshape(2, 9, 64)
-        gradients[i] += np.matmul(positions, window.swapaxes(-1, -2)).sum(axis=0)
-    ordered = gw.reshape(4, 3, 3, 3).transpose(2, 0, 3, 1)
-    ordered[...] = gradients.reshape(3, 4, 3, 3)
+        window = shifted[:, :, :, i : i + 8].reshape(2, 9, 64).swapaxes(-2, -1)
+        products = np.matmul(positions, window)
+        gradients[i] = products.reshape(2, 4, 3, 3).sum(axis=0)
+    gw[...] = gradients.transpose(1, 3, 0, 2)
     return gw
 
 
@@ -138,7 +122,7 @@ def bias_gradient(grad_output: Array, *, out: Array | None = None) -> Array:
 
     ∂E/∂b[o] = Σ_{n,y,x} G[n, o, y, x]
 
-    Algorithm: NumPy's sums.
+    Algorithm: sums along axes.
     """
     gb = _result(out, (4,), grad_output)
     grad_output = _checked("grad_output", grad_output, (2, 4, 8, 8))
@@ -191,8 +175,7 @@ def jvp(
             X[n, c, y + i - 1, x + j - 1] · dF[o, c, i, j] + db[o]
 
     Algorithms of its correlations in turn: 1. rows, one shifted copy for each column of the
-    filter, 3 products; expected 13 µs (columns 13 µs); 2. rows, one shifted copy for each
-    column of the filter, 3 products; expected 13 µs (columns 13 µs).
+    filter, 3 products; 2. rows, one shifted copy for each column of the filter, 3 products.
     """
     ty = _result(out, (2, 4, 8, 8), x, weight, bias, tx, tweight, tbias)
     x = _checked("x", x, (2, 3, 8, 8))
@@ -201,43 +184,34 @@ def jvp(
     tx = _checked("tx", tx, (2, 3, 8, 8))
     tweight = _checked("tweight", tweight, (4, 3, 3, 3))
     tbias = _checked("tbias", tbias, (4,))
-    kernel = weight.reshape(4, 3, 3, 3)
-    matrices = _scratch("matrices", (3, 4, 9))
-    matrices.reshape(3, 4, 3, 3)[...] = kernel.transpose(2, 0, 3, 1)
-    shifted = _scratch("shifted", (2, 3, 3, 10, 8))
-    partial = _scratch("partial", (2, 4, 64))
+    matrices = weight.transpose(2, 0, 3, 1)
     padded = _zeros("jvp padded", (2, 3, 10, 10))
-    # shifted[n, j, c, row, x] = tx[n, c, row - 1, x + j - 1]
     padded[:, :, 1:9, 1:9] = tx
-    for j in range(3):
-        shifted[:, j] = padded[..., :, j : j + 8]
-    # one product for each filter row i, on the image's rows that it reads
-    stacked = shifted.reshape(2, 9, 10, 8)
-    total = ty.reshape(2, 4, 64)
-    total[...] = 0
-    for i in range(3):
-        window = stacked[..., i : i + 8, :].reshape(2, 9, 64)
-        np.matmul(matrices[i], window, out=partial)
-        total += partial
-    ty_more = _scratch("ty_more", (2, 4, 8, 8))
-    kernel = tweight.reshape(4, 3, 3, 3)
-    matrices = _scratch("matrices", (3, 4, 9))
-    matrices.reshape(3, 4, 3, 3)[...] = kernel.transpose(2, 0, 3, 1)
     shifted = _scratch("shifted", (2, 3, 3, 10, 8))
-    partial = _scratch("partial", (2, 4, 64))
-    padded = _zeros("jvp 2 padded", (2, 3, 10, 10))
-    # shifted[n, j, c, row, x] = X[n, c, row - 1, x + j - 1]
-    padded[:, :, 1:9, 1:9] = x
     for j in range(3):
-        shifted[:, j] = padded[..., :, j : j + 8]
-    # one product for each filter row i, on the image's rows that it reads
-    stacked = shifted.reshape(2, 9, 10, 8)
+        shifted[:, j] = padded[:, :, :, j : j + 8]
+    window = shifted[:, :, :, :8].reshape(2, 9, 64)
+    total = ty.reshape(2, 4, 64)
+    np.matmul(matrices[0].reshape(4, 9), window, out=total)
+    products = _scratch("products", (2, 4, 64))
+    for i in range(1, 3):
+        window = shifted[:, :, :, i : i + 8].reshape(2, 9, 64)
+        np.matmul(matrices[i].reshape(4, 9), window, out=products)
+        total += products
+    matrices2 = tweight.transpose(2, 0, 3, 1)
+    padded2 = _zeros("jvp padded2", (2, 3, 10, 10))
+    padded2[:, :, 1:9, 1:9] = x
+    shifted2 = _scratch("shifted2", (2, 3, 3, 10, 8))
+    for j in range(3):
+        shifted2[:, j] = padded2[:, :, :, j : j + 8]
+    ty_more = _scratch("ty_more", (2, 4, 8, 8))
+    window = shifted2[:, :, :, :8].reshape(2, 9, 64)
     total = ty_more.reshape(2, 4, 64)
-    total[...] = 0
-    for i in range(3):
-        window = stacked[..., i : i + 8, :].reshape(2, 9, 64)
-        np.matmul(matrices[i], window, out=partial)
-        total += partial
+    np.matmul(matrices2[0].reshape(4, 9), window, out=total)
+    for i in range(1, 3):
+        window = shifted2[:, :, :, i : i + 8].reshape(2, 9, 64)
+        np.matmul(matrices2[i].reshape(4, 9), window, out=products)
+        total += products
     ty += ty_more
     ty += tbias[:, None, None]
     return ty
@@ -268,11 +242,9 @@ def double_backward(
     ∂E/∂b[o] = 0
 
     Algorithms of its correlations in turn: 1. rows, one shifted copy for each column of the
-    filter, 3 products; expected 13 µs (columns 13 µs); 2. rows, one shifted copy for each
-    column of the filter, 3 products; expected 13 µs (columns 13 µs); 3. rows, one shifted copy
-    for each column of the filter, 3 products; expected 13 µs (columns 14 µs, scatter 30 µs); 4.
-    rows, one shifted copy for each column of the filter, 3 products; expected 13 µs (columns 14
-    µs).
+    filter, 3 products; 2. rows, one shifted copy for each column of the filter, 3 products; 3.
+    rows, one shifted copy for each column of the filter, 3 products; 4. rows, one shifted copy
+    for each column of the filter, 3 products.
     """
     outs: tuple[Array | None, ...] = (None, None, None, None) if out is None else tuple(out)
     if len(outs) != 4:
@@ -288,79 +260,61 @@ def double_backward(
     x = _checked("x", x, (2, 3, 8, 8))
     weight = _checked("weight", weight, (4, 3, 3, 3))
     bias = _checked("bias", bias, (4,))
-    kernel = weight.reshape(4, 3, 3, 3)
-    matrices = _scratch("matrices", (3, 4, 9))
-    matrices.reshape(3, 4, 3, 3)[...] = kernel.transpose(2, 0, 3, 1)
-    shifted = _scratch("shifted", (2, 3, 3, 10, 8))
-    partial = _scratch("partial", (2, 4, 64))
+    matrices = weight.transpose(2, 0, 3, 1)
     padded = _zeros("double_backward padded", (2, 3, 10, 10))
-    # shifted[n, j, c, row, x] = ggx[n, c, row - 1, x + j - 1]
     padded[:, :, 1:9, 1:9] = ggx
-    for j in range(3):
-        shifted[:, j] = padded[..., :, j : j + 8]
-    # one product for each filter row i, on the image's rows that it reads
-    stacked = shifted.reshape(2, 9, 10, 8)
-    total = ggo.reshape(2, 4, 64)
-    total[...] = 0
-    for i in range(3):
-        window = stacked[..., i : i + 8, :].reshape(2, 9, 64)
-        np.matmul(matrices[i], window, out=partial)
-        total += partial
-    ggo_more = _scratch("ggo_more", (2, 4, 8, 8))
-    kernel = ggw.reshape(4, 3, 3, 3)
-    matrices = _scratch("matrices", (3, 4, 9))
-    matrices.reshape(3, 4, 3, 3)[...] = kernel.transpose(2, 0, 3, 1)
     shifted = _scratch("shifted", (2, 3, 3, 10, 8))
-    partial = _scratch("partial", (2, 4, 64))
-    padded = _zeros("double_backward 2 padded", (2, 3, 10, 10))
-    # shifted[n, j, c, row, x] = X[n, c, row - 1, x + j - 1]
-    padded[:, :, 1:9, 1:9] = x
     for j in range(3):
-        shifted[:, j] = padded[..., :, j : j + 8]
-    # one product for each filter row i, on the image's rows that it reads
-    stacked = shifted.reshape(2, 9, 10, 8)
+        shifted[:, j] = padded[:, :, :, j : j + 8]
+    window = shifted[:, :, :, :8].reshape(2, 9, 64)
+    total = ggo.reshape(2, 4, 64)
+    np.matmul(matrices[0].reshape(4, 9), window, out=total)
+    products = _scratch("products", (2, 4, 64))
+    for i in range(1, 3):
+        window = shifted[:, :, :, i : i + 8].reshape(2, 9, 64)
+        np.matmul(matrices[i].reshape(4, 9), window, out=products)
+        total += products
+    matrices2 = ggw.transpose(2, 0, 3, 1)
+    padded2 = _zeros("double_backward padded2", (2, 3, 10, 10))
+    padded2[:, :, 1:9, 1:9] = x
+    shifted2 = _scratch("shifted2", (2, 3, 3, 10, 8))
+    for j in range(3):
+        shifted2[:, j] = padded2[:, :, :, j : j + 8]
+    ggo_more = _scratch("ggo_more", (2, 4, 8, 8))
+    window = shifted2[:, :, :, :8].reshape(2, 9, 64)
     total = ggo_more.reshape(2, 4, 64)
-    total[...] = 0
-    for i in range(3):
-        window = stacked[..., i : i + 8, :].reshape(2, 9, 64)
-        np.matmul(matrices[i], window, out=partial)
-        total += partial
+    np.matmul(matrices2[0].reshape(4, 9), window, out=total)
+    for i in range(1, 3):
+        window = shifted2[:, :, :, i : i + 8].reshape(2, 9, 64)
+        np.matmul(matrices2[i].reshape(4, 9), window, out=products)
+        total += products
     ggo += ggo_more
     ggo += ggb[:, None, None]
-    kernel = ggw[:, :, ::-1, ::-1].reshape(4, 3, 3, 3)
-    matrices = _scratch("matrices", (3, 3, 12))
-    matrices.reshape(3, 3, 3, 4)[...] = kernel.transpose(2, 1, 3, 0)
-    shifted = _scratch("shifted", (2, 3, 4, 10, 8))
-    partial = _scratch("partial", (2, 3, 64))
-    padded = _zeros("double_backward 3 padded", (2, 4, 10, 10))
-    # shifted[n, j, o, row, v] = G[n, o, row - 1, v + j - 1]
-    padded[:, :, 1:9, 1:9] = grad_output
+    matrices3 = ggw[:, :, ::-1, ::-1].transpose(2, 1, 3, 0)
+    padded3 = _zeros("double_backward padded3", (2, 4, 10, 10))
+    padded3[:, :, 1:9, 1:9] = grad_output
+    shifted3 = _scratch("shifted3", (2, 3, 4, 10, 8))
     for j in range(3):
-        shifted[:, j] = padded[..., :, j : j + 8]
-    # one product for each filter row i, on the image's rows that it reads
-    stacked = shifted.reshape(2, 12, 10, 8)
+        shifted3[:, j] = padded3[:, :, :, j : j + 8]
+    window = shifted3[:, :, :, :8].reshape(2, 12, 64)
     total = gx.reshape(2, 3, 64)
-    total[...] = 0
-    for i in range(3):
-        window = stacked[..., i : i + 8, :].reshape(2, 12, 64)
-        np.matmul(matrices[i], window, out=partial)
-        total += partial
-    shifted = _scratch("shifted", (2, 3, 3, 10, 8))
-    gradients = _scratch("matrices", (3, 4, 9))
-    padded = _zeros("double_backward 4 padded", (2, 3, 10, 10))
-    gradients[...] = 0
-    # shifted[n, j, c, row, x] = ggx[n, c, row - 1, x + j - 1]
-    padded[:, :, 1:9, 1:9] = ggx
+    np.matmul(matrices3[0].reshape(3, 12), window, out=total)
+    for i in range(1, 3):
+        window = shifted3[:, :, :, i : i + 8].reshape(2, 12, 64)
+        products2 = np.matmul(matrices3[i].reshape(3, 12), window)
+        total += products2
+    padded4 = _zeros("double_backward padded4", (2, 3, 10, 10))
+    padded4[:, :, 1:9, 1:9] = ggx
+    shifted4 = _scratch("shifted4", (2, 3, 3, 10, 8))
     for j in range(3):
-        shifted[:, j] = padded[..., :, j : j + 8]
-    # one product for each filter row i, with the image's rows that it reads
-    stacked = shifted.reshape(2, 9, 10, 8)
+        shifted4[:, j] = padded4[:, :, :, j : j + 8]
+    gradients = _scratch("gradients", (3, 4, 3, 3))
     positions = grad_output.reshape(2, 4, 64)
     for i in range(3):
-        window = stacked[..., i : i + 8, :].reshape(2, 9, 64)
-        gradients[i] += np.matmul(positions, window.swapaxes(-1, -2)).sum(axis=0)
-    ordered = gw.reshape(4, 3, 3, 3).transpose(2, 0, 3, 1)
-    ordered[...] = gradients.reshape(3, 4, 3, 3)
+        window = shifted4[:, :, :, i : i + 8].reshape(2, 9, 64).swapaxes(-2, -1)
+        products3 = np.matmul(positions, window)
+        gradients[i] = products3.reshape(2, 4, 3, 3).sum(axis=0)
+    gw[...] = gradients.transpose(1, 3, 0, 2)
     gb[...] = 0
     return ggo, gx, gw, gb
 

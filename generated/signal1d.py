@@ -37,11 +37,11 @@ LAYER: dict[str, Any] = {
 Array = NDArray[Any]
 _LOCAL = threading.local()
 
-# Each phase of an axis: the cells it fills, the taps that reach them (last to first), the first
-# cell it reads in the padded G, and how many cells it fills.
-_PHASES_X = (  # (u + 4) mod 2
-    (slice(0, 999, 2), slice(8, None, -2), 0, 500),
-    (slice(1, 1000, 2), slice(7, 0, -2), 1, 500),
+# For each phase: its first element, its first filter element, how many it has, the first position
+# that is read.
+_PHASES_X = (
+    (0, 0, 5, 0),
+    (1, 1, 4, 1),
 )
 
 
@@ -50,23 +50,19 @@ def forward(x: Array, weight: Array, bias: Array, *, out: Array | None = None) -
 
     O[n, o, x] = Σ_{c,i} X[n, c, 2·x + i - 4] · F[o, c, i] + b[o]
 
-    Algorithm: columns, windows copied side by side (im2col), one product; expected 75 µs
-    (nothing else applies).
+    Algorithm: columns, windows copied side by side (im2col), one product.
     """
     y = _result(out, (8, 8, 500), x, weight, bias)
     x = _checked("x", x, (8, 4, 1000))
     weight = _checked("weight", weight, (8, 4, 9))
     bias = _checked("bias", bias, (8,))
-    matrix = np.ascontiguousarray(weight.reshape(8, 36))
-    columns = _scratch("columns", (8, 4, 9, 500))
     padded = _zeros("forward padded", (8, 4, 1007))
-    # columns[n, c, i, x] = X[n, c, 2·x + i - 4], zero outside
     padded[:, :, 4:1004] = x
+    columns = _scratch("columns", (8, 4, 9, 500))
     for i in range(9):
-        columns[:, :, i] = padded[..., i : i + 999 : 2]
-    block = y.reshape(8, 8, 500)
-    np.matmul(matrix, columns.reshape(8, 36, 500), out=block)
-    block += bias[:, None]
+        columns[:, :, i] = padded[:, :, i : i + 999 : 2]
+    np.matmul(weight.reshape(8, 36), columns.reshape(8, 36, 500), out=y)
+    y += bias[:, None]
     return y
 
 
@@ -76,23 +72,20 @@ def input_gradient(grad_output: Array, weight: Array, *, out: Array | None = Non
     ∂E/∂X[n, c, 2·a] = Σ_{o,i} G[n, o, a + i - 2] · F[o, c, 8 - 2·i]
     ∂E/∂X[n, c, 2·a + 1] = Σ_{o,i} G[n, o, a + i - 1] · F[o, c, 7 - 2·i]
 
-    Algorithm: polyphase, 2 plain correlations, one per phase; expected 170 µs (scatter 290 µs).
+    Algorithm: polyphase, 2 plain correlations, one per phase.
     """
     gx = _result(out, (8, 4, 1000), grad_output, weight)
     grad_output = _checked("grad_output", grad_output, (8, 8, 500))
     weight = _checked("weight", weight, (8, 4, 9))
     padded = _zeros("input_gradient padded", (8, 8, 504))
     padded[:, :, 2:502] = grad_output
-    # one plain correlation of G for each phase (u + 4) mod 2
-    for x_cells, x_taps, x0, xn in _PHASES_X:
-        kernel = weight[:, :, x_taps]
-        (taps_i,) = kernel.shape[2:]
-        columns = _scratch("columns", (8, 8, taps_i, xn))
-        for i in range(taps_i):
-            columns[:, :, i] = padded[..., x0 + i : x0 + i + xn]
-        matrix = np.ascontiguousarray(kernel.reshape(8, 4, -1).swapaxes(-2, -3).reshape(4, -1))
-        phase = np.matmul(matrix, columns.reshape(8, 8 * taps_i, xn))
-        gx[:, :, x_cells] = phase.reshape(8, 4, xn)
+    for u, i0, columns, x0 in _PHASES_X:
+        matrix = weight[:, :, i0 : i0 + 2 * columns - 1 : 2][:, :, ::-1].swapaxes(0, -2)
+        windows = _scratch("windows", (8, 8, columns, 500))
+        for i in range(columns):
+            windows[:, :, i] = padded[:, :, x0 + i : x0 + i + 500]
+        phase = np.matmul(matrix.reshape(4, 8 * columns), windows.reshape(8, 8 * columns, 500))
+        gx[:, :, u : u + 999 : 2] = phase
     return gx
 
 
@@ -101,22 +94,18 @@ def weight_gradient(grad_output: Array, x: Array, *, out: Array | None = None) -
 
     ∂E/∂F[o, c, i] = Σ_{n,x} G[n, o, x] · X[n, c, 2·x + i - 4]
 
-    Algorithm: columns, windows copied side by side (im2col), one product; expected 83 µs
-    (nothing else applies).
+    Algorithm: columns, windows copied side by side (im2col), one product.
     """
     gw = _result(out, (8, 4, 9), grad_output, x)
     grad_output = _checked("grad_output", grad_output, (8, 8, 500))
     x = _checked("x", x, (8, 4, 1000))
-    columns = _scratch("columns", (8, 4, 9, 500))
     padded = _zeros("weight_gradient padded", (8, 4, 1007))
-    gw[...] = 0
-    # columns[n, c, i, x] = X[n, c, 2·x + i - 4], zero outside
     padded[:, :, 4:1004] = x
+    columns = _scratch("columns", (8, 4, 9, 500))
     for i in range(9):
-        columns[:, :, i] = padded[..., i : i + 999 : 2]
-    positions = grad_output.reshape(8, 8, 500)
-    products = np.matmul(positions, columns.reshape(8, 36, 500).swapaxes(-1, -2))
-    gw += products.sum(axis=0).reshape(8, 4, 9)
+        columns[:, :, i] = padded[:, :, i : i + 999 : 2]
+    products = np.matmul(grad_output, columns.reshape(8, 36, 500).swapaxes(-2, -1))
+    np.sum(products.reshape(8, 8, 4, 9), axis=0, out=gw)
     return gw
 
 
@@ -125,7 +114,7 @@ def bias_gradient(grad_output: Array, *, out: Array | None = None) -> Array:
 
     ∂E/∂b[o] = Σ_{n,x} G[n, o, x]
 
-    Algorithm: NumPy's sums.
+    Algorithm: sums along axes.
     """
     gb = _result(out, (8,), grad_output)
     grad_output = _checked("grad_output", grad_output, (8, 8, 500))

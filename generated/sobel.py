@@ -50,20 +50,20 @@ def forward(x: Array, *, out: Array | None = None) -> Array:
     """
     y = _result(out, (1, 2, 64, 64), x)
     x = _checked("x", x, (1, 1, 64, 64))
-    s1 = _scratch("s1", (1, 1, 64, 64))
-    s1[:, 0] = x[:, 0] * 2
-    s1[:, 0, 1:64] += x[:, 0, 0:63]
-    s1[:, 0, 0:63] += x[:, 0, 1:64]
-    s2 = _scratch("s2", (1, 1, 64, 64))
+    s1 = _scratch("s1", (64, 64))
+    np.multiply(x[0, 0], 2, out=s1)
+    s1[1:] += x[0, 0, :63]
+    s1[:63] += x[0, 0, 1:]
+    s2 = _scratch("s2", (64, 64))
     s2[...] = 0
-    s2[:, 0, 1:64] = x[:, 0, 0:63]
-    s2[:, 0, 0:63] -= x[:, 0, 1:64]
-    y[...] = 0
-    y[:, 1] = s2[:, 0] * -2
-    y[:, 0, :, 1:64] = -s1[:, 0, :, 0:63]
-    y[:, 0, :, 0:63] += s1[:, 0, :, 1:64]
-    y[:, 1, :, 1:64] -= s2[:, 0, :, 0:63]
-    y[:, 1, :, 0:63] -= s2[:, 0, :, 1:64]
+    s2[1:] = x[0, 0, :63]
+    s2[:63] -= x[0, 0, 1:]
+    y[0] = 0
+    np.multiply(s2, -2, out=y[0, 1])
+    y[0, 0, :, 1:] = -s1[:, :63]
+    y[0, 0, :, :63] += s1[:, 1:]
+    y[0, 1, :, 1:] -= s2[:, :63]
+    y[0, 1, :, :63] -= s2[:, 1:]
     return y
 
 
@@ -83,19 +83,19 @@ def input_gradient(grad_output: Array, *, out: Array | None = None) -> Array:
     """
     gx = _result(out, (1, 1, 64, 64), grad_output)
     grad_output = _checked("grad_output", grad_output, (1, 2, 64, 64))
-    gs2 = _scratch("gs2", (1, 1, 64, 64))
-    gs2[:, 0] = grad_output[:, 1] * -2
-    gs2[:, 0, :, 0:63] -= grad_output[:, 1, :, 1:64]
-    gs2[:, 0, :, 1:64] -= grad_output[:, 1, :, 0:63]
-    gs1 = _scratch("gs1", (1, 1, 64, 64))
+    gs2 = _scratch("gs2", (64, 64))
+    np.multiply(grad_output[0, 1], -2, out=gs2)
+    gs2[:, :63] -= grad_output[0, 1, :, 1:]
+    gs2[:, 1:] -= grad_output[0, 1, :, :63]
+    gs1 = _scratch("gs1", (64, 64))
     gs1[...] = 0
-    gs1[:, 0, :, 0:63] = -grad_output[:, 0, :, 1:64]
-    gs1[:, 0, :, 1:64] += grad_output[:, 0, :, 0:63]
-    gx[:, 0] = gs1[:, 0] * 2
-    gx[:, 0, 0:63] += gs2[:, 0, 1:64]
-    gx[:, 0, 1:64] -= gs2[:, 0, 0:63]
-    gx[:, 0, 0:63] += gs1[:, 0, 1:64]
-    gx[:, 0, 1:64] += gs1[:, 0, 0:63]
+    gs1[:, :63] = -grad_output[0, 0, :, 1:]
+    gs1[:, 1:] += grad_output[0, 0, :, :63]
+    np.multiply(gs1, 2, out=gx[0, 0])
+    gx[0, 0, :63] += gs2[1:]
+    gx[0, 0, 1:] -= gs2[:63]
+    gx[0, 0, :63] += gs1[1:]
+    gx[0, 0, 1:] += gs1[:63]
     return gx
 
 

@@ -56,10 +56,8 @@ def input_gradient(grad_output: Array, x: Array, *, out: Array | None = None) ->
     x = _checked("x", x, (8, 16, 28, 28))
     t0 = np.abs(x) + 1
     t1 = x > 0
-    gx[...] = (
-        grad_output
-        * (np.where(t1, 1, 0.25) / t0 - np.where(t1, x, x / 4) * np.sign(x) / np.square(t0))
-    )
+    t2 = np.where(t1, 1, 0.25) / t0 - np.where(t1, x, x / 4) * np.sign(x) / np.square(t0)
+    gx[...] = grad_output * t2
     return gx
 
 

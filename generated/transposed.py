@@ -40,15 +40,16 @@ LAYER: dict[str, Any] = {
 Array = NDArray[Any]
 _LOCAL = threading.local()
 
-# Each phase of an axis: the cells it fills, the taps that reach them (last to first), the first
-# cell it reads in the padded X, and how many cells it fills.
-_PHASES_Y = (  # (u + 1) mod 2
-    (slice(0, 27, 2), slice(3, 0, -2), 0, 14),
-    (slice(1, 28, 2), slice(2, None, -2), 1, 14),
+# For each phase: its first element, its first filter element, the first position that is read.
+_PHASES_Y = (
+    (0, 1, 0),
+    (1, 0, 1),
 )
-_PHASES_X = (  # (v + 1) mod 2
-    (slice(0, 27, 2), slice(3, 0, -2), 0, 14),
-    (slice(1, 28, 2), slice(2, None, -2), 1, 14),
+
+# For each phase: its first element, its first filter element, the first position that is read.
+_PHASES_X = (
+    (0, 1, 0),
+    (1, 0, 1),
 )
 
 
@@ -61,7 +62,7 @@ def forward(x: Array, weight: Array, bias: Array, *, out: Array | None = None) -
     O[n, o, 2·a + 1, 2·b + 1] = Σ_{c,i,j} X[n, c, a + i, b + j] · F[c, o, 2 - 2·i, 2 - 2·j]
     O[n, o, y, x] += b[o]
 
-    Algorithm: polyphase, 4 plain correlations, one per phase; expected 150 µs (scatter 170 µs).
+    Algorithm: polyphase, 4 plain correlations, one per phase.
     """
     y = _result(out, (2, 8, 28, 28), x, weight, bias)
     x = _checked("x", x, (2, 16, 14, 14))
@@ -69,16 +70,13 @@ def forward(x: Array, weight: Array, bias: Array, *, out: Array | None = None) -
     bias = _checked("bias", bias, (8,))
     padded = _zeros("forward padded", (2, 16, 16, 16))
     padded[:, :, 1:15, 1:15] = x
-    # one plain correlation of X for each phase (u + 1) mod 2 and (v + 1) mod 2
-    for (y_cells, y_taps, y0, yn), (x_cells, x_taps, x0, xn) in product(_PHASES_Y, _PHASES_X):
-        kernel = weight[:, :, y_taps, x_taps]
-        taps_i, taps_j = kernel.shape[2:]
-        columns = _scratch("columns", (2, 16, taps_i, taps_j, yn, xn))
-        for i, j in np.ndindex(taps_i, taps_j):
-            columns[:, :, i, j] = padded[..., y0 + i : y0 + i + yn, x0 + j : x0 + j + xn]
-        matrix = np.ascontiguousarray(kernel.reshape(16, 8, -1).swapaxes(-2, -3).reshape(8, -1))
-        phase = np.matmul(matrix, columns.reshape(2, 16 * taps_i * taps_j, yn * xn))
-        y[:, :, y_cells, x_cells] = phase.reshape(2, 8, yn, xn)
+    windows = _scratch("windows", (2, 16, 2, 2, 14, 14))
+    for (u, i0, y0), (v, j0, x0) in product(_PHASES_Y, _PHASES_X):
+        matrix = weight[:, :, i0 : i0 + 3 : 2, j0 : j0 + 3 : 2][:, :, ::-1, ::-1].swapaxes(0, 1)
+        for i, j in product(range(2), range(2)):
+            windows[:, :, i, j] = padded[:, :, y0 + i : y0 + i + 14, x0 + j : x0 + j + 14]
+        phase = np.matmul(matrix.reshape(8, 64), windows.reshape(2, 64, 196)).reshape(2, 8, 14, 14)
+        y[:, :, u : u + 27 : 2, v : v + 27 : 2] = phase
     y += bias[:, None, None]
     return y
 
@@ -88,21 +86,17 @@ def input_gradient(grad_output: Array, weight: Array, *, out: Array | None = Non
 
     ∂E/∂X[n, c, y, x] = Σ_{o,i,j} G[n, o, 2·y + i - 1, 2·x + j - 1] · F[c, o, i, j]
 
-    Algorithm: columns, windows copied side by side (im2col), one product; expected 60 µs
-    (nothing else applies).
+    Algorithm: columns, windows copied side by side (im2col), one product.
     """
     gx = _result(out, (2, 16, 14, 14), grad_output, weight)
     grad_output = _checked("grad_output", grad_output, (2, 8, 28, 28))
     weight = _checked("weight", weight, (16, 8, 4, 4))
-    matrix = np.ascontiguousarray(weight.reshape(16, 128))
-    columns = _scratch("columns", (2, 8, 4, 4, 14, 14))
     padded = _zeros("input_gradient padded", (2, 8, 30, 30))
-    # columns[n, o, i, j, y, x] = G[n, o, 2·y + i - 1, 2·x + j - 1], zero outside
     padded[:, :, 1:29, 1:29] = grad_output
+    columns = _scratch("columns", (2, 8, 4, 4, 14, 14))
     for i, j in product(range(4), range(4)):
-        columns[:, :, i, j] = padded[..., i : i + 27 : 2, j : j + 27 : 2]
-    block = gx.reshape(2, 16, 196)
-    np.matmul(matrix, columns.reshape(2, 128, 196), out=block)
+        columns[:, :, i, j] = padded[:, :, i : i + 27 : 2, j : j + 27 : 2]
+    np.matmul(weight.reshape(16, 128), columns.reshape(2, 128, 196), out=gx.reshape(2, 16, 196))
     return gx
 
 
@@ -111,22 +105,18 @@ def weight_gradient(grad_output: Array, x: Array, *, out: Array | None = None) -
 
     ∂E/∂F[c, o, i, j] = Σ_{n,y,x} G[n, o, 2·y + i - 1, 2·x + j - 1] · X[n, c, y, x]
 
-    Algorithm: columns, windows copied side by side (im2col), one product; expected 64 µs
-    (nothing else applies).
+    Algorithm: columns, windows copied side by side (im2col), one product.
     """
     gw = _result(out, (16, 8, 4, 4), grad_output, x)
     grad_output = _checked("grad_output", grad_output, (2, 8, 28, 28))
     x = _checked("x", x, (2, 16, 14, 14))
-    columns = _scratch("columns", (2, 8, 4, 4, 14, 14))
     padded = _zeros("weight_gradient padded", (2, 8, 30, 30))
-    gw[...] = 0
-    # columns[n, o, i, j, y, x] = G[n, o, 2·y + i - 1, 2·x + j - 1], zero outside
     padded[:, :, 1:29, 1:29] = grad_output
+    columns = _scratch("columns", (2, 8, 4, 4, 14, 14))
     for i, j in product(range(4), range(4)):
-        columns[:, :, i, j] = padded[..., i : i + 27 : 2, j : j + 27 : 2]
-    positions = x.reshape(2, 16, 196)
-    products = np.matmul(positions, columns.reshape(2, 128, 196).swapaxes(-1, -2))
-    gw += products.sum(axis=0).reshape(16, 8, 4, 4)
+        columns[:, :, i, j] = padded[:, :, i : i + 27 : 2, j : j + 27 : 2]
+    products = np.matmul(x.reshape(2, 16, 196), columns.reshape(2, 128, 196).swapaxes(-2, -1))
+    np.sum(products.reshape(2, 16, 8, 4, 4), axis=0, out=gw)
     return gw
 
 
@@ -135,7 +125,7 @@ def bias_gradient(grad_output: Array, *, out: Array | None = None) -> Array:
 
     ∂E/∂b[o] = Σ_{n,y,x} G[n, o, y, x]
 
-    Algorithm: NumPy's sums.
+    Algorithm: sums along axes.
     """
     gb = _result(out, (8,), grad_output)
     grad_output = _checked("grad_output", grad_output, (2, 8, 28, 28))

@@ -46,32 +46,28 @@ def forward(x: Array, weight: Array, bias: Array, *, out: Array | None = None) -
     O[n, o, z, y, x] = Σ_{c,h,i,j} X[n, c, z + h - 1, y + i - 1, x + j - 1] · F[o, c, h, i, j] +
             b[o]
 
-    Algorithm: rows, one shifted copy for each column of the filter, 3 products; expected 750 µs
-    (columns 1.1 ms).
+    Algorithm: rows, one shifted copy for each column of the filter, 3 products.
     """
     y = _result(out, (1, 8, 16, 24, 24), x, weight, bias)
     x = _checked("x", x, (1, 4, 16, 24, 24))
     weight = _checked("weight", weight, (8, 4, 3, 3, 3))
     bias = _checked("bias", bias, (8,))
-    kernel = weight.reshape(8, 4, 3, 3, 3)
-    matrices = _scratch("matrices", (3, 8, 36))
-    matrices.reshape(3, 8, 3, 3, 4)[...] = kernel.transpose(2, 0, 3, 4, 1)
-    shifted = _scratch("shifted", (1, 3, 3, 4, 10, 24, 24))
-    partial = _scratch("partial", (1, 8, 4608))
-    padded = _zeros("forward padded", (1, 4, 18, 26, 26))
-    # shifted[n, i, j, c, row, y, x] = X[n, c, row - 1, y + i - 1, x + j - 1]
-    padded[:, :, 1:17, 1:25, 1:25] = x
+    matrices = weight.transpose(2, 0, 3, 4, 1)
+    padded = _zeros("forward padded", (4, 18, 26, 26))
+    padded[:, 1:17, 1:25, 1:25] = x[0]
+    shifted = _scratch("shifted", (3, 3, 4, 10, 24, 24))
+    products = _scratch("products", (8, 4608))
     for top in range(0, 16, 8):
         for i, j in product(range(3), range(3)):
-            shifted[:, i, j] = padded[..., top : top + 10, i : i + 24, j : j + 24]
-        # one product for each filter row h, on the image's rows that it reads
-        stacked = shifted.reshape(1, 36, 10, 576)
-        total = y.reshape(1, 8, 9216)[..., 576 * top : 576 * (top + 8)]
-        total[...] = bias[:, None]
-        for h in range(3):
-            window = stacked[..., h : h + 8, :].reshape(1, 36, 4608)
-            np.matmul(matrices[h], window, out=partial)
-            total += partial
+            shifted[i, j] = padded[:, top : top + 10, i : i + 24, j : j + 24]
+        window = shifted[:, :, :, :8].reshape(36, 4608)
+        total = y[0, :, top : top + 8].reshape(8, 4608)
+        np.matmul(matrices[0].reshape(8, 36), window, out=total)
+        for h in range(1, 3):
+            window = shifted[:, :, :, h : h + 8].reshape(36, 4608)
+            np.matmul(matrices[h].reshape(8, 36), window, out=products)
+            total += products
+        y[0, :, top : top + 8] += bias[:, None, None, None]
     return y
 
 
@@ -81,31 +77,26 @@ def input_gradient(grad_output: Array, weight: Array, *, out: Array | None = Non
     ∂E/∂X[n, c, t, u, v] = Σ_{o,h,i,j} G[n, o, t + h - 1, u + i - 1, v + j - 1] ·
             F[o, c, 2 - h, 2 - i, 2 - j]
 
-    Algorithm: rows, one shifted copy for each column of the filter, 3 products; expected 1.4 ms
-    (scatter 1.8 ms, columns 2.0 ms).
+    Algorithm: rows, one shifted copy for each column of the filter, 3 products.
     """
     gx = _result(out, (1, 4, 16, 24, 24), grad_output, weight)
     grad_output = _checked("grad_output", grad_output, (1, 8, 16, 24, 24))
     weight = _checked("weight", weight, (8, 4, 3, 3, 3))
-    kernel = weight[:, :, ::-1, ::-1, ::-1].reshape(8, 4, 3, 3, 3)
-    matrices = _scratch("matrices", (3, 4, 72))
-    matrices.reshape(3, 4, 3, 3, 8)[...] = kernel.transpose(2, 1, 3, 4, 0)
-    shifted = _scratch("shifted", (1, 3, 3, 8, 10, 24, 24))
-    partial = _scratch("partial", (1, 4, 4608))
-    padded = _zeros("input_gradient padded", (1, 8, 18, 26, 26))
-    # shifted[n, i, j, o, row, u, v] = G[n, o, row - 1, u + i - 1, v + j - 1]
-    padded[:, :, 1:17, 1:25, 1:25] = grad_output
+    matrices = weight[:, :, ::-1, ::-1, ::-1].transpose(2, 1, 3, 4, 0)
+    padded = _zeros("input_gradient padded", (8, 18, 26, 26))
+    padded[:, 1:17, 1:25, 1:25] = grad_output[0]
+    shifted = _scratch("shifted", (3, 3, 8, 10, 24, 24))
+    products = _scratch("products", (4, 4608))
     for top in range(0, 16, 8):
         for i, j in product(range(3), range(3)):
-            shifted[:, i, j] = padded[..., top : top + 10, i : i + 24, j : j + 24]
-        # one product for each filter row h, on the image's rows that it reads
-        stacked = shifted.reshape(1, 72, 10, 576)
-        total = gx.reshape(1, 4, 9216)[..., 576 * top : 576 * (top + 8)]
-        total[...] = 0
-        for h in range(3):
-            window = stacked[..., h : h + 8, :].reshape(1, 72, 4608)
-            np.matmul(matrices[h], window, out=partial)
-            total += partial
+            shifted[i, j] = padded[:, top : top + 10, i : i + 24, j : j + 24]
+        window = shifted[:, :, :, :8].reshape(72, 4608)
+        total = gx[0, :, top : top + 8].reshape(4, 4608)
+        np.matmul(matrices[0].reshape(4, 72), window, out=total)
+        for h in range(1, 3):
+            window = shifted[:, :, :, h : h + 8].reshape(72, 4608)
+            np.matmul(matrices[h].reshape(4, 72), window, out=products)
+            total += products
     return gx
 
 
@@ -115,29 +106,25 @@ def weight_gradient(grad_output: Array, x: Array, *, out: Array | None = None) -
     ∂E/∂F[o, c, h, i, j] = Σ_{n,z,y,x} G[n, o, z, y, x] ·
             X[n, c, z + h - 1, y + i - 1, x + j - 1]
 
-    Algorithm: rows, one shifted copy for each column of the filter, 3 products; expected 840 µs
-    (columns 1.1 ms).
+    Algorithm: rows, one shifted copy for each column of the filter, 3 products.
     """
     gw = _result(out, (8, 4, 3, 3, 3), grad_output, x)
     grad_output = _checked("grad_output", grad_output, (1, 8, 16, 24, 24))
     x = _checked("x", x, (1, 4, 16, 24, 24))
-    shifted = _scratch("shifted", (1, 3, 3, 4, 10, 24, 24))
-    gradients = _scratch("matrices", (3, 8, 36))
-    padded = _zeros("weight_gradient padded", (1, 4, 18, 26, 26))
+    gradients = _scratch("gradients", (3, 8, 3, 3, 4))
     gradients[...] = 0
-    # shifted[n, i, j, c, row, y, x] = X[n, c, row - 1, y + i - 1, x + j - 1]
-    padded[:, :, 1:17, 1:25, 1:25] = x
+    padded = _zeros("weight_gradient padded", (4, 18, 26, 26))
+    padded[:, 1:17, 1:25, 1:25] = x[0]
+    shifted = _scratch("shifted", (3, 3, 4, 10, 24, 24))
     for top in range(0, 16, 8):
         for i, j in product(range(3), range(3)):
-            shifted[:, i, j] = padded[..., top : top + 10, i : i + 24, j : j + 24]
-        # one product for each filter row h, with the image's rows that it reads
-        stacked = shifted.reshape(1, 36, 10, 576)
-        positions = grad_output.reshape(1, 8, 9216)[..., 576 * top : 576 * (top + 8)]
+            shifted[i, j] = padded[:, top : top + 10, i : i + 24, j : j + 24]
+        positions = grad_output[0, :, top : top + 8].reshape(8, 4608)
         for h in range(3):
-            window = stacked[..., h : h + 8, :].reshape(1, 36, 4608)
-            gradients[h] += np.matmul(positions, window.swapaxes(-1, -2))[0]
-    ordered = gw.reshape(8, 4, 3, 3, 3).transpose(2, 0, 3, 4, 1)
-    ordered[...] = gradients.reshape(3, 8, 3, 3, 4)
+            window = shifted[:, :, :, h : h + 8].reshape(36, 4608).T
+            products = np.matmul(positions, window)
+            gradients[h] += products.reshape(8, 3, 3, 4)
+    gw[...] = gradients.transpose(1, 4, 0, 2, 3)
     return gw
 
 
@@ -146,11 +133,11 @@ def bias_gradient(grad_output: Array, *, out: Array | None = None) -> Array:
 
     ∂E/∂b[o] = Σ_{n,z,y,x} G[n, o, z, y, x]
 
-    Algorithm: NumPy's sums.
+    Algorithm: sums along axes.
     """
     gb = _result(out, (8,), grad_output)
     grad_output = _checked("grad_output", grad_output, (1, 8, 16, 24, 24))
-    np.sum(grad_output, axis=(0, 2, 3, 4), out=gb)
+    np.sum(grad_output[0], axis=(1, 2, 3), out=gb)
     return gb
 
 

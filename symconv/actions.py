@@ -14,6 +14,12 @@ from symconv.bench.growth import FAMILIES, Growth
 from symconv.bench.report import Benchmark, document
 from symconv.check.report import Report
 from symconv.errors import SymconvError
+from symconv.explain.documents import (
+    certificates_document,
+    latex_document,
+    proof_document,
+    text_document,
+)
 from symconv.explain.example import worked
 from symconv.explain.figures import figures
 from symconv.explain.numbers import Given
@@ -21,8 +27,8 @@ from symconv.explain.paper import worked_document
 from symconv.figure_files import FIGURES, write_figures
 from symconv.files import generated_files, read_data, read_tuning, write_texts
 from symconv.layers.layer import Layer
+from symconv.lower.network import NetworkPlan
 from symconv.notation.layout import WIDTH
-from symconv.plan.network import NetworkPlan
 from symconv.prove.catalogue import CATALOGUE
 from symconv.prove.refutations import refutations
 from symconv.prove.survey import (
@@ -34,14 +40,8 @@ from symconv.prove.survey import (
     survey,
     table,
 )
-from symconv.render.document import (
-    certificates_document,
-    latex_document,
-    proof_document,
-    text_document,
-)
-from symconv.render.memory import needs
-from symconv.render.rationale import choices, rationale
+from symconv.targets.numpy.memory import needs
+from symconv.targets.numpy.rationale import choices, rationale
 from symconv.terminal import (
     columns,
     print_derivation,

@@ -12,15 +12,15 @@ import click
 
 from symconv import actions, configuration, verbs
 from symconv.errors import SymconvError
+from symconv.explain.documents import (
+    latex_document,
+    text_document,
+)
 from symconv.figure_files import FIGURES
 from symconv.files import write_texts
 from symconv.layer_commands import Action, Verb, layer_command, network_command
 from symconv.layers.conv import Conv
 from symconv.layers.layer import Layer
-from symconv.render.document import (
-    latex_document,
-    text_document,
-)
 from symconv.terminal import (
     print_derivation,
     print_json,

@@ -13,7 +13,7 @@ from symconv.errors import SymconvError
 from symconv.files import is_generated, read_data, read_tuning, reason_of
 from symconv.layers.arguments import refuse
 from symconv.layers.layer import Layer, rebuild
-from symconv.plan.tuning import Tuning
+from symconv.lower.tuning import Tuning
 from symconv.verbs import Unit, check_accuracy, check_name, check_order, generate
 
 

@@ -7,3 +7,7 @@ class SymconvError(ValueError):
 
 class NotRecognisedError(Exception):
     """A sum is not of the kind that somebody looks for; another kind may fit."""
+
+
+class KernelError(Exception):
+    """A kernel that is not valid: it reaches outside a buffer, or reads what nothing has written."""

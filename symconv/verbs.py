@@ -33,13 +33,13 @@ from symconv.layers.conv import Conv
 from symconv.layers.filter import Filter, Nested, with_weight
 from symconv.layers.layer import Layer
 from symconv.layers.network import Network
+from symconv.lower.layer import Plan
+from symconv.lower.network import NetworkPlan, plan_module
+from symconv.lower.tuning import Tuning, tuned
 from symconv.notation.monomials import term_count
-from symconv.plan.layer import Plan
-from symconv.plan.network import NetworkPlan, plan_module
-from symconv.plan.tuning import Tuning, tuned
 from symconv.prove.layer import prove_layer
 from symconv.prove.theorems import Proof
-from symconv.render.network import render_module
+from symconv.targets.numpy.network_module import render_module
 from symconv.version import __version__
 
 MOST_TERMS_CHECKED = 100_000  # of a layer whose own module is checked for its page

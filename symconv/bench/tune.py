@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from symconv.bench.row import processor
 from symconv.bench.timing import one_core, race
-from symconv.plan.layer import Function, Plan
-from symconv.plan.tuning import Measured, Tuning, variants, with_choice, with_functions
-from symconv.render.module import render_layer
+from symconv.lower.layer import Function, Plan
+from symconv.lower.tuning import Measured, Tuning, variants, with_choice, with_functions
+from symconv.targets.numpy.module import render_layer
 
 Load: TypeAlias = Callable[[str, str], ModuleType]
 

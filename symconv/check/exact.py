@@ -17,6 +17,9 @@ from symconv.check.report import Result
 from symconv.check.values import AGREE, agreement, drawn
 from symconv.layers.index_notation import SHORT
 from symconv.layers.layer import Layer
+from symconv.lower.layer import plan_layer
+from symconv.lower.rounding import integer_growth
+from symconv.lower.winograd import Winograd
 from symconv.notation.arrays import evaluate_arrays
 from symconv.notation.backpropagation import gradient, gradient_of
 from symconv.notation.contraction import Program, Tensor
@@ -26,9 +29,6 @@ from symconv.notation.monomials import term_count
 from symconv.notation.polynomial import Monomial, Number, Polynomial
 from symconv.notation.tangent import tangent_of
 from symconv.notation.text import number_text
-from symconv.plan.algorithms import Winograd
-from symconv.plan.layer import plan_layer
-from symconv.plan.rounding import integer_growth
 
 MOST_TERMS = 40_000  # products that are run on polynomials
 MOST_WORK = 12_000_000  # and their sums' lengths, summed: adding to a polynomial copies it

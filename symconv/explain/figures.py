@@ -19,7 +19,7 @@ from symconv.explain.miniature import miniature
 from symconv.explain.sliding import Place, Sliding, slidings
 from symconv.layers.layer import Layer
 from symconv.notation.text import prose_latex
-from symconv.render.environment import fill
+from symconv.templating import fill
 
 SIDE = 44  # of a box in an SVG
 GAP = 1.2  # between the parts of a figure, in boxes

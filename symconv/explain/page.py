@@ -22,6 +22,7 @@ from symconv.explain.dependence import (
     is_drawn_by_elements,
     sum_text,
 )
+from symconv.explain.documents import command_line
 from symconv.explain.frameworks import pytorch_line
 from symconv.explain.grids import (
     Grid,
@@ -53,8 +54,7 @@ from symconv.layers.layer import Layer
 from symconv.notation.contraction import Tensor
 from symconv.notation.text import number_text
 from symconv.prove.theorems import MEANINGS, Proof, Theorem
-from symconv.render.document import command_line
-from symconv.render.environment import fill, template_text
+from symconv.templating import fill, template_text
 
 Data = dict[str, Any]
 HOW_TO_USE = (

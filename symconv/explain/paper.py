@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from symconv.derive.derivation import Derivation
+from symconv.explain.documents import command_line
 from symconv.explain.figures import Figure
 from symconv.layers.layer import Layer
 from symconv.notation.text import prose_latex
 from symconv.prove.theorems import MEANINGS, Proof
-from symconv.render.document import command_line
-from symconv.render.environment import fill
+from symconv.templating import fill
 
 
 def explanation_document(

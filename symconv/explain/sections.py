@@ -17,7 +17,7 @@ from symconv.layers.layer import Layer
 from symconv.layers.network import Network
 from symconv.layers.shapes import Flatten, Reshape
 from symconv.notation.text import shape_text
-from symconv.render.environment import fill
+from symconv.templating import fill
 
 Data = dict[str, Any]
 MOST_LAYERS = 24  # of a network that are drawn on its page

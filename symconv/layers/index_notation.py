@@ -26,15 +26,7 @@ from symconv.notation.index_notation import Formula, parse_formula, program_of
 RESERVED = ("G", "E", "O", "INPUT")  # ∂E/∂O, the error, the result; the input's gradient has its name
 SHORT = {"weight": "w", "bias": "b"}  # in the names of gradients
 # what functions of modules call something else: a tensor of this name gets an underscore
-_WORDS = """
-b best block blocks cells columns cut filled filters first flat g gb gradients greatest gw gx h
-height i image inverse j kernel length math matrices matrix n np of_cells of_taps ordered others out
-outputs outs padded partial phase picked plane positions product products row scaled share shifted
-source spectra spread_out stacked still sums t taps term terms threading to_outputs top total w
-waiting window windows written x0 xn y y0 yn z0 zn
-"""
-LOCALS = set(_WORDS.split())
-TAKEN = LOCALS | set(dir(builtins)) | {"s", "ty", "ggo", "labels", "target"}
+TAKEN = {*dir(builtins), "np", "math", "product", "out", "outs", "ty", "ggo", "labels", "w", "b"}
 ARRAYS = {"X": "x", "F": "weight", "b": "bias"}  # what tensors are called in the module
 MOST = 2**34  # terms of a sum
 SHAPES = "names and shapes of up to eight positive ints, as a mapping or pairs"

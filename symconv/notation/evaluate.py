@@ -98,7 +98,9 @@ def _function(names: tuple[str, ...], expression: sympy.Expr) -> Callable[..., A
     """Return an expression as a function of numbers of any precision."""
     import sympy
 
-    function: Callable[..., Any] = sympy.lambdify(names, expression, "mpmath")
+    from symconv.notation.operations import MEANING
+
+    function: Callable[..., Any] = sympy.lambdify(names, expression, [MEANING, "mpmath"])
     return function
 
 

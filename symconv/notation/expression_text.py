@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -30,6 +30,8 @@ class Dialect:
         Whether numbers are written as decimals.
     both, either
         Between conditions.
+    formats
+        Writes functions that are not calls, by their names.
     """
 
     times: str
@@ -39,6 +41,7 @@ class Dialect:
     decimals: bool
     both: str = " and "
     either: str = " or "
+    formats: Mapping[str, Callable[..., str]] = field(default_factory=dict)
 
 
 def _paper_cases(cases: Sequence[tuple[str, str]]) -> str:
@@ -85,7 +88,7 @@ def _written(expression: Any, names: Mapping[str, str], dialect: Dialect) -> tup
         return names.get(expression.name, expression.name), ATOM
     if expression.is_Rational:
         return _number(expression, dialect)
-    if dialect.decimals and expression.is_number:
+    if dialect.decimals and expression.is_number and expression.is_finite:
         return repr(float(expression.evalf(20))), ATOM
     if expression.is_Add:
         return _sum(expression, names, dialect), SUM
@@ -110,7 +113,11 @@ def _written(expression: Any, names: Mapping[str, str], dialect: Dialect) -> tup
         return f"{dialect.functions.get('exp', 'exp')}(1)", ATOM
     if expression is sympy.pi:
         return dialect.functions.get("pi", "pi"), ATOM
+    if expression is sympy.S.NegativeInfinity:
+        return dialect.functions.get("-oo", "-∞"), SUM
     name = expression.func.__name__
+    if name in dialect.formats:
+        return dialect.formats[name](*(_written(a, names, dialect)[0] for a in expression.args)), SUM
     inside = ", ".join(_written(argument, names, dialect)[0] for argument in expression.args)
     return f"{dialect.functions.get(name, name)}({inside})", ATOM
 

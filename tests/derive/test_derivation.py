@@ -20,6 +20,7 @@ from symconv.derive.forms import (
     input_form,
     roles,
 )
+from symconv.explain.documents import latex_document, proof_document
 from symconv.layers import Layer
 from symconv.notation import correlation
 from symconv.notation.graph import Graph
@@ -28,7 +29,6 @@ from symconv.notation.substitution import Substitution
 from symconv.notation.text import subscript_text
 from symconv.prove.gradients import input_gradient
 from symconv.prove.instances import numbers_of
-from symconv.render.document import latex_document, proof_document
 from tests.bridge import close, expected
 from tests.effort import many
 from tests.layers import test_composites, test_network

@@ -64,7 +64,7 @@ def test_a_large_plane_is_shown_in_part_and_a_volume_refused() -> None:
 
 @pytest.mark.needs("pdflatex")
 def test_latex_compiles(tmp_path: Path) -> None:
-    from symconv.render.document import latex_document
+    from symconv.explain.documents import latex_document
 
     text = latex_document(derive(MaxPool((1, 1, 3, 3), 2, stride=1)), "0")
     (tmp_path / "d.tex").write_text(text, "utf-8")

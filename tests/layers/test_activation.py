@@ -20,7 +20,7 @@ from symconv.layers.spelling import read, spell
 from symconv.notation.expression import parse_expression
 from symconv.notation.expression_text import GRAMMAR, expression_text
 from symconv.prove import functions
-from symconv.render.expressions import ERFC
+from symconv.targets.numpy.expressions import ERFC
 from symconv.verbs import Unit
 from tests.effort import many
 

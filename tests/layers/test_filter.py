@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 
 import symconv
 from symconv import Conv, Filter, SymconvError
+from symconv.kernel.language import Do
 from symconv.layers.layer import rebuild
+from symconv.lower.layer import plan_layer
+from symconv.notation.contraction import Contraction
 from symconv.notation.separable import Chain, Pass, chains, difference, nearest
-from symconv.plan.algorithms import Given, Move
-from symconv.plan.layer import plan_layer
 from symconv.prove.filters import filter_theorem
 from tests.effort import many
 
@@ -151,9 +152,9 @@ def test_filters_are_derived_proven_and_checked(layer: Filter) -> None:
 def test_planted_errors_in_passes_are_seen() -> None:
     unit = symconv.generate(Filter((2, 1, 9, 8), SOBEL[None, None], padding=1), "m")
     for good, bad in (
-        ("np.multiply(x, 2, out=s1)", "np.multiply(x, 2.0000001, out=s1)"),
-        ("s1[:, :, 1:9] += x[:, :, 0:8]", "s1[:, :, 1:8] += x[:, :, 0:7]"),
-        ("= -s1[:, :, :, 0:7]", "= s1[:, :, :, 0:7]"),
+        ("np.multiply(x[:, 0], 2, out=s1)", "np.multiply(x[:, 0], 2.0000001, out=s1)"),
+        ("s1[:, 1:] += x[:, 0, :8]", "s1[:, 1:8] += x[:, 0, :7]"),
+        ("= -s1[:, :, :7]", "= s1[:, :, :7]"),
     ):
         assert unit.source.count(good) == 1
         assert not symconv.check(replace(unit, source=unit.source.replace(good, bad))).passed
@@ -161,9 +162,11 @@ def test_planted_errors_in_passes_are_seen() -> None:
 
 def test_equal_numbers_are_multiplied_once() -> None:
     function = plan_layer(Filter((1, 1, 64, 64), GAUSS[None, None], padding=2)).forward
-    moves = [stage for stage in function.stages if isinstance(stage, Move)]
+    body = function.kernel.body
+    moves = [s.meaning for s in body if isinstance(s, Do) and isinstance(s.meaning, Contraction)]
+    moves = [move for move in moves if move.factors]
     assert sum(abs(move.coefficient) != 1 for move in moves) == 5  # 4 and 6, then 1, 4 and 6 of 256
-    assert not any(isinstance(stage, Given) for stage in function.stages)
+    assert not any(buffer.given for buffer in function.kernel.buffers)
 
 
 def test_the_tolerance_moves_numbers_no_further() -> None:

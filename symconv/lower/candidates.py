@@ -1,0 +1,202 @@
+"""Which algorithms compute a correlation at these sizes, fastest first."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from math import prod
+
+from symconv.errors import NotRecognisedError
+from symconv.lower.algorithms import Algorithm, Candidate
+from symconv.lower.columns import Columns
+from symconv.lower.cost import SMALL, microseconds
+from symconv.lower.fourier import Fourier
+from symconv.lower.phases import Phases
+from symconv.lower.pointwise import Pointwise
+from symconv.lower.rounding import integer_growth
+from symconv.lower.rows import Rows
+from symconv.lower.scatter import Scatter
+from symconv.lower.shift import Shift
+from symconv.lower.table import Table
+from symconv.lower.winograd import Winograd
+from symconv.notation.contraction import Contraction
+from symconv.notation.correlation import Correlation, phase_count, polyphase, recognise
+from symconv.notation.winograd import CELLS, cook_toom, outputs_by_taps
+
+LARGEST_TABLE = 256  # entries: a table is a constant that is printed
+LARGEST_GROWTH = 1 << 50  # of integers in a Winograd algorithm, for float64 to hold them
+MOST_PHASES = 64  # phases that are looped over, their tables printed
+LEAST_TAPS = 8  # along an axis, for transforms to be worth a thought
+LEAST_BAND = 8  # rows of a band, for its halo not to be most of it
+BLOCK = 1 << 18  # numbers of scratch that a block of images may need
+
+
+def rank_candidates(
+    contraction: Contraction, names: Mapping[str, str], accuracy: str = "direct"
+) -> tuple[Candidate, ...]:
+    """Return every algorithm that computes a contraction, fastest first.
+
+    With ``accuracy = "fast"`` those that round more than a plain sum, too.
+
+    Raises
+    ------
+    NotRecognisedError
+        If it is no correlation of whole tensors.
+    """
+    whole = recognise(contraction)
+    sizes = {a.tensor.name: a.tensor.sizes[2:] for a in (contraction.target, *contraction.reads)}
+    if sizes[whole.taps] != tuple(a.taps for a in whole.axes):
+        raise NotRecognisedError("not every tap is read")
+    if sizes[whole.positions] != tuple(a.positions for a in whole.axes):
+        raise NotRecognisedError("not every position has a window")
+    if any((a.position_start, a.position_step) != (0, 1) for a in whole.axes):
+        raise NotRecognisedError("positions are counted in another way")
+    if any((a.tap_start, a.tap_step) not in ((0, 1), (a.taps - 1, -1)) for a in whole.axes):
+        raise NotRecognisedError("taps are counted in another way")
+    if whole.result == "taps" and whole.taps_transposed:
+        raise NotRecognisedError("taps are computed filter by filter")
+    correlation = _named(whole, names)
+    applicable = _applicable(correlation, fast=accuracy == "fast")
+    found = [Candidate(algorithm, microseconds(algorithm)) for algorithm in applicable]
+    return tuple(sorted(found, key=lambda candidate: candidate.microseconds))
+
+
+def _applicable(c: Correlation, fast: bool) -> Iterable[Algorithm]:
+    if c.result == "cells":
+        yield from _solved_algorithms(c, fast)
+        return
+    if fast:
+        yield from _winograd(c)
+        yield from _fourier(c)
+    taps, positions = prod(a.taps for a in c.axes), prod(a.positions for a in c.axes)
+    channels = c.groups * c.channels
+    spans = prod(a.span for a in c.axes)
+    if all(a.taps == a.stride == 1 and a.inside and a.cells == a.positions for a in c.axes):
+        yield Pointwise(c, _block(c.batch, channels * positions))
+    if channels * taps * positions <= LARGEST_TABLE:
+        yield Table(c)
+    yield Columns(c, _block(c.batch, channels * (taps * positions + spans)))
+    if len(c.axes) > 1 and c.axes[0].stride == 1:
+        first, *inner = c.axes
+        row = channels * prod(a.taps * a.positions for a in inner)
+        images = _block(c.batch, first.span * row + channels * spans)
+        products = c.filters * c.channels * prod(a.taps * a.positions for a in inner)
+        yield Rows(c, images, _band(c, row, products) if images == 1 else first.positions)
+    if c.groups == c.channels == c.filters == len(c.axes) == c.axes[0].stride == 1:
+        images = _block(c.batch, (spans + positions) * 4)
+        yield Shift(c, images, _block(positions, 4) if images == 1 else positions)
+
+
+def _winograd(c: Correlation) -> Iterable[Algorithm]:
+    """Winograd's algorithms for strides of 1, as long as integers can be checked with exact sums."""
+    if any(a.stride > 1 or a.dilation > 1 for a in c.axes):
+        return
+    for cells in CELLS:
+        along = outputs_by_taps(cells)
+        if all(a.taps in along and along[a.taps] <= a.positions for a in c.axes):
+            found = Winograd(c, tuple(cook_toom(along[a.taps], a.taps) for a in c.axes))
+            if integer_growth(found) <= LARGEST_GROWTH:
+                yield found
+
+
+def _fourier(c: Correlation) -> Iterable[Algorithm]:
+    """Visit transforms of whole images, and of blocks of long signals, where taps are many.
+
+    (Blocks of images lost to one or the other on all shapes that were measured.)
+    """
+    if any(a.stride > 1 or a.dilation > 1 for a in c.axes) or max(a.taps for a in c.axes) < LEAST_TAPS:
+        return
+    whole = tuple(_smooth(a.positions + a.taps - 1) for a in c.axes)
+    yield Fourier(c, whole)
+    block = _smooth(8 * c.axes[0].taps)
+    if len(c.axes) == 1 and block < whole[0]:
+        yield Fourier(c, (block,))
+
+
+def _smooth(least: int) -> int:
+    """Return the least even number from some on that has no prime factor above 5."""
+    number = least + least % 2
+    while True:
+        rest = number
+        for prime in (2, 3, 5):
+            while rest % prime == 0:
+                rest //= prime
+        if rest == 1:
+            return number
+        number += 2
+
+
+def _solved_algorithms(c: Correlation, fast: bool) -> Iterable[Algorithm]:
+    """Algorithms for the cells: those of the plain correlation if there is one phase, else phases."""
+    phases = math.prod(map(phase_count, c.axes))
+    if phases <= MOST_PHASES:
+        yield from _by_phases(c, fast)
+    taps = prod(a.taps for a in c.axes)
+    positions = prod(a.positions for a in c.axes)
+    yield Scatter(c, _block(c.batch, c.groups * c.channels * taps * positions))
+
+
+def _by_phases(c: Correlation, fast: bool) -> Iterable[Algorithm]:
+    axes = tuple(map(polyphase, c.axes))
+    solved = Correlation(
+        cells=c.positions,
+        taps=c.taps,
+        positions=c.cells,
+        result="positions",
+        batch=c.batch,
+        groups=c.groups,
+        channels=c.filters,
+        filters=c.channels,
+        taps_transposed=not c.taps_transposed,
+        solved=True,
+        axes=tuple(phases[0] for phases in axes if phases),
+    )
+    positions = prod(a.positions for a in c.axes)
+    if all(a.stride == 1 for a in c.axes):
+        yield from _applicable(solved, fast)
+        return
+    covered = all(
+        sum(p.positions for p in phases) == a.cells for phases, a in zip(axes, c.axes, strict=True)
+    )
+    taps = prod(max((p.taps for p in phases), default=0) for phases in axes)
+    each = prod(max((p.positions for p in phases), default=0) for phases in axes)
+    images = _block(c.batch, c.groups * c.filters * (taps * each + positions))
+    yield Phases(c, axes, covered, images)
+
+
+def _band(c: Correlation, numbers: int, products: int) -> int:
+    """Return how many positions a band has, each row of which needs so much scratch and products.
+
+    The most whose copies fit the memory; of these the most whose products OpenBLAS does not pack, and
+    that make up the axis, if those are not far fewer.
+    """
+    axis = c.axes[0]
+    around = axis.span - axis.positions
+    most = max(LEAST_BAND, _memory(c) // numbers - around)
+    if SMALL // products >= LEAST_BAND:
+        most = min(most, SMALL // products)
+    if most >= axis.positions:
+        return axis.positions
+    return max((n for n in range(most // 2, most + 1) if axis.positions % n == 0), default=most)
+
+
+def _memory(c: Correlation) -> int:
+    """Return to how many numbers an image's windows may be copied: 1 MB, or more where that is little.
+
+    Most of what a call takes and returns, less what a padded image needs.
+    """
+    cells, positions = prod(a.cells for a in c.axes), prod(a.positions for a in c.axes)
+    whole = c.batch * c.groups * (c.channels * cells + c.filters * positions)
+    return max(BLOCK, (whole - c.groups * c.channels * prod(a.span for a in c.axes)) * 3 // 4)
+
+
+def _block(count: int, numbers: int) -> int:
+    """Return the largest divisor of a count whose scratch stays in the cache; at least 1."""
+    small = [size for size in range(1, math.isqrt(count) + 1) if count % size == 0]
+    fitting = (s for s in (*small, *(count // s for s in small)) if s * numbers <= BLOCK)
+    return max(fitting, default=1)
+
+
+def _named(c: Correlation, names: Mapping[str, str]) -> Correlation:
+    return replace(c, cells=names[c.cells], taps=names[c.taps], positions=names[c.positions])

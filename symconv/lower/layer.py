@@ -1,0 +1,263 @@
+"""From a layer to the plan of its module: each function with its formula, stages and choice."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from symconv.kernel.language import Buffer, Kernel
+from symconv.layers.index_notation import SHORT
+from symconv.layers.layer import Layer
+from symconv.lower.algorithms import Candidate
+from symconv.lower.fourier import Fourier
+from symconv.lower.graph import Choose, as_ranked, lower_graph
+from symconv.lower.winograd import Winograd
+from symconv.notation.backpropagation import gradient_of
+from symconv.notation.contraction import Tensor
+from symconv.notation.graph import Elementwise, Graph, written
+from symconv.notation.tangent import tangent_of
+
+_WORDS = {"x": "input"}  # in the names of functions: input_gradient
+
+
+@dataclass(frozen=True)
+class Array:
+    """An array of the module: its name and shape."""
+
+    name: str
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Source:
+    """A graph, what the module calls its tensors, and how accurately it is to be computed."""
+
+    graph: Graph
+    names: Mapping[str, str]
+    accuracy: str
+
+
+@dataclass(frozen=True)
+class Function:
+    """A function of the module.
+
+    Parameters
+    ----------
+    name, inputs, results
+        What it is called, takes and returns.
+    by
+        The inputs that it returns the gradients by; none for ``forward``.
+    formula
+        What it computes; a strided write in its solved form.
+    kernel
+        How it is computed.
+    choices
+        For each correlation, the algorithms that apply, fastest first: the first one is in ``kernel``.
+    source
+        What it was planned from.
+    """
+
+    name: str
+    inputs: tuple[Array, ...]
+    results: tuple[Array, ...]
+    by: tuple[str, ...]
+    formula: Graph
+    kernel: Kernel
+    choices: tuple[tuple[Candidate, ...], ...]
+    source: Source
+
+    @property
+    def candidates(self) -> tuple[Candidate, ...]:
+        """The algorithms that apply to the only correlation; empty if there is none."""
+        return self.choices[0] if len(self.choices) == 1 else ()
+
+    @property
+    def fast(self) -> tuple[Winograd | Fourier, ...]:
+        """The chosen algorithms that round more than plain sums do."""
+        chosen = (choice[0].algorithm for choice in self.choices)
+        return tuple(algorithm for algorithm in chosen if isinstance(algorithm, Winograd | Fourier))
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A module: the layer and its functions.
+
+    ``backward`` computes what the gradients share once; None if they share nothing. ``second`` are
+    ``jvp`` and ``double_backward``, if derivatives of second order are wanted. ``tuned``: algorithms
+    were chosen by what was measured.
+    """
+
+    layer: Layer
+    forward: Function
+    gradients: tuple[Function, ...]
+    backward: Function | None
+    second: tuple[Function, ...]
+    accuracy: str = "direct"
+    tuned: bool = False
+
+    @property
+    def functions(self) -> tuple[Function, ...]:
+        """All functions that are planned."""
+        together = [self.backward] if self.backward else []
+        return (self.forward, *self.gradients, *together, *self.second)
+
+    @property
+    def order(self) -> int:
+        """The order of the derivatives that the module has."""
+        return 2 if self.second else 1
+
+
+def plan_layer(layer: Layer, order: int = 1, accuracy: str = "direct") -> Plan:
+    """Choose how each function of a layer's module is computed."""
+    return Plan(
+        layer,
+        _function(layer, "forward", (), tuple(layer.inputs), layer.forward, accuracy),
+        tuple(_gradient(layer, name, accuracy) for name in layer.differentiable),
+        _backward(layer, accuracy),
+        (_jvp(layer, accuracy), _double_backward(layer, accuracy)) if order == 2 else (),
+        accuracy,
+    )
+
+
+def _jvp(layer: Layer, accuracy: str) -> Function:
+    """Plan the change of the output; the inputs' changes come after them."""
+    changes = {name: f"t{name}" for name in layer.differentiable}
+    inputs = [*_inputs(layer), *(Array(changes[name], layer.inputs[name]) for name in changes)]
+    return _planned(layer, "jvp", inputs, ["ty"], (), layer.tangent(), changes, accuracy)
+
+
+def _double_backward(layer: Layer, accuracy: str) -> Function:
+    """Plan the gradients of ⟨the gradients, what comes before them⟩, by grad_output first."""
+    by = layer.differentiable
+    changes = {name: f"gg{SHORT.get(name, name)}" for name in by}
+    inputs = [
+        *(Array(changes[name], layer.inputs[name]) for name in by),
+        Array("grad_output", layer.output_shape),
+        *_inputs(layer),
+    ]
+    called = ["ggo", *(f"g{SHORT.get(name, name)}" for name in by)]
+    return _planned(
+        layer, "double_backward", inputs, called, ("grad_output", *by), layer.second(), changes, accuracy
+    )
+
+
+def plan_change(layer: Layer, by: Sequence[str], accuracy: str) -> Function:
+    """Plan the change of the output when some inputs change; it takes what its formula reads."""
+    graph, changes = layer.tangent(by), {name: f"t{name}" for name in by}
+    return _planned(layer, "jvp", _read(layer, graph, changes), ["ty"], (), graph, changes, accuracy)
+
+
+def plan_second(layer: Layer, by: Sequence[str], accuracy: str) -> Function | None:
+    """Plan the gradients of ⟨G, dO⟩ by the inputs that change; None if all are 0."""
+    second = layer.second(by)
+    zero = {written(s) for s in second.steps if isinstance(s, Elementwise) and s.expression == 0}
+    kept = [name for name in by if gradient_of(layer.tensors[name]) not in zero]
+    if not kept:
+        return None
+    graph = second.only(*(gradient_of(layer.tensors[name]).name for name in kept))
+    changes = {name: f"t{name}" for name in by}
+    inputs = [Array("grad_output", layer.output_shape), *_read(layer, graph, changes)]
+    called = [f"g{SHORT.get(name, name)}" for name in kept]
+    return _planned(layer, "second", inputs, called, tuple(kept), graph, changes, accuracy)
+
+
+def _read(layer: Layer, graph: Graph, changes: Mapping[str, str]) -> list[Array]:
+    """Return the inputs, and their changes, that a graph reads."""
+    found = [a for a in _inputs(layer) if layer.tensors[a.name].name in graph.inputs]
+    moved = {n: a for n, a in changes.items() if tangent_of(layer.tensors[n]).name in graph.inputs}
+    return [*found, *(Array(array, layer.inputs[name]) for name, array in moved.items())]
+
+
+def _inputs(layer: Layer) -> list[Array]:
+    return [Array(name, shape) for name, shape in layer.inputs.items()]
+
+
+def _gradient(layer: Layer, name: str, accuracy: str) -> Function:
+    """Plan the gradient by one of forward's inputs; it takes what its formula reads."""
+    graph = layer.backward_by(name)
+    reads = tuple(n for n, t in layer.tensors.items() if t.name in graph.inputs)
+    return _function(
+        layer, f"{_WORDS.get(name, name.rstrip('_'))}_gradient", (name,), reads, graph, accuracy
+    )
+
+
+def _backward(layer: Layer, accuracy: str) -> Function | None:
+    """Plan all gradients together where they share a step."""
+    steps = [set(layer.backward_by(name).steps) for name in layer.differentiable]
+    if sum(map(len, steps)) == len(set.union(*steps)):
+        return None
+    return _function(
+        layer, "backward", layer.differentiable, tuple(layer.inputs), layer.backward, accuracy
+    )
+
+
+def _function(
+    layer: Layer, name: str, by: tuple[str, ...], reads: tuple[str, ...], graph: Graph, accuracy: str
+) -> Function:
+    """Plan a function that computes a graph's results from some of forward's inputs."""
+    inputs = [Array(n, layer.inputs[n]) for n in reads]
+    called = [f"g{SHORT.get(n, n)}" for n in by] or ["y", *layer.updates]
+    if by:
+        inputs.insert(0, Array("grad_output", layer.output_shape))
+    return _planned(layer, name, inputs, called, by, graph, {}, accuracy)
+
+
+def _planned(
+    layer: Layer,
+    name: str,
+    inputs: Sequence[Array],
+    called: Sequence[str],
+    by: tuple[str, ...],
+    graph: Graph,
+    changes: Mapping[str, str],
+    accuracy: str,
+) -> Function:
+    """Plan a function; ``called`` are its results, ``changes`` the arrays of the inputs' changes."""
+    results = tuple(Array(n, t.sizes) for n, t in zip(called, graph.outputs, strict=True))
+    source = Source(graph, _array_names(layer, graph, called, changes), accuracy)
+    return planned(name, tuple(inputs), results, by, source)
+
+
+def planned(
+    name: str,
+    inputs: tuple[Array, ...],
+    results: tuple[Array, ...],
+    by: tuple[str, ...],
+    source: Source,
+    choose: Choose = as_ranked,
+) -> Function:
+    """Plan a function; ``choose`` puts the candidates for its correlations in order."""
+    found = lower_graph(source.graph, source.names, source.accuracy, choose)
+    formula = Graph(found.steps, source.graph.results)
+    given = (*(Buffer(Tensor(a.name, a.shape), "input") for a in inputs),)
+    returned = (*(Buffer(Tensor(a.name, a.shape), "output") for a in results),)
+    kernel = Kernel(name, (*given, *returned, *found.buffers), found.body)
+    return Function(name, inputs, results, by, formula, kernel, found.choices, source)
+
+
+def _array_names(
+    layer: Layer, graph: Graph, called: Sequence[str], changes: Mapping[str, str]
+) -> dict[str, str]:
+    """Return what the module calls each tensor: a padded X ``extended``, its gradient ``spread``.
+
+    Behind ``g`` is the gradient by a tensor, behind ``t`` its change.
+    """
+    names = {symbol: name for name, symbol in layer.symbols.items()} | {"G": "grad_output"}
+    names |= {tangent_of(layer.tensors[name]).name: array for name, array in changes.items()}
+    names |= {tensor.name: name for tensor, name in zip(graph.outputs, called, strict=True)}
+    computed = {written(step).name for step in graph.steps}
+
+    def array(tensor: str) -> str:
+        if tensor in names:
+            return names[tensor]
+        if tensor.startswith("∂E/∂X"):
+            return "spread"
+        if tensor.startswith("∂E/∂"):
+            return f"g{array(tensor.removeprefix('∂E/∂'))}"
+        if tensor.startswith("∂"):
+            return "_by_".join(map(array, tensor.removeprefix("∂").split("/∂")))
+        if tensor.startswith("d") and tensor[1:] in computed | set(names):
+            return f"t{array(tensor[1:])}"
+        return "extended" if tensor.startswith("X") else tensor.lower()
+
+    return names | {name: array(name) for name in computed}

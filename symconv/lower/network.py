@@ -1,0 +1,388 @@
+"""From a network to its layers' functions, and the calls of them in turn."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from math import prod
+from typing import TYPE_CHECKING
+
+from symconv.kernel.language import Do, Kernel
+from symconv.layers.activation import Activation
+from symconv.layers.activations import SAME_SLOPE
+from symconv.layers.layer import Layer
+from symconv.layers.network import INPUT, Network, Node
+from symconv.layers.normalisation import BatchNorm
+from symconv.layers.shapes import Flatten, Reshape
+from symconv.lower.layer import Function, Plan, plan_change, plan_layer, plan_second
+from symconv.lower.schedule import (
+    CHANGES,
+    COTANGENT,
+    GRADIENTS,
+    LOSS,
+    ONE,
+    PARAMETERS,
+    PRODUCT,
+    STATISTICS,
+    Action,
+    AddTo,
+    Alias,
+    Call,
+    Schedule,
+    Variable,
+    scheduled,
+)
+from symconv.notation.contraction import Program, index
+from symconv.notation.graph import Elementwise, chained
+from symconv.notation.names import element
+
+if TYPE_CHECKING:
+    import sympy
+
+
+@dataclass(frozen=True)
+class LayerFunction:
+    """A function of one of a network's layers, and the name that it has in the network's module.
+
+    ``moved`` are the layer's inputs that change, for a function of second order; ``applied`` is the
+    activation that is applied to the result, too.
+    """
+
+    name: str
+    node: Node
+    function: Function
+    moved: tuple[str, ...] = ()
+    applied: Node | None = None
+
+
+@dataclass(frozen=True)
+class Initial:
+    """A parameter's first values: one number, or normal ones for so many products in each sum."""
+
+    shape: tuple[int, ...]
+    number: float = 0.0
+    fan_in: int = 0
+
+
+@dataclass(frozen=True)
+class NetworkPlan:
+    """A network's module: its parameters' first values, its layers' functions, and its schedules.
+
+    ``training`` computes the loss and its gradients, or without a loss the gradients from that by the
+    output. ``second`` are the functions of second order by name, if they are wanted: ``jvp``, and the
+    product of the loss's Hessian with a vector, or without a loss ``double_backward``.
+    """
+
+    layer: Network
+    initial: Mapping[str, Initial]
+    functions: tuple[LayerFunction, ...]
+    forward: Schedule
+    training: Schedule
+    second: Mapping[str, Schedule]
+    accuracy: str = "direct"
+
+    @property
+    def order(self) -> int:
+        """The order of the derivatives that the module has."""
+        return 2 if self.second else 1
+
+
+def plan_network(network: Network, order: int = 1, accuracy: str = "direct") -> NetworkPlan:
+    """Choose how a network is computed."""
+    planner = _Planner(network, accuracy)
+    output = network.body[-1].name
+    forward = scheduled({"forward": planner.forward(training=False)}, [output])
+    training = scheduled(
+        {"forward": planner.forward(training=True), "reverse": planner.backward()},
+        [LOSS if network.loss else f"g_{INPUT}"],
+    )
+    second = {}
+    if order == 2:
+        along = {
+            "forward": [*planner.forward(training=True, keeps=False)],
+            "changes": [*planner.changes()],
+        }
+        both = along | {"reverse": planner.second()}
+        change = f"t_{output}"
+        second["jvp"] = scheduled(along, [change])
+        if network.loss:
+            second["hessian_vector_product"] = scheduled(both)
+        else:
+            second["double_backward"] = scheduled(both, [change, f"tg_{INPUT}"])
+    schedules = [forward, training, *second.values()]
+    called = {a.function for s in schedules for a in s.actions if isinstance(a, Call)}
+    functions = tuple(f for name, f in planner.functions.items() if name in called)
+    return NetworkPlan(network, dict(_initial(network)), functions, forward, training, second, accuracy)
+
+
+def _initial(network: Network) -> Iterator[tuple[str, Initial]]:
+    """Choose parameters' first values: normal ones where they are multiplied in sums, else 0 or 1."""
+    for node in network.nodes:
+        layer = node.layer
+        for name in (*layer.parameters, *layer.statistic_names):
+            shape, fan_in = layer.inputs[name], _fan_in(layer, name)
+            if fan_in:
+                yield node.own(name), Initial(shape, fan_in=fan_in)
+            else:
+                yield node.own(name), Initial(shape, float(name in ("weight", "running_var")))
+
+
+def _fan_in(layer: Layer, name: str) -> int:
+    """Return how many products with a parameter an element of a sum has, on average; 0 if none."""
+    for step in layer.graph.steps:
+        for c in step.contractions if isinstance(step, Program) else ():
+            if len(c.reads) > 1 and layer.tensors[name] in [read.tensor for read in c.reads]:
+                return max(1, round(prod(c.ranges.values()) / prod(c.target.tensor.sizes)))
+    return 0
+
+
+class _Planner:
+    """What is known of a network while its schedules are written."""
+
+    def __init__(self, network: Network, accuracy: str) -> None:
+        self.network, self.accuracy = network, accuracy
+        self.functions: dict[str, LayerFunction] = {}
+        for node in network.nodes:
+            self._add(node, self._of_layer(node))
+        sources = [source for node in network.nodes for source in node.sources]
+        self.readers = {source: sources.count(source) for source in sources}
+        self.varying: set[str] = set() if network.loss else {INPUT}
+        for node in network.nodes:
+            if node.layer.parameters or self.varying & set(node.sources):
+                self.varying.add(node.name)
+        self.fused = {node.name for node in network.nodes if self._fuses(node)}
+
+    def _fuses(self, node: Node) -> bool:
+        """Let the correlation before an activation that is written over it apply that, if it can."""
+        forward = self.functions.get(f"_{node.sources[0]}_forward")
+        if forward is None or not self._in_place(node, training=True):
+            return False
+        function, (step,) = forward.function, node.layer.forward.steps
+        assert isinstance(step, Elementwise)  # only activations are written over what they are of
+        formula = chained(function.formula, node.layer.graph)
+        applied = _applied(function.kernel, step.expression)
+        fused = replace(function, formula=formula, kernel=applied)
+        self.functions[forward.name] = replace(forward, function=fused, applied=node)
+        return True
+
+    def _of_layer(self, node: Node) -> Iterator[Function]:
+        plan = plan_layer(node.layer, accuracy=self.accuracy)
+        yield from plan.functions
+        if isinstance(node.layer, BatchNorm) and node.layer.training:
+            still = plan_layer(replace(node.layer, training=False))
+            yield replace(still.forward, name="inference")
+
+    def _add(self, node: Node, functions: Iterable[Function], moved: Iterable[str] = ()) -> None:
+        for function in functions:
+            name = f"_{node.name}_{function.name}"
+            at = self.network.nodes.index(node)
+            placed = replace(function, kernel=_given(function.kernel, at))
+            self.functions[name] = LayerFunction(name, node, placed, tuple(moved))
+
+    def forward(self, training: bool, keeps: bool = True) -> Iterator[Action]:
+        """Compute every layer's output; in training the loss's, too, and statistics to keep."""
+        network = self.network
+        for node in network.nodes if training else network.body:
+            output = Variable(LOSS if node.is_loss else node.name, node.layer.output_shape)
+            if _is_view(node):
+                yield Alias(output, node.sources[0])
+                continue
+            if self._in_place(node, training):
+                yield Alias(output, node.sources[0])
+            if node.name in self.fused:
+                continue
+            moves = isinstance(node.layer, BatchNorm) and node.layer.training
+            kept = STATISTICS if keeps else "moved_"
+            moved = [
+                Variable(kept + (node.own(of) if keeps else f"{node.name}_{of}"), node.layer.inputs[of])
+                for of in (node.layer.statistic_names if training and moves else ())
+            ]
+            name = f"_{node.name}_{'inference' if moves and not training else 'forward'}"
+            yield self._call(name, {}, (output, *moved))
+
+    def _in_place(self, node: Node, training: bool) -> bool:
+        """Whether a function's values may be written over what it is of, which nothing else reads.
+
+        In training, only where the derivative is the same function of either.
+        """
+        layer = node.layer
+        if not isinstance(layer, Activation) or (training and layer.function not in SAME_SLOPE):
+            return False
+        nodes = {other.name: other for other in self.network.nodes}
+        source = node.sources[0]
+        while source in nodes and self.readers[source] == 1:
+            if not _is_view(nodes[source]):
+                return True
+            source = nodes[source].sources[0]
+        return False
+
+    def backward(self) -> Iterator[Action]:
+        """Go through the layers in reverse: each gives gradients to what it takes; readers' add up."""
+        given: set[str] = set()
+        for node in self._reversed():
+            results, added = self._shares(node, "g_", GRADIENTS, given)
+            yield from self._through(node, self._above(node), results)
+            yield from added
+
+    def _reversed(self) -> list[Node]:
+        return [node for node in reversed(self.network.nodes) if node.name in self.varying]
+
+    def _above(self, node: Node) -> str:
+        """Return what the gradient by a layer's output is called."""
+        if node != self.network.nodes[-1]:
+            return f"g_{node.name}"
+        return ONE if self.network.loss else COTANGENT
+
+    def _shares(
+        self,
+        node: Node,
+        prefix: str,
+        parameters: str | None,
+        given: set[str],
+        by: Collection[str] | None = None,
+    ) -> tuple[dict[str, Variable], list[AddTo]]:
+        """Name what a layer gives to what it takes, and what is added to what others gave.
+
+        ``by`` are the layer's inputs that it gives something; None for all that vary.
+        """
+        by = node.layer.inputs if by is None else by
+        results: dict[str, Variable] = {}
+        added: list[AddTo] = []
+        for name, source in node.data.items():
+            if source not in self.varying or name not in by:
+                continue
+            whole = share = prefix + source
+            if source in given:
+                share = f"{whole}_by_{node.name}_{name}"
+                added.append(AddTo(whole, share))
+            given.add(source)
+            results[name] = Variable(share, node.layer.inputs[name])
+        if parameters is not None:
+            for name, shape in node.layer.parameters.items():
+                if name in by:
+                    results[name] = Variable(parameters + node.own(name), shape)
+        return results, added
+
+    def _through(self, node: Node, above: str, results: Mapping[str, Variable]) -> Iterator[Action]:
+        """Compute a layer's gradients from that by its output: together, if they share steps."""
+        if _is_view(node):
+            yield from (Alias(result, above) for result in results.values())
+            return
+        if isinstance(node.layer, Activation) and self._is_own(node):
+            yield from (Alias(result, above) for result in results.values())  # written over it
+        together = f"_{node.name}_backward"
+        if together in self.functions and set(results) == set(self.functions[together].function.by):
+            names = [together]
+        else:
+            names = [
+                name
+                for name, f in self.functions.items()
+                if f.node == node and f.function.name.endswith("_gradient")
+                if f.function.by[0] in results
+            ]
+        for name in names:
+            by = self.functions[name].function.by
+            yield self._call(name, {COTANGENT: above}, tuple(results[n] for n in by))
+
+    def _is_own(self, node: Node) -> bool:
+        """Whether the gradient by a layer's output is in memory of its own, not the caller's."""
+        behind = self.network.nodes[self.network.nodes.index(node) + 1 :]
+        return not all(map(_is_view, behind))
+
+    def changes(self) -> Iterator[Action]:
+        """Compute the change of every layer's output when what varies does."""
+        for node in self.network.body:
+            if node.name not in self.varying:
+                continue
+            output = Variable(f"t_{node.name}", node.layer.output_shape)
+            moved = self._moved(node)
+            if _is_view(node):
+                yield Alias(output, *moved.values())
+                continue
+            if self._in_place(node, training=True):
+                yield Alias(output, *moved.values())
+            self._add(node, [plan_change(node.layer, list(moved), self.accuracy)], moved)
+            given = {f"t{name}": array for name, array in moved.items()}
+            yield self._call(f"_{node.name}_jvp", given, (output,))
+
+    def _moved(self, node: Node) -> dict[str, str]:
+        """Return the changes of a layer's inputs that vary."""
+        values = {name: f"t_{source}" for name, source in node.data.items() if source in self.varying}
+        return values | {name: CHANGES + node.own(name) for name in node.layer.parameters}
+
+    def second(self) -> Iterator[Action]:
+        """Go through the layers in reverse: ``tg_`` is how a gradient changes when what varies does.
+
+        The gradient by the last value does not change, so neither do others, but for what layers'
+        own derivatives of second order give.
+        """
+        given: set[str] = set()
+        changed: set[str] = set()
+        for node in self._reversed():
+            own = self._curvature(node)
+            if node.name in changed:
+                results, added = self._shares(node, "tg_", PRODUCT, changed)
+                yield from self._through(node, f"tg_{node.name}", results)
+                more = {name: Variable(f"more_{node.name}_{name}", results[name].shape) for name in own}
+                yield from self._curved(node, more)
+                yield from (AddTo(results[name].name, share.name) for name, share in more.items())
+            else:
+                results, added = self._shares(node, "tg_", PRODUCT, changed, own)
+                yield from self._curved(node, results)
+            yield from added
+            results, added = self._shares(node, "g_", None, given)
+            yield from self._through(node, self._above(node), results)
+            yield from added
+
+    def _curvature(self, node: Node) -> tuple[str, ...]:
+        """Return by which inputs a layer has derivatives of second order that are not all 0."""
+        moved = self._moved(node)
+        function = plan_second(node.layer, list(moved), self.accuracy)
+        if function is None:
+            return ()
+        self._add(node, [function], moved)
+        return function.by
+
+    def _curved(self, node: Node, results: Mapping[str, Variable]) -> Iterator[Action]:
+        """Compute what a layer's own derivatives of second order give, if there are any."""
+        if results:
+            given = {f"t{name}": array for name, array in self._moved(node).items()}
+            given[COTANGENT] = self._above(node)
+            yield self._call(f"_{node.name}_second", given, tuple(results.values()))
+
+    def _call(self, name: str, given: Mapping[str, str], results: tuple[Variable, ...]) -> Call:
+        """Call a function; its arguments are the network's values and parameters, or what is given."""
+        node, function = self.functions[name].node, self.functions[name].function
+        own = {n: PARAMETERS + node.own(n) for n in node.layer.inputs}
+        own |= {n: n for n in node.layer.label_names} | node.data | dict(given)
+        return Call(node.name, name, tuple(own[a.name] for a in function.inputs), results)
+
+
+def _given(kernel: Kernel, at: int) -> Kernel:
+    """Read what a layer is given from its own entry in the network's."""
+    buffers = tuple(replace(b, given=("layers", at, *b.given)) if b.given else b for b in kernel.buffers)
+    return replace(kernel, buffers=buffers)
+
+
+def _applied(kernel: Kernel, expression: sympy.Expr) -> Kernel:
+    """Return a kernel that applies an expression in x to each element of its result."""
+    (result,) = kernel.outputs
+    tensor = result.tensor
+    names = element(len(tensor.shape))
+    place = tensor[tuple(map(index, names))]
+    extents = tuple(zip(names, tensor.shape, strict=True))
+    (symbol,) = expression.free_symbols or {"x"}
+    last = Elementwise(place, expression, ((str(symbol), place),), extents)
+    return replace(kernel, body=(*kernel.body, Do(last)))
+
+
+def _is_view(node: Node) -> bool:
+    """Whether a layer gives the same memory in another shape."""
+    return isinstance(node.layer, Flatten | Reshape)
+
+
+def plan_module(layer: Layer, order: int = 1, accuracy: str = "direct") -> Plan | NetworkPlan:
+    """Choose how a module's functions are computed."""
+    if isinstance(layer, Network):
+        return plan_network(layer, order, accuracy)
+    return plan_layer(layer, order, accuracy)

@@ -1,0 +1,135 @@
+"""Choosing by what was measured on a machine instead of by the cost model."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from symconv.errors import SymconvError
+from symconv.lower.algorithms import Algorithm, Candidate
+from symconv.lower.cost import microseconds
+from symconv.lower.layer import Function, Plan, planned
+from symconv.lower.rows import Rows
+
+Measured = Mapping[str, float]  # microseconds, by label
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """What each algorithm took.
+
+    Parameters
+    ----------
+    machine
+        The processor.
+    layer, accuracy
+        What was tuned: plain data, and ``"direct"`` or ``"fast"``.
+    functions
+        By function, for each of its correlations in turn, microseconds by algorithm.
+
+    Raises
+    ------
+    SymconvError
+        If a time is no positive number, or there is none.
+    """
+
+    machine: str
+    layer: Mapping[str, object]
+    accuracy: str
+    functions: Mapping[str, Sequence[Measured]]
+
+    def __post_init__(self) -> None:
+        for name, correlations in self.functions.items():
+            for times in correlations:
+                if not times or not all(0 < time < math.inf for time in times.values()):
+                    raise SymconvError(f"tuning: {name}: must have times above 0, in microseconds")
+
+
+def label(algorithm: Algorithm) -> str:
+    """Name an algorithm with the sizes of its blocks, or tiles: ``rows, images 1, rows 32``."""
+    words = [type(algorithm).__name__.lower()]
+    for field in dataclasses.fields(algorithm):
+        value = getattr(algorithm, field.name)
+        if isinstance(value, int) and not isinstance(value, bool):
+            words.append(f"{field.name} {value}")
+        elif field.name == "lengths":
+            words.append("lengths " + "x".join(map(str, value)))
+        elif field.name == "filtering":
+            words.append("tiles " + "x".join(str(f.outputs) for f in value))
+    return ", ".join(words)
+
+
+def variants(choice: Sequence[Candidate]) -> dict[str, Candidate]:
+    """Return a choice by labels, with rows in bands of half and twice the length, and in one."""
+    found: dict[str, Candidate] = {}
+    for candidate in choice:
+        for algorithm in (candidate.algorithm, *_bands(candidate.algorithm)):
+            found.setdefault(label(algorithm), Candidate(algorithm, microseconds(algorithm)))
+    return found
+
+
+def _bands(algorithm: Algorithm) -> Iterator[Algorithm]:
+    if isinstance(algorithm, Rows) and algorithm.images == 1:
+        count = algorithm.correlation.axes[0].positions
+        fitting = [rows for rows in range(1, count + 1) if count % rows == 0]
+        for wanted in (algorithm.rows / 2, algorithm.rows * 2, count):
+            yield replace(algorithm, rows=min(fitting, key=lambda rows: abs(rows - wanted)))
+
+
+def with_choice(function: Function, at: int, choice: Sequence[Candidate]) -> Function:
+    """Return a function that computes one of its correlations by the first of a new choice."""
+    choices = [*function.choices]
+    choices[at] = tuple(choice)
+    f = function
+    return planned(f.name, f.inputs, f.results, f.by, f.source, lambda number, _: choices[number])
+
+
+def with_functions(plan: Plan, functions: Sequence[Function]) -> Plan:
+    """Return a plan in which some functions are replaced, by their names."""
+    new = {f.name: f for f in (*plan.functions, *functions)}
+    return replace(
+        plan,
+        forward=new[plan.forward.name],
+        gradients=tuple(new[f.name] for f in plan.gradients),
+        backward=plan.backward and new[plan.backward.name],
+        second=tuple(new[f.name] for f in plan.second),
+    )
+
+
+def tuned(plan: Plan, tuning: Tuning) -> Plan:
+    """Return a plan that uses for each correlation what was measured to be fastest.
+
+    Raises
+    ------
+    SymconvError
+        If the tuning is another layer's, has other functions, or names what cannot be chosen.
+    """
+    if (dict(tuning.layer), tuning.accuracy) != (plan.layer.as_dict(), plan.accuracy):
+        raise SymconvError("tuning: was measured for another layer, or another accuracy: tune this one")
+    own = {f.name for f in plan.functions if f.choices}
+    if own != set(tuning.functions):
+        names = ", ".join(sorted(own ^ set(tuning.functions)))
+        raise SymconvError(f"tuning: has other functions than the module, see {names}: tune it again")
+    chosen = [_chosen(f, tuning.functions[f.name]) for f in plan.functions if f.choices]
+    return replace(with_functions(plan, chosen), tuned=True)
+
+
+def _chosen(function: Function, measured: Sequence[Measured]) -> Function:
+    if len(measured) != len(function.choices):
+        raise SymconvError(
+            f"tuning: {function.name} has {len(function.choices)} correlations, not {len(measured)}"
+        )
+    for at, times in enumerate(measured):
+        known = variants(function.choices[at])
+        for name in times:
+            if name not in known:
+                valid = "; ".join(known)
+                raise SymconvError(
+                    f"tuning: {function.name}: {name!r} is none of its algorithms: {valid}"
+                )
+        ranked = sorted(times.items(), key=lambda pair: pair[1])
+        choice = [Candidate(known[name].algorithm, time, measured=True) for name, time in ranked]
+        function = with_choice(function, at, choice)
+    return function

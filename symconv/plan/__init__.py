@@ -1,1 +1,0 @@
-"""Which algorithm computes a program at these sizes: numbers and names, no text."""

@@ -1,1 +1,0 @@
-"""Plan to module, derivation to document: fills templates and decides nothing."""

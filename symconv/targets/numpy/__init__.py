@@ -1,0 +1,1 @@
+"""NumPy: kernels as the text of standalone modules."""

@@ -1,0 +1,127 @@
+"""Which algorithm computes a function, and why, in words."""
+
+from __future__ import annotations
+
+import math
+
+from symconv.lower.algorithms import Algorithm, Candidate
+from symconv.lower.columns import Columns
+from symconv.lower.fourier import Fourier
+from symconv.lower.layer import Function
+from symconv.lower.phases import Phases
+from symconv.lower.pointwise import Pointwise
+from symconv.lower.rounding import plain_bound, rounding_bound
+from symconv.lower.rows import Rows
+from symconv.lower.scatter import Scatter
+from symconv.lower.shift import Shift
+from symconv.lower.table import Table
+from symconv.lower.winograd import Winograd
+from symconv.targets.numpy.words import words
+
+
+def algorithm_name(algorithm: Algorithm) -> str:
+    """Return an algorithm's name."""
+    if isinstance(algorithm, Phases):
+        return "polyphase"
+    return type(algorithm).__name__.lower()
+
+
+def duration(microseconds: float) -> str:
+    """Write a time in the unit that suits it."""
+    if microseconds >= 1000:
+        return f"{_digits(microseconds / 1000)} ms"
+    return f"{_digits(microseconds)} µs"
+
+
+def _digits(number: float) -> str:
+    """Write a number to two significant digits."""
+    places = max(0, 1 - math.floor(math.log10(number)))
+    return f"{round(number, 1 - math.floor(math.log10(number))):.{places}f}"
+
+
+def choice_text(function: Function, timed: bool = False) -> str:
+    """Say which algorithm a function uses; with times, also what the others were expected to take."""
+    if not function.choices:
+        return f"Algorithm: {words(function.kernel)}."
+    chosen = [(_timed if timed else _named)(choice) for choice in function.choices]
+    if len(chosen) == 1:
+        return f"Algorithm: {chosen[0]}."
+    numbered = [f"{number}. {text}" for number, text in enumerate(chosen, 1)]
+    return f"Algorithms of its correlations in turn: {'; '.join(numbered)}."
+
+
+def rounding_text(function: Function, dtype: str) -> str:
+    """Say how far sums of transformed numbers may be from the exact ones."""
+    return " ".join(_rounding(algorithm, dtype) for algorithm in function.fast)
+
+
+def _rounding(algorithm: Winograd | Fourier, dtype: str) -> str:
+    c = algorithm.correlation
+    one, other = (name for name in (c.cells, c.taps, c.positions) if name != getattr(c, c.result))
+    part = "tile" if isinstance(algorithm, Winograd) else "block"
+    reached = "every tap" if c.result == "taps" else f"its whole {part}"
+    return (
+        f"Rounding, before anything else is added: a sum of products of {one} and {other} is within "
+        f"{rounding_bound(algorithm, dtype):.1e} · max|{one}| · max|{other}| of the exact one, a plain "
+        f"sum within {plain_bound(c, dtype):.1e}. A number that is not finite reaches {reached}."
+    )
+
+
+def _named(choice: tuple[Candidate, ...]) -> str:
+    """Name an algorithm, and say what it does."""
+    best = choice[0].algorithm
+    return f"{algorithm_name(best)}, {_how(best)}"
+
+
+def _timed(choice: tuple[Candidate, ...]) -> str:
+    """Say which algorithm a correlation's is, and what the others were expected to take."""
+    best, *others = choice
+    name = algorithm_name(best.algorithm)
+    said = "measured" if best.measured else "expected"
+    text = f"{name}, {_how(best.algorithm)}; {said} {duration(best.microseconds)}"
+    rejected = ", ".join(f"{_tiles(o.algorithm)} {duration(o.microseconds)}" for o in others)
+    return f"{text} ({rejected})" if rejected else f"{text} (nothing else applies)"
+
+
+def _tiles(algorithm: Algorithm) -> str:
+    """Name an algorithm, with its tiles or blocks if it has some."""
+    if isinstance(algorithm, Fourier):
+        return f"fourier of {'×'.join(map(str, algorithm.lengths))}"
+    if not isinstance(algorithm, Winograd):
+        return algorithm_name(algorithm)
+    return f"winograd {'×'.join(f'F({f.outputs}, {f.taps})' for f in algorithm.filtering)}"
+
+
+def _how(algorithm: Algorithm) -> str:
+    """Say in a few words what an algorithm does."""
+    blocks = algorithm.correlation.batch // getattr(algorithm, "images", 1)
+    in_blocks = f" in {blocks} blocks of images" if blocks > 1 else ""
+    match algorithm:
+        case Table():
+            return "one look-up of every window through a constant table, one product"
+        case Pointwise():
+            return "a plain product without a copy"
+        case Columns():
+            return f"windows copied side by side (im2col){in_blocks}, one product"
+        case Rows(correlation=c):
+            return (
+                f"one shifted copy for each column of the filter{in_blocks}, {c.axes[0].taps} products"
+            )
+        case Shift(correlation=c, rows=rows):
+            size = f", {rows} positions at a time" if rows < c.axes[0].positions else ""
+            return f"one multiplication and addition for each filter element{size}{in_blocks}"
+        case Phases(axes=axes):
+            count = math.prod(map(len, axes))
+            return f"{count} plain correlations, one per phase{in_blocks}"
+        case Winograd(filtering=filtering):
+            sizes = " × ".join(f"F({f.outputs}, {f.taps})" for f in filtering)
+            fewer = math.prod(f.outputs * f.taps for f in filtering)
+            products = math.prod(f.cells for f in filtering)
+            return f"{sizes}: {products} products instead of {fewer}, image by image"
+        case Fourier(lengths=lengths):
+            size = "×".join(map(str, lengths))
+            number = "×".join(map(str, algorithm.blocks))
+            what = "block" if math.prod(algorithm.blocks) == 1 else "blocks"
+            return f"transforms of {number} {what} of {size} numbers, image by image"
+        case Scatter():
+            return f"one product{in_blocks}, a strided addition for each filter element (col2im)"

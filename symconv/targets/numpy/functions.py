@@ -1,0 +1,241 @@
+"""Functions of a module: signature, docstring, checks, and the code of each stage."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from collections.abc import Iterable, Mapping, Sequence
+from fractions import Fraction
+
+from symconv.layers.layer import Layer
+from symconv.lower.layer import Array, Function, Plan
+from symconv.notation.graph import Graph
+from symconv.notation.step_text import step_text
+from symconv.targets.numpy.choice import choice_text, rounding_text
+from symconv.targets.numpy.code import Constant
+from symconv.targets.numpy.syntax import JOINER, WIDTH, shape
+from symconv.targets.numpy.writer import written
+from symconv.templating import fill
+
+
+def formulas(graph: Graph) -> list[str]:
+    """Write the formulas of a function, too long ones folded."""
+    lines = []
+    for step in graph.steps:
+        for line in step_text(step).splitlines():
+            whole = re.sub(r"\[[^\]]*\]", lambda found: found[0].replace(" ", JOINER), line)
+            folded = textwrap.wrap(
+                whole, WIDTH - 4, subsequent_indent="        ", break_on_hyphens=False
+            )
+            lines += [part.replace(JOINER, " ") for part in folded]
+    return lines
+
+
+def render_function(function: Function, layer: Layer) -> str:
+    """Return a function's text."""
+    names = [array.name for array in function.inputs]
+    common = {
+        "summary": f"Return {_what(function, layer)}.",
+        "notes": _notes(function, layer),
+        "checks": [(array.name, check_of(array, layer)) for array in function.inputs],
+        "body": body_of(function, function.name),
+    }
+    if len(function.results) > 1:
+        return fill("numpy/functions.py.j2", **common, **several(function.name, names, function.results))
+    (result,) = function.results
+    return fill(
+        "numpy/function.py.j2",
+        **common,
+        signature=signature(
+            function.name, [*annotated(names), "*", "out: Array | None = None"], "Array"
+        ),
+        inputs=", ".join(names),
+        result=result.name,
+        shape=shape(result.shape),
+    )
+
+
+def render_private(function: Function, layer: Layer, name: str, title: str) -> str:
+    """Return the text of a function of a network's layer: of arrays that are checked, into arrays."""
+    names = [array.name for array in (*function.inputs, *function.results)]
+    *parts, last = [result.name for result in function.results]
+    results = f"{', '.join(parts)} and {last}" if parts else last
+    return fill(
+        "numpy/layer_function.py.j2",
+        signature=signature(name, annotated(names), "None"),
+        summary=f"{title}: {_what(function, layer).partition(', where')[0]}, into {results}.",
+        notes=_notes(function, layer),
+        body=body_of(function, name),
+    )
+
+
+def _notes(function: Function, layer: Layer) -> str:
+    """Write what a function's docstring says behind its first line: formulas, algorithm, rounding."""
+    meaning = textwrap.wrap(_meaning(function), WIDTH - 4)
+    choice = textwrap.wrap(choice_text(function), WIDTH - 4)
+    rounding = textwrap.wrap(rounding_text(function, layer.dtype), WIDTH - 4)
+    lines = [*meaning, *formulas(function.formula), "", *choice, *rounding]
+    return textwrap.indent("\n".join(lines), "    ")
+
+
+def body_of(function: Function, label: str) -> str:
+    """Write what a function does."""
+    lines, _ = written(function.kernel, label)
+    return "\n".join(f"    {line}" for line in lines)
+
+
+def constants_of(function: Function, label: str) -> list[str]:
+    """Write the constants that a function reads."""
+    _, constants = written(function.kernel, label)
+    return [_constant_text(constant) for constant in constants]
+
+
+def _constant_text(constant: Constant) -> str:
+    """Write a constant, after a comment that says what it is."""
+    comment = [f"# {line}" for line in textwrap.wrap(constant.note, WIDTH)]
+    rows = constant.rows
+    if isinstance(rows, tuple):  # that a loop goes through
+        if rows and len(rows[0]) == 1:
+            body = [f"{constant.name} = {shape(row[0] for row in rows)}"]
+        else:
+            body = [f"{constant.name} = (", *(f"    {shape(row)}," for row in rows), ")"]
+    else:
+        body = _array_text(constant.name, rows)
+    return "\n".join([*comment, *body])
+
+
+def _array_text(name: str, rows: object) -> list[str]:
+    """Write an array, a row on each line."""
+    assert isinstance(rows, list)
+    if not isinstance(rows[0], list):
+        return [f"{name} = np.array([{', '.join(map(_entry, rows))}])"]
+    inside = [f"        [{', '.join(map(_entry, row))}]," for row in rows]
+    return [f"{name} = np.array(", "    [", *inside, "    ]", ")"]
+
+
+def _entry(number: object) -> str:
+    if isinstance(number, list):
+        return f"[{', '.join(map(_entry, number))}]"
+    assert isinstance(number, int | Fraction)
+    return str(number) if Fraction(number).denominator == 1 else repr(float(number))
+
+
+def constant_names(text: str) -> list[str]:
+    """Return the names that constants give."""
+    return re.findall(r"^(_[A-Z_0-9]+) = ", text, re.MULTILINE)
+
+
+def renamed(text: str, names: Mapping[str, str]) -> str:
+    """Replace whole names."""
+    for old, new in names.items():
+        text = re.sub(rf"(?<!\w){old}(?!\w)", new, text)
+    return text
+
+
+def without_comments(text: str) -> str:
+    """Return a constant without its comment: two sweeps may read the same table."""
+    return "\n".join(line for line in text.splitlines() if not line.startswith("#"))
+
+
+def several(name: str, inputs: list[str], results: Sequence[Array]) -> dict[str, object]:
+    """Return the head and the end of a function with several results."""
+    names = [result.name for result in results]
+    outs = "out: tuple[Array, ...] | None = None"
+    return {
+        "signature": signature(name, [*annotated(inputs), "*", outs], "tuple[Array, ...]"),
+        "nones": shape(["None"] * len(results)),
+        "count": len(results),
+        "arrays": "1 array" if len(results) == 1 else f"{len(results)} arrays",
+        "results": [
+            {
+                "name": result.name,
+                "out": f"outs[{number}]",
+                "shape": shape(result.shape),
+                "apart": ", ".join(inputs + names[:number]),
+            }
+            for number, result in enumerate(results)
+        ],
+        "returned": ", ".join(names) if len(names) > 1 else f"({names[0]},)",
+    }
+
+
+def check_of(array: Array, layer: Layer) -> str:
+    """Write the call that checks an input."""
+    if array.name in layer.classes:
+        ignored = f", [{layer.ignored[array.name]}]" if array.name in layer.ignored else ""
+        known = f"{shape(array.shape)}, {layer.classes[array.name]}{ignored}"
+        return f'_labels("{array.name}", {array.name}, {known})'
+    return f'_checked("{array.name}", {array.name}, {shape(array.shape)})'
+
+
+def _what(function: Function, layer: Layer) -> str:
+    """Say what a function computes."""
+    results = shape(result.name for result in function.results)
+    if function.name == "jvp":
+        return "dO, the output's change to first order"
+    if function.name == "double_backward":
+        return f"{results}, gradients of second order"
+    if function.name == "second":
+        return "the gradients of ⟨G, dO⟩"
+    if not function.by:
+        updates = layer.updates[: len(function.results) - 1]
+        *parts, last = ["O, the layer's output", *(layer.words[name] for name in updates)]
+        return f"{', '.join(parts) + ' and ' if parts else ''}{last}"
+    if len(function.by) > 1:
+        return f"{_gradients_of(function.results, function.by)}; grad_output = ∂E/∂O = G"
+    gradient, by = function.formula.output.name, layer.words[function.by[0]]
+    return f"{gradient}, the gradient with respect to {by}, where grad_output = ∂E/∂O = G"
+
+
+def _meaning(function: Function) -> str:
+    """Say what a function of second order takes and returns."""
+    names = [array.name for array in function.inputs]
+    if function.name == "jvp":
+        changes = ", ".join(name for name in names if f"t{name}" not in names and name[0] == "t")
+        return f"The inputs change by {changes}: a Jacobian-vector product."
+    if function.name == "double_backward":
+        given = shape(names[: names.index("grad_output")])
+        return (
+            f"They are the gradients with respect to {', '.join(function.by)} of E = ⟨G, dO⟩, which is "
+            f"the inner product of backward's results with {given}; dO is the output's change when the "
+            "inputs change by these."
+        )
+    return ""
+
+
+def _gradients_of(results: Sequence[Array], by: Sequence[str]) -> str:
+    return f"{shape(result.name for result in results)}, the gradients with respect to {', '.join(by)}"
+
+
+def annotated(names: Iterable[str]) -> list[str]:
+    """Return parameters that are arrays."""
+    return [f"{name}: Array" for name in names]
+
+
+def signature(name: str, parameters: list[str], returned: str) -> str:
+    """Write a function's head on one line, or, where that is too long, its parameters on one."""
+    line = f"def {name}({', '.join(parameters)}) -> {returned}:"
+    if len(line) <= WIDTH:
+        return line
+    folded = ", ".join(parameters)
+    if len(folded) + 4 > WIDTH:
+        folded = ",\n    ".join(parameters) + ","
+    return f"def {name}(\n    {folded}\n) -> {returned}:"
+
+
+def render_backward(plan: Plan) -> str:
+    """Write the function that returns all gradients, which share nothing: one after the other."""
+    inputs = [Array("grad_output", plan.layer.output_shape), *plan.forward.inputs]
+    results = [function.results[0] for function in plan.gradients]
+    by = [name for function in plan.gradients for name in function.by]
+    calls = [
+        f"{function.name}({', '.join(array.name for array in function.inputs)}, out={result.name})"
+        for function, result in zip(plan.gradients, results, strict=True)
+    ]
+    return fill(
+        "numpy/backward.py.j2",
+        **several("backward", [array.name for array in inputs], results),
+        summary=f"Return {_gradients_of(results, by)}; grad_output = ∂E/∂O.",
+        checks=[{"name": array.name, "call": check_of(array, plan.layer)} for array in inputs],
+        calls=calls,
+    )

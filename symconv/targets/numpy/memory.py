@@ -1,0 +1,149 @@
+"""What a network's module needs of memory, counted on its kernels: buffers, scratch, temporaries."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import prod
+
+from symconv.kernel.language import Do, at, walk
+from symconv.kernel.simplify import simplified
+from symconv.lower.figures import flops
+from symconv.lower.layer import Function
+from symconv.lower.network import LayerFunction, NetworkPlan
+from symconv.lower.schedule import Call, Schedule
+from symconv.notation.graph import Elementwise
+from symconv.targets.numpy.expressions import common_parts
+from symconv.targets.numpy.fresh import fresh_buffers
+from symconv.targets.numpy.legal import largest_letters, legalised
+
+BYTES = {"float32": 4, "float64": 8}
+
+
+@dataclass(frozen=True)
+class Row:
+    """What one layer computes and needs.
+
+    Attributes
+    ----------
+    name, kind, shape
+        The layer's name, its kind and the shape that it gives.
+    parameters
+        How many numbers are trained.
+    forward, backward
+        Operations of its output, and of its gradients that are computed.
+    peak
+        Bytes of values, gradients by values and scratch that are in use while it is computed.
+    """
+
+    name: str
+    kind: str
+    shape: tuple[int, ...]
+    parameters: int
+    forward: int
+    backward: int
+    peak: int
+
+
+@dataclass(frozen=True)
+class Needs:
+    """A row for each layer, the bytes that stay allocated between calls, and those of the gradients."""
+
+    rows: tuple[Row, ...]
+    kept: int
+    gradients: int
+    peak: int
+
+
+def needs(plan: NetworkPlan) -> Needs:
+    """Return what computing the loss and all gradients once takes; without a loss, all gradients."""
+    schedule, network = plan.training, plan.layer
+    size = BYTES[network.dtype]
+    functions = {f.name: f for f in plan.functions}
+    called: dict[str, list[LayerFunction]] = {node.name: [] for node in network.nodes}
+    for action in schedule.actions:
+        if isinstance(action, Call):
+            called[action.node].append(functions[action.function])
+    peaks = _peaks(schedule, functions)
+    rows = []
+    for node in network.nodes:
+        counts = [(f.function.by, flops(f.function.formula)) for f in called[node.name]]
+        rows.append(
+            Row(
+                node.name,
+                type(node.layer).__name__,
+                node.layer.output_shape,
+                sum(map(prod, node.layer.parameters.values())),
+                sum(count for by, count in counts if not by),
+                sum(count for by, count in counts if by),
+                size * peaks.get(node.name, 0),
+            )
+        )
+    used = [functions[a.function] for a in schedule.actions if isinstance(a, Call)]
+    scratch: dict[str, int] = {}
+    for f in used:
+        for name, numbers in scratch_of(f.function, f.name).items():
+            scratch[name] = max(numbers, scratch.get(name, 0))
+    kept = size * (sum(schedule.buffers) + sum(scratch.values()))
+    gradients = size * sum(map(prod, network.parameters.values()))
+    passing = size * max((temporaries(f.function) for f in used), default=0)
+    return Needs(tuple(rows), kept, gradients, kept + gradients + passing)
+
+
+def _peaks(schedule: Schedule, functions: Mapping[str, LayerFunction]) -> dict[str, int]:
+    """Return, for each layer, the most numbers that are in use while one of its functions runs."""
+    sizes = {
+        schedule.owners[result.name]: prod(result.shape)
+        for action in schedule.actions
+        if isinstance(action, Call)
+        for result in action.results
+        if schedule.owners[result.name] in schedule.places
+    }
+    used = [
+        {schedule.owners[name] for name in (*action.reads, *action.writes)} & set(sizes)
+        for action in schedule.actions
+    ]
+    first = {name: min(step for step, names in enumerate(used) if name in names) for name in sizes}
+    last = {name: max(step for step, names in enumerate(used) if name in names) for name in sizes}
+    peaks: dict[str, int] = {}
+    for step, action in enumerate(schedule.actions):
+        if isinstance(action, Call):
+            alive = sum(size for name, size in sizes.items() if first[name] <= step <= last[name])
+            f = functions[action.function]
+            own = sum(scratch_of(f.function, f.name).values()) + temporaries(f.function)
+            peaks[action.node] = max(peaks.get(action.node, 0), alive + own)
+    return peaks
+
+
+def scratch_of(function: Function, label: str) -> dict[str, int]:
+    """Return the names and sizes of the scratch arrays that a function allocates."""
+    kernel = legalised(simplified(function.kernel))
+    letters, fresh = largest_letters(kernel.body), fresh_buffers(kernel)
+    found: dict[str, int] = {}
+    for buffer in kernel.with_role("scratch", "zeroed"):
+        name = buffer.tensor.name
+        if name not in fresh and buffer.kind == "real":
+            key = f"{label} {name}" if buffer.role == "zeroed" else name
+            found[key] = prod(int(at(size, letters)) for size in buffer.tensor.shape)
+    return found
+
+
+def temporaries(function: Function) -> int:
+    """Return the most numbers that are allocated anew while a function runs, beside its scratch."""
+    kernel = legalised(simplified(function.kernel))
+    letters, fresh = largest_letters(kernel.body), fresh_buffers(kernel)
+    held = sum(
+        prod(int(at(size, letters)) for size in buffer.tensor.shape)
+        for buffer in kernel.buffers
+        if buffer.tensor.name in fresh or buffer.kind != "real"
+    )
+    dos = (statement for statement in walk(kernel.body) if isinstance(statement, Do))
+    return held + max((_passing(do, letters) for do in dos), default=0)
+
+
+def _passing(do: Do, letters: Mapping[str, int]) -> int:
+    """Return how many numbers an expression computes on the way."""
+    if not isinstance(do.meaning, Elementwise):
+        return 0
+    box = prod(int(at(size, letters)) for _, size in do.meaning.extents)
+    return (len(common_parts(do.meaning.expression)[0]) + 2) * box

@@ -1,0 +1,200 @@
+"""From a plan to the text of a module."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import textwrap
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from symconv.layers.layer import Layer
+from symconv.layers.spelling import shell_options
+from symconv.lower.layer import Function, Plan
+from symconv.lower.network import NetworkPlan
+from symconv.lower.winograd import Winograd
+from symconv.notation.graph import folded
+from symconv.notation.text import shape_text
+from symconv.prove.covers import rests_on
+from symconv.targets.numpy.expressions import ERFC
+from symconv.targets.numpy.functions import (
+    constant_names,
+    constants_of,
+    formulas,
+    renamed,
+    render_backward,
+    render_function,
+    without_comments,
+)
+from symconv.targets.numpy.literal import literal, literal_lines
+from symconv.targets.numpy.syntax import WIDTH
+from symconv.templating import fill
+
+
+def render_layer(plan: Plan, name: str, version: str) -> str:
+    """Return the source of a layer's module: the same text for the same plan, always."""
+    layer = plan.layer
+    written = [Written.of(f, render_function(f, layer)) for f in plan.functions]
+    if plan.backward is None:
+        at = 1 + len(plan.gradients)
+        written.insert(at, Written((), render_backward(plan)))
+    return module_text(
+        written,
+        version=version,
+        command=command(plan, name),
+        title=f"{name}: {_title(layer)}.",
+        summary=[
+            *formulas(folded(layer.graph)),
+            *textwrap.wrap(layer.remark, WIDTH),
+            *theorems(layer),
+            *tiled(plan.functions),
+        ],
+        dtype=layer.dtype,
+        layer=[
+            line
+            for key, value in layer.as_dict().items()
+            for line in literal_lines(value, 4, f"{literal(key)}: ")
+        ],
+        declarations=accuracy(plan),
+    )
+
+
+@dataclass(frozen=True)
+class Written:
+    """A function's text, and the constants that it reads, whose names begin with ``prefix``."""
+
+    constants: tuple[str, ...]
+    text: str
+    prefix: str = ""
+
+    @staticmethod
+    def of(function: Function, text: str, prefix: str = "") -> Written:
+        """Return a function's text with its constants."""
+        return Written(tuple(constants_of(function, function.name)), text.rstrip("\n"), prefix)
+
+
+def module_text(
+    functions: Sequence[Written],
+    *,
+    version: str,
+    command: str,
+    title: str,
+    summary: list[str],
+    dtype: str,
+    layer: list[str],
+    declarations: list[str],
+) -> str:
+    """Return a module's text: what it says of itself, constants, functions, helpers."""
+    constants, texts = _with_constants(functions)
+    helpers = _helpers("\n".join(texts))
+    return fill(
+        "numpy/module.py.j2",
+        version=version,
+        command=command,
+        title=title,
+        summary=summary,
+        imports=_imports("\n".join(texts), helpers),
+        dtype=f"np.{dtype}",
+        layer=layer,
+        declarations=declarations,
+        constants=constants,
+        functions=texts,
+        helpers=helpers,
+    )
+
+
+def _with_constants(functions: Iterable[Written]) -> tuple[list[str], list[str]]:
+    """Return constants and functions: equal constants are one, others of the same name get a number."""
+    known: dict[str, dict[str, str]] = {}  # new names of each constant's own names
+    taken: set[str] = set()
+    constants, texts = [], []
+    for function in functions:
+        text = function.text
+        for constant in function.constants:
+            key = function.prefix + without_comments(constant)
+            if key not in known:
+                known[key] = {}
+                for name in constant_names(constant):
+                    numbers = ("", *(f"_{number}" for number in range(2, 100)))
+                    free = (f"{function.prefix}{name}{n}" for n in numbers)
+                    known[key][name] = next(new for new in free if new not in taken)
+                taken |= set(known[key].values())
+                constants.append(renamed(constant, known[key]))
+            text = renamed(text, known[key])
+        texts.append(text.rstrip("\n"))
+    return constants, texts
+
+
+def command(plan: Plan | NetworkPlan, name: str) -> str:
+    """Return the command that regenerates a module."""
+    options = ["--order", "2"] if plan.order == 2 else []
+    options += ["--accuracy", "fast"] if plan.accuracy == "fast" else []
+    if isinstance(plan, Plan) and plan.tuned:
+        options += ["--tuning", f"{name}.tuning.json"]
+    return shlex.join(["symconv", "generate", *shell_options(plan.layer), *options, "--name", name])
+
+
+def accuracy(plan: Plan | NetworkPlan) -> list[str]:
+    """Declare that a module may round more than plain sums do."""
+    return ['ACCURACY = "fast"  # rounds more than plain sums do'] if plan.accuracy == "fast" else []
+
+
+HELPERS = (
+    "named",
+    "checked",
+    "result",
+    "scratch",
+    "zeros",
+    "strided",
+    "labels",
+    "finite",
+    "normal",
+    "erf",
+    "erfc",
+)
+
+
+def _helpers(code: str) -> list[str]:
+    """Return the functions that code calls, or that these call."""
+    found: dict[str, str] = {}
+    for helper in HELPERS:
+        called = "\n".join([code, *found.values()])
+        if _calls(called, f"_{helper}") or (helper == "erfc" and _calls(called, "_erf")):
+            found[helper] = fill(f"numpy/{helper}.py.j2", numbers=ERFC).rstrip("\n")
+    return list(found.values())
+
+
+def _imports(code: str, helpers: list[str]) -> list[str]:
+    return [
+        *(["import math"] if any(re.search(r"(?<![\w.])math\.", text) for text in helpers) else []),
+        "import threading",
+        *(["from collections.abc import Sequence"] if "Sequence[" in "".join(helpers) else []),
+        *(["from itertools import product"] if _calls(code, "product") else []),
+        "from typing import Any",
+    ]
+
+
+def _calls(code: str, function: str) -> bool:
+    """Whether code calls a function of this whole name."""
+    return re.search(rf"(?<![\w.]){function}\(", code) is not None
+
+
+def _title(layer: Layer) -> str:
+    others = {*layer.parameters, *layer.statistic_names}
+    data = [shape for name, shape in layer.inputs.items() if name not in others]
+    given = " and ".join(map(shape_text, data))
+    return f"{type(layer).__name__} from {given} to {shape_text(layer.output_shape)} ({layer.dtype})"
+
+
+def tiled(functions: Iterable[Function]) -> list[str]:
+    """Name the theorems that Winograd's algorithms rest on, if there are any."""
+    if not any(isinstance(a, Winograd) for function in functions for a in function.fast):
+        return []
+    return ["Winograd's algorithms rest on T5 (tiles) and T8 (their identities), too."]
+
+
+def theorems(layer: Layer) -> list[str]:
+    """Name the theorems that the formulas rest on."""
+    results = [f"{result} on {' and '.join(names)}" for result, names in rests_on(layer).items()]
+    text = f"Theorems for every size that it rests on, as `symconv prove` shows: {', '.join(results)}."
+    return ["", *textwrap.wrap(text, WIDTH)] if results else []

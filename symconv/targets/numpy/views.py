@@ -1,0 +1,221 @@
+"""A buffer, read or written affinely, as NumPy writes it: slices, new shapes, other orders of axes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from symconv.kernel.language import at
+from symconv.notation.contraction import Access, Size
+from symconv.notation.polynomial import Polynomial
+from symconv.targets.numpy.syntax import (
+    arguments_text,
+    number_text,
+    slice_text,
+    subscript,
+    tuple_text,
+)
+
+Sizes = Mapping[str, Size]  # of indices
+Groups = Sequence[Sequence[str]]  # axis by axis, the indices that it counts through
+
+
+@dataclass(frozen=True)
+class Sliced:
+    """An access as slices of its buffer.
+
+    Parameters
+    ----------
+    text
+        The buffer with its subscript.
+    axes
+        Axis by axis, the indices that it counts through, outermost first.
+    strides
+        How many elements of a contiguous buffer each index moves by.
+    """
+
+    text: str
+    axes: tuple[tuple[str, ...], ...]
+    strides: Mapping[str, Polynomial]
+
+    @property
+    def order(self) -> tuple[str, ...]:
+        """The indices in their order."""
+        return tuple(name for axis in self.axes for name in axis)
+
+
+def product(sizes: Sequence[Size]) -> Size:
+    """Return the product of sizes."""
+    found = Polynomial.lift(1)
+    for size in sizes:
+        found = found * size
+    return at(found, {})
+
+
+def sliced(access: Access, sizes: Sizes) -> Sliced | None:
+    """Return an access as slices; None if they cannot say it: windows, diagonals."""
+    parts: list[str] = []
+    axes: list[tuple[str, ...]] = []
+    strides: dict[str, Polynomial] = {}
+    turned: list[int] = []  # axes that are read backwards from a place that depends on a loop
+    shape = access.tensor.shape
+    for place, (subscript_, size) in enumerate(zip(access.subscripts, shape, strict=True)):
+        own = [name for name in subscript_.variables if name in sizes]
+        start = subscript_.substitute(dict.fromkeys(own, 0))
+        stride = Polynomial.lift(product(shape[place + 1 :]))
+        if any(name in strides for name in own):
+            return None
+        if not own:
+            parts.append(number_text(start))
+            continue
+        names = sorted(own, key=lambda name: -abs(int(subscript_.coefficient(name))))
+        step = int(subscript_.coefficient(names[-1]))
+        if not _nested(names, subscript_, sizes):
+            return None
+        count = product([sizes[name] for name in names])
+        if step < 0 and not (isinstance(count, int) and not start.variables):
+            start, step = start + (Polynomial.lift(count) - 1) * step, -step  # and turned around below
+            turned.append(len(axes))
+        parts.append(slice_text(start, step, count, size))
+        axes.append(tuple(names))
+        for name in names:
+            strides[name] = stride * subscript_.coefficient(name)
+    text = access.tensor.name + subscript(parts)
+    if turned:
+        text += subscript(["::-1" if at_ in turned else ":" for at_ in range(len(axes))])
+    return Sliced(text, tuple(axes), strides)
+
+
+def _nested(names: Sequence[str], subscript_: Polynomial, sizes: Sizes) -> bool:
+    """Whether each index moves by as much as the ones inside it together: digits of one count."""
+    for outer, inner in pairwise(names):
+        moves = Polynomial.lift(subscript_.coefficient(inner)) * sizes[inner]
+        if moves != Polynomial.lift(subscript_.coefficient(outer)):
+            return False
+    return True
+
+
+def merges(view: Sliced, group: Sequence[str], sizes: Sizes) -> bool:
+    """Whether these indices are one axis of a contiguous buffer, without a copy."""
+    return all(
+        view.strides[outer] == view.strides[inner] * sizes[inner] for outer, inner in pairwise(group)
+    )
+
+
+def view_text(access: Access, sizes: Sizes, groups: Groups) -> str | None:
+    """Write an access as an array with these axes; axes that it does not have are new ones.
+
+    Returns None where slices cannot say it, or where it has only some of an axis's indices.
+    """
+    view = sliced(access, sizes)
+    if view is None:
+        return None
+    present = [[name for name in group if name in view.strides] for group in groups]
+    for group, own in zip(groups, present, strict=True):
+        if own and len(own) < len(group):
+            return None
+    wanted = [group for group in present if group]
+    if whole := _spread_over_units(access, view, present):
+        return whole
+    text = _arranged(view, wanted, sizes)
+    if len(wanted) < len(groups):
+        text += _new_axes([bool(group) for group in present])
+    return text
+
+
+def _spread_over_units(access: Access, view: Sliced, present: Groups) -> str:
+    """Return the whole buffer if its own axes of length 1 stand where it has none of the axes."""
+    axes = iter(view.axes)
+    found: list[list[str]] = []
+    for subscript_, size in zip(access.subscripts, access.tensor.shape, strict=True):
+        if size == 1 and subscript_ == 0:
+            found.append([])
+        elif subscript_.variables:
+            found.append(list(next(axes, ())))
+        else:
+            return ""
+    same = found == [list(group) for group in present]
+    return access.tensor.name if same and "[" not in _without_units(view.text) else ""
+
+
+def _without_units(text: str) -> str:
+    """Drop a subscript that only takes whole axes and first elements."""
+    return re.sub(r"\[[:0, ]*\]$", "", text)
+
+
+def _arranged(view: Sliced, wanted: Groups, sizes: Sizes) -> str:
+    """Write a view in another shape, or another order of its axes."""
+    axes = [list(axis) for axis in view.axes]
+    if axes == [list(group) for group in wanted]:
+        return view.text
+    flat = [name for group in wanted for name in group]
+    if flat == list(view.order):
+        return view.text + _reshaped(wanted, sizes)
+    runs = _runs(view.order, wanted)
+    if runs is None:
+        alone = [[name] for name in view.order]
+        text = view.text if axes == alone else view.text + _reshaped(alone, sizes)
+        text += _transposed([view.order.index(name) for name in flat])
+        return text if all(len(g) == 1 for g in wanted) else text + _reshaped(wanted, sizes)
+    text = view.text if axes == runs else view.text + _reshaped(runs, sizes)
+    return text + _transposed([runs.index(list(group)) for group in wanted])
+
+
+def _runs(order: Sequence[str], wanted: Groups) -> list[list[str]] | None:
+    """Return the wanted axes in the order in which they are; None if their indices are apart."""
+    found: list[list[str]] = []
+    rest = list(order)
+    while rest:
+        group = next((list(g) for g in wanted if list(g) == rest[: len(g)]), None)
+        if group is None:
+            return None
+        found.append(group)
+        rest = rest[len(group) :]
+    return found
+
+
+def _reshaped(groups: Groups, sizes: Sizes) -> str:
+    return f".reshape({arguments_text([product([sizes[n] for n in group]) for group in groups])})"
+
+
+def _transposed(order: Sequence[int]) -> str:
+    """Write a transposition, in the shortest way."""
+    rank = len(order)
+    if list(order) == list(range(rank)):
+        return ""
+    if rank == 2:
+        return ".T"
+    moved = [at_ for at_ in range(rank) if order[at_] != at_]
+    if len(moved) == 2:
+        first, second = (at_ if at_ < rank - 2 else at_ - rank for at_ in moved)
+        return f".swapaxes({first}, {second})"
+    return f".transpose({', '.join(map(str, order))})"
+
+
+def _new_axes(present: Sequence[bool]) -> str:
+    """Write new axes behind the first one that is there; those before it are not needed."""
+    if True not in present:
+        return ""
+    behind = present[present.index(True) :]
+    if all(behind):
+        return ""
+    return f"[{', '.join(_without_end([':' if here else 'None' for here in behind]))}]"
+
+
+def _without_end(parts: list[str]) -> list[str]:
+    while parts and parts[-1] == ":":
+        parts.pop()
+    return parts
+
+
+def strided_parts(access: Access, sizes: Sizes, order: Sequence[str]) -> tuple[str, str, str]:
+    """Write a view along indices: its first element, how far each index moves, and its shape."""
+    first = [at(s.substitute(dict.fromkeys(order, 0)), {}) for s in access.subscripts]
+    steps = [
+        tuple_text([int(subscript_.coefficient(name)) for subscript_ in access.subscripts])
+        for name in order
+    ]
+    along = f"({steps[0]},)" if len(steps) == 1 else f"({', '.join(steps)})"
+    return tuple_text(first), along, tuple_text([sizes[name] for name in order])

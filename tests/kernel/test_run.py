@@ -1,0 +1,78 @@
+"""A kernel's meaning is its graph's; a kernel that is not valid is refused."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from symconv.errors import KernelError
+from symconv.kernel.language import Buffer, Do, Kernel, Loop, Span, Table
+from symconv.kernel.rewrite import inlined
+from symconv.kernel.run import run
+from symconv.kernel.simplify import simplified
+from symconv.layers.layer import Layer
+from symconv.notation.contraction import Contraction, Tensor, index
+from symconv.targets.numpy.legal import legalised
+from tests.kernel.kernels import LAYERS, drawn, functions, same, wanted
+
+X, Y = Tensor("x", (4,)), Tensor("y", (4,))
+HELD = Tensor("held", (4,))
+I = index("i")  # noqa: E741  # the index's own name
+COPY = Contraction(Y[I], (X[I],), (("i", 4),))
+MOVED = replace(COPY, factors=(X[I + index("k")],), extents=(("i", 3),))
+BUFFERS = (Buffer(X, "input"), Buffer(Y, "output"), Buffer(HELD, "scratch"))
+NUMBERS = {"x": np.arange(4)}
+
+
+@pytest.mark.parametrize("layer", LAYERS, ids=str)
+def test_every_lowering_computes_what_its_graph_means(layer: Layer) -> None:
+    for function in functions(layer):
+        inputs = drawn(function.kernel, layer)
+        found = run(function.kernel, inputs)
+        for result, expected in zip(function.results, wanted(function, inputs), strict=True):
+            assert same(found[result.name], expected), (function.name, result.name)
+
+
+@pytest.mark.parametrize("layer", LAYERS, ids=str)
+def test_every_rewrite_computes_the_same(layer: Layer) -> None:
+    for function in functions(layer):
+        inputs = drawn(function.kernel, layer)
+        before = run(function.kernel, inputs)
+        for rewrite in (inlined, simplified, lambda kernel: legalised(simplified(kernel))):
+            after = run(rewrite(function.kernel), inputs)
+            assert all(same(after[name], before[name]) for name in before), function.name
+
+
+def test_a_wrong_rewrite_is_seen() -> None:
+    """The comparison above can fail: a loop that leaves out a row does."""
+    each = Do(replace(COPY, extents=()))
+    clear = Do(replace(COPY, factors=(), coefficient=0))
+    right, shorter = (Kernel("k", BUFFERS, (clear, Loop(("i",), Span(n), (each,)))) for n in (4, 3))
+    assert same(run(right, NUMBERS)["y"], NUMBERS["x"])
+    assert not same(run(shorter, NUMBERS)["y"], NUMBERS["x"])
+
+
+@pytest.mark.parametrize(
+    ("statement", "message"),
+    [
+        (Do(replace(COPY, factors=(X[I + 1],))), "reaches outside x"),
+        (Do(replace(COPY, target=Y[I - 1])), "outside y"),
+        (Do(replace(COPY, factors=(HELD[I],))), "which nothing has written"),
+        (Do(replace(COPY, target=X[I], factors=(X[I],))), "read only"),
+        (Do(replace(COPY, extents=(("i", 3),))), "unwritten"),
+        (Do(COPY, "add"), "undefined"),
+        (
+            Loop(
+                ("k",),
+                Table(((0,), (2,))),
+                (Do(replace(COPY, factors=(X[I + index("k")],), extents=(("i", 3),))),),
+            ),
+            "outside x",
+        ),
+    ],
+)
+def test_a_kernel_that_is_not_valid_is_refused(statement: Do | Loop, message: str) -> None:
+    with pytest.raises(KernelError, match=message):
+        run(Kernel("k", BUFFERS, (statement,)), NUMBERS)
