@@ -143,7 +143,7 @@ def weight_gradient(grad_output: Array, x: Array, *, out: Array | None = None) -
     inverse = 1 / np.sqrt(variance + 1e-05)
     normalised = _scratch("normalised", (16, 32, 14, 14))
     normalised[...] = deviation * inverse[:, None, None]
-    gw[...] = np.einsum("ncyx,ncyx->c", grad_output, normalised)
+    np.einsum("ncyx,ncyx->c", grad_output, normalised, out=gw)
     return gw
 
 
@@ -208,7 +208,7 @@ def backward(
     normalised = _scratch("normalised", (16, 32, 14, 14))
     normalised[...] = deviation * inverse[:, None, None]
     np.sum(grad_output, axis=(0, 2, 3), out=gb)
-    gw[...] = np.einsum("ncyx,ncyx->c", grad_output, normalised)
+    np.einsum("ncyx,ncyx->c", grad_output, normalised, out=gw)
     scale = inverse * weight
     mean_gradient = gb / 3136
     along = gw / 3136

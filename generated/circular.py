@@ -67,7 +67,7 @@ def forward(x: Array, weight: Array, bias: Array, *, out: Array | None = None) -
     extended[:, :, 18:, 2:18] = extended[:, :, 2:4, 2:18]
     extended[:, :, :, :2] = extended[:, :, :, 16:18]
     extended[:, :, :, 18:] = extended[:, :, :, 2:4]
-    matrices = weight.transpose(2, 0, 3, 1)
+    matrices = np.ascontiguousarray(weight.transpose(2, 0, 3, 1))
     shifted = _scratch("shifted", (2, 5, 4, 20, 16))
     for j in range(5):
         shifted[:, j] = extended[:, :, :, j : j + 16]
@@ -96,7 +96,7 @@ def input_gradient(grad_output: Array, weight: Array, *, out: Array | None = Non
     gx = _result(out, (2, 4, 16, 16), grad_output, weight)
     grad_output = _checked("grad_output", grad_output, (2, 4, 16, 16))
     weight = _checked("weight", weight, (4, 4, 5, 5))
-    matrices = weight[:, :, ::-1, ::-1].transpose(2, 1, 3, 0)
+    matrices = np.ascontiguousarray(weight[:, :, ::-1, ::-1].transpose(2, 1, 3, 0))
     padded = _zeros("input_gradient padded", (2, 4, 24, 24))
     padded[:, :, 4:20, 4:20] = grad_output
     shifted = _scratch("shifted", (2, 5, 4, 24, 20))

@@ -69,7 +69,7 @@ def forward(x: Array, weight: Array, bias: Array, *, out: Array | None = None) -
     columns = _scratch("columns", (2, 16, 3, 3, 16, 16))
     for i, j in product(range(3), range(3)):
         columns[:, :, i, j] = padded[:, :, i : i + 31 : 2, j : j + 31 : 2]
-    y[...] = np.einsum("gij,bgijyx->bgyx", weight[:, 0], columns)
+    np.einsum("gij,bgijyx->bgyx", weight[:, 0], columns, out=y)
     y += bias[:, None, None]
     return y
 
@@ -92,7 +92,7 @@ def input_gradient(grad_output: Array, weight: Array, *, out: Array | None = Non
     padded[:, :, :16, :16] = grad_output
     for (u, i0, rows), (v, j0, columns) in product(_PHASES_Y, _PHASES_X):
         weight_part = weight[:, 0, i0 : i0 + 2 * rows - 1 : 2, j0 : j0 + 2 * columns - 1 : 2]
-        matrix = weight_part[:, ::-1, ::-1]
+        matrix = np.ascontiguousarray(weight_part[:, ::-1, ::-1])
         windows = _scratch("windows", (2, 16, rows, columns, 16, 16))
         for i, j in product(range(rows), range(columns)):
             windows[:, :, i, j] = padded[:, :, i : i + 16, j : j + 16]
@@ -116,7 +116,7 @@ def weight_gradient(grad_output: Array, x: Array, *, out: Array | None = None) -
     columns = _scratch("columns", (2, 16, 3, 3, 16, 16))
     for i, j in product(range(3), range(3)):
         columns[:, :, i, j] = padded[:, :, i : i + 31 : 2, j : j + 31 : 2]
-    gw[:, 0] = np.einsum("bgyx,bgijyx->gij", grad_output, columns)
+    np.einsum("bgyx,bgijyx->gij", grad_output, columns, out=gw[:, 0])
     return gw
 
 

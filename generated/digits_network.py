@@ -270,7 +270,7 @@ def _conv2_forward(x: Array, weight: Array, bias: Array, y: Array) -> None:
 
     Algorithm: rows, one shifted copy for each column of the filter, 3 products.
     """
-    matrices = weight.transpose(2, 0, 3, 1)
+    matrices = np.ascontiguousarray(weight.transpose(2, 0, 3, 1))
     padded = _zeros("_conv2_forward padded", (32, 16, 10, 10))
     padded[:, :, 1:9, 1:9] = x
     shifted = _scratch("shifted", (32, 3, 16, 10, 8))
@@ -296,7 +296,7 @@ def _conv2_input_gradient(grad_output: Array, weight: Array, gx: Array) -> None:
     Algorithm: rows, one shifted copy for each column of the filter in 2 blocks of images, 3
     products.
     """
-    matrices = weight[:, :, ::-1, ::-1].transpose(2, 1, 3, 0)
+    matrices = np.ascontiguousarray(weight[:, :, ::-1, ::-1].transpose(2, 1, 3, 0))
     padded = _zeros("_conv2_input_gradient padded", (16, 32, 10, 10))
     shifted = _scratch("shifted", (16, 3, 32, 10, 8))
     for n in range(0, 32, 16):

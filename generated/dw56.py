@@ -48,17 +48,19 @@ def forward(x: Array, weight: Array, *, out: Array | None = None) -> Array:
     y = _result(out, (4, 144, 56, 56), x, weight)
     x = _checked("x", x, (4, 144, 56, 56))
     weight = _checked("weight", weight, (144, 1, 3, 3))
-    matrices = weight[:, 0].swapaxes(0, -2)
+    matrices = np.ascontiguousarray(weight[:, 0].swapaxes(0, 1))
     padded = _zeros("forward padded", (144, 58, 58))
     shifted = _scratch("shifted", (144, 3, 58, 56))
+    products = _scratch("products", (144, 56, 56))
     for n in range(4):
         padded[:, 1:57, 1:57] = x[n]
         for j in range(3):
             shifted[:, j] = padded[:, :, j : j + 56]
-        y[n] = np.einsum("gj,gjyx->gyx", matrices[0], shifted[:, :, :56])
         total = y[n]
+        np.einsum("gj,gjyx->gyx", matrices[0], shifted[:, :, :56], out=total)
         for i in range(1, 3):
-            total += np.einsum("gj,gjyx->gyx", matrices[i], shifted[:, :, i : i + 56])
+            np.einsum("gj,gjyx->gyx", matrices[i], shifted[:, :, i : i + 56], out=products)
+            total += products
     return y
 
 
@@ -73,17 +75,19 @@ def input_gradient(grad_output: Array, weight: Array, *, out: Array | None = Non
     gx = _result(out, (4, 144, 56, 56), grad_output, weight)
     grad_output = _checked("grad_output", grad_output, (4, 144, 56, 56))
     weight = _checked("weight", weight, (144, 1, 3, 3))
-    matrices = weight[:, 0, ::-1, ::-1].swapaxes(0, -2)
+    matrices = np.ascontiguousarray(weight[:, 0, ::-1, ::-1].swapaxes(0, 1))
     padded = _zeros("input_gradient padded", (144, 58, 58))
     shifted = _scratch("shifted", (144, 3, 58, 56))
+    products = _scratch("products", (144, 56, 56))
     for n in range(4):
         padded[:, 1:57, 1:57] = grad_output[n]
         for j in range(3):
             shifted[:, j] = padded[:, :, j : j + 56]
-        gx[n] = np.einsum("gj,gjyx->gyx", matrices[0], shifted[:, :, :56])
         total = gx[n]
+        np.einsum("gj,gjyx->gyx", matrices[0], shifted[:, :, :56], out=total)
         for i in range(1, 3):
-            total += np.einsum("gj,gjyx->gyx", matrices[i], shifted[:, :, i : i + 56])
+            np.einsum("gj,gjyx->gyx", matrices[i], shifted[:, :, i : i + 56], out=products)
+            total += products
     return gx
 
 
@@ -107,8 +111,9 @@ def weight_gradient(grad_output: Array, x: Array, *, out: Array | None = None) -
         for j in range(3):
             shifted[:, j] = padded[:, :, j : j + 56]
         for i in range(3):
-            gradients[i] += np.einsum("gyx,gjyx->gj", grad_output[n], shifted[:, :, i : i + 56])
-    gw[:, 0] = gradients.swapaxes(0, -2)
+            products = np.einsum("gyx,gjyx->gj", grad_output[n], shifted[:, :, i : i + 56])
+            gradients[i] += products
+    gw[:, 0] = gradients.swapaxes(0, 1)
     return gw
 
 

@@ -47,7 +47,7 @@ def forward(x: Array, weight: Array, *, out: Array | None = None) -> Array:
     y = _result(out, (32, 6, 28, 28), x, weight)
     x = _checked("x", x, (32, 1, 28, 28))
     weight = _checked("weight", weight, (6, 1, 5, 5))
-    matrices = weight[:, 0].swapaxes(0, -2)
+    matrices = np.ascontiguousarray(weight[:, 0].swapaxes(0, 1))
     padded = _zeros("forward padded", (32, 32, 32))
     padded[:, 2:30, 2:30] = x[:, 0]
     shifted = _scratch("shifted", (32, 5, 32, 28))
@@ -75,7 +75,7 @@ def input_gradient(grad_output: Array, weight: Array, *, out: Array | None = Non
     gx = _result(out, (32, 1, 28, 28), grad_output, weight)
     grad_output = _checked("grad_output", grad_output, (32, 6, 28, 28))
     weight = _checked("weight", weight, (6, 1, 5, 5))
-    matrices = weight[:, 0, ::-1, ::-1].transpose(1, 2, 0)
+    matrices = np.ascontiguousarray(weight[:, 0, ::-1, ::-1].transpose(1, 2, 0))
     padded = _zeros("input_gradient padded", (4, 6, 32, 32))
     shifted = _scratch("shifted", (4, 5, 6, 32, 28))
     for n in range(0, 32, 4):
@@ -113,7 +113,7 @@ def weight_gradient(grad_output: Array, x: Array, *, out: Array | None = None) -
         window = shifted[:, :, i : i + 28].reshape(32, 5, 784).swapaxes(-2, -1)
         products = np.matmul(positions, window)
         gradients[i] = products.sum(axis=0)
-    gw[:, 0] = gradients.swapaxes(0, -2)
+    gw[:, 0] = gradients.swapaxes(0, 1)
     return gw
 
 

@@ -47,7 +47,7 @@ def forward(x: Array, weight: Array, *, out: Array | None = None) -> Array:
     y = _result(out, (32, 16, 10, 10), x, weight)
     x = _checked("x", x, (32, 6, 14, 14))
     weight = _checked("weight", weight, (16, 6, 5, 5))
-    matrices = weight.transpose(2, 0, 3, 1)
+    matrices = np.ascontiguousarray(weight.transpose(2, 0, 3, 1))
     shifted = _scratch("shifted", (32, 5, 6, 14, 10))
     for j in range(5):
         shifted[:, j] = x[:, :, :, j : j + 10]
@@ -73,7 +73,7 @@ def input_gradient(grad_output: Array, weight: Array, *, out: Array | None = Non
     gx = _result(out, (32, 6, 14, 14), grad_output, weight)
     grad_output = _checked("grad_output", grad_output, (32, 16, 10, 10))
     weight = _checked("weight", weight, (16, 6, 5, 5))
-    matrices = weight[:, :, ::-1, ::-1].transpose(2, 1, 3, 0)
+    matrices = np.ascontiguousarray(weight[:, :, ::-1, ::-1].transpose(2, 1, 3, 0))
     padded = _zeros("input_gradient padded", (8, 16, 18, 18))
     shifted = _scratch("shifted", (8, 5, 16, 18, 14))
     for n in range(0, 32, 8):

@@ -43,7 +43,7 @@ def forward(x: Array, w_: Array, bias: Array, *, out: Array | None = None) -> Ar
     bias = _checked("bias", bias, (5,))
     steps = ((1, 0, 0, 0), (0, 1, 0, 0), (0, 0, 1, 0), (0, 0, 1, 0), (0, 0, 0, 1), (0, 0, 0, 1))
     x_windows = _strided(x, (0, 0, 0, 0), steps, (4, 3, 8, 3, 8, 3))
-    y[...] = np.einsum("ncyixj,ocyxij->noyx", x_windows, w_)
+    np.einsum("ncyixj,ocyxij->noyx", x_windows, w_, out=y)
     y += bias[:, None, None]
     return y
 
@@ -61,8 +61,8 @@ def input_gradient(grad_output: Array, w_: Array, *, out: Array | None = None) -
     total = _scratch("total", (4, 3, 10, 10))
     total[...] = 0
     for i, j in product(range(3), range(3)):
-        total_part = total[:, :, i : i + 8, j : j + 8]
-        total_part += np.einsum("noyx,ocyx->ncyx", grad_output, w_[:, :, :, :, i, j])
+        products = np.einsum("noyx,ocyx->ncyx", grad_output, w_[:, :, :, :, i, j])
+        total[:, :, i : i + 8, j : j + 8] += products
     gx[...] = total
     return gx
 
@@ -79,7 +79,7 @@ def w_gradient(grad_output: Array, x: Array, *, out: Array | None = None) -> Arr
     x = _checked("x", x, (4, 3, 10, 10))
     steps = ((1, 0, 0, 0), (0, 1, 0, 0), (0, 0, 1, 0), (0, 0, 1, 0), (0, 0, 0, 1), (0, 0, 0, 1))
     x_windows = _strided(x, (0, 0, 0, 0), steps, (4, 3, 8, 3, 8, 3))
-    gw_[...] = np.einsum("noyx,ncyixj->ocyxij", grad_output, x_windows)
+    np.einsum("noyx,ncyixj->ocyxij", grad_output, x_windows, out=gw_)
     return gw_
 
 

@@ -70,7 +70,7 @@ def input_gradient(grad_output: Array, weight: Array, *, out: Array | None = Non
     gx = _result(out, (4, 3, 224, 224), grad_output, weight)
     grad_output = _checked("grad_output", grad_output, (4, 64, 112, 112))
     weight = _checked("weight", weight, (64, 3, 7, 7))
-    matrix = weight.transpose(1, 2, 3, 0)
+    matrix = np.ascontiguousarray(weight.transpose(1, 2, 3, 0))
     terms = _scratch("terms", (3, 7, 7, 112, 112))
     sums = _scratch("sums", (3, 229, 229))
     for n in range(4):

@@ -80,7 +80,8 @@ def input_gradient(grad_output: Array, weight: Array, *, out: Array | None = Non
     padded = _zeros("input_gradient padded", (8, 8, 504))
     padded[:, :, 2:502] = grad_output
     for u, i0, columns, x0 in _PHASES_X:
-        matrix = weight[:, :, i0 : i0 + 2 * columns - 1 : 2][:, :, ::-1].swapaxes(0, -2)
+        weight_part = weight[:, :, i0 : i0 + 2 * columns - 1 : 2][:, :, ::-1]
+        matrix = np.ascontiguousarray(weight_part.swapaxes(0, 1))
         windows = _scratch("windows", (8, 8, columns, 500))
         for i in range(columns):
             windows[:, :, i] = padded[:, :, x0 + i : x0 + i + 500]

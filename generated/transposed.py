@@ -72,7 +72,8 @@ def forward(x: Array, weight: Array, bias: Array, *, out: Array | None = None) -
     padded[:, :, 1:15, 1:15] = x
     windows = _scratch("windows", (2, 16, 2, 2, 14, 14))
     for (u, i0, y0), (v, j0, x0) in product(_PHASES_Y, _PHASES_X):
-        matrix = weight[:, :, i0 : i0 + 3 : 2, j0 : j0 + 3 : 2][:, :, ::-1, ::-1].swapaxes(0, 1)
+        weight_part = weight[:, :, i0 : i0 + 3 : 2, j0 : j0 + 3 : 2][:, :, ::-1, ::-1]
+        matrix = np.ascontiguousarray(weight_part.swapaxes(0, 1))
         for i, j in product(range(2), range(2)):
             windows[:, :, i, j] = padded[:, :, y0 + i : y0 + i + 14, x0 + j : x0 + j + 14]
         phase = np.matmul(matrix.reshape(8, 64), windows.reshape(2, 64, 196)).reshape(2, 8, 14, 14)

@@ -8,6 +8,7 @@ from typing import TypeAlias
 from symconv.lower.columns import Columns
 from symconv.lower.fourier import Fourier
 from symconv.lower.phases import Phases
+from symconv.lower.planes import Planes
 from symconv.lower.pointwise import Pointwise
 from symconv.lower.rows import Rows
 from symconv.lower.scatter import Scatter
@@ -15,7 +16,9 @@ from symconv.lower.shift import Shift
 from symconv.lower.table import Table
 from symconv.lower.winograd import Winograd
 
-Algorithm: TypeAlias = Table | Pointwise | Columns | Rows | Shift | Phases | Scatter | Winograd | Fourier
+Algorithm: TypeAlias = (
+    Table | Pointwise | Columns | Rows | Shift | Planes | Phases | Scatter | Winograd | Fourier
+)
 
 
 @dataclass(frozen=True)

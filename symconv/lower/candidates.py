@@ -13,6 +13,7 @@ from symconv.lower.columns import Columns
 from symconv.lower.cost import SMALL, microseconds
 from symconv.lower.fourier import Fourier
 from symconv.lower.phases import Phases
+from symconv.lower.planes import Planes
 from symconv.lower.pointwise import Pointwise
 from symconv.lower.rounding import integer_growth
 from symconv.lower.rows import Rows
@@ -83,9 +84,18 @@ def _applicable(c: Correlation, fast: bool) -> Iterable[Algorithm]:
         images = _block(c.batch, first.span * row + channels * spans)
         products = c.filters * c.channels * prod(a.taps * a.positions for a in inner)
         yield Rows(c, images, _band(c, row, products) if images == 1 else first.positions)
+    yield from _planes(c)
     if c.groups == c.channels == c.filters == len(c.axes) == c.axes[0].stride == 1:
         images = _block(c.batch, (spans + positions) * 4)
         yield Shift(c, images, _block(positions, 4) if images == 1 else positions)
+
+
+def _planes(c: Correlation) -> Iterable[Algorithm]:
+    """Visit flattened planes, as many at a time as stay in the cache, where a group has one channel."""
+    if c.result != "positions" or c.groups == 1 or not c.channels == c.filters == 1:
+        return
+    if all(a.stride == 1 for a in c.axes):
+        yield Planes(c, _block(c.groups, 3 * prod(a.span for a in c.axes)))
 
 
 def _winograd(c: Correlation) -> Iterable[Algorithm]:

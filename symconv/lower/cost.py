@@ -13,6 +13,7 @@ from symconv.lower.algorithms import Algorithm
 from symconv.lower.columns import Columns
 from symconv.lower.fourier import Fourier
 from symconv.lower.phases import Phases
+from symconv.lower.planes import Planes
 from symconv.lower.pointwise import Pointwise
 from symconv.lower.rows import Rows
 from symconv.lower.scatter import Scatter
@@ -64,6 +65,8 @@ def microseconds(algorithm: Algorithm) -> float:
             band = replace(axis, positions=algorithm.rows)
             padded = _pad(c, algorithm.images, c.axes)
             return _blocks(c, algorithm.images) * (padded + bands * _shifts(c, algorithm.images, band))
+        case Planes():
+            return _planes(algorithm)
         case Phases():
             return _phases(algorithm)
         case Scatter():
@@ -133,6 +136,15 @@ def _shifts(c: Correlation, images: int, axis: Axis) -> float:
     if c.result == "taps":
         return axis.taps * (3 * CALL + cells * DOT + images * RUN)
     return axis.taps * (CALL + 1.2 * _pass(cells, images))
+
+
+def _planes(algorithm: Planes) -> float:
+    """Time of all planes: a copy in, a multiplication and an addition for each tap, and a copy out."""
+    c = algorithm.correlation
+    cells = algorithm.planes * prod(a.span for a in c.axes)
+    taps = prod(a.taps for a in c.axes)
+    blocks = c.batch * c.groups / algorithm.planes
+    return blocks * (2 * _pass(cells, cells // c.axes[-1].span) + (2 * taps + 1) * _pass(cells, 1))
 
 
 def _phases(algorithm: Phases) -> float:

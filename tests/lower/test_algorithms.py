@@ -53,7 +53,7 @@ def test_all_algorithms_are_compared() -> None:
     seen: Counter[str] = Counter()
     for layer in LAYERS:
         seen += compare(layer)
-    assert len(seen) == 9
+    assert len(seen) == 10
 
 
 @given(layers())

@@ -9,6 +9,7 @@ from symconv.lower.columns import Columns
 from symconv.lower.fourier import Fourier
 from symconv.lower.layer import Function
 from symconv.lower.phases import Phases
+from symconv.lower.planes import Planes
 from symconv.lower.pointwise import Pointwise
 from symconv.lower.rounding import plain_bound, rounding_bound
 from symconv.lower.rows import Rows
@@ -110,6 +111,10 @@ def _how(algorithm: Algorithm) -> str:
         case Shift(correlation=c, rows=rows):
             size = f", {rows} positions at a time" if rows < c.axes[0].positions else ""
             return f"one multiplication and addition for each filter element{size}{in_blocks}"
+        case Planes(correlation=c, planes=planes):
+            together = f"{planes} planes at a time" if planes < c.groups else "all planes together"
+            each = "one multiplication and addition for each filter element"
+            return f"flattened planes, {together}, {each}"
         case Phases(axes=axes):
             count = math.prod(map(len, axes))
             return f"{count} plain correlations, one per phase{in_blocks}"

@@ -48,7 +48,7 @@ def write_contraction(code: Code, do: Do, contraction: Contraction) -> None:
     elif len(contraction.reads) == 2 and not summed_indices(contraction):
         _multiply(code, do, contraction, groups)
     else:
-        store(code, do, contraction.target, sizes, _einsum(code, contraction, groups), groups)
+        _write_einsum(code, do, contraction, groups)
 
 
 def _shared_axes(axes: Groups, contraction: Contraction) -> Groups:
@@ -192,6 +192,8 @@ def _move(code: Code, do: Do, contraction: Contraction, groups: Groups) -> None:
         source = code.read(read, sizes, groups)
         source = _shortened(code, source, contraction)
         if not _scale(code, do, contraction.target, source, factor, sizes, groups):
+            if contraction.target.tensor.name in code.fresh and groups and not source.isidentifier():
+                source = syntax("contiguous", source=source)  # as products read it fastest
             store(code, do, contraction.target, sizes, scaled(source, factor), groups)
         return
     base, kept, axes = _along(code, read, contraction)
@@ -216,15 +218,15 @@ def _move(code: Code, do: Do, contraction: Contraction, groups: Groups) -> None:
 
 
 def _shortened(code: Code, source: str, contraction: Contraction) -> str:
-    """Give what is read a name where a line would be too long."""
-    target = code.target(contraction.target, dict(contraction.extents))
-    if code.fits(f"{target} += {source}"):
-        return source
-    name = contraction.reads[0].tensor.name
-    if "][" in source:  # read from a place that depends on a loop, then turned around
-        first, _, rest = source.rpartition("][")
-        source = f"{code.bound(f'{first}]', f'{name}_part')}[{rest}"
-    return source if code.fits(f"{target} += {source}") else code.bound(source, f"{name}_part")
+    """Give what is read a name where a line would be too long: first of its outermost part."""
+    into = code.target(contraction.target, dict(contraction.extents))
+    fresh = contraction.target.tensor.name in code.fresh
+    line = "{} += " + ("np.ascontiguousarray({})" if fresh else "{}")
+    name = f"{contraction.reads[0].tensor.name}_part"
+    cut = max(source.rfind(end) for end in ("][", "].", ")."))
+    if not code.fits(line.format(into, source)) and cut > 0:
+        source = code.bound(source[: cut + 1], name) + source[cut + 1 :]
+    return source if code.fits(line.format(into, source)) else code.bound(source, name)
 
 
 def _scale(
@@ -299,6 +301,22 @@ def _look_up(code: Code, do: Do, contraction: Contraction, groups: Groups) -> No
         shape = [product_of([sizes[n] for n in group]) for group in groups]
         text += f".reshape({arguments_text(shape)})"
     store(code, do, contraction.target, sizes, text)
+
+
+def _write_einsum(code: Code, do: Do, contraction: Contraction, groups: Groups) -> None:
+    """Write an einsum, straight into its place if it has one."""
+    sizes = dict(contraction.extents)
+    target = contraction.target
+    text = _einsum(code, contraction, groups)
+    into = as_array(code.target(target, sizes, groups), groups)
+    name = do.names[0] if do.names else ""
+    if do.how == "assign" and target.tensor.name not in code.fresh and text.endswith(")"):
+        into = code.bound(into, name)
+        line = f"{text[:-1]}, out={into})"
+        if contraction.coefficient == 1 and ".reshape(" not in text[-40:] and code.fits(line):
+            code.add(line)
+            return
+    store(code, do, target, sizes, text, groups)
 
 
 def _einsum(code: Code, contraction: Contraction, groups: Groups) -> str:

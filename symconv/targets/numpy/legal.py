@@ -76,7 +76,7 @@ def _split(do: Do, largest: Mapping[str, int], partials: _Partials) -> tuple[Do,
     summed = summed_indices(contraction)
     if product is None and summed:
         later = _summed_later(contraction, summed)
-        if not later:
+        if not later and do.how == "assign":
             return (do,)
     if not later and do.how == "assign" and contraction.coefficient == 1:
         return (do,)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from symconv.kernel.language import at
@@ -56,6 +56,10 @@ def product(sizes: Sequence[Size]) -> Size:
 
 def sliced(access: Access, sizes: Sizes) -> Sliced | None:
     """Return an access as slices; None if they cannot say it: windows, diagonals."""
+    whole = _with_rows(access, sizes)
+    if whole is not access:
+        text = f"{access.tensor.name}.reshape({arguments_text(whole.tensor.shape)})"
+        access = replace(whole, tensor=replace(whole.tensor, name=text))
     parts: list[str] = []
     axes: list[tuple[str, ...]] = []
     strides: dict[str, Polynomial] = {}
@@ -86,6 +90,37 @@ def sliced(access: Access, sizes: Sizes) -> Sliced | None:
     if turned:
         text += subscript(["::-1" if at_ in turned else ":" for at_ in range(len(axes))])
     return Sliced(text, tuple(axes), strides)
+
+
+def _with_rows(access: Access, sizes: Sizes) -> Access:
+    """Split axes that are addressed row by row, with gaps between the rows, into rows and columns."""
+    subscripts: list[Polynomial] = []
+    shape: list[Size] = []
+    for subscript_, size in zip(access.subscripts, access.tensor.shape, strict=True):
+        parts = _rows(subscript_, size, sizes)
+        for part, length in parts:
+            subscripts.append(part)
+            shape.append(length)
+    if len(shape) == len(access.subscripts):
+        return access
+    return Access(replace(access.tensor, shape=tuple(shape)), tuple(subscripts))
+
+
+def _rows(subscript_: Polynomial, size: Size, sizes: Sizes) -> list[tuple[Polynomial, Size]]:
+    """Return an axis as rows of a length that the outermost index moves by; or as it is."""
+    alone: list[tuple[Polynomial, Size]] = [(subscript_, size)]
+    own = [name for name in subscript_.variables if name in sizes]
+    names = sorted(own, key=lambda name: -abs(int(subscript_.coefficient(name))))
+    if len(names) < 2 or _nested(names, subscript_, sizes) or set(own) != set(subscript_.variables):
+        return alone
+    length, start = int(subscript_.coefficient(names[0])), int(subscript_.constant)
+    inner = [int(subscript_.coefficient(n)) * (int(sizes[n]) - 1) for n in names[1:]]
+    low = start % length if length > 0 else 0
+    if length <= 1 or min(inner) < 0 or low + sum(inner) >= length or int(size) % length:
+        return alone
+    row = Polynomial.variable(names[0]) + start // length
+    rest = subscript_ - Polynomial.variable(names[0]) * length - start + low
+    return [(row, int(size) // length), *_rows(rest, length, sizes)]
 
 
 def _nested(names: Sequence[str], subscript_: Polynomial, sizes: Sizes) -> bool:
@@ -189,7 +224,7 @@ def _transposed(order: Sequence[int]) -> str:
         return ".T"
     moved = [at_ for at_ in range(rank) if order[at_] != at_]
     if len(moved) == 2:
-        first, second = (at_ if at_ < rank - 2 else at_ - rank for at_ in moved)
+        first, second = moved if moved[0] < rank - 2 else (-2, -1)
         return f".swapaxes({first}, {second})"
     return f".transpose({', '.join(map(str, order))})"
 
