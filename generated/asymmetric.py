@@ -38,6 +38,20 @@ LAYER: dict[str, Any] = {
 Array = NDArray[Any]
 _LOCAL = threading.local()
 
+# For each phase: its first element, how many it has, its first filter element, the first position
+# that is read.
+_PHASES_Y = (
+    (0, 9, 1, 0),
+    (1, 8, 0, 1),
+)
+
+# For each phase: its first element, how many it has, its first filter element, the first position
+# that is read.
+_PHASES_X = (
+    (0, 10, 1, 0),
+    (1, 9, 0, 1),
+)
+
 
 def forward(x: Array, weight: Array, bias: Array, *, out: Array | None = None) -> Array:
     """Return O, the layer's output.
@@ -63,22 +77,29 @@ def forward(x: Array, weight: Array, bias: Array, *, out: Array | None = None) -
 def input_gradient(grad_output: Array, weight: Array, *, out: Array | None = None) -> Array:
     """Return ∂E/∂X, the gradient with respect to the input, where grad_output = ∂E/∂O = G.
 
-    ∂E/∂X[n, c, 2·y + i - 1, 2·x + j + 1] += Σ_{o} G[n, o, y, x] · F[o, c, i, j]
+    ∂E/∂X[n, c, 2·a, 2·b] = Σ_{o,i,j} G[n, o, a + i - 1, b + j - 2] · F[o, c, 3 - 2·i, 3 - 2·j]
+    ∂E/∂X[n, c, 2·a, 2·b + 1] = Σ_{o,i,j} G[n, o, a + i - 1, b + j - 1] ·
+            F[o, c, 3 - 2·i, 2 - 2·j]
+    ∂E/∂X[n, c, 2·a + 1, 2·b] = Σ_{o,i,j} G[n, o, a + i, b + j - 2] · F[o, c, 2 - 2·i, 3 - 2·j]
+    ∂E/∂X[n, c, 2·a + 1, 2·b + 1] = Σ_{o,i,j} G[n, o, a + i, b + j - 1] ·
+            F[o, c, 2 - 2·i, 2 - 2·j]
 
-    Algorithm: scatter, one product, a strided addition for each filter element (col2im).
+    Algorithm: polyphase, 4 plain correlations, one per phase.
     """
     gx = _result(out, (2, 3, 17, 19), grad_output, weight)
     grad_output = _checked("grad_output", grad_output, (2, 4, 9, 9))
     weight = _checked("weight", weight, (4, 3, 4, 4))
-    gx[...] = 0
-    matrix = np.ascontiguousarray(weight.transpose(1, 2, 3, 0))
-    grad_output_matrix = grad_output.reshape(2, 4, 81)
-    terms = np.matmul(matrix.reshape(48, 4), grad_output_matrix).reshape(2, 3, 4, 4, 9, 9)
-    sums = _scratch("sums", (2, 3, 20, 20))
-    sums[...] = 0
-    for i, j in product(range(4), range(4)):
-        sums[:, :, i : i + 17 : 2, j : j + 17 : 2] += terms[:, :, i, j]
-    gx[:, :, :, 1:] = sums[:, :, 1:18, :18]
+    padded = _zeros("input_gradient padded", (2, 4, 10, 11))
+    padded[:, :, 1:, 2:] = grad_output
+    for (u, height, i0, y0), (v, width, j0, x0) in product(_PHASES_Y, _PHASES_X):
+        weight_part = weight[:, :, i0 : i0 + 3 : 2, j0 : j0 + 3 : 2][:, :, ::-1, ::-1]
+        matrix = np.ascontiguousarray(weight_part.swapaxes(0, 1))
+        windows = _scratch("windows", (2, 4, 2, 2, height, width))
+        for i, j in product(range(2), range(2)):
+            windows[:, :, i, j] = padded[:, :, y0 + i : y0 + i + height, x0 + j : x0 + j + width]
+        windows_matrix = windows.reshape(2, 16, height * width)
+        phase = np.matmul(matrix.reshape(3, 16), windows_matrix).reshape(2, 3, height, width)
+        gx[:, :, u : u + 2 * height - 1 : 2, v : v + 2 * width - 1 : 2] = phase
     return gx
 
 

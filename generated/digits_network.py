@@ -230,16 +230,20 @@ def _conv1_weight_gradient(grad_output: Array, x: Array, gw: Array) -> None:
 
     ∂E/∂F[o, c, i, j] = Σ_{n,y,x} G[n, o, y, x] · X[n, c, y + i - 1, x + j - 1]
 
-    Algorithm: columns, windows copied side by side (im2col), one product.
+    Algorithm: rows, one shifted copy for each column of the filter, 3 products.
     """
     padded = _zeros("_conv1_weight_gradient padded", (32, 10, 10))
     padded[:, 1:9, 1:9] = x[:, 0]
-    columns = _scratch("columns", (32, 3, 3, 8, 8))
-    for i, j in product(range(3), range(3)):
-        columns[:, i, j] = padded[:, i : i + 8, j : j + 8]
-    columns_matrix = columns.reshape(32, 9, 64).swapaxes(-2, -1)
-    products = np.matmul(grad_output.reshape(32, 16, 64), columns_matrix)
-    gw[:, 0] = products.reshape(32, 16, 3, 3).sum(axis=0)
+    shifted = _scratch("shifted", (32, 3, 10, 8))
+    for j in range(3):
+        shifted[:, j] = padded[:, :, j : j + 8]
+    gradients = _scratch("gradients", (3, 16, 3))
+    positions = grad_output.reshape(32, 16, 64)
+    for i in range(3):
+        window = shifted[:, :, i : i + 8].reshape(32, 3, 64).swapaxes(-2, -1)
+        products = np.matmul(positions, window)
+        gradients[i] = products.sum(axis=0)
+    gw[:, 0] = gradients.swapaxes(0, 1)
 
 
 def _conv1_bias_gradient(grad_output: Array, gb: Array) -> None:

@@ -48,22 +48,7 @@ def forward(x: Array, weight: Array, *, out: Array | None = None) -> Array:
     y = _result(out, (4, 64, 28, 28), x, weight)
     x = _checked("x", x, (4, 64, 28, 28))
     weight = _checked("weight", weight, (64, 64, 3, 3))
-    matrices = _scratch("matrices", (3, 64, 3, 64))
-    matrices[...] = weight.transpose(2, 0, 3, 1)
-    padded = _zeros("forward padded", (64, 32, 32))
-    shifted = _scratch("shifted", (3, 64, 32, 28))
-    products = _scratch("products", (64, 784))
-    for n in range(4):
-        padded[:, 2:30, 2:30] = x[n]
-        for j in range(3):
-            shifted[j] = padded[:, :, 2 * j : 2 * j + 28]
-        window = shifted[:, :, :28].reshape(192, 784)
-        total = y[n].reshape(64, 784)
-        np.matmul(matrices[0].reshape(64, 192), window, out=total)
-        for i in range(1, 3):
-            window = shifted[:, :, 2 * i : 2 * i + 28].reshape(192, 784)
-            np.matmul(matrices[i].reshape(64, 192), window, out=products)
-            total += products
+    _correlate(x, weight, y)
     return y
 
 
@@ -78,22 +63,7 @@ def input_gradient(grad_output: Array, weight: Array, *, out: Array | None = Non
     gx = _result(out, (4, 64, 28, 28), grad_output, weight)
     grad_output = _checked("grad_output", grad_output, (4, 64, 28, 28))
     weight = _checked("weight", weight, (64, 64, 3, 3))
-    matrices = _scratch("matrices", (3, 64, 3, 64))
-    matrices[...] = weight[:, :, ::-1, ::-1].transpose(2, 1, 3, 0)
-    padded = _zeros("input_gradient padded", (64, 32, 32))
-    shifted = _scratch("shifted", (3, 64, 32, 28))
-    products = _scratch("products", (64, 784))
-    for n in range(4):
-        padded[:, 2:30, 2:30] = grad_output[n]
-        for j in range(3):
-            shifted[j] = padded[:, :, 2 * j : 2 * j + 28]
-        window = shifted[:, :, :28].reshape(192, 784)
-        total = gx[n].reshape(64, 784)
-        np.matmul(matrices[0].reshape(64, 192), window, out=total)
-        for i in range(1, 3):
-            window = shifted[:, :, 2 * i : 2 * i + 28].reshape(192, 784)
-            np.matmul(matrices[i].reshape(64, 192), window, out=products)
-            total += products
+    _correlate(grad_output, weight[:, :, ::-1, ::-1].swapaxes(0, 1), gx)
     return gx
 
 
@@ -143,6 +113,26 @@ def backward(
     input_gradient(grad_output, weight, out=gx)
     weight_gradient(grad_output, x, out=gw)
     return gx, gw
+
+
+def _correlate(source: Array, kernel: Array, target: Array) -> None:
+    """Correlate source with kernel, into target."""
+    matrices = _scratch("matrices", (3, 64, 3, 64))
+    matrices[...] = kernel.transpose(2, 0, 3, 1)
+    padded = _zeros("_correlate padded", (64, 32, 32))
+    shifted = _scratch("shifted", (3, 64, 32, 28))
+    products = _scratch("products", (64, 784))
+    for n in range(4):
+        padded[:, 2:30, 2:30] = source[n]
+        for j in range(3):
+            shifted[j] = padded[:, :, 2 * j : 2 * j + 28]
+        window = shifted[:, :, :28].reshape(192, 784)
+        total = target[n].reshape(64, 784)
+        np.matmul(matrices[0].reshape(64, 192), window, out=total)
+        for i in range(1, 3):
+            window = shifted[:, :, 2 * i : 2 * i + 28].reshape(192, 784)
+            np.matmul(matrices[i].reshape(64, 192), window, out=products)
+            total += products
 
 
 def release() -> None:

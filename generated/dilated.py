@@ -38,6 +38,20 @@ LAYER: dict[str, Any] = {
 Array = NDArray[Any]
 _LOCAL = threading.local()
 
+# For each phase: its first element, its first filter element, the first position that is read.
+_PHASES_Y = (
+    (0, 2, 0),
+    (1, 1, 1),
+    (2, 0, 2),
+)
+
+# For each phase: its first element, its first filter element, the first position that is read.
+_PHASES_X = (
+    (0, 2, 0),
+    (1, 1, 1),
+    (2, 0, 2),
+)
+
 
 def forward(x: Array, weight: Array, bias: Array, *, out: Array | None = None) -> Array:
     """Return O, the layer's output.
@@ -65,19 +79,18 @@ def input_gradient(grad_output: Array, weight: Array, *, out: Array | None = Non
 
     ∂E/∂X[n, c, 3·y + 2·i - 4, 3·x + 2·j - 4] = Σ_{o} G[n, o, y, x] · F[o, c, i, j]
 
-    Algorithm: scatter, one product, a strided addition for each filter element (col2im).
+    Algorithm: polyphase, 9 plain correlations, one per phase.
     """
     gx = _result(out, (2, 8, 30, 30), grad_output, weight)
     grad_output = _checked("grad_output", grad_output, (2, 8, 12, 12))
     weight = _checked("weight", weight, (8, 8, 3, 3))
-    matrix = np.ascontiguousarray(weight.transpose(1, 2, 3, 0))
-    terms = _scratch("terms", (2, 8, 3, 3, 12, 12))
-    np.matmul(matrix.reshape(72, 8), grad_output.reshape(2, 8, 144), out=terms.reshape(2, 72, 144))
-    sums = _scratch("sums", (2, 8, 38, 38))
-    sums[...] = 0
-    for i, j in product(range(3), range(3)):
-        sums[:, :, 2 * i : 2 * i + 34 : 3, 2 * j : 2 * j + 34 : 3] += terms[:, :, i, j]
-    gx[...] = sums[:, :, 4:34, 4:34]
+    padded = _zeros("input_gradient padded", (2, 8, 12, 12))
+    padded[...] = grad_output
+    for (u, i0, y0), (v, j0, x0) in product(_PHASES_Y, _PHASES_X):
+        matrix = np.ascontiguousarray(weight[:, :, i0, j0].T)
+        windows = np.ascontiguousarray(padded[:, :, y0 : y0 + 10, x0 : x0 + 10])
+        phase = np.matmul(matrix, windows.reshape(2, 8, 100)).reshape(2, 8, 10, 10)
+        gx[:, :, u : u + 28 : 3, v : v + 28 : 3] = phase
     return gx
 
 

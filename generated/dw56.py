@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 import threading
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -42,25 +43,13 @@ def forward(x: Array, weight: Array, *, out: Array | None = None) -> Array:
 
     O[n, g + o, y, x] = Σ_{c,i,j} X[n, g + c, y + i - 1, x + j - 1] · F[g + o, c, i, j]
 
-    Algorithm: rows, one shifted copy for each column of the filter in 4 blocks of images, 3
-    products.
+    Algorithm: planes, flattened planes, 24 planes at a time, one multiplication and addition
+    for each filter element.
     """
     y = _result(out, (4, 144, 56, 56), x, weight)
     x = _checked("x", x, (4, 144, 56, 56))
     weight = _checked("weight", weight, (144, 1, 3, 3))
-    matrices = np.ascontiguousarray(weight[:, 0].swapaxes(0, 1))
-    padded = _zeros("forward padded", (144, 58, 58))
-    shifted = _scratch("shifted", (144, 3, 58, 56))
-    products = _scratch("products", (144, 56, 56))
-    for n in range(4):
-        padded[:, 1:57, 1:57] = x[n]
-        for j in range(3):
-            shifted[:, j] = padded[:, :, j : j + 56]
-        total = y[n]
-        np.einsum("gj,gjyx->gyx", matrices[0], shifted[:, :, :56], out=total)
-        for i in range(1, 3):
-            np.einsum("gj,gjyx->gyx", matrices[i], shifted[:, :, i : i + 56], out=products)
-            total += products
+    _correlate(x, weight[:, 0], y)
     return y
 
 
@@ -69,25 +58,13 @@ def input_gradient(grad_output: Array, weight: Array, *, out: Array | None = Non
 
     ∂E/∂X[n, g + c, u, v] = Σ_{i,j} G[n, g, u + i - 1, v + j - 1] · F[g, c, 2 - i, 2 - j]
 
-    Algorithm: rows, one shifted copy for each column of the filter in 4 blocks of images, 3
-    products.
+    Algorithm: planes, flattened planes, 24 planes at a time, one multiplication and addition
+    for each filter element.
     """
     gx = _result(out, (4, 144, 56, 56), grad_output, weight)
     grad_output = _checked("grad_output", grad_output, (4, 144, 56, 56))
     weight = _checked("weight", weight, (144, 1, 3, 3))
-    matrices = np.ascontiguousarray(weight[:, 0, ::-1, ::-1].swapaxes(0, 1))
-    padded = _zeros("input_gradient padded", (144, 58, 58))
-    shifted = _scratch("shifted", (144, 3, 58, 56))
-    products = _scratch("products", (144, 56, 56))
-    for n in range(4):
-        padded[:, 1:57, 1:57] = grad_output[n]
-        for j in range(3):
-            shifted[:, j] = padded[:, :, j : j + 56]
-        total = gx[n]
-        np.einsum("gj,gjyx->gyx", matrices[0], shifted[:, :, :56], out=total)
-        for i in range(1, 3):
-            np.einsum("gj,gjyx->gyx", matrices[i], shifted[:, :, i : i + 56], out=products)
-            total += products
+    _correlate(grad_output, weight[:, 0, ::-1, ::-1], gx)
     return gx
 
 
@@ -135,6 +112,22 @@ def backward(
     input_gradient(grad_output, weight, out=gx)
     weight_gradient(grad_output, x, out=gw)
     return gx, gw
+
+
+def _correlate(source: Array, kernel: Array, target: Array) -> None:
+    """Correlate source with kernel, into target."""
+    padded = _zeros("_correlate padded", (24, 3422))
+    total = _scratch("total", (24, 3248))
+    term = _scratch("term", (24, 3248))
+    for n in range(4):
+        for top in range(0, 144, 24):
+            padded.reshape(24, 59, 58)[:, 1:57, 1:57] = source[n, top : top + 24]
+            total[...] = 0
+            for i, j in product(range(3), range(3)):
+                padded_part = padded[:, 58 * i + j : 58 * i + j + 3248]
+                np.multiply(padded_part, kernel[top : top + 24, i, j][:, None], out=term)
+                total += term
+            target[n, top : top + 24] = total.reshape(24, 56, 58)[:, :, :56]
 
 
 def release() -> None:

@@ -48,19 +48,7 @@ def forward(x: Array, weight: Array, *, out: Array | None = None) -> Array:
     y = _result(out, (1, 1, 64, 64), x, weight)
     x = _checked("x", x, (1, 1, 64, 64))
     weight = _checked("weight", weight, (1, 1, 5, 5))
-    matrices = np.ascontiguousarray(weight[0, 0, ::-1, ::-1])
-    padded = _zeros("forward padded", (68, 68))
-    padded[2:66, 2:66] = x[0, 0]
-    shifted = _scratch("shifted", (5, 68, 64))
-    for j in range(5):
-        shifted[j] = padded[:, j : j + 64]
-    window = shifted[:, :64].reshape(5, 4096)
-    total = y[0, 0].reshape(4096)
-    np.matmul(matrices[0], window, out=total)
-    for i in range(1, 5):
-        window = shifted[:, i : i + 64].reshape(5, 4096)
-        products = np.matmul(matrices[i], window)
-        total += products
+    _correlate(x[0, 0], weight[0, 0, ::-1, ::-1], y[0, 0])
     return y
 
 
@@ -74,18 +62,7 @@ def input_gradient(grad_output: Array, weight: Array, *, out: Array | None = Non
     gx = _result(out, (1, 1, 64, 64), grad_output, weight)
     grad_output = _checked("grad_output", grad_output, (1, 1, 64, 64))
     weight = _checked("weight", weight, (1, 1, 5, 5))
-    padded = _zeros("input_gradient padded", (68, 68))
-    padded[2:66, 2:66] = grad_output[0, 0]
-    shifted = _scratch("shifted", (5, 68, 64))
-    for j in range(5):
-        shifted[j] = padded[:, j : j + 64]
-    window = shifted[:, :64].reshape(5, 4096)
-    total = gx[0, 0].reshape(4096)
-    np.matmul(weight[0, 0, 0], window, out=total)
-    for i in range(1, 5):
-        window = shifted[:, i : i + 64].reshape(5, 4096)
-        products = np.matmul(weight[0, 0, i], window)
-        total += products
+    _correlate(grad_output[0, 0], weight[0, 0], gx[0, 0])
     return gx
 
 
@@ -131,6 +108,23 @@ def backward(
     input_gradient(grad_output, weight, out=gx)
     weight_gradient(grad_output, x, out=gw)
     return gx, gw
+
+
+def _correlate(source: Array, kernel: Array, target: Array) -> None:
+    """Correlate source with kernel, into target."""
+    matrices = np.ascontiguousarray(kernel)
+    padded = _zeros("_correlate padded", (68, 68))
+    padded[2:66, 2:66] = source
+    shifted = _scratch("shifted", (5, 68, 64))
+    for j in range(5):
+        shifted[j] = padded[:, j : j + 64]
+    window = shifted[:, :64].reshape(5, 4096)
+    total = target.reshape(4096)
+    np.matmul(matrices[0], window, out=total)
+    for i in range(1, 5):
+        window = shifted[:, i : i + 64].reshape(5, 4096)
+        products = np.matmul(matrices[i], window)
+        total += products
 
 
 def release() -> None:

@@ -47,20 +47,7 @@ def forward(x: Array, weight: Array, *, out: Array | None = None) -> Array:
     y = _result(out, (1, 1, 512, 512), x, weight)
     x = _checked("x", x, (1, 1, 512, 512))
     weight = _checked("weight", weight, (1, 1, 3, 3))
-    padded = _zeros("forward padded", (514, 514))
-    padded[1:513, 1:513] = x[0, 0]
-    shifted = _scratch("shifted", (3, 130, 512))
-    products = _scratch("products", (65536,))
-    for top in range(0, 512, 128):
-        for j in range(3):
-            shifted[j] = padded[top : top + 130, j : j + 512]
-        window = shifted[:, :128].reshape(3, 65536)
-        total = y[0, 0, top : top + 128].reshape(65536)
-        np.matmul(weight[0, 0, 0], window, out=total)
-        for i in range(1, 3):
-            window = shifted[:, i : i + 128].reshape(3, 65536)
-            np.matmul(weight[0, 0, i], window, out=products)
-            total += products
+    _correlate(x[0, 0], weight[0, 0], y[0, 0])
     return y
 
 
@@ -74,21 +61,7 @@ def input_gradient(grad_output: Array, weight: Array, *, out: Array | None = Non
     gx = _result(out, (1, 1, 512, 512), grad_output, weight)
     grad_output = _checked("grad_output", grad_output, (1, 1, 512, 512))
     weight = _checked("weight", weight, (1, 1, 3, 3))
-    matrices = np.ascontiguousarray(weight[0, 0, ::-1, ::-1])
-    padded = _zeros("input_gradient padded", (514, 514))
-    padded[1:513, 1:513] = grad_output[0, 0]
-    shifted = _scratch("shifted", (3, 130, 512))
-    products = _scratch("products", (65536,))
-    for top in range(0, 512, 128):
-        for j in range(3):
-            shifted[j] = padded[top : top + 130, j : j + 512]
-        window = shifted[:, :128].reshape(3, 65536)
-        total = gx[0, 0, top : top + 128].reshape(65536)
-        np.matmul(matrices[0], window, out=total)
-        for i in range(1, 3):
-            window = shifted[:, i : i + 128].reshape(3, 65536)
-            np.matmul(matrices[i], window, out=products)
-            total += products
+    _correlate(grad_output[0, 0], weight[0, 0, ::-1, ::-1], gx[0, 0])
     return gx
 
 
@@ -137,6 +110,25 @@ def backward(
     input_gradient(grad_output, weight, out=gx)
     weight_gradient(grad_output, x, out=gw)
     return gx, gw
+
+
+def _correlate(source: Array, kernel: Array, target: Array) -> None:
+    """Correlate source with kernel, into target."""
+    matrices = np.ascontiguousarray(kernel)
+    padded = _zeros("_correlate padded", (514, 514))
+    padded[1:513, 1:513] = source
+    shifted = _scratch("shifted", (3, 130, 512))
+    products = _scratch("products", (65536,))
+    for top in range(0, 512, 128):
+        for j in range(3):
+            shifted[j] = padded[top : top + 130, j : j + 512]
+        window = shifted[:, :128].reshape(3, 65536)
+        total = target[top : top + 128].reshape(65536)
+        np.matmul(matrices[0], window, out=total)
+        for i in range(1, 3):
+            window = shifted[:, i : i + 128].reshape(3, 65536)
+            np.matmul(matrices[i], window, out=products)
+            total += products
 
 
 def release() -> None:

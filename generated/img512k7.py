@@ -47,20 +47,7 @@ def forward(x: Array, weight: Array, *, out: Array | None = None) -> Array:
     y = _result(out, (1, 1, 512, 512), x, weight)
     x = _checked("x", x, (1, 1, 512, 512))
     weight = _checked("weight", weight, (1, 1, 7, 7))
-    padded = _zeros("forward padded", (518, 518))
-    padded[3:515, 3:515] = x[0, 0]
-    shifted = _scratch("shifted", (7, 70, 512))
-    products = _scratch("products", (32768,))
-    for top in range(0, 512, 64):
-        for j in range(7):
-            shifted[j] = padded[top : top + 70, j : j + 512]
-        window = shifted[:, :64].reshape(7, 32768)
-        total = y[0, 0, top : top + 64].reshape(32768)
-        np.matmul(weight[0, 0, 0], window, out=total)
-        for i in range(1, 7):
-            window = shifted[:, i : i + 64].reshape(7, 32768)
-            np.matmul(weight[0, 0, i], window, out=products)
-            total += products
+    _correlate(x[0, 0], weight[0, 0], y[0, 0])
     return y
 
 
@@ -74,21 +61,7 @@ def input_gradient(grad_output: Array, weight: Array, *, out: Array | None = Non
     gx = _result(out, (1, 1, 512, 512), grad_output, weight)
     grad_output = _checked("grad_output", grad_output, (1, 1, 512, 512))
     weight = _checked("weight", weight, (1, 1, 7, 7))
-    matrices = np.ascontiguousarray(weight[0, 0, ::-1, ::-1])
-    padded = _zeros("input_gradient padded", (518, 518))
-    padded[3:515, 3:515] = grad_output[0, 0]
-    shifted = _scratch("shifted", (7, 70, 512))
-    products = _scratch("products", (32768,))
-    for top in range(0, 512, 64):
-        for j in range(7):
-            shifted[j] = padded[top : top + 70, j : j + 512]
-        window = shifted[:, :64].reshape(7, 32768)
-        total = gx[0, 0, top : top + 64].reshape(32768)
-        np.matmul(matrices[0], window, out=total)
-        for i in range(1, 7):
-            window = shifted[:, i : i + 64].reshape(7, 32768)
-            np.matmul(matrices[i], window, out=products)
-            total += products
+    _correlate(grad_output[0, 0], weight[0, 0, ::-1, ::-1], gx[0, 0])
     return gx
 
 
@@ -137,6 +110,25 @@ def backward(
     input_gradient(grad_output, weight, out=gx)
     weight_gradient(grad_output, x, out=gw)
     return gx, gw
+
+
+def _correlate(source: Array, kernel: Array, target: Array) -> None:
+    """Correlate source with kernel, into target."""
+    matrices = np.ascontiguousarray(kernel)
+    padded = _zeros("_correlate padded", (518, 518))
+    padded[3:515, 3:515] = source
+    shifted = _scratch("shifted", (7, 70, 512))
+    products = _scratch("products", (32768,))
+    for top in range(0, 512, 64):
+        for j in range(7):
+            shifted[j] = padded[top : top + 70, j : j + 512]
+        window = shifted[:, :64].reshape(7, 32768)
+        total = target[top : top + 64].reshape(32768)
+        np.matmul(matrices[0], window, out=total)
+        for i in range(1, 7):
+            window = shifted[:, i : i + 64].reshape(7, 32768)
+            np.matmul(matrices[i], window, out=products)
+            total += products
 
 
 def release() -> None:

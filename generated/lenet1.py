@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 import threading
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -42,25 +43,19 @@ def forward(x: Array, weight: Array, *, out: Array | None = None) -> Array:
 
     O[n, o, y, x] = Σ_{c,i,j} X[n, c, y + i - 2, x + j - 2] · F[o, c, i, j]
 
-    Algorithm: rows, one shifted copy for each column of the filter, 5 products.
+    Algorithm: columns, windows copied side by side (im2col) in 4 blocks of images, one product.
     """
     y = _result(out, (32, 6, 28, 28), x, weight)
     x = _checked("x", x, (32, 1, 28, 28))
     weight = _checked("weight", weight, (6, 1, 5, 5))
-    matrices = np.ascontiguousarray(weight[:, 0].swapaxes(0, 1))
-    padded = _zeros("forward padded", (32, 32, 32))
-    padded[:, 2:30, 2:30] = x[:, 0]
-    shifted = _scratch("shifted", (32, 5, 32, 28))
-    for j in range(5):
-        shifted[:, j] = padded[:, :, j : j + 28]
-    window = shifted[:, :, :28].reshape(32, 5, 784)
-    total = y.reshape(32, 6, 784)
-    np.matmul(matrices[0], window, out=total)
-    products = _scratch("products", (32, 6, 784))
-    for i in range(1, 5):
-        window = shifted[:, :, i : i + 28].reshape(32, 5, 784)
-        np.matmul(matrices[i], window, out=products)
-        total += products
+    padded = _zeros("forward padded", (8, 32, 32))
+    columns = _scratch("columns", (8, 5, 5, 28, 28))
+    for n in range(0, 32, 8):
+        padded[:, 2:30, 2:30] = x[n : n + 8, 0]
+        for i, j in product(range(5), range(5)):
+            columns[:, i, j] = padded[:, i : i + 28, j : j + 28]
+        columns_matrix = columns.reshape(8, 25, 784)
+        np.matmul(weight[:, 0].reshape(6, 25), columns_matrix, out=y[n : n + 8].reshape(8, 6, 784))
     return y
 
 

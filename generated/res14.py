@@ -48,22 +48,7 @@ def forward(x: Array, weight: Array, *, out: Array | None = None) -> Array:
     y = _result(out, (4, 256, 14, 14), x, weight)
     x = _checked("x", x, (4, 256, 14, 14))
     weight = _checked("weight", weight, (256, 256, 3, 3))
-    matrices = _scratch("matrices", (3, 256, 3, 256))
-    matrices[...] = weight.transpose(2, 0, 3, 1)
-    padded = _zeros("forward padded", (256, 16, 16))
-    shifted = _scratch("shifted", (3, 256, 16, 14))
-    products = _scratch("products", (256, 196))
-    for n in range(4):
-        padded[:, 1:15, 1:15] = x[n]
-        for j in range(3):
-            shifted[j] = padded[:, :, j : j + 14]
-        window = shifted[:, :, :14].reshape(768, 196)
-        total = y[n].reshape(256, 196)
-        np.matmul(matrices[0].reshape(256, 768), window, out=total)
-        for i in range(1, 3):
-            window = shifted[:, :, i : i + 14].reshape(768, 196)
-            np.matmul(matrices[i].reshape(256, 768), window, out=products)
-            total += products
+    _correlate(x, weight, y)
     return y
 
 
@@ -78,22 +63,7 @@ def input_gradient(grad_output: Array, weight: Array, *, out: Array | None = Non
     gx = _result(out, (4, 256, 14, 14), grad_output, weight)
     grad_output = _checked("grad_output", grad_output, (4, 256, 14, 14))
     weight = _checked("weight", weight, (256, 256, 3, 3))
-    matrices = _scratch("matrices", (3, 256, 3, 256))
-    matrices[...] = weight[:, :, ::-1, ::-1].transpose(2, 1, 3, 0)
-    padded = _zeros("input_gradient padded", (256, 16, 16))
-    shifted = _scratch("shifted", (3, 256, 16, 14))
-    products = _scratch("products", (256, 196))
-    for n in range(4):
-        padded[:, 1:15, 1:15] = grad_output[n]
-        for j in range(3):
-            shifted[j] = padded[:, :, j : j + 14]
-        window = shifted[:, :, :14].reshape(768, 196)
-        total = gx[n].reshape(256, 196)
-        np.matmul(matrices[0].reshape(256, 768), window, out=total)
-        for i in range(1, 3):
-            window = shifted[:, :, i : i + 14].reshape(768, 196)
-            np.matmul(matrices[i].reshape(256, 768), window, out=products)
-            total += products
+    _correlate(grad_output, weight[:, :, ::-1, ::-1].swapaxes(0, 1), gx)
     return gx
 
 
@@ -144,6 +114,26 @@ def backward(
     input_gradient(grad_output, weight, out=gx)
     weight_gradient(grad_output, x, out=gw)
     return gx, gw
+
+
+def _correlate(source: Array, kernel: Array, target: Array) -> None:
+    """Correlate source with kernel, into target."""
+    matrices = _scratch("matrices", (3, 256, 3, 256))
+    matrices[...] = kernel.transpose(2, 0, 3, 1)
+    padded = _zeros("_correlate padded", (256, 16, 16))
+    shifted = _scratch("shifted", (3, 256, 16, 14))
+    products = _scratch("products", (256, 196))
+    for n in range(4):
+        padded[:, 1:15, 1:15] = source[n]
+        for j in range(3):
+            shifted[j] = padded[:, :, j : j + 14]
+        window = shifted[:, :, :14].reshape(768, 196)
+        total = target[n].reshape(256, 196)
+        np.matmul(matrices[0].reshape(256, 768), window, out=total)
+        for i in range(1, 3):
+            window = shifted[:, :, i : i + 14].reshape(768, 196)
+            np.matmul(matrices[i].reshape(256, 768), window, out=products)
+            total += products
 
 
 def release() -> None:

@@ -76,19 +76,7 @@ def input_gradient(grad_output: Array, weight: Array, *, out: Array | None = Non
     gx = _result(out, (2, 3, 8, 8), grad_output, weight)
     grad_output = _checked("grad_output", grad_output, (2, 4, 8, 8))
     weight = _checked("weight", weight, (4, 3, 3, 3))
-    matrices = np.ascontiguousarray(weight[:, :, ::-1, ::-1].transpose(2, 1, 3, 0))
-    padded = _zeros("input_gradient padded", (2, 4, 10, 10))
-    padded[:, :, 1:9, 1:9] = grad_output
-    shifted = _scratch("shifted", (2, 3, 4, 10, 8))
-    for j in range(3):
-        shifted[:, j] = padded[:, :, :, j : j + 8]
-    window = shifted[:, :, :, :8].reshape(2, 12, 64)
-    total = gx.reshape(2, 3, 64)
-    np.matmul(matrices[0].reshape(3, 12), window, out=total)
-    for i in range(1, 3):
-        window = shifted[:, :, :, i : i + 8].reshape(2, 12, 64)
-        products = np.matmul(matrices[i].reshape(3, 12), window)
-        total += products
+    _correlate(grad_output, weight[:, :, ::-1, ::-1].swapaxes(0, 1), gx)
     return gx
 
 
@@ -102,18 +90,7 @@ def weight_gradient(grad_output: Array, x: Array, *, out: Array | None = None) -
     gw = _result(out, (4, 3, 3, 3), grad_output, x)
     grad_output = _checked("grad_output", grad_output, (2, 4, 8, 8))
     x = _checked("x", x, (2, 3, 8, 8))
-    padded = _zeros("weight_gradient padded", (2, 3, 10, 10))
-    padded[:, :, 1:9, 1:9] = x
-    shifted = _scratch("shifted", (2, 3, 3, 10, 8))
-    for j in range(3):
-        shifted[:, j] = padded[:, :, :, j : j + 8]
-    gradients = _scratch("gradients", (3, 4, 3, 3))
-    positions = grad_output.reshape(2, 4, 64)
-    for i in range(3):
-        window = shifted[:, :, :, i : i + 8].reshape(2, 9, 64).swapaxes(-2, -1)
-        products = np.matmul(positions, window)
-        gradients[i] = products.reshape(2, 4, 3, 3).sum(axis=0)
-    gw[...] = gradients.transpose(1, 3, 0, 2)
+    _correlate_2(x, grad_output, gw)
     return gw
 
 
@@ -290,33 +267,43 @@ def double_backward(
         total += products
     ggo += ggo_more
     ggo += ggb[:, None, None]
-    matrices3 = np.ascontiguousarray(ggw[:, :, ::-1, ::-1].transpose(2, 1, 3, 0))
-    padded3 = _zeros("double_backward padded3", (2, 4, 10, 10))
-    padded3[:, :, 1:9, 1:9] = grad_output
-    shifted3 = _scratch("shifted3", (2, 3, 4, 10, 8))
-    for j in range(3):
-        shifted3[:, j] = padded3[:, :, :, j : j + 8]
-    window = shifted3[:, :, :, :8].reshape(2, 12, 64)
-    total = gx.reshape(2, 3, 64)
-    np.matmul(matrices3[0].reshape(3, 12), window, out=total)
-    for i in range(1, 3):
-        window = shifted3[:, :, :, i : i + 8].reshape(2, 12, 64)
-        products2 = np.matmul(matrices3[i].reshape(3, 12), window)
-        total += products2
-    padded4 = _zeros("double_backward padded4", (2, 3, 10, 10))
-    padded4[:, :, 1:9, 1:9] = ggx
-    shifted4 = _scratch("shifted4", (2, 3, 3, 10, 8))
-    for j in range(3):
-        shifted4[:, j] = padded4[:, :, :, j : j + 8]
-    gradients = _scratch("gradients", (3, 4, 3, 3))
-    positions = grad_output.reshape(2, 4, 64)
-    for i in range(3):
-        window = shifted4[:, :, :, i : i + 8].reshape(2, 9, 64).swapaxes(-2, -1)
-        products3 = np.matmul(positions, window)
-        gradients[i] = products3.reshape(2, 4, 3, 3).sum(axis=0)
-    gw[...] = gradients.transpose(1, 3, 0, 2)
+    _correlate(grad_output, ggw[:, :, ::-1, ::-1].swapaxes(0, 1), gx)
+    _correlate_2(ggx, grad_output, gw)
     gb[...] = 0
     return ggo, gx, gw, gb
+
+
+def _correlate(source: Array, kernel: Array, target: Array) -> None:
+    """Correlate source with kernel, into target."""
+    matrices = np.ascontiguousarray(kernel.transpose(2, 0, 3, 1))
+    padded = _zeros("_correlate padded", (2, 4, 10, 10))
+    padded[:, :, 1:9, 1:9] = source
+    shifted = _scratch("shifted", (2, 3, 4, 10, 8))
+    for j in range(3):
+        shifted[:, j] = padded[:, :, :, j : j + 8]
+    window = shifted[:, :, :, :8].reshape(2, 12, 64)
+    total = target.reshape(2, 3, 64)
+    np.matmul(matrices[0].reshape(3, 12), window, out=total)
+    for i in range(1, 3):
+        window = shifted[:, :, :, i : i + 8].reshape(2, 12, 64)
+        products = np.matmul(matrices[i].reshape(3, 12), window)
+        total += products
+
+
+def _correlate_2(source: Array, upstream: Array, gradient: Array) -> None:
+    """Correlate source with upstream, into gradient."""
+    padded = _zeros("_correlate_2 padded", (2, 3, 10, 10))
+    padded[:, :, 1:9, 1:9] = source
+    shifted = _scratch("shifted", (2, 3, 3, 10, 8))
+    for j in range(3):
+        shifted[:, j] = padded[:, :, :, j : j + 8]
+    gradients = _scratch("gradients", (3, 4, 3, 3))
+    positions = upstream.reshape(2, 4, 64)
+    for i in range(3):
+        window = shifted[:, :, :, i : i + 8].reshape(2, 9, 64).swapaxes(-2, -1)
+        products = np.matmul(positions, window)
+        gradients[i] = products.reshape(2, 4, 3, 3).sum(axis=0)
+    gradient[...] = gradients.transpose(1, 3, 0, 2)
 
 
 def release() -> None:

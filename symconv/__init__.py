@@ -17,7 +17,7 @@ from symconv.version import __version__
 if TYPE_CHECKING:
     from symconv.explain.example import worked
     from symconv.explanation import Explanation
-    from symconv.files import read_tuning
+    from symconv.files import read_machine, read_tuning
     from symconv.layers import (
         Activation,
         Add,
@@ -47,6 +47,7 @@ _HOMES = {
     "Explanation": "explanation",
     "worked": "explain.example",
     "Unit": "verbs",
+    "read_machine": "files",
     "read_tuning": "files",
 } | dict.fromkeys(_VERBS, "verbs")
 
@@ -80,6 +81,7 @@ __all__ = [
     "explain",
     "generate",
     "prove",
+    "read_machine",
     "read_tuning",
     "tune",
     "worked",

@@ -10,8 +10,10 @@ from pathlib import Path
 import click
 
 from symconv import verbs
+from symconv.bench.calibrate import calibrate as measure_machine
 from symconv.bench.growth import FAMILIES, Growth
 from symconv.bench.report import Benchmark, document
+from symconv.bench.row import processor
 from symconv.check.report import Report
 from symconv.errors import SymconvError
 from symconv.explain.documents import (
@@ -25,7 +27,14 @@ from symconv.explain.figures import figures
 from symconv.explain.numbers import Given
 from symconv.explain.paper import worked_document
 from symconv.figure_files import FIGURES, write_figures
-from symconv.files import generated_files, read_data, read_tuning, write_texts
+from symconv.files import (
+    generated_files,
+    machine_text,
+    read_data,
+    read_machine,
+    read_tuning,
+    write_texts,
+)
 from symconv.layers.layer import Layer
 from symconv.lower.network import NetworkPlan
 from symconv.notation.layout import WIDTH
@@ -40,8 +49,10 @@ from symconv.prove.survey import (
     survey,
     table,
 )
+from symconv.targets.numpy.cost import MIDDLING
 from symconv.targets.numpy.memory import needs
 from symconv.targets.numpy.rationale import choices, rationale
+from symconv.targets.numpy.stages import stage_text
 from symconv.terminal import (
     columns,
     print_derivation,
@@ -246,8 +257,10 @@ def generate(
     accuracy: str,
     tuning: str | None,
     tune: bool,
+    machine: str | None,
     output: str | None,
     explained: bool,
+    show: str,
     force: bool,
     as_json: bool,
 ) -> int:
@@ -259,11 +272,14 @@ def generate(
             "--tune: writes its measurements beside the module: give --output, without --tuning"
         )
     measured = read_tuning(tuning) if tuning is not None else None
+    constants = read_machine(machine) if machine is not None else MIDDLING
     if tune:
         with progress("tuning") as advance:
             measured = verbs.tune(layer, order, accuracy, advance=advance)
     with progress("generating"):
-        unit = verbs.generate(layer, name, order=order, accuracy=accuracy, tuning=measured)
+        unit = verbs.generate(
+            layer, name, order=order, accuracy=accuracy, tuning=measured, machine=constants
+        )
     path = unit.write(output, force) if output is not None else None
     if as_json:
         print_json(
@@ -285,7 +301,16 @@ def generate(
     elif path is not None:
         write(screen(), str(path))
     else:
-        click.echo(unit.source, nl=False)
+        click.echo(unit.source if show == "source" else stage_text(unit.plan, show), nl=False)
+    return 0
+
+
+def calibrate(output: str, seconds: float, force: bool) -> int:
+    """Measure this machine's constants for the cost model and write them to a file."""
+    with progress("calibrating"):
+        machine = measure_machine(verbs.check_seconds(seconds))
+    write_texts({Path(output): machine_text(machine, processor(), __version__)}, force)
+    write(screen(), output)
     return 0
 
 

@@ -283,6 +283,15 @@ def check(files: tuple[str, ...], as_json: bool) -> None:
     sys.exit(actions.check(files, as_json))
 
 
+@symconv.command(epilog="Example: symconv calibrate -o machine.json")
+@click.option("-o", "--output", metavar="FILE", default="machine.json", help="Where to write them.")
+@click.option("--seconds", type=float, default=4.0, help="How long it takes, roughly.")
+@click.option("--force", is_flag=True, help="Replace a file that symconv did not generate.")
+def calibrate(output: str, seconds: float, force: bool) -> None:
+    """Measure this machine's constants for the choice of algorithms."""
+    sys.exit(actions.calibrate(output, seconds, force))
+
+
 @symconv.command(epilog="Example: symconv bench generated/res56.py")
 @click.argument("files", nargs=-1, metavar="FILE...")
 @click.option("-o", "--output", metavar="DIR", help="Write DIR/results.json and DIR/results.svg.")
@@ -405,7 +414,18 @@ _VERBS: dict[str, tuple[click.Group, Action, list[click.Parameter]]] = {
                 help="Time all algorithms here, choose the fastest, and write NAME.tuning.json.",
             ),
             click.Option(
+                ["--machine"],
+                metavar="FILE",
+                help="Choose algorithms by the machine's constants in FILE, which calibrate writes.",
+            ),
+            click.Option(
                 ["-o", "--output"], metavar="DIR", help="Write DIR/NAME.py instead of printing it."
+            ),
+            click.Option(
+                ["--show"],
+                type=click.Choice(["graph", "algorithm", "kernel", "source"]),
+                default="source",
+                help="Print a stage on the way to the module instead.",
             ),
             click.Option(
                 ["--explain", "explained"],

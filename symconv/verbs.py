@@ -34,12 +34,14 @@ from symconv.layers.filter import Filter, Nested, with_weight
 from symconv.layers.layer import Layer
 from symconv.layers.network import Network
 from symconv.lower.layer import Plan
-from symconv.lower.network import NetworkPlan, plan_module
+from symconv.lower.network import NetworkPlan
 from symconv.lower.tuning import Tuning, tuned
 from symconv.notation.monomials import term_count
 from symconv.prove.layer import prove_layer
 from symconv.prove.theorems import Proof
+from symconv.targets.numpy.cost import MIDDLING, Machine
 from symconv.targets.numpy.network_module import render_module
+from symconv.targets.numpy.plan import plan_module
 from symconv.version import __version__
 
 MOST_TERMS_CHECKED = 100_000  # of a layer whose own module is checked for its page
@@ -165,6 +167,7 @@ def generate(
     order: int = 1,
     accuracy: str = "direct",
     tuning: Tuning | None = None,
+    machine: Machine = MIDDLING,
 ) -> Unit:
     """Return the standalone module that computes a layer and its gradients.
 
@@ -185,6 +188,9 @@ def generate(
         module's docstrings say by how much.
     tuning
         The measurements of :func:`tune`, by which the fastest algorithms are chosen.
+    machine
+        What :func:`read_machine` returned: constants of a machine by which algorithms are chosen. The
+        built-in ones are those of a middling machine.
 
     Raises
     ------
@@ -203,7 +209,9 @@ def generate(
     """
     check_name(name)
     layer = _a_layer(layer) if weight is None else _with_weight(_a_layer(layer), weight)
-    plan = plan_module(layer, check_order(order), check_accuracy(accuracy))
+    if not isinstance(machine, Machine):
+        raise SymconvError(f"machine = {machine!r}: must be what read_machine returned")
+    plan = plan_module(layer, check_order(order), check_accuracy(accuracy), machine)
     if tuning is not None:
         if not isinstance(tuning, Tuning):
             raise SymconvError(f"tuning = {tuning!r}: must be what tune or read_tuning returned")

@@ -11,8 +11,8 @@ from symconv.bench.row import OURS, SWEEPS, Row, measure
 from symconv.bench.timing import one_core
 from symconv.bench.tune import Load
 from symconv.layers.conv import Conv
-from symconv.lower.layer import plan_layer
 from symconv.targets.numpy.module import render_layer
+from symconv.targets.numpy.plan import plan_layer
 
 AGAINST = ("PyTorch", "ONNX Runtime", "JAX")  # the others take minutes, or all of the memory
 FAMILIES: dict[str, dict[int, Conv]] = {

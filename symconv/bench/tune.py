@@ -50,7 +50,7 @@ def _measured(plan: Plan, function: Function, at: int, seconds: float, load: Loa
     arrays = [rng.standard_normal(a.shape).astype(dtype) for a in function.inputs]
     outs = tuple(np.empty(result.shape, dtype) for result in function.results)
     calls = {}
-    for name, candidate in variants(function.choices[at]).items():
+    for name, candidate in variants(function.choices[at], function.source.options.cost).items():
         one = with_functions(plan, [with_choice(function, at, [candidate])])
         module = load("tuned", render_layer(one, "tuned", "0"))
         calls[name] = _call(module, function.name, arrays, outs)

@@ -17,7 +17,6 @@ from symconv.check.report import Result
 from symconv.check.values import AGREE, agreement, drawn
 from symconv.layers.index_notation import SHORT
 from symconv.layers.layer import Layer
-from symconv.lower.layer import plan_layer
 from symconv.lower.rounding import integer_growth
 from symconv.lower.winograd import Winograd
 from symconv.notation.arrays import evaluate_arrays
@@ -29,6 +28,7 @@ from symconv.notation.monomials import term_count
 from symconv.notation.polynomial import Monomial, Number, Polynomial
 from symconv.notation.tangent import tangent_of
 from symconv.notation.text import number_text
+from symconv.targets.numpy.plan import plan_layer
 
 MOST_TERMS = 40_000  # products that are run on polynomials
 MOST_WORK = 12_000_000  # and their sums' lengths, summed: adding to a polynomial copies it

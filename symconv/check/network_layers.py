@@ -18,11 +18,12 @@ from symconv.layers.layer import Layer
 from symconv.layers.network import Network
 from symconv.layers.normalisation import BatchNorm
 from symconv.layers.random_labels import labels_of
-from symconv.lower.network import LayerFunction, plan_network
+from symconv.lower.network import LayerFunction
 from symconv.notation.arrays import evaluate_arrays
 from symconv.notation.backpropagation import gradient_of, gradients
 from symconv.notation.graph import Graph, chained
 from symconv.notation.tangent import second_gradients, tangent, tangent_of
+from symconv.targets.numpy.plan import plan_network
 
 Array = NDArray[Any]
 Arrays = dict[str, Array]

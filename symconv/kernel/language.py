@@ -20,6 +20,7 @@ from symconv.notation.graph import Elementwise, Selection, reads
 from symconv.notation.polynomial import Number, Polynomial
 
 Role: TypeAlias = Literal["input", "output", "scratch", "zeroed", "constant"]
+Kind: TypeAlias = Literal["real", "truth", "complex"]
 How: TypeAlias = Literal["assign", "add", "max"]
 Extents: TypeAlias = tuple[tuple[str, Size], ...]
 
@@ -49,7 +50,7 @@ class Buffer:
     tensor: Tensor
     role: Role
     values: tuple[Number, ...] = ()
-    kind: Literal["real", "truth", "complex"] = "real"
+    kind: Kind = "real"
     note: str = ""
     given: tuple[str | int, ...] = ()
 

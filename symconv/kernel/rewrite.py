@@ -27,6 +27,7 @@ from symconv.kernel.language import (
     walk,
     written_by,
 )
+from symconv.kernel.share import is_alone
 from symconv.notation.contraction import Access, Contraction, Tensor
 from symconv.notation.graph import Elementwise, Selection
 from symconv.notation.polynomial import Number, Polynomial
@@ -51,12 +52,14 @@ def nested(
     return body
 
 
-def inlined(kernel: Kernel) -> Kernel:
-    """Return a kernel that calls no other: in place of each call stands what it does."""
+def inlined(kernel: Kernel, kept: Collection[Kernel] = ()) -> Kernel:
+    """Return a kernel that calls only some others: in place of each other call stands what it does."""
     buffers = list(kernel.buffers)
     body: list[Statement] = []
     for statement in kernel.body:
-        if isinstance(statement, Call):
+        if isinstance(statement, Call) and statement.kernel in kept and is_alone(kernel, statement):
+            body.append(statement)
+        elif isinstance(statement, Call):
             inner = inlined(statement.kernel)
             parameters = (*inner.inputs, *inner.outputs)
             views = {b.tensor.name: v for b, v in zip(parameters, statement.views, strict=True)}
@@ -329,10 +332,12 @@ def _kept_axes(kernel: Kernel, statements: Iterable[Statement]) -> dict[str, tup
 
 
 def without_unit_indices(statements: Iterable[Statement]) -> tuple[Statement, ...]:
-    """Return statements without indices that have one value."""
+    """Return statements without indices that have one value, and without those that write nothing."""
     found: list[Statement] = []
     for statement in statements:
         match statement:
+            case Do(meaning=Contraction() | Elementwise() as meaning) if _writes_nothing(meaning):
+                continue
             case Do(meaning=Contraction(extents=extents) | Elementwise(extents=extents)):
                 single = _single(extents)
                 found.append(replace(statement, meaning=substitute(statement.meaning, single)))
@@ -344,6 +349,12 @@ def without_unit_indices(statements: Iterable[Statement]) -> tuple[Statement, ..
             case _:
                 found.append(statement)
     return tuple(found)
+
+
+def _writes_nothing(meaning: Contraction | Elementwise) -> bool:
+    """Whether an index of what is written has no value."""
+    empty = {name for name, size in meaning.extents if size == 0}
+    return any(empty & set(subscript.variables) for subscript in meaning.target.subscripts)
 
 
 def _single(extents: Extents) -> Values:

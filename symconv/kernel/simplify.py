@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from symconv.kernel.fuse import fused
 from symconv.kernel.language import Kernel
 from symconv.kernel.rewrite import distinct_letters, inlined, without_plain_copies, without_unit_scratch
 
 
-def simplified(kernel: Kernel) -> Kernel:
-    """Return a kernel that computes the same in fewer passes, and calls no other."""
-    whole = without_unit_scratch(inlined(kernel))
-    return distinct_letters(without_plain_copies(fused(whole)))
+def simplified(kernel: Kernel, kept: Collection[Kernel] = (), given_views: bool = False) -> Kernel:
+    """Return a kernel that computes the same in fewer passes.
+
+    Parameters
+    ----------
+    kernel
+        The kernel.
+    kept
+        The kernels that are still called. All others are written out.
+    given_views
+        Whether the inputs may be views, which are read fastest from a copy.
+    """
+    whole = fused(without_unit_scratch(inlined(kernel, kept)))
+    return distinct_letters(whole if given_views else without_plain_copies(whole))

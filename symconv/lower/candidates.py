@@ -10,8 +10,8 @@ from math import prod
 from symconv.errors import NotRecognisedError
 from symconv.lower.algorithms import Algorithm, Candidate
 from symconv.lower.columns import Columns
-from symconv.lower.cost import SMALL, microseconds
 from symconv.lower.fourier import Fourier
+from symconv.lower.options import Options
 from symconv.lower.phases import Phases
 from symconv.lower.planes import Planes
 from symconv.lower.pointwise import Pointwise
@@ -30,15 +30,16 @@ LARGEST_GROWTH = 1 << 50  # of integers in a Winograd algorithm, for float64 to 
 MOST_PHASES = 64  # phases that are looped over, their tables printed
 LEAST_TAPS = 8  # along an axis, for transforms to be worth a thought
 LEAST_BAND = 8  # rows of a band, for its halo not to be most of it
+SMALL = 10**6  # multiplications of a product that OpenBLAS computes without copying its matrices
 BLOCK = 1 << 18  # numbers of scratch that a block of images may need
 
 
 def rank_candidates(
-    contraction: Contraction, names: Mapping[str, str], accuracy: str = "direct"
+    contraction: Contraction, names: Mapping[str, str], options: Options
 ) -> tuple[Candidate, ...]:
     """Return every algorithm that computes a contraction, fastest first.
 
-    With ``accuracy = "fast"`` those that round more than a plain sum, too.
+    With accuracy ``"fast"``, those that round more than a plain sum, too.
 
     Raises
     ------
@@ -58,8 +59,8 @@ def rank_candidates(
     if whole.result == "taps" and whole.taps_transposed:
         raise NotRecognisedError("taps are computed filter by filter")
     correlation = _named(whole, names)
-    applicable = _applicable(correlation, fast=accuracy == "fast")
-    found = [Candidate(algorithm, microseconds(algorithm)) for algorithm in applicable]
+    applicable = _applicable(correlation, fast=options.accuracy == "fast")
+    found = [Candidate(algorithm, options.cost(algorithm.lower())) for algorithm in applicable]
     return tuple(sorted(found, key=lambda candidate: candidate.microseconds))
 
 

@@ -17,6 +17,7 @@ from symconv.lower.algorithms import Candidate
 from symconv.lower.candidates import rank_candidates
 from symconv.lower.frame import scratch
 from symconv.lower.lowered import Lowered
+from symconv.lower.options import Options
 from symconv.lower.padding import Extend, FoldBack, extended, folded_back, padding_chains, padding_stage
 from symconv.lower.scatter import Scatter
 from symconv.lower.windows import is_pool, is_window, one_read, window_axes
@@ -64,7 +65,7 @@ def as_ranked(_: int, candidates: Sequence[Candidate]) -> Sequence[Candidate]:
     return candidates
 
 
-def lower_graph(graph: Graph, names: Names, accuracy: str, choose: Choose = as_ranked) -> GraphKernel:
+def lower_graph(graph: Graph, names: Names, options: Options, choose: Choose = as_ranked) -> GraphKernel:
     """Return the statements that compute a graph.
 
     Parameters
@@ -73,19 +74,19 @@ def lower_graph(graph: Graph, names: Names, accuracy: str, choose: Choose = as_r
         The graph.
     names
         What the module calls each tensor.
-    accuracy
-        ``"direct"`` or ``"fast"``: see :func:`rank_candidates`.
+    options
+        How accurately it is to be computed, and what kernels are expected to take.
     choose
         Puts the candidates for a correlation, by its number, into the order of preference.
     """
-    return _Lowering(graph, names, accuracy, choose).plan()
+    return _Lowering(graph, names, options, choose).plan()
 
 
 class _Lowering:
     """What is known of a graph while its steps are lowered."""
 
-    def __init__(self, graph: Graph, names: Names, accuracy: str, choose: Choose) -> None:
-        self.graph, self.names, self.accuracy, self.choose = folded(graph), names, accuracy, choose
+    def __init__(self, graph: Graph, names: Names, options: Options, choose: Choose) -> None:
+        self.graph, self.names, self.options, self.choose = folded(graph), names, options, choose
         arrays = read_by_expressions(self.graph)  # constants that are arrays in the code
         self.constants = {
             step.target.name: step
@@ -243,7 +244,7 @@ class _Lowering:
 
     def _correlation(self, contraction: Contraction) -> tuple[Candidate, ...] | None:
         try:
-            found = rank_candidates(contraction, self.names, self.accuracy)
+            found = rank_candidates(contraction, self.names, self.options)
         except NotRecognisedError:
             return None
         ranked = tuple(self.choose(len(self.choices), found))

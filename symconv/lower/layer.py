@@ -11,6 +11,7 @@ from symconv.layers.layer import Layer
 from symconv.lower.algorithms import Candidate
 from symconv.lower.fourier import Fourier
 from symconv.lower.graph import Choose, as_ranked, lower_graph
+from symconv.lower.options import Options
 from symconv.lower.winograd import Winograd
 from symconv.notation.backpropagation import gradient_of
 from symconv.notation.contraction import Tensor
@@ -30,11 +31,11 @@ class Array:
 
 @dataclass(frozen=True)
 class Source:
-    """A graph, what the module calls its tensors, and how accurately it is to be computed."""
+    """A graph, what the module calls its tensors, and how it is to be computed."""
 
     graph: Graph
     names: Mapping[str, str]
-    accuracy: str
+    options: Options
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ class Plan:
 
     ``backward`` computes what the gradients share once; None if they share nothing. ``second`` are
     ``jvp`` and ``double_backward``, if derivatives of second order are wanted. ``tuned``: algorithms
-    were chosen by what was measured.
+    were chosen by what was measured; ``calibrated``: by the constants of a machine.
     """
 
     layer: Layer
@@ -94,6 +95,7 @@ class Plan:
     second: tuple[Function, ...]
     accuracy: str = "direct"
     tuned: bool = False
+    calibrated: bool = False
 
     @property
     def functions(self) -> tuple[Function, ...]:
@@ -107,26 +109,26 @@ class Plan:
         return 2 if self.second else 1
 
 
-def plan_layer(layer: Layer, order: int = 1, accuracy: str = "direct") -> Plan:
+def layer_plan(layer: Layer, order: int, options: Options) -> Plan:
     """Choose how each function of a layer's module is computed."""
     return Plan(
         layer,
-        _function(layer, "forward", (), tuple(layer.inputs), layer.forward, accuracy),
-        tuple(_gradient(layer, name, accuracy) for name in layer.differentiable),
-        _backward(layer, accuracy),
-        (_jvp(layer, accuracy), _double_backward(layer, accuracy)) if order == 2 else (),
-        accuracy,
+        _function(layer, "forward", (), tuple(layer.inputs), layer.forward, options),
+        tuple(_gradient(layer, name, options) for name in layer.differentiable),
+        _backward(layer, options),
+        (_jvp(layer, options), _double_backward(layer, options)) if order == 2 else (),
+        options.accuracy,
     )
 
 
-def _jvp(layer: Layer, accuracy: str) -> Function:
+def _jvp(layer: Layer, options: Options) -> Function:
     """Plan the change of the output; the inputs' changes come after them."""
     changes = {name: f"t{name}" for name in layer.differentiable}
     inputs = [*_inputs(layer), *(Array(changes[name], layer.inputs[name]) for name in changes)]
-    return _planned(layer, "jvp", inputs, ["ty"], (), layer.tangent(), changes, accuracy)
+    return _planned(layer, "jvp", inputs, ["ty"], (), layer.tangent(), changes, options)
 
 
-def _double_backward(layer: Layer, accuracy: str) -> Function:
+def _double_backward(layer: Layer, options: Options) -> Function:
     """Plan the gradients of ⟨the gradients, what comes before them⟩, by grad_output first."""
     by = layer.differentiable
     changes = {name: f"gg{SHORT.get(name, name)}" for name in by}
@@ -137,17 +139,17 @@ def _double_backward(layer: Layer, accuracy: str) -> Function:
     ]
     called = ["ggo", *(f"g{SHORT.get(name, name)}" for name in by)]
     return _planned(
-        layer, "double_backward", inputs, called, ("grad_output", *by), layer.second(), changes, accuracy
+        layer, "double_backward", inputs, called, ("grad_output", *by), layer.second(), changes, options
     )
 
 
-def plan_change(layer: Layer, by: Sequence[str], accuracy: str) -> Function:
+def plan_change(layer: Layer, by: Sequence[str], options: Options) -> Function:
     """Plan the change of the output when some inputs change; it takes what its formula reads."""
     graph, changes = layer.tangent(by), {name: f"t{name}" for name in by}
-    return _planned(layer, "jvp", _read(layer, graph, changes), ["ty"], (), graph, changes, accuracy)
+    return _planned(layer, "jvp", _read(layer, graph, changes), ["ty"], (), graph, changes, options)
 
 
-def plan_second(layer: Layer, by: Sequence[str], accuracy: str) -> Function | None:
+def plan_second(layer: Layer, by: Sequence[str], options: Options) -> Function | None:
     """Plan the gradients of ⟨G, dO⟩ by the inputs that change; None if all are 0."""
     second = layer.second(by)
     zero = {written(s) for s in second.steps if isinstance(s, Elementwise) and s.expression == 0}
@@ -158,7 +160,7 @@ def plan_second(layer: Layer, by: Sequence[str], accuracy: str) -> Function | No
     changes = {name: f"t{name}" for name in by}
     inputs = [Array("grad_output", layer.output_shape), *_read(layer, graph, changes)]
     called = [f"g{SHORT.get(name, name)}" for name in kept]
-    return _planned(layer, "second", inputs, called, tuple(kept), graph, changes, accuracy)
+    return _planned(layer, "second", inputs, called, tuple(kept), graph, changes, options)
 
 
 def _read(layer: Layer, graph: Graph, changes: Mapping[str, str]) -> list[Array]:
@@ -172,34 +174,34 @@ def _inputs(layer: Layer) -> list[Array]:
     return [Array(name, shape) for name, shape in layer.inputs.items()]
 
 
-def _gradient(layer: Layer, name: str, accuracy: str) -> Function:
+def _gradient(layer: Layer, name: str, options: Options) -> Function:
     """Plan the gradient by one of forward's inputs; it takes what its formula reads."""
     graph = layer.backward_by(name)
     reads = tuple(n for n, t in layer.tensors.items() if t.name in graph.inputs)
     return _function(
-        layer, f"{_WORDS.get(name, name.rstrip('_'))}_gradient", (name,), reads, graph, accuracy
+        layer, f"{_WORDS.get(name, name.rstrip('_'))}_gradient", (name,), reads, graph, options
     )
 
 
-def _backward(layer: Layer, accuracy: str) -> Function | None:
+def _backward(layer: Layer, options: Options) -> Function | None:
     """Plan all gradients together where they share a step."""
     steps = [set(layer.backward_by(name).steps) for name in layer.differentiable]
     if sum(map(len, steps)) == len(set.union(*steps)):
         return None
     return _function(
-        layer, "backward", layer.differentiable, tuple(layer.inputs), layer.backward, accuracy
+        layer, "backward", layer.differentiable, tuple(layer.inputs), layer.backward, options
     )
 
 
 def _function(
-    layer: Layer, name: str, by: tuple[str, ...], reads: tuple[str, ...], graph: Graph, accuracy: str
+    layer: Layer, name: str, by: tuple[str, ...], reads: tuple[str, ...], graph: Graph, options: Options
 ) -> Function:
     """Plan a function that computes a graph's results from some of forward's inputs."""
     inputs = [Array(n, layer.inputs[n]) for n in reads]
     called = [f"g{SHORT.get(n, n)}" for n in by] or ["y", *layer.updates]
     if by:
         inputs.insert(0, Array("grad_output", layer.output_shape))
-    return _planned(layer, name, inputs, called, by, graph, {}, accuracy)
+    return _planned(layer, name, inputs, called, by, graph, {}, options)
 
 
 def _planned(
@@ -210,11 +212,11 @@ def _planned(
     by: tuple[str, ...],
     graph: Graph,
     changes: Mapping[str, str],
-    accuracy: str,
+    options: Options,
 ) -> Function:
     """Plan a function; ``called`` are its results, ``changes`` the arrays of the inputs' changes."""
     results = tuple(Array(n, t.sizes) for n, t in zip(called, graph.outputs, strict=True))
-    source = Source(graph, _array_names(layer, graph, called, changes), accuracy)
+    source = Source(graph, _array_names(layer, graph, called, changes), options)
     return planned(name, tuple(inputs), results, by, source)
 
 
@@ -227,7 +229,7 @@ def planned(
     choose: Choose = as_ranked,
 ) -> Function:
     """Plan a function; ``choose`` puts the candidates for its correlations in order."""
-    found = lower_graph(source.graph, source.names, source.accuracy, choose)
+    found = lower_graph(source.graph, source.names, source.options, choose)
     formula = Graph(found.steps, source.graph.results)
     given = (*(Buffer(Tensor(a.name, a.shape), "input") for a in inputs),)
     returned = (*(Buffer(Tensor(a.name, a.shape), "output") for a in results),)

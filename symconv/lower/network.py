@@ -14,7 +14,8 @@ from symconv.layers.layer import Layer
 from symconv.layers.network import INPUT, Network, Node
 from symconv.layers.normalisation import BatchNorm
 from symconv.layers.shapes import Flatten, Reshape
-from symconv.lower.layer import Function, Plan, plan_change, plan_layer, plan_second
+from symconv.lower.layer import Function, layer_plan, plan_change, plan_second
+from symconv.lower.options import Options
 from symconv.lower.schedule import (
     CHANGES,
     COTANGENT,
@@ -80,6 +81,7 @@ class NetworkPlan:
     training: Schedule
     second: Mapping[str, Schedule]
     accuracy: str = "direct"
+    calibrated: bool = False
 
     @property
     def order(self) -> int:
@@ -87,9 +89,9 @@ class NetworkPlan:
         return 2 if self.second else 1
 
 
-def plan_network(network: Network, order: int = 1, accuracy: str = "direct") -> NetworkPlan:
+def network_plan(network: Network, order: int, options: Options) -> NetworkPlan:
     """Choose how a network is computed."""
-    planner = _Planner(network, accuracy)
+    planner = _Planner(network, options)
     output = network.body[-1].name
     forward = scheduled({"forward": planner.forward(training=False)}, [output])
     training = scheduled(
@@ -112,7 +114,9 @@ def plan_network(network: Network, order: int = 1, accuracy: str = "direct") -> 
     schedules = [forward, training, *second.values()]
     called = {a.function for s in schedules for a in s.actions if isinstance(a, Call)}
     functions = tuple(f for name, f in planner.functions.items() if name in called)
-    return NetworkPlan(network, dict(_initial(network)), functions, forward, training, second, accuracy)
+    return NetworkPlan(
+        network, dict(_initial(network)), functions, forward, training, second, options.accuracy
+    )
 
 
 def _initial(network: Network) -> Iterator[tuple[str, Initial]]:
@@ -139,8 +143,8 @@ def _fan_in(layer: Layer, name: str) -> int:
 class _Planner:
     """What is known of a network while its schedules are written."""
 
-    def __init__(self, network: Network, accuracy: str) -> None:
-        self.network, self.accuracy = network, accuracy
+    def __init__(self, network: Network, options: Options) -> None:
+        self.network, self.options = network, options
         self.functions: dict[str, LayerFunction] = {}
         for node in network.nodes:
             self._add(node, self._of_layer(node))
@@ -166,10 +170,10 @@ class _Planner:
         return True
 
     def _of_layer(self, node: Node) -> Iterator[Function]:
-        plan = plan_layer(node.layer, accuracy=self.accuracy)
+        plan = layer_plan(node.layer, 1, self.options)
         yield from plan.functions
         if isinstance(node.layer, BatchNorm) and node.layer.training:
-            still = plan_layer(replace(node.layer, training=False))
+            still = layer_plan(replace(node.layer, training=False), 1, self.options)
             yield replace(still.forward, name="inference")
 
     def _add(self, node: Node, functions: Iterable[Function], moved: Iterable[str] = ()) -> None:
@@ -301,7 +305,7 @@ class _Planner:
                 continue
             if self._in_place(node, training=True):
                 yield Alias(output, *moved.values())
-            self._add(node, [plan_change(node.layer, list(moved), self.accuracy)], moved)
+            self._add(node, [plan_change(node.layer, list(moved), self.options)], moved)
             given = {f"t{name}": array for name, array in moved.items()}
             yield self._call(f"_{node.name}_jvp", given, (output,))
 
@@ -337,7 +341,7 @@ class _Planner:
     def _curvature(self, node: Node) -> tuple[str, ...]:
         """Return by which inputs a layer has derivatives of second order that are not all 0."""
         moved = self._moved(node)
-        function = plan_second(node.layer, list(moved), self.accuracy)
+        function = plan_second(node.layer, list(moved), self.options)
         if function is None:
             return ()
         self._add(node, [function], moved)
@@ -379,10 +383,3 @@ def _applied(kernel: Kernel, expression: sympy.Expr) -> Kernel:
 def _is_view(node: Node) -> bool:
     """Whether a layer gives the same memory in another shape."""
     return isinstance(node.layer, Flatten | Reshape)
-
-
-def plan_module(layer: Layer, order: int = 1, accuracy: str = "direct") -> Plan | NetworkPlan:
-    """Choose how a module's functions are computed."""
-    if isinstance(layer, Network):
-        return plan_network(layer, order, accuracy)
-    return plan_layer(layer, order, accuracy)

@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 
 from symconv.errors import SymconvError
 from symconv.lower.algorithms import Algorithm, Candidate
-from symconv.lower.cost import microseconds
 from symconv.lower.layer import Function, Plan, planned
+from symconv.lower.options import Cost
 from symconv.lower.rows import Rows
 
 Measured = Mapping[str, float]  # microseconds, by label
@@ -61,12 +61,12 @@ def label(algorithm: Algorithm) -> str:
     return ", ".join(words)
 
 
-def variants(choice: Sequence[Candidate]) -> dict[str, Candidate]:
+def variants(choice: Sequence[Candidate], cost: Cost) -> dict[str, Candidate]:
     """Return a choice by labels, with rows in bands of half and twice the length, and in one."""
     found: dict[str, Candidate] = {}
     for candidate in choice:
         for algorithm in (candidate.algorithm, *_bands(candidate.algorithm)):
-            found.setdefault(label(algorithm), Candidate(algorithm, microseconds(algorithm)))
+            found.setdefault(label(algorithm), Candidate(algorithm, cost(algorithm.lower())))
     return found
 
 
@@ -122,7 +122,7 @@ def _chosen(function: Function, measured: Sequence[Measured]) -> Function:
             f"tuning: {function.name} has {len(function.choices)} correlations, not {len(measured)}"
         )
     for at, times in enumerate(measured):
-        known = variants(function.choices[at])
+        known = variants(function.choices[at], function.source.options.cost)
         for name in times:
             if name not in known:
                 valid = "; ".join(known)

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 import symconv
 from symconv.kernel.language import Kernel
 from symconv.layers.layer import Layer
-from symconv.lower.layer import Function, plan_layer
+from symconv.lower.layer import Function
 from symconv.notation.evaluate import evaluate
+from symconv.targets.numpy.plan import plan_layer
 
 Array = NDArray[Any]
 LAYERS: list[Layer] = [

@@ -15,10 +15,10 @@ import symconv
 from symconv import Conv, Filter, SymconvError
 from symconv.kernel.language import Do
 from symconv.layers.layer import rebuild
-from symconv.lower.layer import plan_layer
 from symconv.notation.contraction import Contraction
 from symconv.notation.separable import Chain, Pass, chains, difference, nearest
 from symconv.prove.filters import filter_theorem
+from symconv.targets.numpy.plan import plan_layer
 from tests.effort import many
 
 SOBEL = np.outer([1, 2, 1], [-1, 0, 1])

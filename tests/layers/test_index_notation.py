@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from symconv import Contraction, Conv, ConvTranspose, SymconvError, check, derive, generate, prove
 from symconv.layers import rebuild
-from symconv.lower.layer import plan_layer
+from symconv.targets.numpy.plan import plan_layer
 from symconv.verbs import Unit
 from tests.bridge import close
 from tests.effort import many

@@ -10,8 +10,8 @@ from hypothesis import given
 from symconv import Conv, ConvTranspose
 from symconv.kernel.run import run
 from symconv.lower.fourier import Fourier
-from symconv.lower.layer import plan_layer
 from symconv.lower.tuning import with_choice
+from symconv.targets.numpy.plan import plan_layer
 from tests.kernel.kernels import drawn, same, wanted
 from tests.strategies import layers
 

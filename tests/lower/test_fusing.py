@@ -14,11 +14,10 @@ from symconv.files import load_source
 from symconv.kernel.language import Do, Loop, read_by
 from symconv.kernel.simplify import simplified
 from symconv.layers.network import Network
-from symconv.lower.layer import plan_layer
-from symconv.lower.network import plan_network
 from symconv.lower.scatter import Scatter
 from symconv.lower.tuning import with_choice, with_functions
 from symconv.targets.numpy.network_module import render_module
+from symconv.targets.numpy.plan import plan_layer, plan_network
 
 UPWARDS = {"kernel_size": 3, "stride": 2, "output_padding": 1}  # of a transposed convolution
 CONVS: dict[

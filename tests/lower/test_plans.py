@@ -14,12 +14,13 @@ from symconv.bench.row import extra_memory
 from symconv.files import load_source
 from symconv.lower import candidates as planning
 from symconv.lower.algorithms import Algorithm
-from symconv.lower.layer import Plan, plan_layer
+from symconv.lower.layer import Plan
 from symconv.lower.phases import Phases
 from symconv.lower.scatter import Scatter
 from symconv.lower.tuning import with_choice, with_functions
 from symconv.notation.arrays import evaluate_arrays
 from symconv.targets.numpy.module import render_layer
+from symconv.targets.numpy.plan import plan_layer
 from tests.bridge import close, expected
 from tests.effort import long
 from tests.strategies import layers

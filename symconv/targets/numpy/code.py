@@ -44,8 +44,8 @@ class Scope:
 class Code:
     """A function's code while it is written."""
 
-    def __init__(self, kernel: Kernel, label: str) -> None:
-        self.kernel, self.label = kernel, label
+    def __init__(self, kernel: Kernel, label: str, shared: Mapping[Kernel, str]) -> None:
+        self.kernel, self.label, self.shared = kernel, label, shared
         self.buffers = {buffer.tensor.name: buffer for buffer in kernel.buffers}
         self.letters = {x for s in walk(kernel.body) if isinstance(s, Loop) for x in s.letters}
         self.fresh = fresh_buffers(kernel)

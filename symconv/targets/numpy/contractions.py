@@ -176,7 +176,17 @@ def _multiply(code: Code, do: Do, contraction: Contraction, groups: Groups) -> N
     plain = do.how == "assign" and contraction.coefficient == 1
     if plain and target.tensor.name not in code.fresh:
         view = as_array(code.target(target, sizes, groups), groups)
-        code.add(syntax("multiply", first=first, second=second, target=view))
+
+        def line() -> str:
+            return syntax("multiply", first=first, second=second, target=view)
+
+        if not code.fits(line()):
+            first = code.bound(first, f"{reads[0].tensor.name}_part")
+        if not code.fits(line()):
+            second = code.bound(second, f"{reads[1].tensor.name}_part")
+        if not code.fits(line()):
+            view = code.bound(view, f"{target.tensor.name}_part")
+        code.add(line())
         return
     value = scaled(f"{first} * {second}", Fraction(contraction.coefficient))
     store(code, do, target, sizes, value, groups)
@@ -192,7 +202,7 @@ def _move(code: Code, do: Do, contraction: Contraction, groups: Groups) -> None:
         source = code.read(read, sizes, groups)
         source = _shortened(code, source, contraction)
         if not _scale(code, do, contraction.target, source, factor, sizes, groups):
-            if contraction.target.tensor.name in code.fresh and groups and not source.isidentifier():
+            if contraction.target.tensor.name in code.fresh and groups:
                 source = syntax("contiguous", source=source)  # as products read it fastest
             store(code, do, contraction.target, sizes, scaled(source, factor), groups)
         return

@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 
+from symconv.kernel.language import Kernel
 from symconv.layers.layer import Layer
 from symconv.lower.layer import Array, Function, Plan
 from symconv.notation.graph import Graph
@@ -31,19 +33,30 @@ def formulas(graph: Graph) -> list[str]:
     return lines
 
 
-def render_function(function: Function, layer: Layer) -> str:
-    """Return a function's text."""
+@dataclass(frozen=True)
+class Written:
+    """A function's text, and the constants that it reads, whose names begin with ``prefix``."""
+
+    constants: tuple[str, ...]
+    text: str
+    prefix: str = ""
+
+
+def render_function(function: Function, layer: Layer, shared: Mapping[Kernel, str]) -> Written:
+    """Write a function that users call."""
     names = [array.name for array in function.inputs]
+    body, constants = _body(function.kernel, function.name, shared)
     common = {
         "summary": f"Return {_what(function, layer)}.",
         "notes": _notes(function, layer),
         "checks": [(array.name, check_of(array, layer)) for array in function.inputs],
-        "body": body_of(function, function.name),
+        "body": body,
     }
     if len(function.results) > 1:
-        return fill("numpy/functions.py.j2", **common, **several(function.name, names, function.results))
+        head = several(function.name, names, function.results)
+        return Written(constants, fill("numpy/functions.py.j2", **common, **head).rstrip("\n"))
     (result,) = function.results
-    return fill(
+    text = fill(
         "numpy/function.py.j2",
         **common,
         signature=signature(
@@ -53,20 +66,23 @@ def render_function(function: Function, layer: Layer) -> str:
         result=result.name,
         shape=shape(result.shape),
     )
+    return Written(constants, text.rstrip("\n"))
 
 
-def render_private(function: Function, layer: Layer, name: str, title: str) -> str:
-    """Return the text of a function of a network's layer: of arrays that are checked, into arrays."""
+def render_private(function: Function, layer: Layer, name: str, title: str, prefix: str) -> Written:
+    """Write a function of a network's layer: of arrays that are checked, into arrays."""
     names = [array.name for array in (*function.inputs, *function.results)]
     *parts, last = [result.name for result in function.results]
     results = f"{', '.join(parts)} and {last}" if parts else last
-    return fill(
+    body, constants = _body(function.kernel, name, {})
+    text = fill(
         "numpy/layer_function.py.j2",
         signature=signature(name, annotated(names), "None"),
         summary=f"{title}: {_what(function, layer).partition(', where')[0]}, into {results}.",
         notes=_notes(function, layer),
-        body=body_of(function, name),
+        body=body,
     )
+    return Written(constants, text.rstrip("\n"), prefix)
 
 
 def _notes(function: Function, layer: Layer) -> str:
@@ -78,16 +94,26 @@ def _notes(function: Function, layer: Layer) -> str:
     return textwrap.indent("\n".join(lines), "    ")
 
 
-def body_of(function: Function, label: str) -> str:
-    """Write what a function does."""
-    lines, _ = written(function.kernel, label)
-    return "\n".join(f"    {line}" for line in lines)
+def render_shared(kernel: Kernel, name: str) -> Written:
+    """Write a function that others call, on views of their arrays."""
+    body, constants = _body(kernel, name, {}, given_views=True)
+    names = [buffer.tensor.name for buffer in (*kernel.inputs, *kernel.outputs)]
+    *given, result = names
+    text = fill(
+        "numpy/shared_function.py.j2",
+        signature=signature(name, annotated(names), "None"),
+        summary=f"Correlate {' with '.join(given)}, into {result}.",
+        body=body,
+    )
+    return Written(constants, text.rstrip("\n"))
 
 
-def constants_of(function: Function, label: str) -> list[str]:
-    """Write the constants that a function reads."""
-    _, constants = written(function.kernel, label)
-    return [_constant_text(constant) for constant in constants]
+def _body(
+    kernel: Kernel, label: str, shared: Mapping[Kernel, str], given_views: bool = False
+) -> tuple[str, tuple[str, ...]]:
+    """Write what a function does, and the constants that it reads."""
+    lines, constants = written(kernel, label, shared, given_views)
+    return "\n".join(f"    {line}" for line in lines), tuple(map(_constant_text, constants))
 
 
 def _constant_text(constant: Constant) -> str:

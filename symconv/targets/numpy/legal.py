@@ -10,6 +10,7 @@ from symconv.kernel.language import (
     Buffer,
     Do,
     Kernel,
+    Kind,
     Loop,
     Span,
     Statement,
@@ -27,7 +28,8 @@ from symconv.targets.numpy.views import sliced
 def legalised(kernel: Kernel) -> Kernel:
     """Return a kernel whose every statement is one of NumPy's calls, or an assignment."""
     largest = largest_letters(kernel.body)
-    partials = _Partials({buffer.tensor.name for buffer in kernel.buffers})
+    kinds = {buffer.tensor.name: buffer.kind for buffer in kernel.buffers}
+    partials = _Partials(set(kinds))
 
     def each(statements: Iterable[Statement]) -> tuple[Statement, ...]:
         found: list[Statement] = []
@@ -36,7 +38,7 @@ def legalised(kernel: Kernel) -> Kernel:
                 case Loop():
                     found.append(replace(statement, body=each(statement.body)))
                 case Do(meaning=Contraction()):
-                    found += _split(statement, largest, partials)
+                    found += _split(statement, largest, partials, kinds)
                 case _:
                     found.append(statement)
         return tuple(found)
@@ -50,22 +52,24 @@ class _Partials:
 
     def __init__(self, taken: set[str]) -> None:
         self.taken = taken
-        self.found: dict[tuple[str, tuple[Size, ...]], Tensor] = {}
+        self.found: dict[tuple[str, tuple[Size, ...], Kind], Tensor] = {}
 
     @property
     def buffers(self) -> list[Buffer]:
         """The scratch."""
-        return [Buffer(tensor, "scratch") for tensor in self.found.values()]
+        return [Buffer(tensor, "scratch", kind=kind) for (*_, kind), tensor in self.found.items()]
 
-    def place(self, name: str, shape: tuple[Size, ...]) -> Tensor:
+    def place(self, name: str, shape: tuple[Size, ...], kind: Kind) -> Tensor:
         """Return scratch of a shape."""
-        if (name, shape) not in self.found:
+        if (name, shape, kind) not in self.found:
             free = fresh_name(name, self.taken)
-            self.found[name, shape] = Tensor(free, shape)
-        return self.found[name, shape]
+            self.found[name, shape, kind] = Tensor(free, shape)
+        return self.found[name, shape, kind]
 
 
-def _split(do: Do, largest: Mapping[str, int], partials: _Partials) -> tuple[Do, ...]:
+def _split(
+    do: Do, largest: Mapping[str, int], partials: _Partials, kinds: Mapping[str, Kind]
+) -> tuple[Do, ...]:
     """Split a statement into a product, and a sum of it or an addition."""
     contraction = do.meaning
     assert isinstance(contraction, Contraction)
@@ -92,7 +96,9 @@ def _split(do: Do, largest: Mapping[str, int], partials: _Partials) -> tuple[Do,
         axes = [*([name] for name in product.outer), list(product.rows), list(product.columns)]
     counts = [counted(axis, sizes) for axis in axes if axis]
     shape = tuple(at(size, largest) for _, size in counts)
-    tensor = partials.place("products" if summed else "term", shape)
+    has_complex = any(kinds[read.tensor.name] == "complex" for read in contraction.reads)
+    kind: Kind = "complex" if has_complex else "real"
+    tensor = partials.place("products" if summed else "term", shape, kind)
     held = tensor[tuple(subscript for subscript, _ in counts)]
     names = ("", *do.names[1:])
     first = Do(replace(contraction, target=held, coefficient=1), "assign", names, do.note, do.hint)

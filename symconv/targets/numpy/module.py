@@ -6,8 +6,8 @@ import re
 import shlex
 import textwrap
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
+from symconv.kernel.share import shared
 from symconv.layers.layer import Layer
 from symconv.layers.spelling import shell_options
 from symconv.lower.layer import Function, Plan
@@ -18,12 +18,13 @@ from symconv.notation.text import shape_text
 from symconv.prove.covers import rests_on
 from symconv.targets.numpy.expressions import ERFC
 from symconv.targets.numpy.functions import (
+    Written,
     constant_names,
-    constants_of,
     formulas,
     renamed,
     render_backward,
     render_function,
+    render_shared,
     without_comments,
 )
 from symconv.targets.numpy.literal import literal, literal_lines
@@ -34,10 +35,13 @@ from symconv.templating import fill
 def render_layer(plan: Plan, name: str, version: str) -> str:
     """Return the source of a layer's module: the same text for the same plan, always."""
     layer = plan.layer
-    written = [Written.of(f, render_function(f, layer)) for f in plan.functions]
+    kernels = shared([f.kernel for f in plan.functions])
+    names = {k: f"_correlate{f'_{n}' if n > 1 else ''}" for n, k in enumerate(kernels, 1)}
+    written = [render_function(f, layer, names) for f in plan.functions]
     if plan.backward is None:
         at = 1 + len(plan.gradients)
         written.insert(at, Written((), render_backward(plan)))
+    written += [render_shared(kernel, name) for kernel, name in names.items()]
     return module_text(
         written,
         version=version,
@@ -57,20 +61,6 @@ def render_layer(plan: Plan, name: str, version: str) -> str:
         ],
         declarations=accuracy(plan),
     )
-
-
-@dataclass(frozen=True)
-class Written:
-    """A function's text, and the constants that it reads, whose names begin with ``prefix``."""
-
-    constants: tuple[str, ...]
-    text: str
-    prefix: str = ""
-
-    @staticmethod
-    def of(function: Function, text: str, prefix: str = "") -> Written:
-        """Return a function's text with its constants."""
-        return Written(tuple(constants_of(function, function.name)), text.rstrip("\n"), prefix)
 
 
 def module_text(
@@ -129,6 +119,7 @@ def command(plan: Plan | NetworkPlan, name: str) -> str:
     """Return the command that regenerates a module."""
     options = ["--order", "2"] if plan.order == 2 else []
     options += ["--accuracy", "fast"] if plan.accuracy == "fast" else []
+    options += ["--machine", "machine.json"] if plan.calibrated else []
     if isinstance(plan, Plan) and plan.tuned:
         options += ["--tuning", f"{name}.tuning.json"]
     return shlex.join(["symconv", "generate", *shell_options(plan.layer), *options, "--name", name])

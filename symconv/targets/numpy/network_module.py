@@ -29,9 +29,15 @@ from symconv.lower.schedule import (
 )
 from symconv.notation.text import shape_text
 from symconv.prove.covers import rests_on
-from symconv.targets.numpy.functions import annotated, check_of, render_private, signature
+from symconv.targets.numpy.functions import (
+    Written,
+    annotated,
+    check_of,
+    render_private,
+    signature,
+)
 from symconv.targets.numpy.literal import literal, literal_lines
-from symconv.targets.numpy.module import Written, accuracy, command, module_text, render_layer, tiled
+from symconv.targets.numpy.module import accuracy, command, module_text, render_layer, tiled
 from symconv.targets.numpy.syntax import WIDTH, shape
 from symconv.templating import fill
 
@@ -69,11 +75,7 @@ def render_network(plan: NetworkPlan, name: str, version: str) -> str:
     """Return the source of a network's module."""
     network = plan.layer
     private = [
-        Written.of(
-            f.function,
-            render_private(f.function, f.node.layer, f.name, _computed(f)),
-            f"_{f.node.name.upper()}",
-        )
+        render_private(f.function, f.node.layer, f.name, _computed(f), f"_{f.node.name.upper()}")
         for f in plan.functions
     ]
     return module_text(

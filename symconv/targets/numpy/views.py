@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from math import prod
 
 from symconv.kernel.language import at
 from symconv.notation.contraction import Access, Size
@@ -48,8 +49,12 @@ class Sliced:
 
 def product(sizes: Sequence[Size]) -> Size:
     """Return the product of sizes."""
-    found = Polynomial.lift(1)
-    for size in sizes:
+    number = prod(size for size in sizes if isinstance(size, int))
+    letters = [size for size in sizes if not isinstance(size, int)]
+    if not letters:
+        return number
+    found = Polynomial.lift(number)
+    for size in letters:
         found = found * size
     return at(found, {})
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 
 from symconv.errors import KernelError
 from symconv.kernel.language import (
@@ -29,10 +30,15 @@ from symconv.targets.numpy.contractions import store, write_contraction
 from symconv.targets.numpy.expressions import nested_rows, write_elementwise
 from symconv.targets.numpy.legal import legalised
 from symconv.targets.numpy.syntax import arguments_text, number_text, tuple_text
-from symconv.targets.numpy.views import product
+from symconv.targets.numpy.views import product, view_text
 
 
-def written(kernel: Kernel, label: str) -> tuple[list[str], tuple[Constant, ...]]:
+def written(
+    kernel: Kernel,
+    label: str,
+    shared: Mapping[Kernel, str] = MappingProxyType({}),
+    given_views: bool = False,
+) -> tuple[list[str], tuple[Constant, ...]]:
     """Return the lines of a kernel for the body of a function, and the constants that they read.
 
     Parameters
@@ -41,8 +47,12 @@ def written(kernel: Kernel, label: str) -> tuple[list[str], tuple[Constant, ...]
         The kernel. Its inputs and outputs are variables of the function.
     label
         A name for what is kept from call to call.
+    shared
+        The names of the functions for kernels that are called.
+    given_views
+        Whether the inputs may be views of arrays.
     """
-    code = Code(legalised(simplified(kernel)), label)
+    code = Code(legalised(simplified(kernel, shared, given_views)), label, shared)
     lines = _block(code, code.kernel.body, ())
     return lines, tuple(code.constants.values())
 
@@ -60,8 +70,23 @@ def _block(code: Code, statements: Sequence[Statement], letters: Sequence[str]) 
                 code.comment(statement.note)
                 _loop(code, statement, letters)
             case Call():
-                raise KernelError("a call must be written out first")
+                _call(code, statement)
     return code.close()
+
+
+def _call(code: Code, call: Call) -> None:
+    """Write a call of another function on views of arrays."""
+    given = []
+    for view in call.views:
+        text = view_text(view.access, dict(view.extents), [[name] for name, _ in view.extents])
+        if text is None:
+            raise KernelError(f"{call.kernel.name}: cannot be called on {view.access}")
+        given.append(text)
+    name = code.shared[call.kernel]
+    for at, view in enumerate(call.views):
+        if not code.fits(f"{name}({', '.join(given)})"):
+            given[at] = code.bound(given[at], f"{view.access.tensor.name}_part")
+    code.add(syntax("call", name=name, arguments=", ".join(given)))
 
 
 def _allocate(code: Code, statement: Statement, letters: Sequence[str]) -> None:
