@@ -3,12 +3,16 @@
 """article: Conv from 1 × 1 × 3 × 3 to 1 × 1 × 2 × 2 (float32).
 
 O[n, o, y, x] = Σ_{c,i,j} X[n, c, y + i, x + j] · F[o, c, i, j]
+∂E/∂X[n, c, u, v] = Σ_{o,i,j} G[n, o, u + i - 1, v + j - 1] · F[o, c, 1 - i, 1 - j]
+∂E/∂F[o, c, i, j] = Σ_{n,y,x} G[n, o, y, x] · X[n, c, y + i, x + j]
 
+X is x, F is weight, O is y, G = ∂E/∂O is grad_output. Other shapes and dtypes are refused.
 Theorems for every size that it rests on, as `symconv prove` shows: ∂E/∂X on T2, ∂E/∂F on T1.
 """
 
 from __future__ import annotations
 
+import math
 import threading
 from typing import Any
 
@@ -59,11 +63,10 @@ _WINDOWS_2 = np.array(
 
 
 def forward(x: Array, weight: Array, *, out: Array | None = None) -> Array:
-    """Return O, the layer's output.
+    """Return O, the layer's output, of shape (1, 1, 2, 2).
 
-    O[n, o, y, x] = Σ_{c,i,j} X[n, c, y + i, x + j] · F[o, c, i, j]
-
-    Algorithm: table, one look-up of every window through a constant table, one product.
+    x (1, 1, 3, 3), weight (1, 1, 2, 2). Algorithm: table, one look-up of every window through a
+    constant table, one product.
     """
     y = _result(out, (1, 1, 2, 2), x, weight)
     x = _checked("x", x, (1, 1, 3, 3))
@@ -74,16 +77,15 @@ def forward(x: Array, weight: Array, *, out: Array | None = None) -> Array:
 
 
 def input_gradient(grad_output: Array, weight: Array, *, out: Array | None = None) -> Array:
-    """Return ∂E/∂X, the gradient with respect to the input, where grad_output = ∂E/∂O = G.
+    """Return ∂E/∂X, the gradient with respect to the input, of shape (1, 1, 3, 3).
 
-    ∂E/∂X[n, c, u, v] = Σ_{o,i,j} G[n, o, u + i - 1, v + j - 1] · F[o, c, 1 - i, 1 - j]
-
-    Algorithm: table, one look-up of every window through a constant table, one product.
+    grad_output (1, 1, 2, 2), weight (1, 1, 2, 2). Algorithm: table, one look-up of every window
+    through a constant table, one product.
     """
     gx = _result(out, (1, 1, 3, 3), grad_output, weight)
     grad_output = _checked("grad_output", grad_output, (1, 1, 2, 2))
     weight = _checked("weight", weight, (1, 1, 2, 2))
-    padded = _zeros("input_gradient padded", (4, 4))
+    padded = _scratch("input_gradient padded", (4, 4))
     padded[1:3, 1:3] = grad_output[0, 0]
     windows = padded.reshape(16).take(_WINDOWS_2, axis=-1)
     np.matmul(weight[0, 0, ::-1, ::-1].reshape(4), windows, out=gx[0, 0].reshape(9))
@@ -91,11 +93,10 @@ def input_gradient(grad_output: Array, weight: Array, *, out: Array | None = Non
 
 
 def weight_gradient(grad_output: Array, x: Array, *, out: Array | None = None) -> Array:
-    """Return ∂E/∂F, the gradient with respect to the filter, where grad_output = ∂E/∂O = G.
+    """Return ∂E/∂F, the gradient with respect to the filter, of shape (1, 1, 2, 2).
 
-    ∂E/∂F[o, c, i, j] = Σ_{n,y,x} G[n, o, y, x] · X[n, c, y + i, x + j]
-
-    Algorithm: table, one look-up of every window through a constant table, one product.
+    grad_output (1, 1, 2, 2), x (1, 1, 3, 3). Algorithm: table, one look-up of every window
+    through a constant table, one product.
     """
     gw = _result(out, (1, 1, 2, 2), grad_output, x)
     grad_output = _checked("grad_output", grad_output, (1, 1, 2, 2))
@@ -108,18 +109,12 @@ def weight_gradient(grad_output: Array, x: Array, *, out: Array | None = None) -
 def backward(
     grad_output: Array, x: Array, weight: Array, *, out: tuple[Array, ...] | None = None
 ) -> tuple[Array, ...]:
-    """Return (gx, gw), the gradients with respect to x, weight; grad_output = ∂E/∂O.
-
-    ``out`` takes a tuple of arrays to write them into.
-    """
+    """Return (gx, gw), all gradients, into ``out`` if given."""
     outs: tuple[Array | None, ...] = (None, None) if out is None else tuple(out)
     if len(outs) != 2:
         raise ValueError(f"out: expected 2 arrays, received {len(outs)}")
     gx = _result(outs[0], (1, 1, 3, 3), grad_output, x, weight)
     gw = _result(outs[1], (1, 1, 2, 2), grad_output, x, weight, gx)
-    grad_output = _checked("grad_output", grad_output, (1, 1, 2, 2))
-    x = _checked("x", x, (1, 1, 3, 3))
-    weight = _checked("weight", weight, (1, 1, 2, 2))
     input_gradient(grad_output, weight, out=gx)
     weight_gradient(grad_output, x, out=gw)
     return gx, gw
@@ -136,13 +131,10 @@ def _checked(name: str, array: Array, shape: tuple[int, ...]) -> Array:
     array = np.asarray(array)
     if array.shape != shape:
         raise ValueError(f"{name}: expected shape {shape}, received {array.shape}")
-    if array.dtype == DTYPE:
-        return array
     if array.dtype.newbyteorder("=") != DTYPE:
-        expected = np.dtype(DTYPE)
-        hint = f"{name}.astype(np.{expected}) converts it"
-        raise TypeError(f"{name}: expected dtype {expected}, received {array.dtype}; {hint}")
-    return array.astype(DTYPE)
+        hint = f"{name}.astype(np.{np.dtype(DTYPE)}) converts it"
+        raise TypeError(f"{name}: expected dtype {np.dtype(DTYPE)}, received {array.dtype}; {hint}")
+    return array.astype(DTYPE, copy=False)
 
 
 def _result(out: Array | None, shape: tuple[int, ...], *inputs: Array) -> Array:
@@ -159,9 +151,9 @@ def _result(out: Array | None, shape: tuple[int, ...], *inputs: Array) -> Array:
     return out
 
 
-def _zeros(name: str, shape: tuple[int, ...]) -> Array:
-    """Return this thread's scratch array of a name: zero wherever no call has written."""
-    array = _LOCAL.__dict__.get(name)
-    if array is None:
-        array = _LOCAL.__dict__[name] = np.zeros(shape, DTYPE)
-    return array
+def _scratch(name: str, shape: tuple[int, ...]) -> Array:
+    """Return this thread's scratch array of a name: zeros at first, then what calls left there."""
+    flat = _LOCAL.__dict__.get(name)
+    if flat is None or flat.size < math.prod(shape):
+        flat = _LOCAL.__dict__[name] = np.zeros(math.prod(shape), DTYPE)
+    return flat[: math.prod(shape)].reshape(shape)

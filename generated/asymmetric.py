@@ -3,7 +3,17 @@
 """asymmetric: Conv from 2 × 3 × 17 × 19 to 2 × 4 × 9 × 9 (float32).
 
 O[n, o, y, x] = Σ_{c,i,j} X[n, c, 2·y + i - 1, 2·x + j + 1] · F[o, c, i, j] + b[o]
+∂E/∂X[n, c, 2·a, 2·b] = Σ_{o,i,j} G[n, o, a + i - 1, b + j - 2] · F[o, c, 3 - 2·i, 3 - 2·j]
+∂E/∂X[n, c, 2·a, 2·b + 1] = Σ_{o,i,j} G[n, o, a + i - 1, b + j - 1] ·
+        F[o, c, 3 - 2·i, 2 - 2·j]
+∂E/∂X[n, c, 2·a + 1, 2·b] = Σ_{o,i,j} G[n, o, a + i, b + j - 2] · F[o, c, 2 - 2·i, 3 - 2·j]
+∂E/∂X[n, c, 2·a + 1, 2·b + 1] = Σ_{o,i,j} G[n, o, a + i, b + j - 1] ·
+        F[o, c, 2 - 2·i, 2 - 2·j]
+∂E/∂F[o, c, i, j] = Σ_{n,y,x} G[n, o, y, x] · X[n, c, 2·y + i - 1, 2·x + j + 1]
+∂E/∂b[o] = Σ_{n,y,x} G[n, o, y, x]
 
+X is x, F is weight, b is bias, O is y, G = ∂E/∂O is grad_output. Other shapes and dtypes are
+refused.
 Theorems for every size that it rests on, as `symconv prove` shows: ∂E/∂X on T2 and T2′, ∂E/∂F
 on T1, ∂E/∂b on T4.
 """
@@ -54,17 +64,16 @@ _PHASES_X = (
 
 
 def forward(x: Array, weight: Array, bias: Array, *, out: Array | None = None) -> Array:
-    """Return O, the layer's output.
+    """Return O, the layer's output, of shape (2, 4, 9, 9).
 
-    O[n, o, y, x] = Σ_{c,i,j} X[n, c, 2·y + i - 1, 2·x + j + 1] · F[o, c, i, j] + b[o]
-
-    Algorithm: columns, windows copied side by side (im2col), one product.
+    x (2, 3, 17, 19), weight (4, 3, 4, 4), bias (4,). Algorithm: columns, windows copied side by
+    side (im2col), one product.
     """
     y = _result(out, (2, 4, 9, 9), x, weight, bias)
     x = _checked("x", x, (2, 3, 17, 19))
     weight = _checked("weight", weight, (4, 3, 4, 4))
     bias = _checked("bias", bias, (4,))
-    padded = _zeros("forward padded", (2, 3, 20, 20))
+    padded = _scratch("forward padded", (2, 3, 20, 20))
     padded[:, :, 1:18, :18] = x[:, :, :, 1:]
     columns = _scratch("columns", (2, 3, 4, 4, 9, 9))
     for i, j in product(range(4), range(4)):
@@ -75,21 +84,15 @@ def forward(x: Array, weight: Array, bias: Array, *, out: Array | None = None) -
 
 
 def input_gradient(grad_output: Array, weight: Array, *, out: Array | None = None) -> Array:
-    """Return ∂E/∂X, the gradient with respect to the input, where grad_output = ∂E/∂O = G.
+    """Return ∂E/∂X, the gradient with respect to the input, of shape (2, 3, 17, 19).
 
-    ∂E/∂X[n, c, 2·a, 2·b] = Σ_{o,i,j} G[n, o, a + i - 1, b + j - 2] · F[o, c, 3 - 2·i, 3 - 2·j]
-    ∂E/∂X[n, c, 2·a, 2·b + 1] = Σ_{o,i,j} G[n, o, a + i - 1, b + j - 1] ·
-            F[o, c, 3 - 2·i, 2 - 2·j]
-    ∂E/∂X[n, c, 2·a + 1, 2·b] = Σ_{o,i,j} G[n, o, a + i, b + j - 2] · F[o, c, 2 - 2·i, 3 - 2·j]
-    ∂E/∂X[n, c, 2·a + 1, 2·b + 1] = Σ_{o,i,j} G[n, o, a + i, b + j - 1] ·
-            F[o, c, 2 - 2·i, 2 - 2·j]
-
-    Algorithm: polyphase, 4 plain correlations, one per phase.
+    grad_output (2, 4, 9, 9), weight (4, 3, 4, 4). Algorithm: polyphase, 4 plain correlations,
+    one per phase.
     """
     gx = _result(out, (2, 3, 17, 19), grad_output, weight)
     grad_output = _checked("grad_output", grad_output, (2, 4, 9, 9))
     weight = _checked("weight", weight, (4, 3, 4, 4))
-    padded = _zeros("input_gradient padded", (2, 4, 10, 11))
+    padded = _scratch("input_gradient padded", (2, 4, 10, 11))
     padded[:, :, 1:, 2:] = grad_output
     for (u, height, i0, y0), (v, width, j0, x0) in product(_PHASES_Y, _PHASES_X):
         weight_part = weight[:, :, i0 : i0 + 3 : 2, j0 : j0 + 3 : 2][:, :, ::-1, ::-1]
@@ -104,16 +107,15 @@ def input_gradient(grad_output: Array, weight: Array, *, out: Array | None = Non
 
 
 def weight_gradient(grad_output: Array, x: Array, *, out: Array | None = None) -> Array:
-    """Return ∂E/∂F, the gradient with respect to the filter, where grad_output = ∂E/∂O = G.
+    """Return ∂E/∂F, the gradient with respect to the filter, of shape (4, 3, 4, 4).
 
-    ∂E/∂F[o, c, i, j] = Σ_{n,y,x} G[n, o, y, x] · X[n, c, 2·y + i - 1, 2·x + j + 1]
-
-    Algorithm: columns, windows copied side by side (im2col), one product.
+    grad_output (2, 4, 9, 9), x (2, 3, 17, 19). Algorithm: columns, windows copied side by side
+    (im2col), one product.
     """
     gw = _result(out, (4, 3, 4, 4), grad_output, x)
     grad_output = _checked("grad_output", grad_output, (2, 4, 9, 9))
     x = _checked("x", x, (2, 3, 17, 19))
-    padded = _zeros("weight_gradient padded", (2, 3, 20, 20))
+    padded = _scratch("weight_gradient padded", (2, 3, 20, 20))
     padded[:, :, 1:18, :18] = x[:, :, :, 1:]
     columns = _scratch("columns", (2, 3, 4, 4, 9, 9))
     for i, j in product(range(4), range(4)):
@@ -124,11 +126,9 @@ def weight_gradient(grad_output: Array, x: Array, *, out: Array | None = None) -
 
 
 def bias_gradient(grad_output: Array, *, out: Array | None = None) -> Array:
-    """Return ∂E/∂b, the gradient with respect to the bias, where grad_output = ∂E/∂O = G.
+    """Return ∂E/∂b, the gradient with respect to the bias, of shape (4,).
 
-    ∂E/∂b[o] = Σ_{n,y,x} G[n, o, y, x]
-
-    Algorithm: sums along axes.
+    grad_output (2, 4, 9, 9). Algorithm: sums along axes.
     """
     gb = _result(out, (4,), grad_output)
     grad_output = _checked("grad_output", grad_output, (2, 4, 9, 9))
@@ -144,19 +144,13 @@ def backward(
     *,
     out: tuple[Array, ...] | None = None,
 ) -> tuple[Array, ...]:
-    """Return (gx, gw, gb), the gradients with respect to x, weight, bias; grad_output = ∂E/∂O.
-
-    ``out`` takes a tuple of arrays to write them into.
-    """
+    """Return (gx, gw, gb), all gradients, into ``out`` if given."""
     outs: tuple[Array | None, ...] = (None, None, None) if out is None else tuple(out)
     if len(outs) != 3:
         raise ValueError(f"out: expected 3 arrays, received {len(outs)}")
     gx = _result(outs[0], (2, 3, 17, 19), grad_output, x, weight, bias)
     gw = _result(outs[1], (4, 3, 4, 4), grad_output, x, weight, bias, gx)
     gb = _result(outs[2], (4,), grad_output, x, weight, bias, gx, gw)
-    grad_output = _checked("grad_output", grad_output, (2, 4, 9, 9))
-    x = _checked("x", x, (2, 3, 17, 19))
-    weight = _checked("weight", weight, (4, 3, 4, 4))
     bias = _checked("bias", bias, (4,))
     input_gradient(grad_output, weight, out=gx)
     weight_gradient(grad_output, x, out=gw)
@@ -175,13 +169,10 @@ def _checked(name: str, array: Array, shape: tuple[int, ...]) -> Array:
     array = np.asarray(array)
     if array.shape != shape:
         raise ValueError(f"{name}: expected shape {shape}, received {array.shape}")
-    if array.dtype == DTYPE:
-        return array
     if array.dtype.newbyteorder("=") != DTYPE:
-        expected = np.dtype(DTYPE)
-        hint = f"{name}.astype(np.{expected}) converts it"
-        raise TypeError(f"{name}: expected dtype {expected}, received {array.dtype}; {hint}")
-    return array.astype(DTYPE)
+        hint = f"{name}.astype(np.{np.dtype(DTYPE)}) converts it"
+        raise TypeError(f"{name}: expected dtype {np.dtype(DTYPE)}, received {array.dtype}; {hint}")
+    return array.astype(DTYPE, copy=False)
 
 
 def _result(out: Array | None, shape: tuple[int, ...], *inputs: Array) -> Array:
@@ -199,17 +190,8 @@ def _result(out: Array | None, shape: tuple[int, ...], *inputs: Array) -> Array:
 
 
 def _scratch(name: str, shape: tuple[int, ...]) -> Array:
-    """Return this thread's scratch array of a name, its content undefined."""
-    size = math.prod(shape)
+    """Return this thread's scratch array of a name: zeros at first, then what calls left there."""
     flat = _LOCAL.__dict__.get(name)
-    if flat is None or flat.size < size:
-        flat = _LOCAL.__dict__[name] = np.empty(size, DTYPE)
-    return flat[:size].reshape(shape)
-
-
-def _zeros(name: str, shape: tuple[int, ...]) -> Array:
-    """Return this thread's scratch array of a name: zero wherever no call has written."""
-    array = _LOCAL.__dict__.get(name)
-    if array is None:
-        array = _LOCAL.__dict__[name] = np.zeros(shape, DTYPE)
-    return array
+    if flat is None or flat.size < math.prod(shape):
+        flat = _LOCAL.__dict__[name] = np.zeros(math.prod(shape), DTYPE)
+    return flat[: math.prod(shape)].reshape(shape)

@@ -8,6 +8,19 @@ V[c] = 1/3136 · Σ_{n,y,x} D[n, c, y, x] · D[n, c, y, x]
 O[n, c, y, x] = β[c] + D[n, c, y, x] · γ[c] / sqrt(V[c] + 1/100000)
 μ′[c] = A[c] / 10 + 9 · μ[c] / 10
 σ²′[c] = 9 · σ²[c] / 10 + 1568 · V[c] / 15675
+K[c] = γ[c] / sqrt(V[c] + 1/100000)
+O[n, c, y, x] = β[c] + D[n, c, y, x] · K[c]
+R[c] = 1 / sqrt(V[c] + 1/100000)
+Y[n, c, y, x] = D[n, c, y, x] · R[c]
+∂E/∂β[c] = Σ_{n,y,x} G[n, c, y, x]
+∂E/∂γ[c] = Σ_{n,y,x} G[n, c, y, x] · Y[n, c, y, x]
+K[c] = R[c] · γ[c]
+P[c] = ∂E/∂β[c] / 3136
+Q[c] = ∂E/∂γ[c] / 3136
+∂E/∂X[n, c, y, x] = K[c] · (G[n, c, y, x] - P[c] - Q[c] · Y[n, c, y, x])
+
+X is x, γ is weight, β is bias, μ is running_mean, σ² is running_var, O is y, G = ∂E/∂O is
+grad_output. Other shapes and dtypes are refused.
 """
 
 from __future__ import annotations
@@ -48,14 +61,7 @@ def forward(
 
     ``out`` takes a tuple of arrays to write them into.
 
-    A[c] = 1/3136 · Σ_{n,y,x} X[n, c, y, x]
-    D[n, c, y, x] = X[n, c, y, x] - A[c]
-    V[c] = 1/3136 · Σ_{n,y,x} D[n, c, y, x] · D[n, c, y, x]
-    K[c] = γ[c] / sqrt(V[c] + 1/100000)
-    O[n, c, y, x] = β[c] + D[n, c, y, x] · K[c]
-    μ′[c] = A[c] / 10 + 9 · μ[c] / 10
-    σ²′[c] = 9 · σ²[c] / 10 + 1568 · V[c] / 15675
-
+    x (16, 32, 14, 14), weight (32,), bias (32,), running_mean (32,), running_var (32,).
     Algorithm: sums along axes and einsum.
     """
     outs: tuple[Array | None, ...] = (None, None, None) if out is None else tuple(out)
@@ -83,21 +89,10 @@ def forward(
 def input_gradient(
     grad_output: Array, x: Array, weight: Array, *, out: Array | None = None
 ) -> Array:
-    """Return ∂E/∂X, the gradient with respect to the input, where grad_output = ∂E/∂O = G.
+    """Return ∂E/∂X, the gradient with respect to the input, of shape (16, 32, 14, 14).
 
-    A[c] = 1/3136 · Σ_{n,y,x} X[n, c, y, x]
-    D[n, c, y, x] = X[n, c, y, x] - A[c]
-    V[c] = 1/3136 · Σ_{n,y,x} D[n, c, y, x] · D[n, c, y, x]
-    R[c] = 1 / sqrt(V[c] + 1/100000)
-    Y[n, c, y, x] = D[n, c, y, x] · R[c]
-    ∂E/∂β[c] = Σ_{n,y,x} G[n, c, y, x]
-    ∂E/∂γ[c] = Σ_{n,y,x} G[n, c, y, x] · Y[n, c, y, x]
-    K[c] = R[c] · γ[c]
-    P[c] = ∂E/∂β[c] / 3136
-    Q[c] = ∂E/∂γ[c] / 3136
-    ∂E/∂X[n, c, y, x] = K[c] · (G[n, c, y, x] - P[c] - Q[c] · Y[n, c, y, x])
-
-    Algorithm: sums along axes and einsum.
+    grad_output (16, 32, 14, 14), x (16, 32, 14, 14), weight (32,). Algorithm: sums along axes
+    and einsum.
     """
     gx = _result(out, (16, 32, 14, 14), grad_output, x, weight)
     grad_output = _checked("grad_output", grad_output, (16, 32, 14, 14))
@@ -122,16 +117,9 @@ def input_gradient(
 
 
 def weight_gradient(grad_output: Array, x: Array, *, out: Array | None = None) -> Array:
-    """Return ∂E/∂γ, the gradient with respect to the weight, where grad_output = ∂E/∂O = G.
+    """Return ∂E/∂γ, the gradient with respect to the weight, of shape (32,).
 
-    A[c] = 1/3136 · Σ_{n,y,x} X[n, c, y, x]
-    D[n, c, y, x] = X[n, c, y, x] - A[c]
-    V[c] = 1/3136 · Σ_{n,y,x} D[n, c, y, x] · D[n, c, y, x]
-    R[c] = 1 / sqrt(V[c] + 1/100000)
-    Y[n, c, y, x] = D[n, c, y, x] · R[c]
-    ∂E/∂γ[c] = Σ_{n,y,x} G[n, c, y, x] · Y[n, c, y, x]
-
-    Algorithm: sums along axes and einsum.
+    grad_output (16, 32, 14, 14), x (16, 32, 14, 14). Algorithm: sums along axes and einsum.
     """
     gw = _result(out, (32,), grad_output, x)
     grad_output = _checked("grad_output", grad_output, (16, 32, 14, 14))
@@ -148,11 +136,9 @@ def weight_gradient(grad_output: Array, x: Array, *, out: Array | None = None) -
 
 
 def bias_gradient(grad_output: Array, *, out: Array | None = None) -> Array:
-    """Return ∂E/∂β, the gradient with respect to the bias, where grad_output = ∂E/∂O = G.
+    """Return ∂E/∂β, the gradient with respect to the bias, of shape (32,).
 
-    ∂E/∂β[c] = Σ_{n,y,x} G[n, c, y, x]
-
-    Algorithm: sums along axes.
+    grad_output (16, 32, 14, 14). Algorithm: sums along axes.
     """
     gb = _result(out, (32,), grad_output)
     grad_output = _checked("grad_output", grad_output, (16, 32, 14, 14))
@@ -170,23 +156,12 @@ def backward(
     *,
     out: tuple[Array, ...] | None = None,
 ) -> tuple[Array, ...]:
-    """Return (gx, gw, gb), the gradients with respect to x, weight, bias; grad_output = ∂E/∂O = G.
+    """Return (gx, gw, gb), the gradients with respect to x, weight, bias.
 
     ``out`` takes a tuple of arrays to write them into.
 
-    A[c] = 1/3136 · Σ_{n,y,x} X[n, c, y, x]
-    D[n, c, y, x] = X[n, c, y, x] - A[c]
-    V[c] = 1/3136 · Σ_{n,y,x} D[n, c, y, x] · D[n, c, y, x]
-    R[c] = 1 / sqrt(V[c] + 1/100000)
-    Y[n, c, y, x] = D[n, c, y, x] · R[c]
-    ∂E/∂β[c] = Σ_{n,y,x} G[n, c, y, x]
-    ∂E/∂γ[c] = Σ_{n,y,x} G[n, c, y, x] · Y[n, c, y, x]
-    K[c] = R[c] · γ[c]
-    P[c] = ∂E/∂β[c] / 3136
-    Q[c] = ∂E/∂γ[c] / 3136
-    ∂E/∂X[n, c, y, x] = K[c] · (G[n, c, y, x] - P[c] - Q[c] · Y[n, c, y, x])
-
-    Algorithm: sums along axes and einsum.
+    grad_output (16, 32, 14, 14), x (16, 32, 14, 14), weight (32,), bias (32,), running_mean
+    (32,), running_var (32,). Algorithm: sums along axes and einsum.
     """
     outs: tuple[Array | None, ...] = (None, None, None) if out is None else tuple(out)
     if len(outs) != 3:
@@ -229,13 +204,10 @@ def _checked(name: str, array: Array, shape: tuple[int, ...]) -> Array:
     array = np.asarray(array)
     if array.shape != shape:
         raise ValueError(f"{name}: expected shape {shape}, received {array.shape}")
-    if array.dtype == DTYPE:
-        return array
     if array.dtype.newbyteorder("=") != DTYPE:
-        expected = np.dtype(DTYPE)
-        hint = f"{name}.astype(np.{expected}) converts it"
-        raise TypeError(f"{name}: expected dtype {expected}, received {array.dtype}; {hint}")
-    return array.astype(DTYPE)
+        hint = f"{name}.astype(np.{np.dtype(DTYPE)}) converts it"
+        raise TypeError(f"{name}: expected dtype {np.dtype(DTYPE)}, received {array.dtype}; {hint}")
+    return array.astype(DTYPE, copy=False)
 
 
 def _result(out: Array | None, shape: tuple[int, ...], *inputs: Array) -> Array:
@@ -253,9 +225,8 @@ def _result(out: Array | None, shape: tuple[int, ...], *inputs: Array) -> Array:
 
 
 def _scratch(name: str, shape: tuple[int, ...]) -> Array:
-    """Return this thread's scratch array of a name, its content undefined."""
-    size = math.prod(shape)
+    """Return this thread's scratch array of a name: zeros at first, then what calls left there."""
     flat = _LOCAL.__dict__.get(name)
-    if flat is None or flat.size < size:
-        flat = _LOCAL.__dict__[name] = np.empty(size, DTYPE)
-    return flat[:size].reshape(shape)
+    if flat is None or flat.size < math.prod(shape):
+        flat = _LOCAL.__dict__[name] = np.zeros(math.prod(shape), DTYPE)
+    return flat[: math.prod(shape)].reshape(shape)

@@ -9,7 +9,16 @@ Xyx[n, c, u, v + 2] = Xy[n, c, u, v]
 Xyx[n, c, u, v] = Xy[n, c, u, v + 14]
 Xyx[n, c, u, v + 18] = Xy[n, c, u, v]
 O[n, o, y, x] = Σ_{c,i,j} Xyx[n, c, y + i, x + j] · F[o, c, i, j] + b[o]
+∂E/∂Xyx[n, c, u, v] = Σ_{o,i,j} G[n, o, u + i - 4, v + j - 4] · F[o, c, 4 - i, 4 - j]
+∂E/∂Xy[n, c, u, v] = ∂E/∂Xyx[n, c, u, v + 2] + ∂E/∂Xyx[n, c, u, v + 18]
+∂E/∂Xy[n, c, u, v + 14] += ∂E/∂Xyx[n, c, u, v]
+∂E/∂X[n, c, u, v] = ∂E/∂Xy[n, c, u + 2, v] + ∂E/∂Xy[n, c, u + 18, v]
+∂E/∂X[n, c, u + 14, v] += ∂E/∂Xy[n, c, u, v]
+∂E/∂F[o, c, i, j] = Σ_{n,y,x} G[n, o, y, x] · Xyx[n, c, y + i, x + j]
+∂E/∂b[o] = Σ_{n,y,x} G[n, o, y, x]
 
+X is x, F is weight, b is bias, O is y, G = ∂E/∂O is grad_output. Other shapes and dtypes are
+refused.
 Theorems for every size that it rests on, as `symconv prove` shows: ∂E/∂X on T2 and T6, ∂E/∂F on
 T1, ∂E/∂b on T4.
 """
@@ -45,17 +54,10 @@ _LOCAL = threading.local()
 
 
 def forward(x: Array, weight: Array, bias: Array, *, out: Array | None = None) -> Array:
-    """Return O, the layer's output.
+    """Return O, the layer's output, of shape (2, 4, 16, 16).
 
-    Xy[n, c, u + 2, v] = X[n, c, u, v]
-    Xy[n, c, u, v] = X[n, c, u + 14, v]
-    Xy[n, c, u + 18, v] = X[n, c, u, v]
-    Xyx[n, c, u, v + 2] = Xy[n, c, u, v]
-    Xyx[n, c, u, v] = Xy[n, c, u, v + 14]
-    Xyx[n, c, u, v + 18] = Xy[n, c, u, v]
-    O[n, o, y, x] = Σ_{c,i,j} Xyx[n, c, y + i, x + j] · F[o, c, i, j] + b[o]
-
-    Algorithm: rows, one shifted copy for each column of the filter, 5 products.
+    x (2, 4, 16, 16), weight (4, 4, 5, 5), bias (4,). Algorithm: rows, one shifted copy for each
+    filter column, 5 products.
     """
     y = _result(out, (2, 4, 16, 16), x, weight, bias)
     x = _checked("x", x, (2, 4, 16, 16))
@@ -83,21 +85,16 @@ def forward(x: Array, weight: Array, bias: Array, *, out: Array | None = None) -
 
 
 def input_gradient(grad_output: Array, weight: Array, *, out: Array | None = None) -> Array:
-    """Return ∂E/∂X, the gradient with respect to the input, where grad_output = ∂E/∂O = G.
+    """Return ∂E/∂X, the gradient with respect to the input, of shape (2, 4, 16, 16).
 
-    ∂E/∂Xyx[n, c, u, v] = Σ_{o,i,j} G[n, o, u + i - 4, v + j - 4] · F[o, c, 4 - i, 4 - j]
-    ∂E/∂Xy[n, c, u, v] = ∂E/∂Xyx[n, c, u, v + 2] + ∂E/∂Xyx[n, c, u, v + 18]
-    ∂E/∂Xy[n, c, u, v + 14] += ∂E/∂Xyx[n, c, u, v]
-    ∂E/∂X[n, c, u, v] = ∂E/∂Xy[n, c, u + 2, v] + ∂E/∂Xy[n, c, u + 18, v]
-    ∂E/∂X[n, c, u + 14, v] += ∂E/∂Xy[n, c, u, v]
-
-    Algorithm: rows, one shifted copy for each column of the filter, 5 products.
+    grad_output (2, 4, 16, 16), weight (4, 4, 5, 5). Algorithm: rows, one shifted copy for each
+    filter column, 5 products.
     """
     gx = _result(out, (2, 4, 16, 16), grad_output, weight)
     grad_output = _checked("grad_output", grad_output, (2, 4, 16, 16))
     weight = _checked("weight", weight, (4, 4, 5, 5))
     matrices = np.ascontiguousarray(weight[:, :, ::-1, ::-1].transpose(2, 1, 3, 0))
-    padded = _zeros("input_gradient padded", (2, 4, 24, 24))
+    padded = _scratch("input_gradient padded", (2, 4, 24, 24))
     padded[:, :, 4:20, 4:20] = grad_output
     shifted = _scratch("shifted", (2, 5, 4, 24, 20))
     for j in range(5):
@@ -119,17 +116,10 @@ def input_gradient(grad_output: Array, weight: Array, *, out: Array | None = Non
 
 
 def weight_gradient(grad_output: Array, x: Array, *, out: Array | None = None) -> Array:
-    """Return ∂E/∂F, the gradient with respect to the filter, where grad_output = ∂E/∂O = G.
+    """Return ∂E/∂F, the gradient with respect to the filter, of shape (4, 4, 5, 5).
 
-    Xy[n, c, u + 2, v] = X[n, c, u, v]
-    Xy[n, c, u, v] = X[n, c, u + 14, v]
-    Xy[n, c, u + 18, v] = X[n, c, u, v]
-    Xyx[n, c, u, v + 2] = Xy[n, c, u, v]
-    Xyx[n, c, u, v] = Xy[n, c, u, v + 14]
-    Xyx[n, c, u, v + 18] = Xy[n, c, u, v]
-    ∂E/∂F[o, c, i, j] = Σ_{n,y,x} G[n, o, y, x] · Xyx[n, c, y + i, x + j]
-
-    Algorithm: rows, one shifted copy for each column of the filter, 5 products.
+    grad_output (2, 4, 16, 16), x (2, 4, 16, 16). Algorithm: rows, one shifted copy for each
+    filter column, 5 products.
     """
     gw = _result(out, (4, 4, 5, 5), grad_output, x)
     grad_output = _checked("grad_output", grad_output, (2, 4, 16, 16))
@@ -154,11 +144,9 @@ def weight_gradient(grad_output: Array, x: Array, *, out: Array | None = None) -
 
 
 def bias_gradient(grad_output: Array, *, out: Array | None = None) -> Array:
-    """Return ∂E/∂b, the gradient with respect to the bias, where grad_output = ∂E/∂O = G.
+    """Return ∂E/∂b, the gradient with respect to the bias, of shape (4,).
 
-    ∂E/∂b[o] = Σ_{n,y,x} G[n, o, y, x]
-
-    Algorithm: sums along axes.
+    grad_output (2, 4, 16, 16). Algorithm: sums along axes.
     """
     gb = _result(out, (4,), grad_output)
     grad_output = _checked("grad_output", grad_output, (2, 4, 16, 16))
@@ -174,19 +162,13 @@ def backward(
     *,
     out: tuple[Array, ...] | None = None,
 ) -> tuple[Array, ...]:
-    """Return (gx, gw, gb), the gradients with respect to x, weight, bias; grad_output = ∂E/∂O.
-
-    ``out`` takes a tuple of arrays to write them into.
-    """
+    """Return (gx, gw, gb), all gradients, into ``out`` if given."""
     outs: tuple[Array | None, ...] = (None, None, None) if out is None else tuple(out)
     if len(outs) != 3:
         raise ValueError(f"out: expected 3 arrays, received {len(outs)}")
     gx = _result(outs[0], (2, 4, 16, 16), grad_output, x, weight, bias)
     gw = _result(outs[1], (4, 4, 5, 5), grad_output, x, weight, bias, gx)
     gb = _result(outs[2], (4,), grad_output, x, weight, bias, gx, gw)
-    grad_output = _checked("grad_output", grad_output, (2, 4, 16, 16))
-    x = _checked("x", x, (2, 4, 16, 16))
-    weight = _checked("weight", weight, (4, 4, 5, 5))
     bias = _checked("bias", bias, (4,))
     input_gradient(grad_output, weight, out=gx)
     weight_gradient(grad_output, x, out=gw)
@@ -205,13 +187,10 @@ def _checked(name: str, array: Array, shape: tuple[int, ...]) -> Array:
     array = np.asarray(array)
     if array.shape != shape:
         raise ValueError(f"{name}: expected shape {shape}, received {array.shape}")
-    if array.dtype == DTYPE:
-        return array
     if array.dtype.newbyteorder("=") != DTYPE:
-        expected = np.dtype(DTYPE)
-        hint = f"{name}.astype(np.{expected}) converts it"
-        raise TypeError(f"{name}: expected dtype {expected}, received {array.dtype}; {hint}")
-    return array.astype(DTYPE)
+        hint = f"{name}.astype(np.{np.dtype(DTYPE)}) converts it"
+        raise TypeError(f"{name}: expected dtype {np.dtype(DTYPE)}, received {array.dtype}; {hint}")
+    return array.astype(DTYPE, copy=False)
 
 
 def _result(out: Array | None, shape: tuple[int, ...], *inputs: Array) -> Array:
@@ -229,17 +208,8 @@ def _result(out: Array | None, shape: tuple[int, ...], *inputs: Array) -> Array:
 
 
 def _scratch(name: str, shape: tuple[int, ...]) -> Array:
-    """Return this thread's scratch array of a name, its content undefined."""
-    size = math.prod(shape)
+    """Return this thread's scratch array of a name: zeros at first, then what calls left there."""
     flat = _LOCAL.__dict__.get(name)
-    if flat is None or flat.size < size:
-        flat = _LOCAL.__dict__[name] = np.empty(size, DTYPE)
-    return flat[:size].reshape(shape)
-
-
-def _zeros(name: str, shape: tuple[int, ...]) -> Array:
-    """Return this thread's scratch array of a name: zero wherever no call has written."""
-    array = _LOCAL.__dict__.get(name)
-    if array is None:
-        array = _LOCAL.__dict__[name] = np.zeros(shape, DTYPE)
-    return array
+    if flat is None or flat.size < math.prod(shape):
+        flat = _LOCAL.__dict__[name] = np.zeros(math.prod(shape), DTYPE)
+    return flat[: math.prod(shape)].reshape(shape)

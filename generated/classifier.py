@@ -3,6 +3,12 @@
 """classifier: Linear from 32 × 400 to 32 × 120 (float32).
 
 O[n, o] = Σ_{c} X[n, c] · F[o, c] + b[o]
+∂E/∂X[n, c] = Σ_{o} G[n, o] · F[o, c]
+∂E/∂F[o, c] = Σ_{n} G[n, o] · X[n, c]
+∂E/∂b[o] = Σ_{n} G[n, o]
+
+X is x, F is weight, b is bias, O is y, G = ∂E/∂O is grad_output. Other shapes and dtypes are
+refused.
 """
 
 from __future__ import annotations
@@ -28,11 +34,9 @@ _LOCAL = threading.local()
 
 
 def forward(x: Array, weight: Array, bias: Array, *, out: Array | None = None) -> Array:
-    """Return O, the layer's output.
+    """Return O, the layer's output, of shape (32, 120).
 
-    O[n, o] = Σ_{c} X[n, c] · F[o, c] + b[o]
-
-    Algorithm: matrix products.
+    x (32, 400), weight (120, 400), bias (120,). Algorithm: matrix products.
     """
     y = _result(out, (32, 120), x, weight, bias)
     x = _checked("x", x, (32, 400))
@@ -44,11 +48,9 @@ def forward(x: Array, weight: Array, bias: Array, *, out: Array | None = None) -
 
 
 def input_gradient(grad_output: Array, weight: Array, *, out: Array | None = None) -> Array:
-    """Return ∂E/∂X, the gradient with respect to the input, where grad_output = ∂E/∂O = G.
+    """Return ∂E/∂X, the gradient with respect to the input, of shape (32, 400).
 
-    ∂E/∂X[n, c] = Σ_{o} G[n, o] · F[o, c]
-
-    Algorithm: matrix products.
+    grad_output (32, 120), weight (120, 400). Algorithm: matrix products.
     """
     gx = _result(out, (32, 400), grad_output, weight)
     grad_output = _checked("grad_output", grad_output, (32, 120))
@@ -58,11 +60,9 @@ def input_gradient(grad_output: Array, weight: Array, *, out: Array | None = Non
 
 
 def weight_gradient(grad_output: Array, x: Array, *, out: Array | None = None) -> Array:
-    """Return ∂E/∂F, the gradient with respect to the weight, where grad_output = ∂E/∂O = G.
+    """Return ∂E/∂F, the gradient with respect to the weight, of shape (120, 400).
 
-    ∂E/∂F[o, c] = Σ_{n} G[n, o] · X[n, c]
-
-    Algorithm: matrix products.
+    grad_output (32, 120), x (32, 400). Algorithm: matrix products.
     """
     gw = _result(out, (120, 400), grad_output, x)
     grad_output = _checked("grad_output", grad_output, (32, 120))
@@ -72,11 +72,9 @@ def weight_gradient(grad_output: Array, x: Array, *, out: Array | None = None) -
 
 
 def bias_gradient(grad_output: Array, *, out: Array | None = None) -> Array:
-    """Return ∂E/∂b, the gradient with respect to the bias, where grad_output = ∂E/∂O = G.
+    """Return ∂E/∂b, the gradient with respect to the bias, of shape (120,).
 
-    ∂E/∂b[o] = Σ_{n} G[n, o]
-
-    Algorithm: sums along axes.
+    grad_output (32, 120). Algorithm: sums along axes.
     """
     gb = _result(out, (120,), grad_output)
     grad_output = _checked("grad_output", grad_output, (32, 120))
@@ -92,19 +90,13 @@ def backward(
     *,
     out: tuple[Array, ...] | None = None,
 ) -> tuple[Array, ...]:
-    """Return (gx, gw, gb), the gradients with respect to x, weight, bias; grad_output = ∂E/∂O.
-
-    ``out`` takes a tuple of arrays to write them into.
-    """
+    """Return (gx, gw, gb), all gradients, into ``out`` if given."""
     outs: tuple[Array | None, ...] = (None, None, None) if out is None else tuple(out)
     if len(outs) != 3:
         raise ValueError(f"out: expected 3 arrays, received {len(outs)}")
     gx = _result(outs[0], (32, 400), grad_output, x, weight, bias)
     gw = _result(outs[1], (120, 400), grad_output, x, weight, bias, gx)
     gb = _result(outs[2], (120,), grad_output, x, weight, bias, gx, gw)
-    grad_output = _checked("grad_output", grad_output, (32, 120))
-    x = _checked("x", x, (32, 400))
-    weight = _checked("weight", weight, (120, 400))
     bias = _checked("bias", bias, (120,))
     input_gradient(grad_output, weight, out=gx)
     weight_gradient(grad_output, x, out=gw)
@@ -123,13 +115,10 @@ def _checked(name: str, array: Array, shape: tuple[int, ...]) -> Array:
     array = np.asarray(array)
     if array.shape != shape:
         raise ValueError(f"{name}: expected shape {shape}, received {array.shape}")
-    if array.dtype == DTYPE:
-        return array
     if array.dtype.newbyteorder("=") != DTYPE:
-        expected = np.dtype(DTYPE)
-        hint = f"{name}.astype(np.{expected}) converts it"
-        raise TypeError(f"{name}: expected dtype {expected}, received {array.dtype}; {hint}")
-    return array.astype(DTYPE)
+        hint = f"{name}.astype(np.{np.dtype(DTYPE)}) converts it"
+        raise TypeError(f"{name}: expected dtype {np.dtype(DTYPE)}, received {array.dtype}; {hint}")
+    return array.astype(DTYPE, copy=False)
 
 
 def _result(out: Array | None, shape: tuple[int, ...], *inputs: Array) -> Array:

@@ -8,6 +8,13 @@ H[n, c] = (1 if c == T[n] else 0)
 Q[n] = Σ_{c} H[n, c] · X[n, c]
 L[n] = log(S[n]) - Q[n]
 O = 1/32 · Σ_{n} L[n]
+M[n] = max_{c} X[n, c]
+D[n, c] = X[n, c] - M[n]
+U[n, c] = exp(D[n, c])
+Q[n] = Σ_{c} H[n, c] · D[n, c]
+∂E/∂X[n, c] = G · (U[n, c] / S[n] - H[n, c]) / 32
+
+X is x, T is labels, O is y, G = ∂E/∂O is grad_output. Other shapes and dtypes are refused.
 """
 
 from __future__ import annotations
@@ -36,18 +43,9 @@ _LOCAL = threading.local()
 
 
 def forward(x: Array, labels: Array, *, out: Array | None = None) -> Array:
-    """Return O, the layer's output.
+    """Return O, the layer's output, of shape ().
 
-    M[n] = max_{c} X[n, c]
-    D[n, c] = X[n, c] - M[n]
-    U[n, c] = exp(D[n, c])
-    S[n] = Σ_{c} U[n, c]
-    H[n, c] = (1 if c == T[n] else 0)
-    Q[n] = Σ_{c} H[n, c] · D[n, c]
-    L[n] = log(S[n]) - Q[n]
-    O = 1/32 · Σ_{n} L[n]
-
-    Algorithm: maxima, sums along axes and einsum.
+    x (32, 10), labels (32,). Algorithm: maxima, sums along axes and einsum.
     """
     y = _result(out, (), x, labels)
     x = _checked("x", x, (32, 10))
@@ -66,16 +64,9 @@ def forward(x: Array, labels: Array, *, out: Array | None = None) -> Array:
 def input_gradient(
     grad_output: Array, x: Array, labels: Array, *, out: Array | None = None
 ) -> Array:
-    """Return ∂E/∂X, the gradient with respect to the input, where grad_output = ∂E/∂O = G.
+    """Return ∂E/∂X, the gradient with respect to the input, of shape (32, 10).
 
-    M[n] = max_{c} X[n, c]
-    D[n, c] = X[n, c] - M[n]
-    U[n, c] = exp(D[n, c])
-    S[n] = Σ_{c} U[n, c]
-    H[n, c] = (1 if c == T[n] else 0)
-    ∂E/∂X[n, c] = G · (U[n, c] / S[n] - H[n, c]) / 32
-
-    Algorithm: maxima and sums along axes.
+    grad_output (), x (32, 10), labels (32,). Algorithm: maxima and sums along axes.
     """
     gx = _result(out, (32, 10), grad_output, x, labels)
     grad_output = _checked("grad_output", grad_output, ())
@@ -93,17 +84,11 @@ def input_gradient(
 def backward(
     grad_output: Array, x: Array, labels: Array, *, out: tuple[Array, ...] | None = None
 ) -> tuple[Array, ...]:
-    """Return (gx,), the gradients with respect to x; grad_output = ∂E/∂O.
-
-    ``out`` takes a tuple of arrays to write them into.
-    """
+    """Return (gx,), all gradients, into ``out`` if given."""
     outs: tuple[Array | None, ...] = (None,) if out is None else tuple(out)
     if len(outs) != 1:
         raise ValueError(f"out: expected 1 array, received {len(outs)}")
     gx = _result(outs[0], (32, 10), grad_output, x, labels)
-    grad_output = _checked("grad_output", grad_output, ())
-    x = _checked("x", x, (32, 10))
-    labels = _labels("labels", labels, (32,), 10)
     input_gradient(grad_output, x, labels, out=gx)
     return (gx,)
 
@@ -119,13 +104,10 @@ def _checked(name: str, array: Array, shape: tuple[int, ...]) -> Array:
     array = np.asarray(array)
     if array.shape != shape:
         raise ValueError(f"{name}: expected shape {shape}, received {array.shape}")
-    if array.dtype == DTYPE:
-        return array
     if array.dtype.newbyteorder("=") != DTYPE:
-        expected = np.dtype(DTYPE)
-        hint = f"{name}.astype(np.{expected}) converts it"
-        raise TypeError(f"{name}: expected dtype {expected}, received {array.dtype}; {hint}")
-    return array.astype(DTYPE)
+        hint = f"{name}.astype(np.{np.dtype(DTYPE)}) converts it"
+        raise TypeError(f"{name}: expected dtype {np.dtype(DTYPE)}, received {array.dtype}; {hint}")
+    return array.astype(DTYPE, copy=False)
 
 
 def _result(out: Array | None, shape: tuple[int, ...], *inputs: Array) -> Array:

@@ -4,7 +4,16 @@
 
 O[n, g + o, y, x] = Σ_{c,i,j} X[n, g + c, 2·y + i - 1, 2·x + j - 1] · F[g + o, c, i, j] +
         b[g + o]
+∂E/∂X[n, g + c, 2·a, 2·b] = G[n, g, a, b] · F[g, c, 1, 1]
+∂E/∂X[n, g + c, 2·a, 2·b + 1] = Σ_{j} G[n, g, a, b + j] · F[g, c, 1, 2 - 2·j]
+∂E/∂X[n, g + c, 2·a + 1, 2·b] = Σ_{i} G[n, g, a + i, b] · F[g, c, 2 - 2·i, 1]
+∂E/∂X[n, g + c, 2·a + 1, 2·b + 1] = Σ_{i,j} G[n, g, a + i, b + j] ·
+        F[g, c, 2 - 2·i, 2 - 2·j]
+∂E/∂F[g + o, c, i, j] = Σ_{n,y,x} G[n, g + o, y, x] · X[n, g + c, 2·y + i - 1, 2·x + j - 1]
+∂E/∂b[g + o] = Σ_{n,y,x} G[n, g + o, y, x]
 
+X is x, F is weight, b is bias, O is y, G = ∂E/∂O is grad_output. Other shapes and dtypes are
+refused.
 Theorems for every size that it rests on, as `symconv prove` shows: ∂E/∂X on T2 and T2′, ∂E/∂F
 on T1, ∂E/∂b on T4.
 """
@@ -53,18 +62,16 @@ _PHASES_X = (
 
 
 def forward(x: Array, weight: Array, bias: Array, *, out: Array | None = None) -> Array:
-    """Return O, the layer's output.
+    """Return O, the layer's output, of shape (2, 16, 16, 16).
 
-    O[n, g + o, y, x] = Σ_{c,i,j} X[n, g + c, 2·y + i - 1, 2·x + j - 1] · F[g + o, c, i, j] +
-            b[g + o]
-
-    Algorithm: columns, windows copied side by side (im2col), one product.
+    x (2, 16, 32, 32), weight (16, 1, 3, 3), bias (16,). Algorithm: columns, windows copied side
+    by side (im2col), one product.
     """
     y = _result(out, (2, 16, 16, 16), x, weight, bias)
     x = _checked("x", x, (2, 16, 32, 32))
     weight = _checked("weight", weight, (16, 1, 3, 3))
     bias = _checked("bias", bias, (16,))
-    padded = _zeros("forward padded", (2, 16, 33, 33))
+    padded = _scratch("forward padded", (2, 16, 33, 33))
     padded[:, :, 1:, 1:] = x
     columns = _scratch("columns", (2, 16, 3, 3, 16, 16))
     for i, j in product(range(3), range(3)):
@@ -75,20 +82,15 @@ def forward(x: Array, weight: Array, bias: Array, *, out: Array | None = None) -
 
 
 def input_gradient(grad_output: Array, weight: Array, *, out: Array | None = None) -> Array:
-    """Return ∂E/∂X, the gradient with respect to the input, where grad_output = ∂E/∂O = G.
+    """Return ∂E/∂X, the gradient with respect to the input, of shape (2, 16, 32, 32).
 
-    ∂E/∂X[n, g + c, 2·a, 2·b] = G[n, g, a, b] · F[g, c, 1, 1]
-    ∂E/∂X[n, g + c, 2·a, 2·b + 1] = Σ_{j} G[n, g, a, b + j] · F[g, c, 1, 2 - 2·j]
-    ∂E/∂X[n, g + c, 2·a + 1, 2·b] = Σ_{i} G[n, g, a + i, b] · F[g, c, 2 - 2·i, 1]
-    ∂E/∂X[n, g + c, 2·a + 1, 2·b + 1] = Σ_{i,j} G[n, g, a + i, b + j] ·
-            F[g, c, 2 - 2·i, 2 - 2·j]
-
-    Algorithm: polyphase, 4 plain correlations, one per phase.
+    grad_output (2, 16, 16, 16), weight (16, 1, 3, 3). Algorithm: polyphase, 4 plain
+    correlations, one per phase.
     """
     gx = _result(out, (2, 16, 32, 32), grad_output, weight)
     grad_output = _checked("grad_output", grad_output, (2, 16, 16, 16))
     weight = _checked("weight", weight, (16, 1, 3, 3))
-    padded = _zeros("input_gradient padded", (2, 16, 17, 17))
+    padded = _scratch("input_gradient padded", (2, 16, 17, 17))
     padded[:, :, :16, :16] = grad_output
     for (u, i0, rows), (v, j0, columns) in product(_PHASES_Y, _PHASES_X):
         weight_part = weight[:, 0, i0 : i0 + 2 * rows - 1 : 2, j0 : j0 + 2 * columns - 1 : 2]
@@ -102,16 +104,15 @@ def input_gradient(grad_output: Array, weight: Array, *, out: Array | None = Non
 
 
 def weight_gradient(grad_output: Array, x: Array, *, out: Array | None = None) -> Array:
-    """Return ∂E/∂F, the gradient with respect to the filter, where grad_output = ∂E/∂O = G.
+    """Return ∂E/∂F, the gradient with respect to the filter, of shape (16, 1, 3, 3).
 
-    ∂E/∂F[g + o, c, i, j] = Σ_{n,y,x} G[n, g + o, y, x] · X[n, g + c, 2·y + i - 1, 2·x + j - 1]
-
-    Algorithm: columns, windows copied side by side (im2col), one product.
+    grad_output (2, 16, 16, 16), x (2, 16, 32, 32). Algorithm: columns, windows copied side by
+    side (im2col), one product.
     """
     gw = _result(out, (16, 1, 3, 3), grad_output, x)
     grad_output = _checked("grad_output", grad_output, (2, 16, 16, 16))
     x = _checked("x", x, (2, 16, 32, 32))
-    padded = _zeros("weight_gradient padded", (2, 16, 33, 33))
+    padded = _scratch("weight_gradient padded", (2, 16, 33, 33))
     padded[:, :, 1:, 1:] = x
     columns = _scratch("columns", (2, 16, 3, 3, 16, 16))
     for i, j in product(range(3), range(3)):
@@ -121,11 +122,9 @@ def weight_gradient(grad_output: Array, x: Array, *, out: Array | None = None) -
 
 
 def bias_gradient(grad_output: Array, *, out: Array | None = None) -> Array:
-    """Return ∂E/∂b, the gradient with respect to the bias, where grad_output = ∂E/∂O = G.
+    """Return ∂E/∂b, the gradient with respect to the bias, of shape (16,).
 
-    ∂E/∂b[g + o] = Σ_{n,y,x} G[n, g + o, y, x]
-
-    Algorithm: sums along axes.
+    grad_output (2, 16, 16, 16). Algorithm: sums along axes.
     """
     gb = _result(out, (16,), grad_output)
     grad_output = _checked("grad_output", grad_output, (2, 16, 16, 16))
@@ -141,19 +140,13 @@ def backward(
     *,
     out: tuple[Array, ...] | None = None,
 ) -> tuple[Array, ...]:
-    """Return (gx, gw, gb), the gradients with respect to x, weight, bias; grad_output = ∂E/∂O.
-
-    ``out`` takes a tuple of arrays to write them into.
-    """
+    """Return (gx, gw, gb), all gradients, into ``out`` if given."""
     outs: tuple[Array | None, ...] = (None, None, None) if out is None else tuple(out)
     if len(outs) != 3:
         raise ValueError(f"out: expected 3 arrays, received {len(outs)}")
     gx = _result(outs[0], (2, 16, 32, 32), grad_output, x, weight, bias)
     gw = _result(outs[1], (16, 1, 3, 3), grad_output, x, weight, bias, gx)
     gb = _result(outs[2], (16,), grad_output, x, weight, bias, gx, gw)
-    grad_output = _checked("grad_output", grad_output, (2, 16, 16, 16))
-    x = _checked("x", x, (2, 16, 32, 32))
-    weight = _checked("weight", weight, (16, 1, 3, 3))
     bias = _checked("bias", bias, (16,))
     input_gradient(grad_output, weight, out=gx)
     weight_gradient(grad_output, x, out=gw)
@@ -172,13 +165,10 @@ def _checked(name: str, array: Array, shape: tuple[int, ...]) -> Array:
     array = np.asarray(array)
     if array.shape != shape:
         raise ValueError(f"{name}: expected shape {shape}, received {array.shape}")
-    if array.dtype == DTYPE:
-        return array
     if array.dtype.newbyteorder("=") != DTYPE:
-        expected = np.dtype(DTYPE)
-        hint = f"{name}.astype(np.{expected}) converts it"
-        raise TypeError(f"{name}: expected dtype {expected}, received {array.dtype}; {hint}")
-    return array.astype(DTYPE)
+        hint = f"{name}.astype(np.{np.dtype(DTYPE)}) converts it"
+        raise TypeError(f"{name}: expected dtype {np.dtype(DTYPE)}, received {array.dtype}; {hint}")
+    return array.astype(DTYPE, copy=False)
 
 
 def _result(out: Array | None, shape: tuple[int, ...], *inputs: Array) -> Array:
@@ -196,17 +186,8 @@ def _result(out: Array | None, shape: tuple[int, ...], *inputs: Array) -> Array:
 
 
 def _scratch(name: str, shape: tuple[int, ...]) -> Array:
-    """Return this thread's scratch array of a name, its content undefined."""
-    size = math.prod(shape)
+    """Return this thread's scratch array of a name: zeros at first, then what calls left there."""
     flat = _LOCAL.__dict__.get(name)
-    if flat is None or flat.size < size:
-        flat = _LOCAL.__dict__[name] = np.empty(size, DTYPE)
-    return flat[:size].reshape(shape)
-
-
-def _zeros(name: str, shape: tuple[int, ...]) -> Array:
-    """Return this thread's scratch array of a name: zero wherever no call has written."""
-    array = _LOCAL.__dict__.get(name)
-    if array is None:
-        array = _LOCAL.__dict__[name] = np.zeros(shape, DTYPE)
-    return array
+    if flat is None or flat.size < math.prod(shape):
+        flat = _LOCAL.__dict__[name] = np.zeros(math.prod(shape), DTYPE)
+    return flat[: math.prod(shape)].reshape(shape)

@@ -87,9 +87,9 @@ _LOCAL = threading.local()
 def init(seed: int) -> Arrays:
     """Return new parameters by name.
 
-    What is multiplied in sums is normal, of variance 2 / fan-in, the number of products in a sum (K. He
-    et al., Delving Deep into Rectifiers, 2015); biases are 0, a normalisation's weights and running
-    variances 1.
+    Weights are normal, of variance 2 / fan-in, the number of products in a sum (K. He et al.,
+    Delving Deep into Rectifiers, 2015). Biases are 0; weights and running variances of
+    normalisations are 1.
     """
     rng = np.random.default_rng(seed)
     return {
@@ -105,7 +105,7 @@ def init(seed: int) -> Arrays:
 
 
 def forward(params: Arrays, x: Array, *, out: Array | None = None) -> Array:
-    """Return what linear2 gives for x."""
+    """Return the output of linear2, of shape (32, 10), for x (32, 1, 8, 8)."""
     p = _named("params", params, PARAMETERS | STATISTICS)
     y = _result(out, (32, 10), x, *p.values())
     x = _checked("x", x, (32, 1, 8, 8))
@@ -129,7 +129,7 @@ def forward(params: Arrays, x: Array, *, out: Array | None = None) -> Array:
 def loss_and_gradients(params: Arrays, x: Array, labels: Array) -> tuple[float, Arrays]:
     """Return the loss and its gradients with respect to the parameters, by name.
 
-    Raises FloatingPointError if the loss is no finite number.
+    x has shape (32, 1, 8, 8). Raises FloatingPointError if the loss is not a finite number.
     """
     p = _named("params", params, PARAMETERS | STATISTICS)
     x = _checked("x", x, (32, 1, 8, 8))
@@ -191,8 +191,8 @@ def sgd_step(
 ) -> tuple[Arrays, Arrays]:
     """Return the parameters and the state after a step of stochastic gradient descent.
 
-    state is empty at first: v = momentum · v + gradient + weight_decay · parameter, and the parameter
-    less learning_rate · v. Nothing that comes in is written to.
+    state is empty at first: v = momentum · v + gradient + weight_decay · parameter, and the
+    parameter becomes parameter - learning_rate · v. No argument is changed.
     """
     params = _named("params", params, PARAMETERS | STATISTICS)
     params |= {name: params[name].copy() for name in STATISTICS}
@@ -215,7 +215,7 @@ def _conv1_forward(x: Array, weight: Array, bias: Array, y: Array) -> None:
 
     Algorithm: columns, windows copied side by side (im2col), one product.
     """
-    padded = _zeros("_conv1_forward padded", (32, 10, 10))
+    padded = _scratch("_conv1_forward padded", (32, 10, 10))
     padded[:, 1:9, 1:9] = x[:, 0]
     columns = _scratch("columns", (32, 3, 3, 8, 8))
     for i, j in product(range(3), range(3)):
@@ -230,9 +230,9 @@ def _conv1_weight_gradient(grad_output: Array, x: Array, gw: Array) -> None:
 
     ∂E/∂F[o, c, i, j] = Σ_{n,y,x} G[n, o, y, x] · X[n, c, y + i - 1, x + j - 1]
 
-    Algorithm: rows, one shifted copy for each column of the filter, 3 products.
+    Algorithm: rows, one shifted copy for each filter column, 3 products.
     """
-    padded = _zeros("_conv1_weight_gradient padded", (32, 10, 10))
+    padded = _scratch("_conv1_weight_gradient padded", (32, 10, 10))
     padded[:, 1:9, 1:9] = x[:, 0]
     shifted = _scratch("shifted", (32, 3, 10, 8))
     for j in range(3):
@@ -272,10 +272,10 @@ def _conv2_forward(x: Array, weight: Array, bias: Array, y: Array) -> None:
     Z[n, o, y, x] = Σ_{c,i,j} X[n, c, y + i - 1, x + j - 1] · F[o, c, i, j] + b[o]
     O[n, c, y, x] = (0 if Z[n, c, y, x] <= 0 else Z[n, c, y, x])
 
-    Algorithm: rows, one shifted copy for each column of the filter, 3 products.
+    Algorithm: rows, one shifted copy for each filter column, 3 products.
     """
     matrices = np.ascontiguousarray(weight.transpose(2, 0, 3, 1))
-    padded = _zeros("_conv2_forward padded", (32, 16, 10, 10))
+    padded = _scratch("_conv2_forward padded", (32, 16, 10, 10))
     padded[:, :, 1:9, 1:9] = x
     shifted = _scratch("shifted", (32, 3, 16, 10, 8))
     for j in range(3):
@@ -297,11 +297,10 @@ def _conv2_input_gradient(grad_output: Array, weight: Array, gx: Array) -> None:
 
     ∂E/∂X[n, c, u, v] = Σ_{o,i,j} G[n, o, u + i - 1, v + j - 1] · F[o, c, 2 - i, 2 - j]
 
-    Algorithm: rows, one shifted copy for each column of the filter in 2 blocks of images, 3
-    products.
+    Algorithm: rows, one shifted copy for each filter column, 3 products, in 2 blocks.
     """
     matrices = np.ascontiguousarray(weight[:, :, ::-1, ::-1].transpose(2, 1, 3, 0))
-    padded = _zeros("_conv2_input_gradient padded", (16, 32, 10, 10))
+    padded = _scratch("_conv2_input_gradient padded", (16, 32, 10, 10))
     shifted = _scratch("shifted", (16, 3, 32, 10, 8))
     for n in range(0, 32, 16):
         padded[:, :, 1:9, 1:9] = grad_output[n : n + 16]
@@ -321,9 +320,9 @@ def _conv2_weight_gradient(grad_output: Array, x: Array, gw: Array) -> None:
 
     ∂E/∂F[o, c, i, j] = Σ_{n,y,x} G[n, o, y, x] · X[n, c, y + i - 1, x + j - 1]
 
-    Algorithm: rows, one shifted copy for each column of the filter, 3 products.
+    Algorithm: rows, one shifted copy for each filter column, 3 products.
     """
-    padded = _zeros("_conv2_weight_gradient padded", (32, 16, 10, 10))
+    padded = _scratch("_conv2_weight_gradient padded", (32, 16, 10, 10))
     padded[:, :, 1:9, 1:9] = x
     shifted = _scratch("shifted", (32, 3, 16, 10, 8))
     for j in range(3):
@@ -555,13 +554,10 @@ def _checked(name: str, array: Array, shape: tuple[int, ...]) -> Array:
     array = np.asarray(array)
     if array.shape != shape:
         raise ValueError(f"{name}: expected shape {shape}, received {array.shape}")
-    if array.dtype == DTYPE:
-        return array
     if array.dtype.newbyteorder("=") != DTYPE:
-        expected = np.dtype(DTYPE)
-        hint = f"{name}.astype(np.{expected}) converts it"
-        raise TypeError(f"{name}: expected dtype {expected}, received {array.dtype}; {hint}")
-    return array.astype(DTYPE)
+        hint = f"{name}.astype(np.{np.dtype(DTYPE)}) converts it"
+        raise TypeError(f"{name}: expected dtype {np.dtype(DTYPE)}, received {array.dtype}; {hint}")
+    return array.astype(DTYPE, copy=False)
 
 
 def _result(out: Array | None, shape: tuple[int, ...], *inputs: Array) -> Array:
@@ -579,20 +575,11 @@ def _result(out: Array | None, shape: tuple[int, ...], *inputs: Array) -> Array:
 
 
 def _scratch(name: str, shape: tuple[int, ...]) -> Array:
-    """Return this thread's scratch array of a name, its content undefined."""
-    size = math.prod(shape)
+    """Return this thread's scratch array of a name: zeros at first, then what calls left there."""
     flat = _LOCAL.__dict__.get(name)
-    if flat is None or flat.size < size:
-        flat = _LOCAL.__dict__[name] = np.empty(size, DTYPE)
-    return flat[:size].reshape(shape)
-
-
-def _zeros(name: str, shape: tuple[int, ...]) -> Array:
-    """Return this thread's scratch array of a name: zero wherever no call has written."""
-    array = _LOCAL.__dict__.get(name)
-    if array is None:
-        array = _LOCAL.__dict__[name] = np.zeros(shape, DTYPE)
-    return array
+    if flat is None or flat.size < math.prod(shape):
+        flat = _LOCAL.__dict__[name] = np.zeros(math.prod(shape), DTYPE)
+    return flat[: math.prod(shape)].reshape(shape)
 
 
 def _labels(
@@ -612,7 +599,7 @@ def _labels(
 
 
 def _finite(loss: Array, arrays: Arrays) -> float:
-    """Return the loss; if it is no finite number, say what may be the reason."""
+    """Return the loss; if it is not a finite number, say why."""
     if np.isfinite(loss):
         return float(loss)
     wrong = [name for name, array in arrays.items() if not np.isfinite(array).all()]

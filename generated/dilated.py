@@ -3,7 +3,12 @@
 """dilated: Conv from 2 × 8 × 30 × 30 to 2 × 8 × 12 × 12 (float32).
 
 O[n, o, y, x] = Σ_{c,i,j} X[n, c, 3·y + 2·i - 4, 3·x + 2·j - 4] · F[o, c, i, j] + b[o]
+∂E/∂X[n, c, 3·y + 2·i - 4, 3·x + 2·j - 4] = Σ_{o} G[n, o, y, x] · F[o, c, i, j]
+∂E/∂F[o, c, i, j] = Σ_{n,y,x} G[n, o, y, x] · X[n, c, 3·y + 2·i - 4, 3·x + 2·j - 4]
+∂E/∂b[o] = Σ_{n,y,x} G[n, o, y, x]
 
+X is x, F is weight, b is bias, O is y, G = ∂E/∂O is grad_output. Other shapes and dtypes are
+refused.
 Theorems for every size that it rests on, as `symconv prove` shows: ∂E/∂X on T2 and T2′, ∂E/∂F
 on T1, ∂E/∂b on T4.
 """
@@ -54,17 +59,16 @@ _PHASES_X = (
 
 
 def forward(x: Array, weight: Array, bias: Array, *, out: Array | None = None) -> Array:
-    """Return O, the layer's output.
+    """Return O, the layer's output, of shape (2, 8, 12, 12).
 
-    O[n, o, y, x] = Σ_{c,i,j} X[n, c, 3·y + 2·i - 4, 3·x + 2·j - 4] · F[o, c, i, j] + b[o]
-
-    Algorithm: columns, windows copied side by side (im2col), one product.
+    x (2, 8, 30, 30), weight (8, 8, 3, 3), bias (8,). Algorithm: columns, windows copied side by
+    side (im2col), one product.
     """
     y = _result(out, (2, 8, 12, 12), x, weight, bias)
     x = _checked("x", x, (2, 8, 30, 30))
     weight = _checked("weight", weight, (8, 8, 3, 3))
     bias = _checked("bias", bias, (8,))
-    padded = _zeros("forward padded", (2, 8, 38, 38))
+    padded = _scratch("forward padded", (2, 8, 38, 38))
     padded[:, :, 4:34, 4:34] = x
     columns = _scratch("columns", (2, 8, 3, 3, 12, 12))
     for i, j in product(range(3), range(3)):
@@ -75,16 +79,15 @@ def forward(x: Array, weight: Array, bias: Array, *, out: Array | None = None) -
 
 
 def input_gradient(grad_output: Array, weight: Array, *, out: Array | None = None) -> Array:
-    """Return ∂E/∂X, the gradient with respect to the input, where grad_output = ∂E/∂O = G.
+    """Return ∂E/∂X, the gradient with respect to the input, of shape (2, 8, 30, 30).
 
-    ∂E/∂X[n, c, 3·y + 2·i - 4, 3·x + 2·j - 4] = Σ_{o} G[n, o, y, x] · F[o, c, i, j]
-
-    Algorithm: polyphase, 9 plain correlations, one per phase.
+    grad_output (2, 8, 12, 12), weight (8, 8, 3, 3). Algorithm: polyphase, 9 plain correlations,
+    one per phase.
     """
     gx = _result(out, (2, 8, 30, 30), grad_output, weight)
     grad_output = _checked("grad_output", grad_output, (2, 8, 12, 12))
     weight = _checked("weight", weight, (8, 8, 3, 3))
-    padded = _zeros("input_gradient padded", (2, 8, 12, 12))
+    padded = _scratch("input_gradient padded", (2, 8, 12, 12))
     padded[...] = grad_output
     for (u, i0, y0), (v, j0, x0) in product(_PHASES_Y, _PHASES_X):
         matrix = np.ascontiguousarray(weight[:, :, i0, j0].T)
@@ -95,16 +98,15 @@ def input_gradient(grad_output: Array, weight: Array, *, out: Array | None = Non
 
 
 def weight_gradient(grad_output: Array, x: Array, *, out: Array | None = None) -> Array:
-    """Return ∂E/∂F, the gradient with respect to the filter, where grad_output = ∂E/∂O = G.
+    """Return ∂E/∂F, the gradient with respect to the filter, of shape (8, 8, 3, 3).
 
-    ∂E/∂F[o, c, i, j] = Σ_{n,y,x} G[n, o, y, x] · X[n, c, 3·y + 2·i - 4, 3·x + 2·j - 4]
-
-    Algorithm: columns, windows copied side by side (im2col), one product.
+    grad_output (2, 8, 12, 12), x (2, 8, 30, 30). Algorithm: columns, windows copied side by
+    side (im2col), one product.
     """
     gw = _result(out, (8, 8, 3, 3), grad_output, x)
     grad_output = _checked("grad_output", grad_output, (2, 8, 12, 12))
     x = _checked("x", x, (2, 8, 30, 30))
-    padded = _zeros("weight_gradient padded", (2, 8, 38, 38))
+    padded = _scratch("weight_gradient padded", (2, 8, 38, 38))
     padded[:, :, 4:34, 4:34] = x
     columns = _scratch("columns", (2, 8, 3, 3, 12, 12))
     for i, j in product(range(3), range(3)):
@@ -116,11 +118,9 @@ def weight_gradient(grad_output: Array, x: Array, *, out: Array | None = None) -
 
 
 def bias_gradient(grad_output: Array, *, out: Array | None = None) -> Array:
-    """Return ∂E/∂b, the gradient with respect to the bias, where grad_output = ∂E/∂O = G.
+    """Return ∂E/∂b, the gradient with respect to the bias, of shape (8,).
 
-    ∂E/∂b[o] = Σ_{n,y,x} G[n, o, y, x]
-
-    Algorithm: sums along axes.
+    grad_output (2, 8, 12, 12). Algorithm: sums along axes.
     """
     gb = _result(out, (8,), grad_output)
     grad_output = _checked("grad_output", grad_output, (2, 8, 12, 12))
@@ -136,19 +136,13 @@ def backward(
     *,
     out: tuple[Array, ...] | None = None,
 ) -> tuple[Array, ...]:
-    """Return (gx, gw, gb), the gradients with respect to x, weight, bias; grad_output = ∂E/∂O.
-
-    ``out`` takes a tuple of arrays to write them into.
-    """
+    """Return (gx, gw, gb), all gradients, into ``out`` if given."""
     outs: tuple[Array | None, ...] = (None, None, None) if out is None else tuple(out)
     if len(outs) != 3:
         raise ValueError(f"out: expected 3 arrays, received {len(outs)}")
     gx = _result(outs[0], (2, 8, 30, 30), grad_output, x, weight, bias)
     gw = _result(outs[1], (8, 8, 3, 3), grad_output, x, weight, bias, gx)
     gb = _result(outs[2], (8,), grad_output, x, weight, bias, gx, gw)
-    grad_output = _checked("grad_output", grad_output, (2, 8, 12, 12))
-    x = _checked("x", x, (2, 8, 30, 30))
-    weight = _checked("weight", weight, (8, 8, 3, 3))
     bias = _checked("bias", bias, (8,))
     input_gradient(grad_output, weight, out=gx)
     weight_gradient(grad_output, x, out=gw)
@@ -167,13 +161,10 @@ def _checked(name: str, array: Array, shape: tuple[int, ...]) -> Array:
     array = np.asarray(array)
     if array.shape != shape:
         raise ValueError(f"{name}: expected shape {shape}, received {array.shape}")
-    if array.dtype == DTYPE:
-        return array
     if array.dtype.newbyteorder("=") != DTYPE:
-        expected = np.dtype(DTYPE)
-        hint = f"{name}.astype(np.{expected}) converts it"
-        raise TypeError(f"{name}: expected dtype {expected}, received {array.dtype}; {hint}")
-    return array.astype(DTYPE)
+        hint = f"{name}.astype(np.{np.dtype(DTYPE)}) converts it"
+        raise TypeError(f"{name}: expected dtype {np.dtype(DTYPE)}, received {array.dtype}; {hint}")
+    return array.astype(DTYPE, copy=False)
 
 
 def _result(out: Array | None, shape: tuple[int, ...], *inputs: Array) -> Array:
@@ -191,17 +182,8 @@ def _result(out: Array | None, shape: tuple[int, ...], *inputs: Array) -> Array:
 
 
 def _scratch(name: str, shape: tuple[int, ...]) -> Array:
-    """Return this thread's scratch array of a name, its content undefined."""
-    size = math.prod(shape)
+    """Return this thread's scratch array of a name: zeros at first, then what calls left there."""
     flat = _LOCAL.__dict__.get(name)
-    if flat is None or flat.size < size:
-        flat = _LOCAL.__dict__[name] = np.empty(size, DTYPE)
-    return flat[:size].reshape(shape)
-
-
-def _zeros(name: str, shape: tuple[int, ...]) -> Array:
-    """Return this thread's scratch array of a name: zero wherever no call has written."""
-    array = _LOCAL.__dict__.get(name)
-    if array is None:
-        array = _LOCAL.__dict__[name] = np.zeros(shape, DTYPE)
-    return array
+    if flat is None or flat.size < math.prod(shape):
+        flat = _LOCAL.__dict__[name] = np.zeros(math.prod(shape), DTYPE)
+    return flat[: math.prod(shape)].reshape(shape)

@@ -3,6 +3,13 @@
 """gelu: Activation from 8 × 384 to 8 × 384 (float32).
 
 O[n, c] = X[n, c] · (erf(X[n, c] · sqrt(2) / 2) + 1) / 2
+O[n, c] = X[n, c] · (erfc(sqrt(2) · abs(X[n, c]) / 2) / 2 if X[n, c] < 0 else 1 -
+        erfc(sqrt(2) · abs(X[n, c]) / 2) / 2)
+∂E/∂X[n, c] = G[n, c] · (X[n, c] · sqrt(2) · exp(-X[n, c]^2 / 2) / (2 · sqrt(pi)) +
+        (erfc(sqrt(2) · abs(X[n, c]) / 2) / 2 if X[n, c] < 0 else 1 - erfc(sqrt(2) ·
+        abs(X[n, c]) / 2) / 2))
+
+X is x, O is y, G = ∂E/∂O is grad_output. Other shapes and dtypes are refused.
 """
 
 from __future__ import annotations
@@ -28,12 +35,9 @@ _LOCAL = threading.local()
 
 
 def forward(x: Array, *, out: Array | None = None) -> Array:
-    """Return O, the layer's output.
+    """Return O, the layer's output, of shape (8, 384).
 
-    O[n, c] = X[n, c] · (erfc(sqrt(2) · abs(X[n, c]) / 2) / 2 if X[n, c] < 0 else 1 -
-            erfc(sqrt(2) · abs(X[n, c]) / 2) / 2)
-
-    Algorithm: operations on whole arrays.
+    x (8, 384). Algorithm: operations on whole arrays.
     """
     y = _result(out, (8, 384), x)
     x = _checked("x", x, (8, 384))
@@ -43,13 +47,9 @@ def forward(x: Array, *, out: Array | None = None) -> Array:
 
 
 def input_gradient(grad_output: Array, x: Array, *, out: Array | None = None) -> Array:
-    """Return ∂E/∂X, the gradient with respect to the input, where grad_output = ∂E/∂O = G.
+    """Return ∂E/∂X, the gradient with respect to the input, of shape (8, 384).
 
-    ∂E/∂X[n, c] = G[n, c] · (X[n, c] · sqrt(2) · exp(-X[n, c]^2 / 2) / (2 · sqrt(pi)) +
-            (erfc(sqrt(2) · abs(X[n, c]) / 2) / 2 if X[n, c] < 0 else 1 - erfc(sqrt(2) ·
-            abs(X[n, c]) / 2) / 2))
-
-    Algorithm: operations on whole arrays.
+    grad_output (8, 384), x (8, 384). Algorithm: operations on whole arrays.
     """
     gx = _result(out, (8, 384), grad_output, x)
     grad_output = _checked("grad_output", grad_output, (8, 384))
@@ -64,16 +64,11 @@ def input_gradient(grad_output: Array, x: Array, *, out: Array | None = None) ->
 def backward(
     grad_output: Array, x: Array, *, out: tuple[Array, ...] | None = None
 ) -> tuple[Array, ...]:
-    """Return (gx,), the gradients with respect to x; grad_output = ∂E/∂O.
-
-    ``out`` takes a tuple of arrays to write them into.
-    """
+    """Return (gx,), all gradients, into ``out`` if given."""
     outs: tuple[Array | None, ...] = (None,) if out is None else tuple(out)
     if len(outs) != 1:
         raise ValueError(f"out: expected 1 array, received {len(outs)}")
     gx = _result(outs[0], (8, 384), grad_output, x)
-    grad_output = _checked("grad_output", grad_output, (8, 384))
-    x = _checked("x", x, (8, 384))
     input_gradient(grad_output, x, out=gx)
     return (gx,)
 
@@ -89,13 +84,10 @@ def _checked(name: str, array: Array, shape: tuple[int, ...]) -> Array:
     array = np.asarray(array)
     if array.shape != shape:
         raise ValueError(f"{name}: expected shape {shape}, received {array.shape}")
-    if array.dtype == DTYPE:
-        return array
     if array.dtype.newbyteorder("=") != DTYPE:
-        expected = np.dtype(DTYPE)
-        hint = f"{name}.astype(np.{expected}) converts it"
-        raise TypeError(f"{name}: expected dtype {expected}, received {array.dtype}; {hint}")
-    return array.astype(DTYPE)
+        hint = f"{name}.astype(np.{np.dtype(DTYPE)}) converts it"
+        raise TypeError(f"{name}: expected dtype {np.dtype(DTYPE)}, received {array.dtype}; {hint}")
+    return array.astype(DTYPE, copy=False)
 
 
 def _result(out: Array | None, shape: tuple[int, ...], *inputs: Array) -> Array:

@@ -4,7 +4,14 @@
 
 O[n, 8·g + o, y, x] = Σ_{c,i,j} X[n, 4·g + c, y + i - 2, x + j - 1] · F[8·g + o, c, i, j] +
         b[8·g + o]
+∂E/∂X[n, 4·g + c, u, v] = Σ_{o,i,j} G[n, 8·g + o, u + i - 2, v + j - 1] ·
+        F[8·g + o, c, 4 - i, 2 - j]
+∂E/∂F[8·g + o, c, i, j] = Σ_{n,y,x} G[n, 8·g + o, y, x] ·
+        X[n, 4·g + c, y + i - 2, x + j - 1]
+∂E/∂b[8·g + o] = Σ_{n,y,x} G[n, 8·g + o, y, x]
 
+X is x, F is weight, b is bias, O is y, G = ∂E/∂O is grad_output. Other shapes and dtypes are
+refused.
 Theorems for every size that it rests on, as `symconv prove` shows: ∂E/∂X on T2, ∂E/∂F on T1,
 ∂E/∂b on T4.
 """
@@ -40,19 +47,17 @@ _LOCAL = threading.local()
 
 
 def forward(x: Array, weight: Array, bias: Array, *, out: Array | None = None) -> Array:
-    """Return O, the layer's output.
+    """Return O, the layer's output, of shape (2, 24, 20, 20).
 
-    O[n, 8·g + o, y, x] = Σ_{c,i,j} X[n, 4·g + c, y + i - 2, x + j - 1] · F[8·g + o, c, i, j] +
-            b[8·g + o]
-
-    Algorithm: rows, one shifted copy for each column of the filter, 5 products.
+    x (2, 12, 20, 20), weight (24, 4, 5, 3), bias (24,). Algorithm: rows, one shifted copy for
+    each filter column, 5 products.
     """
     y = _result(out, (2, 24, 20, 20), x, weight, bias)
     x = _checked("x", x, (2, 12, 20, 20))
     weight = _checked("weight", weight, (24, 4, 5, 3))
     bias = _checked("bias", bias, (24,))
     matrices = np.ascontiguousarray(weight.reshape(3, 8, 4, 5, 3).transpose(3, 0, 1, 4, 2))
-    padded = _zeros("forward padded", (2, 3, 4, 24, 22))
+    padded = _scratch("forward padded", (2, 3, 4, 24, 22))
     padded[:, :, :, 2:22, 1:21] = x.reshape(2, 3, 4, 20, 20)
     shifted = _scratch("shifted", (2, 3, 3, 4, 24, 20))
     for j in range(3):
@@ -70,19 +75,17 @@ def forward(x: Array, weight: Array, bias: Array, *, out: Array | None = None) -
 
 
 def input_gradient(grad_output: Array, weight: Array, *, out: Array | None = None) -> Array:
-    """Return ∂E/∂X, the gradient with respect to the input, where grad_output = ∂E/∂O = G.
+    """Return ∂E/∂X, the gradient with respect to the input, of shape (2, 12, 20, 20).
 
-    ∂E/∂X[n, 4·g + c, u, v] = Σ_{o,i,j} G[n, 8·g + o, u + i - 2, v + j - 1] ·
-            F[8·g + o, c, 4 - i, 2 - j]
-
-    Algorithm: rows, one shifted copy for each column of the filter, 5 products.
+    grad_output (2, 24, 20, 20), weight (24, 4, 5, 3). Algorithm: rows, one shifted copy for
+    each filter column, 5 products.
     """
     gx = _result(out, (2, 12, 20, 20), grad_output, weight)
     grad_output = _checked("grad_output", grad_output, (2, 24, 20, 20))
     weight = _checked("weight", weight, (24, 4, 5, 3))
     weight_part = weight[:, :, ::-1, ::-1].reshape(3, 8, 4, 5, 3)
     matrices = np.ascontiguousarray(weight_part.transpose(3, 0, 2, 4, 1))
-    padded = _zeros("input_gradient padded", (2, 3, 8, 24, 22))
+    padded = _scratch("input_gradient padded", (2, 3, 8, 24, 22))
     padded[:, :, :, 2:22, 1:21] = grad_output.reshape(2, 3, 8, 20, 20)
     shifted = _scratch("shifted", (2, 3, 3, 8, 24, 20))
     for j in range(3):
@@ -98,17 +101,15 @@ def input_gradient(grad_output: Array, weight: Array, *, out: Array | None = Non
 
 
 def weight_gradient(grad_output: Array, x: Array, *, out: Array | None = None) -> Array:
-    """Return ∂E/∂F, the gradient with respect to the filter, where grad_output = ∂E/∂O = G.
+    """Return ∂E/∂F, the gradient with respect to the filter, of shape (24, 4, 5, 3).
 
-    ∂E/∂F[8·g + o, c, i, j] = Σ_{n,y,x} G[n, 8·g + o, y, x] ·
-            X[n, 4·g + c, y + i - 2, x + j - 1]
-
-    Algorithm: rows, one shifted copy for each column of the filter, 5 products.
+    grad_output (2, 24, 20, 20), x (2, 12, 20, 20). Algorithm: rows, one shifted copy for each
+    filter column, 5 products.
     """
     gw = _result(out, (24, 4, 5, 3), grad_output, x)
     grad_output = _checked("grad_output", grad_output, (2, 24, 20, 20))
     x = _checked("x", x, (2, 12, 20, 20))
-    padded = _zeros("weight_gradient padded", (2, 3, 4, 24, 22))
+    padded = _scratch("weight_gradient padded", (2, 3, 4, 24, 22))
     padded[:, :, :, 2:22, 1:21] = x.reshape(2, 3, 4, 20, 20)
     shifted = _scratch("shifted", (2, 3, 3, 4, 24, 20))
     for j in range(3):
@@ -124,11 +125,9 @@ def weight_gradient(grad_output: Array, x: Array, *, out: Array | None = None) -
 
 
 def bias_gradient(grad_output: Array, *, out: Array | None = None) -> Array:
-    """Return ∂E/∂b, the gradient with respect to the bias, where grad_output = ∂E/∂O = G.
+    """Return ∂E/∂b, the gradient with respect to the bias, of shape (24,).
 
-    ∂E/∂b[8·g + o] = Σ_{n,y,x} G[n, 8·g + o, y, x]
-
-    Algorithm: sums along axes.
+    grad_output (2, 24, 20, 20). Algorithm: sums along axes.
     """
     gb = _result(out, (24,), grad_output)
     grad_output = _checked("grad_output", grad_output, (2, 24, 20, 20))
@@ -144,19 +143,13 @@ def backward(
     *,
     out: tuple[Array, ...] | None = None,
 ) -> tuple[Array, ...]:
-    """Return (gx, gw, gb), the gradients with respect to x, weight, bias; grad_output = ∂E/∂O.
-
-    ``out`` takes a tuple of arrays to write them into.
-    """
+    """Return (gx, gw, gb), all gradients, into ``out`` if given."""
     outs: tuple[Array | None, ...] = (None, None, None) if out is None else tuple(out)
     if len(outs) != 3:
         raise ValueError(f"out: expected 3 arrays, received {len(outs)}")
     gx = _result(outs[0], (2, 12, 20, 20), grad_output, x, weight, bias)
     gw = _result(outs[1], (24, 4, 5, 3), grad_output, x, weight, bias, gx)
     gb = _result(outs[2], (24,), grad_output, x, weight, bias, gx, gw)
-    grad_output = _checked("grad_output", grad_output, (2, 24, 20, 20))
-    x = _checked("x", x, (2, 12, 20, 20))
-    weight = _checked("weight", weight, (24, 4, 5, 3))
     bias = _checked("bias", bias, (24,))
     input_gradient(grad_output, weight, out=gx)
     weight_gradient(grad_output, x, out=gw)
@@ -175,13 +168,10 @@ def _checked(name: str, array: Array, shape: tuple[int, ...]) -> Array:
     array = np.asarray(array)
     if array.shape != shape:
         raise ValueError(f"{name}: expected shape {shape}, received {array.shape}")
-    if array.dtype == DTYPE:
-        return array
     if array.dtype.newbyteorder("=") != DTYPE:
-        expected = np.dtype(DTYPE)
-        hint = f"{name}.astype(np.{expected}) converts it"
-        raise TypeError(f"{name}: expected dtype {expected}, received {array.dtype}; {hint}")
-    return array.astype(DTYPE)
+        hint = f"{name}.astype(np.{np.dtype(DTYPE)}) converts it"
+        raise TypeError(f"{name}: expected dtype {np.dtype(DTYPE)}, received {array.dtype}; {hint}")
+    return array.astype(DTYPE, copy=False)
 
 
 def _result(out: Array | None, shape: tuple[int, ...], *inputs: Array) -> Array:
@@ -199,17 +189,8 @@ def _result(out: Array | None, shape: tuple[int, ...], *inputs: Array) -> Array:
 
 
 def _scratch(name: str, shape: tuple[int, ...]) -> Array:
-    """Return this thread's scratch array of a name, its content undefined."""
-    size = math.prod(shape)
+    """Return this thread's scratch array of a name: zeros at first, then what calls left there."""
     flat = _LOCAL.__dict__.get(name)
-    if flat is None or flat.size < size:
-        flat = _LOCAL.__dict__[name] = np.empty(size, DTYPE)
-    return flat[:size].reshape(shape)
-
-
-def _zeros(name: str, shape: tuple[int, ...]) -> Array:
-    """Return this thread's scratch array of a name: zero wherever no call has written."""
-    array = _LOCAL.__dict__.get(name)
-    if array is None:
-        array = _LOCAL.__dict__[name] = np.zeros(shape, DTYPE)
-    return array
+    if flat is None or flat.size < math.prod(shape):
+        flat = _LOCAL.__dict__[name] = np.zeros(math.prod(shape), DTYPE)
+    return flat[: math.prod(shape)].reshape(shape)

@@ -3,7 +3,10 @@
 """lenet2: Conv from 32 × 6 × 14 × 14 to 32 × 16 × 10 × 10 (float32).
 
 O[n, o, y, x] = Σ_{c,i,j} X[n, c, y + i, x + j] · F[o, c, i, j]
+∂E/∂X[n, c, u, v] = Σ_{o,i,j} G[n, o, u + i - 4, v + j - 4] · F[o, c, 4 - i, 4 - j]
+∂E/∂F[o, c, i, j] = Σ_{n,y,x} G[n, o, y, x] · X[n, c, y + i, x + j]
 
+X is x, F is weight, O is y, G = ∂E/∂O is grad_output. Other shapes and dtypes are refused.
 Theorems for every size that it rests on, as `symconv prove` shows: ∂E/∂X on T2, ∂E/∂F on T1.
 """
 
@@ -38,11 +41,10 @@ _LOCAL = threading.local()
 
 
 def forward(x: Array, weight: Array, *, out: Array | None = None) -> Array:
-    """Return O, the layer's output.
+    """Return O, the layer's output, of shape (32, 16, 10, 10).
 
-    O[n, o, y, x] = Σ_{c,i,j} X[n, c, y + i, x + j] · F[o, c, i, j]
-
-    Algorithm: rows, one shifted copy for each column of the filter, 5 products.
+    x (32, 6, 14, 14), weight (16, 6, 5, 5). Algorithm: rows, one shifted copy for each filter
+    column, 5 products.
     """
     y = _result(out, (32, 16, 10, 10), x, weight)
     x = _checked("x", x, (32, 6, 14, 14))
@@ -63,18 +65,16 @@ def forward(x: Array, weight: Array, *, out: Array | None = None) -> Array:
 
 
 def input_gradient(grad_output: Array, weight: Array, *, out: Array | None = None) -> Array:
-    """Return ∂E/∂X, the gradient with respect to the input, where grad_output = ∂E/∂O = G.
+    """Return ∂E/∂X, the gradient with respect to the input, of shape (32, 6, 14, 14).
 
-    ∂E/∂X[n, c, u, v] = Σ_{o,i,j} G[n, o, u + i - 4, v + j - 4] · F[o, c, 4 - i, 4 - j]
-
-    Algorithm: rows, one shifted copy for each column of the filter in 4 blocks of images, 5
-    products.
+    grad_output (32, 16, 10, 10), weight (16, 6, 5, 5). Algorithm: rows, one shifted copy for
+    each filter column, 5 products, in 4 blocks.
     """
     gx = _result(out, (32, 6, 14, 14), grad_output, weight)
     grad_output = _checked("grad_output", grad_output, (32, 16, 10, 10))
     weight = _checked("weight", weight, (16, 6, 5, 5))
     matrices = np.ascontiguousarray(weight[:, :, ::-1, ::-1].transpose(2, 1, 3, 0))
-    padded = _zeros("input_gradient padded", (8, 16, 18, 18))
+    padded = _scratch("input_gradient padded", (8, 16, 18, 18))
     shifted = _scratch("shifted", (8, 5, 16, 18, 14))
     for n in range(0, 32, 8):
         padded[:, :, 4:14, 4:14] = grad_output[n : n + 8]
@@ -91,11 +91,10 @@ def input_gradient(grad_output: Array, weight: Array, *, out: Array | None = Non
 
 
 def weight_gradient(grad_output: Array, x: Array, *, out: Array | None = None) -> Array:
-    """Return ∂E/∂F, the gradient with respect to the filter, where grad_output = ∂E/∂O = G.
+    """Return ∂E/∂F, the gradient with respect to the filter, of shape (16, 6, 5, 5).
 
-    ∂E/∂F[o, c, i, j] = Σ_{n,y,x} G[n, o, y, x] · X[n, c, y + i, x + j]
-
-    Algorithm: rows, one shifted copy for each column of the filter, 5 products.
+    grad_output (32, 16, 10, 10), x (32, 6, 14, 14). Algorithm: rows, one shifted copy for each
+    filter column, 5 products.
     """
     gw = _result(out, (16, 6, 5, 5), grad_output, x)
     grad_output = _checked("grad_output", grad_output, (32, 16, 10, 10))
@@ -116,18 +115,12 @@ def weight_gradient(grad_output: Array, x: Array, *, out: Array | None = None) -
 def backward(
     grad_output: Array, x: Array, weight: Array, *, out: tuple[Array, ...] | None = None
 ) -> tuple[Array, ...]:
-    """Return (gx, gw), the gradients with respect to x, weight; grad_output = ∂E/∂O.
-
-    ``out`` takes a tuple of arrays to write them into.
-    """
+    """Return (gx, gw), all gradients, into ``out`` if given."""
     outs: tuple[Array | None, ...] = (None, None) if out is None else tuple(out)
     if len(outs) != 2:
         raise ValueError(f"out: expected 2 arrays, received {len(outs)}")
     gx = _result(outs[0], (32, 6, 14, 14), grad_output, x, weight)
     gw = _result(outs[1], (16, 6, 5, 5), grad_output, x, weight, gx)
-    grad_output = _checked("grad_output", grad_output, (32, 16, 10, 10))
-    x = _checked("x", x, (32, 6, 14, 14))
-    weight = _checked("weight", weight, (16, 6, 5, 5))
     input_gradient(grad_output, weight, out=gx)
     weight_gradient(grad_output, x, out=gw)
     return gx, gw
@@ -144,13 +137,10 @@ def _checked(name: str, array: Array, shape: tuple[int, ...]) -> Array:
     array = np.asarray(array)
     if array.shape != shape:
         raise ValueError(f"{name}: expected shape {shape}, received {array.shape}")
-    if array.dtype == DTYPE:
-        return array
     if array.dtype.newbyteorder("=") != DTYPE:
-        expected = np.dtype(DTYPE)
-        hint = f"{name}.astype(np.{expected}) converts it"
-        raise TypeError(f"{name}: expected dtype {expected}, received {array.dtype}; {hint}")
-    return array.astype(DTYPE)
+        hint = f"{name}.astype(np.{np.dtype(DTYPE)}) converts it"
+        raise TypeError(f"{name}: expected dtype {np.dtype(DTYPE)}, received {array.dtype}; {hint}")
+    return array.astype(DTYPE, copy=False)
 
 
 def _result(out: Array | None, shape: tuple[int, ...], *inputs: Array) -> Array:
@@ -168,17 +158,8 @@ def _result(out: Array | None, shape: tuple[int, ...], *inputs: Array) -> Array:
 
 
 def _scratch(name: str, shape: tuple[int, ...]) -> Array:
-    """Return this thread's scratch array of a name, its content undefined."""
-    size = math.prod(shape)
+    """Return this thread's scratch array of a name: zeros at first, then what calls left there."""
     flat = _LOCAL.__dict__.get(name)
-    if flat is None or flat.size < size:
-        flat = _LOCAL.__dict__[name] = np.empty(size, DTYPE)
-    return flat[:size].reshape(shape)
-
-
-def _zeros(name: str, shape: tuple[int, ...]) -> Array:
-    """Return this thread's scratch array of a name: zero wherever no call has written."""
-    array = _LOCAL.__dict__.get(name)
-    if array is None:
-        array = _LOCAL.__dict__[name] = np.zeros(shape, DTYPE)
-    return array
+    if flat is None or flat.size < math.prod(shape):
+        flat = _LOCAL.__dict__[name] = np.zeros(math.prod(shape), DTYPE)
+    return flat[: math.prod(shape)].reshape(shape)

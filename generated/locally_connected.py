@@ -3,6 +3,12 @@
 """locally_connected: Contraction from 4 × 3 × 10 × 10 to 4 × 5 × 8 × 8 (float32).
 
 O[n, o, y, x] = Σ_{c,i,j} X[n, c, y + i, x + j] · W[o, c, y, x, i, j] + b[o]
+∂E/∂X[n, c, y + i, x + j] += Σ_{o} G[n, o, y, x] · W[o, c, y, x, i, j]
+∂E/∂W[o, c, y, x, i, j] = Σ_{n} G[n, o, y, x] · X[n, c, y + i, x + j]
+∂E/∂b[o] = Σ_{n,y,x} G[n, o, y, x]
+
+X is x, W is w_, b is bias, O is y, G = ∂E/∂O is grad_output. Other shapes and dtypes are
+refused.
 """
 
 from __future__ import annotations
@@ -31,11 +37,9 @@ _LOCAL = threading.local()
 
 
 def forward(x: Array, w_: Array, bias: Array, *, out: Array | None = None) -> Array:
-    """Return O, the layer's output.
+    """Return O, the layer's output, of shape (4, 5, 8, 8).
 
-    O[n, o, y, x] = Σ_{c,i,j} X[n, c, y + i, x + j] · W[o, c, y, x, i, j] + b[o]
-
-    Algorithm: einsum.
+    x (4, 3, 10, 10), w_ (5, 3, 8, 8, 3, 3), bias (5,). Algorithm: einsum.
     """
     y = _result(out, (4, 5, 8, 8), x, w_, bias)
     x = _checked("x", x, (4, 3, 10, 10))
@@ -49,11 +53,9 @@ def forward(x: Array, w_: Array, bias: Array, *, out: Array | None = None) -> Ar
 
 
 def input_gradient(grad_output: Array, w_: Array, *, out: Array | None = None) -> Array:
-    """Return ∂E/∂X, the gradient with respect to X, where grad_output = ∂E/∂O = G.
+    """Return ∂E/∂X, the gradient with respect to X, of shape (4, 3, 10, 10).
 
-    ∂E/∂X[n, c, y + i, x + j] += Σ_{o} G[n, o, y, x] · W[o, c, y, x, i, j]
-
-    Algorithm: einsum and a loop over i and j.
+    grad_output (4, 5, 8, 8), w_ (5, 3, 8, 8, 3, 3). Algorithm: einsum and a loop over i and j.
     """
     gx = _result(out, (4, 3, 10, 10), grad_output, w_)
     grad_output = _checked("grad_output", grad_output, (4, 5, 8, 8))
@@ -68,11 +70,9 @@ def input_gradient(grad_output: Array, w_: Array, *, out: Array | None = None) -
 
 
 def w_gradient(grad_output: Array, x: Array, *, out: Array | None = None) -> Array:
-    """Return ∂E/∂W, the gradient with respect to W, where grad_output = ∂E/∂O = G.
+    """Return ∂E/∂W, the gradient with respect to W, of shape (5, 3, 8, 8, 3, 3).
 
-    ∂E/∂W[o, c, y, x, i, j] = Σ_{n} G[n, o, y, x] · X[n, c, y + i, x + j]
-
-    Algorithm: einsum.
+    grad_output (4, 5, 8, 8), x (4, 3, 10, 10). Algorithm: einsum.
     """
     gw_ = _result(out, (5, 3, 8, 8, 3, 3), grad_output, x)
     grad_output = _checked("grad_output", grad_output, (4, 5, 8, 8))
@@ -84,11 +84,9 @@ def w_gradient(grad_output: Array, x: Array, *, out: Array | None = None) -> Arr
 
 
 def bias_gradient(grad_output: Array, *, out: Array | None = None) -> Array:
-    """Return ∂E/∂b, the gradient with respect to b, where grad_output = ∂E/∂O = G.
+    """Return ∂E/∂b, the gradient with respect to b, of shape (5,).
 
-    ∂E/∂b[o] = Σ_{n,y,x} G[n, o, y, x]
-
-    Algorithm: sums along axes.
+    grad_output (4, 5, 8, 8). Algorithm: sums along axes.
     """
     gb = _result(out, (5,), grad_output)
     grad_output = _checked("grad_output", grad_output, (4, 5, 8, 8))
@@ -104,19 +102,13 @@ def backward(
     *,
     out: tuple[Array, ...] | None = None,
 ) -> tuple[Array, ...]:
-    """Return (gx, gw_, gb), the gradients with respect to x, w_, bias; grad_output = ∂E/∂O.
-
-    ``out`` takes a tuple of arrays to write them into.
-    """
+    """Return (gx, gw_, gb), all gradients, into ``out`` if given."""
     outs: tuple[Array | None, ...] = (None, None, None) if out is None else tuple(out)
     if len(outs) != 3:
         raise ValueError(f"out: expected 3 arrays, received {len(outs)}")
     gx = _result(outs[0], (4, 3, 10, 10), grad_output, x, w_, bias)
     gw_ = _result(outs[1], (5, 3, 8, 8, 3, 3), grad_output, x, w_, bias, gx)
     gb = _result(outs[2], (5,), grad_output, x, w_, bias, gx, gw_)
-    grad_output = _checked("grad_output", grad_output, (4, 5, 8, 8))
-    x = _checked("x", x, (4, 3, 10, 10))
-    w_ = _checked("w_", w_, (5, 3, 8, 8, 3, 3))
     bias = _checked("bias", bias, (5,))
     input_gradient(grad_output, w_, out=gx)
     w_gradient(grad_output, x, out=gw_)
@@ -135,13 +127,10 @@ def _checked(name: str, array: Array, shape: tuple[int, ...]) -> Array:
     array = np.asarray(array)
     if array.shape != shape:
         raise ValueError(f"{name}: expected shape {shape}, received {array.shape}")
-    if array.dtype == DTYPE:
-        return array
     if array.dtype.newbyteorder("=") != DTYPE:
-        expected = np.dtype(DTYPE)
-        hint = f"{name}.astype(np.{expected}) converts it"
-        raise TypeError(f"{name}: expected dtype {expected}, received {array.dtype}; {hint}")
-    return array.astype(DTYPE)
+        hint = f"{name}.astype(np.{np.dtype(DTYPE)}) converts it"
+        raise TypeError(f"{name}: expected dtype {np.dtype(DTYPE)}, received {array.dtype}; {hint}")
+    return array.astype(DTYPE, copy=False)
 
 
 def _result(out: Array | None, shape: tuple[int, ...], *inputs: Array) -> Array:
@@ -159,18 +148,17 @@ def _result(out: Array | None, shape: tuple[int, ...], *inputs: Array) -> Array:
 
 
 def _scratch(name: str, shape: tuple[int, ...]) -> Array:
-    """Return this thread's scratch array of a name, its content undefined."""
-    size = math.prod(shape)
+    """Return this thread's scratch array of a name: zeros at first, then what calls left there."""
     flat = _LOCAL.__dict__.get(name)
-    if flat is None or flat.size < size:
-        flat = _LOCAL.__dict__[name] = np.empty(size, DTYPE)
-    return flat[:size].reshape(shape)
+    if flat is None or flat.size < math.prod(shape):
+        flat = _LOCAL.__dict__[name] = np.zeros(math.prod(shape), DTYPE)
+    return flat[: math.prod(shape)].reshape(shape)
 
 
 def _strided(
     array: Array, first: tuple[int, ...], steps: tuple[tuple[int, ...], ...], shape: tuple[int, ...]
 ) -> Array:
-    """See an array along indices: from its cell ``first``, each moves ``steps`` along every axis."""
+    """See an array along indices: from element ``first``, each moves ``steps`` along the axes."""
     strides = [sum(a * b for a, b in zip(step, array.strides, strict=True)) for step in steps]
     start = array[tuple(slice(at, None) for at in first)]
     return np.lib.stride_tricks.as_strided(start, shape, strides)

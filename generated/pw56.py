@@ -3,7 +3,10 @@
 """pw56: Conv from 4 × 256 × 56 × 56 to 4 × 64 × 56 × 56 (float32).
 
 O[n, o, y, x] = Σ_{c,i,j} X[n, c, y + i, x + j] · F[o, c, i, j]
+∂E/∂X[n, c, u, v] = Σ_{o,i,j} G[n, o, u + i, v + j] · F[o, c, i, j]
+∂E/∂F[o, c, i, j] = Σ_{n,y,x} G[n, o, y, x] · X[n, c, y + i, x + j]
 
+X is x, F is weight, O is y, G = ∂E/∂O is grad_output. Other shapes and dtypes are refused.
 Theorems for every size that it rests on, as `symconv prove` shows: ∂E/∂X on T2, ∂E/∂F on T1.
 """
 
@@ -37,11 +40,10 @@ _LOCAL = threading.local()
 
 
 def forward(x: Array, weight: Array, *, out: Array | None = None) -> Array:
-    """Return O, the layer's output.
+    """Return O, the layer's output, of shape (4, 64, 56, 56).
 
-    O[n, o, y, x] = Σ_{c,i,j} X[n, c, y + i, x + j] · F[o, c, i, j]
-
-    Algorithm: pointwise, a plain product without a copy.
+    x (4, 256, 56, 56), weight (64, 256, 1, 1). Algorithm: pointwise, a plain product without a
+    copy.
     """
     y = _result(out, (4, 64, 56, 56), x, weight)
     x = _checked("x", x, (4, 256, 56, 56))
@@ -52,11 +54,10 @@ def forward(x: Array, weight: Array, *, out: Array | None = None) -> Array:
 
 
 def input_gradient(grad_output: Array, weight: Array, *, out: Array | None = None) -> Array:
-    """Return ∂E/∂X, the gradient with respect to the input, where grad_output = ∂E/∂O = G.
+    """Return ∂E/∂X, the gradient with respect to the input, of shape (4, 256, 56, 56).
 
-    ∂E/∂X[n, c, u, v] = Σ_{o,i,j} G[n, o, u + i, v + j] · F[o, c, i, j]
-
-    Algorithm: pointwise, a plain product without a copy.
+    grad_output (4, 64, 56, 56), weight (64, 256, 1, 1). Algorithm: pointwise, a plain product
+    without a copy.
     """
     gx = _result(out, (4, 256, 56, 56), grad_output, weight)
     grad_output = _checked("grad_output", grad_output, (4, 64, 56, 56))
@@ -68,11 +69,10 @@ def input_gradient(grad_output: Array, weight: Array, *, out: Array | None = Non
 
 
 def weight_gradient(grad_output: Array, x: Array, *, out: Array | None = None) -> Array:
-    """Return ∂E/∂F, the gradient with respect to the filter, where grad_output = ∂E/∂O = G.
+    """Return ∂E/∂F, the gradient with respect to the filter, of shape (64, 256, 1, 1).
 
-    ∂E/∂F[o, c, i, j] = Σ_{n,y,x} G[n, o, y, x] · X[n, c, y + i, x + j]
-
-    Algorithm: pointwise, a plain product without a copy.
+    grad_output (4, 64, 56, 56), x (4, 256, 56, 56). Algorithm: pointwise, a plain product
+    without a copy.
     """
     gw = _result(out, (64, 256, 1, 1), grad_output, x)
     grad_output = _checked("grad_output", grad_output, (4, 64, 56, 56))
@@ -87,18 +87,12 @@ def weight_gradient(grad_output: Array, x: Array, *, out: Array | None = None) -
 def backward(
     grad_output: Array, x: Array, weight: Array, *, out: tuple[Array, ...] | None = None
 ) -> tuple[Array, ...]:
-    """Return (gx, gw), the gradients with respect to x, weight; grad_output = ∂E/∂O.
-
-    ``out`` takes a tuple of arrays to write them into.
-    """
+    """Return (gx, gw), all gradients, into ``out`` if given."""
     outs: tuple[Array | None, ...] = (None, None) if out is None else tuple(out)
     if len(outs) != 2:
         raise ValueError(f"out: expected 2 arrays, received {len(outs)}")
     gx = _result(outs[0], (4, 256, 56, 56), grad_output, x, weight)
     gw = _result(outs[1], (64, 256, 1, 1), grad_output, x, weight, gx)
-    grad_output = _checked("grad_output", grad_output, (4, 64, 56, 56))
-    x = _checked("x", x, (4, 256, 56, 56))
-    weight = _checked("weight", weight, (64, 256, 1, 1))
     input_gradient(grad_output, weight, out=gx)
     weight_gradient(grad_output, x, out=gw)
     return gx, gw
@@ -115,13 +109,10 @@ def _checked(name: str, array: Array, shape: tuple[int, ...]) -> Array:
     array = np.asarray(array)
     if array.shape != shape:
         raise ValueError(f"{name}: expected shape {shape}, received {array.shape}")
-    if array.dtype == DTYPE:
-        return array
     if array.dtype.newbyteorder("=") != DTYPE:
-        expected = np.dtype(DTYPE)
-        hint = f"{name}.astype(np.{expected}) converts it"
-        raise TypeError(f"{name}: expected dtype {expected}, received {array.dtype}; {hint}")
-    return array.astype(DTYPE)
+        hint = f"{name}.astype(np.{np.dtype(DTYPE)}) converts it"
+        raise TypeError(f"{name}: expected dtype {np.dtype(DTYPE)}, received {array.dtype}; {hint}")
+    return array.astype(DTYPE, copy=False)
 
 
 def _result(out: Array | None, shape: tuple[int, ...], *inputs: Array) -> Array:

@@ -3,7 +3,10 @@
 """res14: Conv from 4 × 256 × 14 × 14 to 4 × 256 × 14 × 14 (float32).
 
 O[n, o, y, x] = Σ_{c,i,j} X[n, c, y + i - 1, x + j - 1] · F[o, c, i, j]
+∂E/∂X[n, c, u, v] = Σ_{o,i,j} G[n, o, u + i - 1, v + j - 1] · F[o, c, 2 - i, 2 - j]
+∂E/∂F[o, c, i, j] = Σ_{n,y,x} G[n, o, y, x] · X[n, c, y + i - 1, x + j - 1]
 
+X is x, F is weight, O is y, G = ∂E/∂O is grad_output. Other shapes and dtypes are refused.
 Theorems for every size that it rests on, as `symconv prove` shows: ∂E/∂X on T2, ∂E/∂F on T1.
 """
 
@@ -38,12 +41,10 @@ _LOCAL = threading.local()
 
 
 def forward(x: Array, weight: Array, *, out: Array | None = None) -> Array:
-    """Return O, the layer's output.
+    """Return O, the layer's output, of shape (4, 256, 14, 14).
 
-    O[n, o, y, x] = Σ_{c,i,j} X[n, c, y + i - 1, x + j - 1] · F[o, c, i, j]
-
-    Algorithm: rows, one shifted copy for each column of the filter in 4 blocks of images, 3
-    products.
+    x (4, 256, 14, 14), weight (256, 256, 3, 3). Algorithm: rows, one shifted copy for each
+    filter column, 3 products, in 4 blocks.
     """
     y = _result(out, (4, 256, 14, 14), x, weight)
     x = _checked("x", x, (4, 256, 14, 14))
@@ -53,12 +54,10 @@ def forward(x: Array, weight: Array, *, out: Array | None = None) -> Array:
 
 
 def input_gradient(grad_output: Array, weight: Array, *, out: Array | None = None) -> Array:
-    """Return ∂E/∂X, the gradient with respect to the input, where grad_output = ∂E/∂O = G.
+    """Return ∂E/∂X, the gradient with respect to the input, of shape (4, 256, 14, 14).
 
-    ∂E/∂X[n, c, u, v] = Σ_{o,i,j} G[n, o, u + i - 1, v + j - 1] · F[o, c, 2 - i, 2 - j]
-
-    Algorithm: rows, one shifted copy for each column of the filter in 4 blocks of images, 3
-    products.
+    grad_output (4, 256, 14, 14), weight (256, 256, 3, 3). Algorithm: rows, one shifted copy for
+    each filter column, 3 products, in 4 blocks.
     """
     gx = _result(out, (4, 256, 14, 14), grad_output, weight)
     grad_output = _checked("grad_output", grad_output, (4, 256, 14, 14))
@@ -68,19 +67,17 @@ def input_gradient(grad_output: Array, weight: Array, *, out: Array | None = Non
 
 
 def weight_gradient(grad_output: Array, x: Array, *, out: Array | None = None) -> Array:
-    """Return ∂E/∂F, the gradient with respect to the filter, where grad_output = ∂E/∂O = G.
+    """Return ∂E/∂F, the gradient with respect to the filter, of shape (256, 256, 3, 3).
 
-    ∂E/∂F[o, c, i, j] = Σ_{n,y,x} G[n, o, y, x] · X[n, c, y + i - 1, x + j - 1]
-
-    Algorithm: rows, one shifted copy for each column of the filter in 4 blocks of images, 3
-    products.
+    grad_output (4, 256, 14, 14), x (4, 256, 14, 14). Algorithm: rows, one shifted copy for each
+    filter column, 3 products, in 4 blocks.
     """
     gw = _result(out, (256, 256, 3, 3), grad_output, x)
     grad_output = _checked("grad_output", grad_output, (4, 256, 14, 14))
     x = _checked("x", x, (4, 256, 14, 14))
     gradients = _scratch("gradients", (3, 256, 3, 256))
     gradients[...] = 0
-    padded = _zeros("weight_gradient padded", (256, 16, 16))
+    padded = _scratch("weight_gradient padded", (256, 16, 16))
     shifted = _scratch("shifted", (3, 256, 16, 14))
     products = _scratch("products", (256, 768))
     for n in range(4):
@@ -99,18 +96,12 @@ def weight_gradient(grad_output: Array, x: Array, *, out: Array | None = None) -
 def backward(
     grad_output: Array, x: Array, weight: Array, *, out: tuple[Array, ...] | None = None
 ) -> tuple[Array, ...]:
-    """Return (gx, gw), the gradients with respect to x, weight; grad_output = ∂E/∂O.
-
-    ``out`` takes a tuple of arrays to write them into.
-    """
+    """Return (gx, gw), all gradients, into ``out`` if given."""
     outs: tuple[Array | None, ...] = (None, None) if out is None else tuple(out)
     if len(outs) != 2:
         raise ValueError(f"out: expected 2 arrays, received {len(outs)}")
     gx = _result(outs[0], (4, 256, 14, 14), grad_output, x, weight)
     gw = _result(outs[1], (256, 256, 3, 3), grad_output, x, weight, gx)
-    grad_output = _checked("grad_output", grad_output, (4, 256, 14, 14))
-    x = _checked("x", x, (4, 256, 14, 14))
-    weight = _checked("weight", weight, (256, 256, 3, 3))
     input_gradient(grad_output, weight, out=gx)
     weight_gradient(grad_output, x, out=gw)
     return gx, gw
@@ -120,7 +111,7 @@ def _correlate(source: Array, kernel: Array, target: Array) -> None:
     """Correlate source with kernel, into target."""
     matrices = _scratch("matrices", (3, 256, 3, 256))
     matrices[...] = kernel.transpose(2, 0, 3, 1)
-    padded = _zeros("_correlate padded", (256, 16, 16))
+    padded = _scratch("_correlate padded", (256, 16, 16))
     shifted = _scratch("shifted", (3, 256, 16, 14))
     products = _scratch("products", (256, 196))
     for n in range(4):
@@ -147,13 +138,10 @@ def _checked(name: str, array: Array, shape: tuple[int, ...]) -> Array:
     array = np.asarray(array)
     if array.shape != shape:
         raise ValueError(f"{name}: expected shape {shape}, received {array.shape}")
-    if array.dtype == DTYPE:
-        return array
     if array.dtype.newbyteorder("=") != DTYPE:
-        expected = np.dtype(DTYPE)
-        hint = f"{name}.astype(np.{expected}) converts it"
-        raise TypeError(f"{name}: expected dtype {expected}, received {array.dtype}; {hint}")
-    return array.astype(DTYPE)
+        hint = f"{name}.astype(np.{np.dtype(DTYPE)}) converts it"
+        raise TypeError(f"{name}: expected dtype {np.dtype(DTYPE)}, received {array.dtype}; {hint}")
+    return array.astype(DTYPE, copy=False)
 
 
 def _result(out: Array | None, shape: tuple[int, ...], *inputs: Array) -> Array:
@@ -171,17 +159,8 @@ def _result(out: Array | None, shape: tuple[int, ...], *inputs: Array) -> Array:
 
 
 def _scratch(name: str, shape: tuple[int, ...]) -> Array:
-    """Return this thread's scratch array of a name, its content undefined."""
-    size = math.prod(shape)
+    """Return this thread's scratch array of a name: zeros at first, then what calls left there."""
     flat = _LOCAL.__dict__.get(name)
-    if flat is None or flat.size < size:
-        flat = _LOCAL.__dict__[name] = np.empty(size, DTYPE)
-    return flat[:size].reshape(shape)
-
-
-def _zeros(name: str, shape: tuple[int, ...]) -> Array:
-    """Return this thread's scratch array of a name: zero wherever no call has written."""
-    array = _LOCAL.__dict__.get(name)
-    if array is None:
-        array = _LOCAL.__dict__[name] = np.zeros(shape, DTYPE)
-    return array
+    if flat is None or flat.size < math.prod(shape):
+        flat = _LOCAL.__dict__[name] = np.zeros(math.prod(shape), DTYPE)
+    return flat[: math.prod(shape)].reshape(shape)

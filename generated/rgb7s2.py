@@ -3,7 +3,10 @@
 """rgb7s2: Conv from 4 × 3 × 224 × 224 to 4 × 64 × 112 × 112 (float32).
 
 O[n, o, y, x] = Σ_{c,i,j} X[n, c, 2·y + i - 3, 2·x + j - 3] · F[o, c, i, j]
+∂E/∂X[n, c, 2·y + i - 3, 2·x + j - 3] += Σ_{o} G[n, o, y, x] · F[o, c, i, j]
+∂E/∂F[o, c, i, j] = Σ_{n,y,x} G[n, o, y, x] · X[n, c, 2·y + i - 3, 2·x + j - 3]
 
+X is x, F is weight, O is y, G = ∂E/∂O is grad_output. Other shapes and dtypes are refused.
 Theorems for every size that it rests on, as `symconv prove` shows: ∂E/∂X on T2 and T2′, ∂E/∂F
 on T1.
 """
@@ -40,16 +43,15 @@ _LOCAL = threading.local()
 
 
 def forward(x: Array, weight: Array, *, out: Array | None = None) -> Array:
-    """Return O, the layer's output.
+    """Return O, the layer's output, of shape (4, 64, 112, 112).
 
-    O[n, o, y, x] = Σ_{c,i,j} X[n, c, 2·y + i - 3, 2·x + j - 3] · F[o, c, i, j]
-
-    Algorithm: columns, windows copied side by side (im2col) in 4 blocks of images, one product.
+    x (4, 3, 224, 224), weight (64, 3, 7, 7). Algorithm: columns, windows copied side by side
+    (im2col), one product, in 4 blocks.
     """
     y = _result(out, (4, 64, 112, 112), x, weight)
     x = _checked("x", x, (4, 3, 224, 224))
     weight = _checked("weight", weight, (64, 3, 7, 7))
-    padded = _zeros("forward padded", (3, 229, 229))
+    padded = _scratch("forward padded", (3, 229, 229))
     columns = _scratch("columns", (3, 7, 7, 112, 112))
     for n in range(4):
         padded[:, 3:227, 3:227] = x[n]
@@ -60,12 +62,10 @@ def forward(x: Array, weight: Array, *, out: Array | None = None) -> Array:
 
 
 def input_gradient(grad_output: Array, weight: Array, *, out: Array | None = None) -> Array:
-    """Return ∂E/∂X, the gradient with respect to the input, where grad_output = ∂E/∂O = G.
+    """Return ∂E/∂X, the gradient with respect to the input, of shape (4, 3, 224, 224).
 
-    ∂E/∂X[n, c, 2·y + i - 3, 2·x + j - 3] += Σ_{o} G[n, o, y, x] · F[o, c, i, j]
-
-    Algorithm: scatter, one product in 4 blocks of images, a strided addition for each filter
-    element (col2im).
+    grad_output (4, 64, 112, 112), weight (64, 3, 7, 7). Algorithm: scatter, one product, a
+    strided addition for each filter element (col2im), in 4 blocks.
     """
     gx = _result(out, (4, 3, 224, 224), grad_output, weight)
     grad_output = _checked("grad_output", grad_output, (4, 64, 112, 112))
@@ -84,17 +84,16 @@ def input_gradient(grad_output: Array, weight: Array, *, out: Array | None = Non
 
 
 def weight_gradient(grad_output: Array, x: Array, *, out: Array | None = None) -> Array:
-    """Return ∂E/∂F, the gradient with respect to the filter, where grad_output = ∂E/∂O = G.
+    """Return ∂E/∂F, the gradient with respect to the filter, of shape (64, 3, 7, 7).
 
-    ∂E/∂F[o, c, i, j] = Σ_{n,y,x} G[n, o, y, x] · X[n, c, 2·y + i - 3, 2·x + j - 3]
-
-    Algorithm: columns, windows copied side by side (im2col) in 4 blocks of images, one product.
+    grad_output (4, 64, 112, 112), x (4, 3, 224, 224). Algorithm: columns, windows copied side
+    by side (im2col), one product, in 4 blocks.
     """
     gw = _result(out, (64, 3, 7, 7), grad_output, x)
     grad_output = _checked("grad_output", grad_output, (4, 64, 112, 112))
     x = _checked("x", x, (4, 3, 224, 224))
     gw[...] = 0
-    padded = _zeros("weight_gradient padded", (3, 229, 229))
+    padded = _scratch("weight_gradient padded", (3, 229, 229))
     columns = _scratch("columns", (3, 7, 7, 112, 112))
     for n in range(4):
         padded[:, 3:227, 3:227] = x[n]
@@ -108,18 +107,12 @@ def weight_gradient(grad_output: Array, x: Array, *, out: Array | None = None) -
 def backward(
     grad_output: Array, x: Array, weight: Array, *, out: tuple[Array, ...] | None = None
 ) -> tuple[Array, ...]:
-    """Return (gx, gw), the gradients with respect to x, weight; grad_output = ∂E/∂O.
-
-    ``out`` takes a tuple of arrays to write them into.
-    """
+    """Return (gx, gw), all gradients, into ``out`` if given."""
     outs: tuple[Array | None, ...] = (None, None) if out is None else tuple(out)
     if len(outs) != 2:
         raise ValueError(f"out: expected 2 arrays, received {len(outs)}")
     gx = _result(outs[0], (4, 3, 224, 224), grad_output, x, weight)
     gw = _result(outs[1], (64, 3, 7, 7), grad_output, x, weight, gx)
-    grad_output = _checked("grad_output", grad_output, (4, 64, 112, 112))
-    x = _checked("x", x, (4, 3, 224, 224))
-    weight = _checked("weight", weight, (64, 3, 7, 7))
     input_gradient(grad_output, weight, out=gx)
     weight_gradient(grad_output, x, out=gw)
     return gx, gw
@@ -136,13 +129,10 @@ def _checked(name: str, array: Array, shape: tuple[int, ...]) -> Array:
     array = np.asarray(array)
     if array.shape != shape:
         raise ValueError(f"{name}: expected shape {shape}, received {array.shape}")
-    if array.dtype == DTYPE:
-        return array
     if array.dtype.newbyteorder("=") != DTYPE:
-        expected = np.dtype(DTYPE)
-        hint = f"{name}.astype(np.{expected}) converts it"
-        raise TypeError(f"{name}: expected dtype {expected}, received {array.dtype}; {hint}")
-    return array.astype(DTYPE)
+        hint = f"{name}.astype(np.{np.dtype(DTYPE)}) converts it"
+        raise TypeError(f"{name}: expected dtype {np.dtype(DTYPE)}, received {array.dtype}; {hint}")
+    return array.astype(DTYPE, copy=False)
 
 
 def _result(out: Array | None, shape: tuple[int, ...], *inputs: Array) -> Array:
@@ -160,17 +150,8 @@ def _result(out: Array | None, shape: tuple[int, ...], *inputs: Array) -> Array:
 
 
 def _scratch(name: str, shape: tuple[int, ...]) -> Array:
-    """Return this thread's scratch array of a name, its content undefined."""
-    size = math.prod(shape)
+    """Return this thread's scratch array of a name: zeros at first, then what calls left there."""
     flat = _LOCAL.__dict__.get(name)
-    if flat is None or flat.size < size:
-        flat = _LOCAL.__dict__[name] = np.empty(size, DTYPE)
-    return flat[:size].reshape(shape)
-
-
-def _zeros(name: str, shape: tuple[int, ...]) -> Array:
-    """Return this thread's scratch array of a name: zero wherever no call has written."""
-    array = _LOCAL.__dict__.get(name)
-    if array is None:
-        array = _LOCAL.__dict__[name] = np.zeros(shape, DTYPE)
-    return array
+    if flat is None or flat.size < math.prod(shape):
+        flat = _LOCAL.__dict__[name] = np.zeros(math.prod(shape), DTYPE)
+    return flat[: math.prod(shape)].reshape(shape)

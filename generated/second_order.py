@@ -3,7 +3,17 @@
 """second_order: Conv from 2 × 3 × 8 × 8 to 2 × 4 × 8 × 8 (float32).
 
 O[n, o, y, x] = Σ_{c,i,j} X[n, c, y + i - 1, x + j - 1] · F[o, c, i, j] + b[o]
+∂E/∂X[n, c, u, v] = Σ_{o,i,j} G[n, o, u + i - 1, v + j - 1] · F[o, c, 2 - i, 2 - j]
+∂E/∂F[o, c, i, j] = Σ_{n,y,x} G[n, o, y, x] · X[n, c, y + i - 1, x + j - 1]
+∂E/∂b[o] = Σ_{n,y,x} G[n, o, y, x]
+dO[n, o, y, x] = Σ_{c,i,j} dX[n, c, y + i - 1, x + j - 1] · F[o, c, i, j] + Σ_{c,i,j}
+        X[n, c, y + i - 1, x + j - 1] · dF[o, c, i, j] + db[o]
+∂E/∂X[n, c, u, v] = Σ_{o,i,j} G[n, o, u + i - 1, v + j - 1] · dF[o, c, 2 - i, 2 - j]
+∂E/∂F[o, c, i, j] = Σ_{n,y,x} G[n, o, y, x] · dX[n, c, y + i - 1, x + j - 1]
+∂E/∂b[o] = 0
 
+X is x, F is weight, b is bias, O is y, G = ∂E/∂O is grad_output. Other shapes and dtypes are
+refused.
 Theorems for every size that it rests on, as `symconv prove` shows: ∂E/∂X on T2, ∂E/∂F on T1,
 ∂E/∂b on T4.
 """
@@ -39,18 +49,17 @@ _LOCAL = threading.local()
 
 
 def forward(x: Array, weight: Array, bias: Array, *, out: Array | None = None) -> Array:
-    """Return O, the layer's output.
+    """Return O, the layer's output, of shape (2, 4, 8, 8).
 
-    O[n, o, y, x] = Σ_{c,i,j} X[n, c, y + i - 1, x + j - 1] · F[o, c, i, j] + b[o]
-
-    Algorithm: rows, one shifted copy for each column of the filter, 3 products.
+    x (2, 3, 8, 8), weight (4, 3, 3, 3), bias (4,). Algorithm: rows, one shifted copy for each
+    filter column, 3 products.
     """
     y = _result(out, (2, 4, 8, 8), x, weight, bias)
     x = _checked("x", x, (2, 3, 8, 8))
     weight = _checked("weight", weight, (4, 3, 3, 3))
     bias = _checked("bias", bias, (4,))
     matrices = np.ascontiguousarray(weight.transpose(2, 0, 3, 1))
-    padded = _zeros("forward padded", (2, 3, 10, 10))
+    padded = _scratch("forward padded", (2, 3, 10, 10))
     padded[:, :, 1:9, 1:9] = x
     shifted = _scratch("shifted", (2, 3, 3, 10, 8))
     for j in range(3):
@@ -67,11 +76,10 @@ def forward(x: Array, weight: Array, bias: Array, *, out: Array | None = None) -
 
 
 def input_gradient(grad_output: Array, weight: Array, *, out: Array | None = None) -> Array:
-    """Return ∂E/∂X, the gradient with respect to the input, where grad_output = ∂E/∂O = G.
+    """Return ∂E/∂X, the gradient with respect to the input, of shape (2, 3, 8, 8).
 
-    ∂E/∂X[n, c, u, v] = Σ_{o,i,j} G[n, o, u + i - 1, v + j - 1] · F[o, c, 2 - i, 2 - j]
-
-    Algorithm: rows, one shifted copy for each column of the filter, 3 products.
+    grad_output (2, 4, 8, 8), weight (4, 3, 3, 3). Algorithm: rows, one shifted copy for each
+    filter column, 3 products.
     """
     gx = _result(out, (2, 3, 8, 8), grad_output, weight)
     grad_output = _checked("grad_output", grad_output, (2, 4, 8, 8))
@@ -81,11 +89,10 @@ def input_gradient(grad_output: Array, weight: Array, *, out: Array | None = Non
 
 
 def weight_gradient(grad_output: Array, x: Array, *, out: Array | None = None) -> Array:
-    """Return ∂E/∂F, the gradient with respect to the filter, where grad_output = ∂E/∂O = G.
+    """Return ∂E/∂F, the gradient with respect to the filter, of shape (4, 3, 3, 3).
 
-    ∂E/∂F[o, c, i, j] = Σ_{n,y,x} G[n, o, y, x] · X[n, c, y + i - 1, x + j - 1]
-
-    Algorithm: rows, one shifted copy for each column of the filter, 3 products.
+    grad_output (2, 4, 8, 8), x (2, 3, 8, 8). Algorithm: rows, one shifted copy for each filter
+    column, 3 products.
     """
     gw = _result(out, (4, 3, 3, 3), grad_output, x)
     grad_output = _checked("grad_output", grad_output, (2, 4, 8, 8))
@@ -95,11 +102,9 @@ def weight_gradient(grad_output: Array, x: Array, *, out: Array | None = None) -
 
 
 def bias_gradient(grad_output: Array, *, out: Array | None = None) -> Array:
-    """Return ∂E/∂b, the gradient with respect to the bias, where grad_output = ∂E/∂O = G.
+    """Return ∂E/∂b, the gradient with respect to the bias, of shape (4,).
 
-    ∂E/∂b[o] = Σ_{n,y,x} G[n, o, y, x]
-
-    Algorithm: sums along axes.
+    grad_output (2, 4, 8, 8). Algorithm: sums along axes.
     """
     gb = _result(out, (4,), grad_output)
     grad_output = _checked("grad_output", grad_output, (2, 4, 8, 8))
@@ -115,19 +120,13 @@ def backward(
     *,
     out: tuple[Array, ...] | None = None,
 ) -> tuple[Array, ...]:
-    """Return (gx, gw, gb), the gradients with respect to x, weight, bias; grad_output = ∂E/∂O.
-
-    ``out`` takes a tuple of arrays to write them into.
-    """
+    """Return (gx, gw, gb), all gradients, into ``out`` if given."""
     outs: tuple[Array | None, ...] = (None, None, None) if out is None else tuple(out)
     if len(outs) != 3:
         raise ValueError(f"out: expected 3 arrays, received {len(outs)}")
     gx = _result(outs[0], (2, 3, 8, 8), grad_output, x, weight, bias)
     gw = _result(outs[1], (4, 3, 3, 3), grad_output, x, weight, bias, gx)
     gb = _result(outs[2], (4,), grad_output, x, weight, bias, gx, gw)
-    grad_output = _checked("grad_output", grad_output, (2, 4, 8, 8))
-    x = _checked("x", x, (2, 3, 8, 8))
-    weight = _checked("weight", weight, (4, 3, 3, 3))
     bias = _checked("bias", bias, (4,))
     input_gradient(grad_output, weight, out=gx)
     weight_gradient(grad_output, x, out=gw)
@@ -145,14 +144,12 @@ def jvp(
     *,
     out: Array | None = None,
 ) -> Array:
-    """Return dO, the output's change to first order.
+    """Return dO, the output's change to first order, of shape (2, 4, 8, 8).
 
     The inputs change by tx, tweight, tbias: a Jacobian-vector product.
-    dO[n, o, y, x] = Σ_{c,i,j} dX[n, c, y + i - 1, x + j - 1] · F[o, c, i, j] + Σ_{c,i,j}
-            X[n, c, y + i - 1, x + j - 1] · dF[o, c, i, j] + db[o]
-
-    Algorithms of its correlations in turn: 1. rows, one shifted copy for each column of the
-    filter, 3 products; 2. rows, one shifted copy for each column of the filter, 3 products.
+    x (2, 3, 8, 8), weight (4, 3, 3, 3), bias (4,), tx (2, 3, 8, 8), tweight (4, 3, 3, 3), tbias
+    (4,). Algorithms of its correlations in turn: 1. rows, one shifted copy for each filter
+    column, 3 products; 2. rows, one shifted copy for each filter column, 3 products.
     """
     ty = _result(out, (2, 4, 8, 8), x, weight, bias, tx, tweight, tbias)
     x = _checked("x", x, (2, 3, 8, 8))
@@ -162,7 +159,7 @@ def jvp(
     tweight = _checked("tweight", tweight, (4, 3, 3, 3))
     tbias = _checked("tbias", tbias, (4,))
     matrices = np.ascontiguousarray(weight.transpose(2, 0, 3, 1))
-    padded = _zeros("jvp padded", (2, 3, 10, 10))
+    padded = _scratch("jvp padded", (2, 3, 10, 10))
     padded[:, :, 1:9, 1:9] = tx
     shifted = _scratch("shifted", (2, 3, 3, 10, 8))
     for j in range(3):
@@ -176,7 +173,7 @@ def jvp(
         np.matmul(matrices[i].reshape(4, 9), window, out=products)
         total += products
     matrices2 = np.ascontiguousarray(tweight.transpose(2, 0, 3, 1))
-    padded2 = _zeros("jvp padded2", (2, 3, 10, 10))
+    padded2 = _scratch("jvp padded2", (2, 3, 10, 10))
     padded2[:, :, 1:9, 1:9] = x
     shifted2 = _scratch("shifted2", (2, 3, 3, 10, 8))
     for j in range(3):
@@ -212,16 +209,11 @@ def double_backward(
     They are the gradients with respect to grad_output, x, weight, bias of E = ⟨G, dO⟩, which is
     the inner product of backward's results with (ggx, ggw, ggb); dO is the output's change when
     the inputs change by these.
-    dO[n, o, y, x] = Σ_{c,i,j} dX[n, c, y + i - 1, x + j - 1] · F[o, c, i, j] + Σ_{c,i,j}
-            X[n, c, y + i - 1, x + j - 1] · dF[o, c, i, j] + db[o]
-    ∂E/∂X[n, c, u, v] = Σ_{o,i,j} G[n, o, u + i - 1, v + j - 1] · dF[o, c, 2 - i, 2 - j]
-    ∂E/∂F[o, c, i, j] = Σ_{n,y,x} G[n, o, y, x] · dX[n, c, y + i - 1, x + j - 1]
-    ∂E/∂b[o] = 0
-
-    Algorithms of its correlations in turn: 1. rows, one shifted copy for each column of the
-    filter, 3 products; 2. rows, one shifted copy for each column of the filter, 3 products; 3.
-    rows, one shifted copy for each column of the filter, 3 products; 4. rows, one shifted copy
-    for each column of the filter, 3 products.
+    ggx (2, 3, 8, 8), ggw (4, 3, 3, 3), ggb (4,), grad_output (2, 4, 8, 8), x (2, 3, 8, 8),
+    weight (4, 3, 3, 3), bias (4,). Algorithms of its correlations in turn: 1. rows, one shifted
+    copy for each filter column, 3 products; 2. rows, one shifted copy for each filter column, 3
+    products; 3. rows, one shifted copy for each filter column, 3 products; 4. rows, one shifted
+    copy for each filter column, 3 products.
     """
     outs: tuple[Array | None, ...] = (None, None, None, None) if out is None else tuple(out)
     if len(outs) != 4:
@@ -238,7 +230,7 @@ def double_backward(
     weight = _checked("weight", weight, (4, 3, 3, 3))
     bias = _checked("bias", bias, (4,))
     matrices = np.ascontiguousarray(weight.transpose(2, 0, 3, 1))
-    padded = _zeros("double_backward padded", (2, 3, 10, 10))
+    padded = _scratch("double_backward padded", (2, 3, 10, 10))
     padded[:, :, 1:9, 1:9] = ggx
     shifted = _scratch("shifted", (2, 3, 3, 10, 8))
     for j in range(3):
@@ -252,7 +244,7 @@ def double_backward(
         np.matmul(matrices[i].reshape(4, 9), window, out=products)
         total += products
     matrices2 = np.ascontiguousarray(ggw.transpose(2, 0, 3, 1))
-    padded2 = _zeros("double_backward padded2", (2, 3, 10, 10))
+    padded2 = _scratch("double_backward padded2", (2, 3, 10, 10))
     padded2[:, :, 1:9, 1:9] = x
     shifted2 = _scratch("shifted2", (2, 3, 3, 10, 8))
     for j in range(3):
@@ -276,7 +268,7 @@ def double_backward(
 def _correlate(source: Array, kernel: Array, target: Array) -> None:
     """Correlate source with kernel, into target."""
     matrices = np.ascontiguousarray(kernel.transpose(2, 0, 3, 1))
-    padded = _zeros("_correlate padded", (2, 4, 10, 10))
+    padded = _scratch("_correlate padded", (2, 4, 10, 10))
     padded[:, :, 1:9, 1:9] = source
     shifted = _scratch("shifted", (2, 3, 4, 10, 8))
     for j in range(3):
@@ -292,7 +284,7 @@ def _correlate(source: Array, kernel: Array, target: Array) -> None:
 
 def _correlate_2(source: Array, upstream: Array, gradient: Array) -> None:
     """Correlate source with upstream, into gradient."""
-    padded = _zeros("_correlate_2 padded", (2, 3, 10, 10))
+    padded = _scratch("_correlate_2 padded", (2, 3, 10, 10))
     padded[:, :, 1:9, 1:9] = source
     shifted = _scratch("shifted", (2, 3, 3, 10, 8))
     for j in range(3):
@@ -317,13 +309,10 @@ def _checked(name: str, array: Array, shape: tuple[int, ...]) -> Array:
     array = np.asarray(array)
     if array.shape != shape:
         raise ValueError(f"{name}: expected shape {shape}, received {array.shape}")
-    if array.dtype == DTYPE:
-        return array
     if array.dtype.newbyteorder("=") != DTYPE:
-        expected = np.dtype(DTYPE)
-        hint = f"{name}.astype(np.{expected}) converts it"
-        raise TypeError(f"{name}: expected dtype {expected}, received {array.dtype}; {hint}")
-    return array.astype(DTYPE)
+        hint = f"{name}.astype(np.{np.dtype(DTYPE)}) converts it"
+        raise TypeError(f"{name}: expected dtype {np.dtype(DTYPE)}, received {array.dtype}; {hint}")
+    return array.astype(DTYPE, copy=False)
 
 
 def _result(out: Array | None, shape: tuple[int, ...], *inputs: Array) -> Array:
@@ -341,17 +330,8 @@ def _result(out: Array | None, shape: tuple[int, ...], *inputs: Array) -> Array:
 
 
 def _scratch(name: str, shape: tuple[int, ...]) -> Array:
-    """Return this thread's scratch array of a name, its content undefined."""
-    size = math.prod(shape)
+    """Return this thread's scratch array of a name: zeros at first, then what calls left there."""
     flat = _LOCAL.__dict__.get(name)
-    if flat is None or flat.size < size:
-        flat = _LOCAL.__dict__[name] = np.empty(size, DTYPE)
-    return flat[:size].reshape(shape)
-
-
-def _zeros(name: str, shape: tuple[int, ...]) -> Array:
-    """Return this thread's scratch array of a name: zero wherever no call has written."""
-    array = _LOCAL.__dict__.get(name)
-    if array is None:
-        array = _LOCAL.__dict__[name] = np.zeros(shape, DTYPE)
-    return array
+    if flat is None or flat.size < math.prod(shape):
+        flat = _LOCAL.__dict__[name] = np.zeros(math.prod(shape), DTYPE)
+    return flat[: math.prod(shape)].reshape(shape)

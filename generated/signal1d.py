@@ -3,7 +3,13 @@
 """signal1d: Conv from 8 × 4 × 1000 to 8 × 8 × 500 (float32).
 
 O[n, o, x] = Σ_{c,i} X[n, c, 2·x + i - 4] · F[o, c, i] + b[o]
+∂E/∂X[n, c, 2·a] = Σ_{o,i} G[n, o, a + i - 2] · F[o, c, 8 - 2·i]
+∂E/∂X[n, c, 2·a + 1] = Σ_{o,i} G[n, o, a + i - 1] · F[o, c, 7 - 2·i]
+∂E/∂F[o, c, i] = Σ_{n,x} G[n, o, x] · X[n, c, 2·x + i - 4]
+∂E/∂b[o] = Σ_{n,x} G[n, o, x]
 
+X is x, F is weight, b is bias, O is y, G = ∂E/∂O is grad_output. Other shapes and dtypes are
+refused.
 Theorems for every size that it rests on, as `symconv prove` shows: ∂E/∂X on T2 and T2′, ∂E/∂F
 on T1, ∂E/∂b on T4.
 """
@@ -46,17 +52,16 @@ _PHASES_X = (
 
 
 def forward(x: Array, weight: Array, bias: Array, *, out: Array | None = None) -> Array:
-    """Return O, the layer's output.
+    """Return O, the layer's output, of shape (8, 8, 500).
 
-    O[n, o, x] = Σ_{c,i} X[n, c, 2·x + i - 4] · F[o, c, i] + b[o]
-
-    Algorithm: columns, windows copied side by side (im2col), one product.
+    x (8, 4, 1000), weight (8, 4, 9), bias (8,). Algorithm: columns, windows copied side by side
+    (im2col), one product.
     """
     y = _result(out, (8, 8, 500), x, weight, bias)
     x = _checked("x", x, (8, 4, 1000))
     weight = _checked("weight", weight, (8, 4, 9))
     bias = _checked("bias", bias, (8,))
-    padded = _zeros("forward padded", (8, 4, 1007))
+    padded = _scratch("forward padded", (8, 4, 1007))
     padded[:, :, 4:1004] = x
     columns = _scratch("columns", (8, 4, 9, 500))
     for i in range(9):
@@ -67,17 +72,15 @@ def forward(x: Array, weight: Array, bias: Array, *, out: Array | None = None) -
 
 
 def input_gradient(grad_output: Array, weight: Array, *, out: Array | None = None) -> Array:
-    """Return ∂E/∂X, the gradient with respect to the input, where grad_output = ∂E/∂O = G.
+    """Return ∂E/∂X, the gradient with respect to the input, of shape (8, 4, 1000).
 
-    ∂E/∂X[n, c, 2·a] = Σ_{o,i} G[n, o, a + i - 2] · F[o, c, 8 - 2·i]
-    ∂E/∂X[n, c, 2·a + 1] = Σ_{o,i} G[n, o, a + i - 1] · F[o, c, 7 - 2·i]
-
-    Algorithm: polyphase, 2 plain correlations, one per phase.
+    grad_output (8, 8, 500), weight (8, 4, 9). Algorithm: polyphase, 2 plain correlations, one
+    per phase.
     """
     gx = _result(out, (8, 4, 1000), grad_output, weight)
     grad_output = _checked("grad_output", grad_output, (8, 8, 500))
     weight = _checked("weight", weight, (8, 4, 9))
-    padded = _zeros("input_gradient padded", (8, 8, 504))
+    padded = _scratch("input_gradient padded", (8, 8, 504))
     padded[:, :, 2:502] = grad_output
     for u, i0, columns, x0 in _PHASES_X:
         weight_part = weight[:, :, i0 : i0 + 2 * columns - 1 : 2][:, :, ::-1]
@@ -91,16 +94,15 @@ def input_gradient(grad_output: Array, weight: Array, *, out: Array | None = Non
 
 
 def weight_gradient(grad_output: Array, x: Array, *, out: Array | None = None) -> Array:
-    """Return ∂E/∂F, the gradient with respect to the filter, where grad_output = ∂E/∂O = G.
+    """Return ∂E/∂F, the gradient with respect to the filter, of shape (8, 4, 9).
 
-    ∂E/∂F[o, c, i] = Σ_{n,x} G[n, o, x] · X[n, c, 2·x + i - 4]
-
-    Algorithm: columns, windows copied side by side (im2col), one product.
+    grad_output (8, 8, 500), x (8, 4, 1000). Algorithm: columns, windows copied side by side
+    (im2col), one product.
     """
     gw = _result(out, (8, 4, 9), grad_output, x)
     grad_output = _checked("grad_output", grad_output, (8, 8, 500))
     x = _checked("x", x, (8, 4, 1000))
-    padded = _zeros("weight_gradient padded", (8, 4, 1007))
+    padded = _scratch("weight_gradient padded", (8, 4, 1007))
     padded[:, :, 4:1004] = x
     columns = _scratch("columns", (8, 4, 9, 500))
     for i in range(9):
@@ -111,11 +113,9 @@ def weight_gradient(grad_output: Array, x: Array, *, out: Array | None = None) -
 
 
 def bias_gradient(grad_output: Array, *, out: Array | None = None) -> Array:
-    """Return ∂E/∂b, the gradient with respect to the bias, where grad_output = ∂E/∂O = G.
+    """Return ∂E/∂b, the gradient with respect to the bias, of shape (8,).
 
-    ∂E/∂b[o] = Σ_{n,x} G[n, o, x]
-
-    Algorithm: sums along axes.
+    grad_output (8, 8, 500). Algorithm: sums along axes.
     """
     gb = _result(out, (8,), grad_output)
     grad_output = _checked("grad_output", grad_output, (8, 8, 500))
@@ -131,19 +131,13 @@ def backward(
     *,
     out: tuple[Array, ...] | None = None,
 ) -> tuple[Array, ...]:
-    """Return (gx, gw, gb), the gradients with respect to x, weight, bias; grad_output = ∂E/∂O.
-
-    ``out`` takes a tuple of arrays to write them into.
-    """
+    """Return (gx, gw, gb), all gradients, into ``out`` if given."""
     outs: tuple[Array | None, ...] = (None, None, None) if out is None else tuple(out)
     if len(outs) != 3:
         raise ValueError(f"out: expected 3 arrays, received {len(outs)}")
     gx = _result(outs[0], (8, 4, 1000), grad_output, x, weight, bias)
     gw = _result(outs[1], (8, 4, 9), grad_output, x, weight, bias, gx)
     gb = _result(outs[2], (8,), grad_output, x, weight, bias, gx, gw)
-    grad_output = _checked("grad_output", grad_output, (8, 8, 500))
-    x = _checked("x", x, (8, 4, 1000))
-    weight = _checked("weight", weight, (8, 4, 9))
     bias = _checked("bias", bias, (8,))
     input_gradient(grad_output, weight, out=gx)
     weight_gradient(grad_output, x, out=gw)
@@ -162,13 +156,10 @@ def _checked(name: str, array: Array, shape: tuple[int, ...]) -> Array:
     array = np.asarray(array)
     if array.shape != shape:
         raise ValueError(f"{name}: expected shape {shape}, received {array.shape}")
-    if array.dtype == DTYPE:
-        return array
     if array.dtype.newbyteorder("=") != DTYPE:
-        expected = np.dtype(DTYPE)
-        hint = f"{name}.astype(np.{expected}) converts it"
-        raise TypeError(f"{name}: expected dtype {expected}, received {array.dtype}; {hint}")
-    return array.astype(DTYPE)
+        hint = f"{name}.astype(np.{np.dtype(DTYPE)}) converts it"
+        raise TypeError(f"{name}: expected dtype {np.dtype(DTYPE)}, received {array.dtype}; {hint}")
+    return array.astype(DTYPE, copy=False)
 
 
 def _result(out: Array | None, shape: tuple[int, ...], *inputs: Array) -> Array:
@@ -186,17 +177,8 @@ def _result(out: Array | None, shape: tuple[int, ...], *inputs: Array) -> Array:
 
 
 def _scratch(name: str, shape: tuple[int, ...]) -> Array:
-    """Return this thread's scratch array of a name, its content undefined."""
-    size = math.prod(shape)
+    """Return this thread's scratch array of a name: zeros at first, then what calls left there."""
     flat = _LOCAL.__dict__.get(name)
-    if flat is None or flat.size < size:
-        flat = _LOCAL.__dict__[name] = np.empty(size, DTYPE)
-    return flat[:size].reshape(shape)
-
-
-def _zeros(name: str, shape: tuple[int, ...]) -> Array:
-    """Return this thread's scratch array of a name: zero wherever no call has written."""
-    array = _LOCAL.__dict__.get(name)
-    if array is None:
-        array = _LOCAL.__dict__[name] = np.zeros(shape, DTYPE)
-    return array
+    if flat is None or flat.size < math.prod(shape):
+        flat = _LOCAL.__dict__[name] = np.zeros(math.prod(shape), DTYPE)
+    return flat[: math.prod(shape)].reshape(shape)

@@ -4,7 +4,20 @@
 
 F = (-1, 0, 1, -2, 0, 2, -1, 0, 1, -1, -2, -1, …)
 O[n, o, y, x] = Σ_{c,i,j} X[n, c, y + i - 1, x + j - 1] · F[o, c, i, j]
+S1[n, 0, y, v] = X[n, 0, y - 1, v] + 2 · X[n, 0, y, v] + X[n, 0, y + 1, v]
+S2[n, 0, y, v] = X[n, 0, y - 1, v] - X[n, 0, y + 1, v]
+O[n, 0, y, x] = -S1[n, 0, y, x - 1] + S1[n, 0, y, x + 1]
+O[n, 1, y, x] = -S2[n, 0, y, x - 1] - 2 · S2[n, 0, y, x] - S2[n, 0, y, x + 1]
+∂E/∂S2[n, 0, y, x - 1] = -G[n, 1, y, x]
+∂E/∂S2[n, 0, y, x] += -2 · G[n, 1, y, x]
+∂E/∂S2[n, 0, y, x + 1] += -G[n, 1, y, x]
+∂E/∂S1[n, 0, y, x - 1] = -G[n, 0, y, x]
+∂E/∂S1[n, 0, y, x + 1] += G[n, 0, y, x]
+∂E/∂X[n, 0, y - 1, v] = ∂E/∂S2[n, 0, y, v] + ∂E/∂S1[n, 0, y, v]
+∂E/∂X[n, 0, y + 1, v] += -∂E/∂S2[n, 0, y, v] + ∂E/∂S1[n, 0, y, v]
+∂E/∂X[n, 0, y, v] += 2 · ∂E/∂S1[n, 0, y, v]
 
+X is x, O is y, G = ∂E/∂O is grad_output. Other shapes and dtypes are refused.
 Theorems for every size that it rests on, as `symconv prove` shows: ∂E/∂X on T2, O on R2.
 """
 
@@ -39,14 +52,9 @@ _LOCAL = threading.local()
 
 
 def forward(x: Array, *, out: Array | None = None) -> Array:
-    """Return O, the layer's output.
+    """Return O, the layer's output, of shape (1, 2, 64, 64).
 
-    S1[n, 0, y, v] = X[n, 0, y - 1, v] + 2 · X[n, 0, y, v] + X[n, 0, y + 1, v]
-    S2[n, 0, y, v] = X[n, 0, y - 1, v] - X[n, 0, y + 1, v]
-    O[n, 0, y, x] = -S1[n, 0, y, x - 1] + S1[n, 0, y, x + 1]
-    O[n, 1, y, x] = -S2[n, 0, y, x - 1] - 2 · S2[n, 0, y, x] - S2[n, 0, y, x + 1]
-
-    Algorithm: operations on whole arrays.
+    x (1, 1, 64, 64). Algorithm: operations on whole arrays.
     """
     y = _result(out, (1, 2, 64, 64), x)
     x = _checked("x", x, (1, 1, 64, 64))
@@ -68,18 +76,9 @@ def forward(x: Array, *, out: Array | None = None) -> Array:
 
 
 def input_gradient(grad_output: Array, *, out: Array | None = None) -> Array:
-    """Return ∂E/∂X, the gradient with respect to the input, where grad_output = ∂E/∂O = G.
+    """Return ∂E/∂X, the gradient with respect to the input, of shape (1, 1, 64, 64).
 
-    ∂E/∂S2[n, 0, y, x - 1] = -G[n, 1, y, x]
-    ∂E/∂S2[n, 0, y, x] += -2 · G[n, 1, y, x]
-    ∂E/∂S2[n, 0, y, x + 1] += -G[n, 1, y, x]
-    ∂E/∂S1[n, 0, y, x - 1] = -G[n, 0, y, x]
-    ∂E/∂S1[n, 0, y, x + 1] += G[n, 0, y, x]
-    ∂E/∂X[n, 0, y - 1, v] = ∂E/∂S2[n, 0, y, v] + ∂E/∂S1[n, 0, y, v]
-    ∂E/∂X[n, 0, y + 1, v] += -∂E/∂S2[n, 0, y, v] + ∂E/∂S1[n, 0, y, v]
-    ∂E/∂X[n, 0, y, v] += 2 · ∂E/∂S1[n, 0, y, v]
-
-    Algorithm: operations on whole arrays.
+    grad_output (1, 2, 64, 64). Algorithm: operations on whole arrays.
     """
     gx = _result(out, (1, 1, 64, 64), grad_output)
     grad_output = _checked("grad_output", grad_output, (1, 2, 64, 64))
@@ -102,15 +101,11 @@ def input_gradient(grad_output: Array, *, out: Array | None = None) -> Array:
 def backward(
     grad_output: Array, x: Array, *, out: tuple[Array, ...] | None = None
 ) -> tuple[Array, ...]:
-    """Return (gx,), the gradients with respect to x; grad_output = ∂E/∂O.
-
-    ``out`` takes a tuple of arrays to write them into.
-    """
+    """Return (gx,), all gradients, into ``out`` if given."""
     outs: tuple[Array | None, ...] = (None,) if out is None else tuple(out)
     if len(outs) != 1:
         raise ValueError(f"out: expected 1 array, received {len(outs)}")
     gx = _result(outs[0], (1, 1, 64, 64), grad_output, x)
-    grad_output = _checked("grad_output", grad_output, (1, 2, 64, 64))
     x = _checked("x", x, (1, 1, 64, 64))
     input_gradient(grad_output, out=gx)
     return (gx,)
@@ -127,13 +122,10 @@ def _checked(name: str, array: Array, shape: tuple[int, ...]) -> Array:
     array = np.asarray(array)
     if array.shape != shape:
         raise ValueError(f"{name}: expected shape {shape}, received {array.shape}")
-    if array.dtype == DTYPE:
-        return array
     if array.dtype.newbyteorder("=") != DTYPE:
-        expected = np.dtype(DTYPE)
-        hint = f"{name}.astype(np.{expected}) converts it"
-        raise TypeError(f"{name}: expected dtype {expected}, received {array.dtype}; {hint}")
-    return array.astype(DTYPE)
+        hint = f"{name}.astype(np.{np.dtype(DTYPE)}) converts it"
+        raise TypeError(f"{name}: expected dtype {np.dtype(DTYPE)}, received {array.dtype}; {hint}")
+    return array.astype(DTYPE, copy=False)
 
 
 def _result(out: Array | None, shape: tuple[int, ...], *inputs: Array) -> Array:
@@ -151,9 +143,8 @@ def _result(out: Array | None, shape: tuple[int, ...], *inputs: Array) -> Array:
 
 
 def _scratch(name: str, shape: tuple[int, ...]) -> Array:
-    """Return this thread's scratch array of a name, its content undefined."""
-    size = math.prod(shape)
+    """Return this thread's scratch array of a name: zeros at first, then what calls left there."""
     flat = _LOCAL.__dict__.get(name)
-    if flat is None or flat.size < size:
-        flat = _LOCAL.__dict__[name] = np.empty(size, DTYPE)
-    return flat[:size].reshape(shape)
+    if flat is None or flat.size < math.prod(shape):
+        flat = _LOCAL.__dict__[name] = np.zeros(math.prod(shape), DTYPE)
+    return flat[: math.prod(shape)].reshape(shape)

@@ -4,7 +4,14 @@
 
 O[n, o, z, y, x] = Σ_{c,h,i,j} X[n, c, z + h - 1, y + i - 1, x + j - 1] · F[o, c, h, i, j] +
         b[o]
+∂E/∂X[n, c, t, u, v] = Σ_{o,h,i,j} G[n, o, t + h - 1, u + i - 1, v + j - 1] ·
+        F[o, c, 2 - h, 2 - i, 2 - j]
+∂E/∂F[o, c, h, i, j] = Σ_{n,z,y,x} G[n, o, z, y, x] ·
+        X[n, c, z + h - 1, y + i - 1, x + j - 1]
+∂E/∂b[o] = Σ_{n,z,y,x} G[n, o, z, y, x]
 
+X is x, F is weight, b is bias, O is y, G = ∂E/∂O is grad_output. Other shapes and dtypes are
+refused.
 Theorems for every size that it rests on, as `symconv prove` shows: ∂E/∂X on T2, ∂E/∂F on T1,
 ∂E/∂b on T4.
 """
@@ -41,19 +48,17 @@ _LOCAL = threading.local()
 
 
 def forward(x: Array, weight: Array, bias: Array, *, out: Array | None = None) -> Array:
-    """Return O, the layer's output.
+    """Return O, the layer's output, of shape (1, 8, 16, 24, 24).
 
-    O[n, o, z, y, x] = Σ_{c,h,i,j} X[n, c, z + h - 1, y + i - 1, x + j - 1] · F[o, c, h, i, j] +
-            b[o]
-
-    Algorithm: rows, one shifted copy for each column of the filter, 3 products.
+    x (1, 4, 16, 24, 24), weight (8, 4, 3, 3, 3), bias (8,). Algorithm: rows, one shifted copy
+    for each filter column, 3 products.
     """
     y = _result(out, (1, 8, 16, 24, 24), x, weight, bias)
     x = _checked("x", x, (1, 4, 16, 24, 24))
     weight = _checked("weight", weight, (8, 4, 3, 3, 3))
     bias = _checked("bias", bias, (8,))
     matrices = np.ascontiguousarray(weight.transpose(2, 0, 3, 4, 1))
-    padded = _zeros("forward padded", (4, 18, 26, 26))
+    padded = _scratch("forward padded", (4, 18, 26, 26))
     padded[:, 1:17, 1:25, 1:25] = x[0]
     shifted = _scratch("shifted", (3, 3, 4, 10, 24, 24))
     products = _scratch("products", (8, 4608))
@@ -72,18 +77,16 @@ def forward(x: Array, weight: Array, bias: Array, *, out: Array | None = None) -
 
 
 def input_gradient(grad_output: Array, weight: Array, *, out: Array | None = None) -> Array:
-    """Return ∂E/∂X, the gradient with respect to the input, where grad_output = ∂E/∂O = G.
+    """Return ∂E/∂X, the gradient with respect to the input, of shape (1, 4, 16, 24, 24).
 
-    ∂E/∂X[n, c, t, u, v] = Σ_{o,h,i,j} G[n, o, t + h - 1, u + i - 1, v + j - 1] ·
-            F[o, c, 2 - h, 2 - i, 2 - j]
-
-    Algorithm: rows, one shifted copy for each column of the filter, 3 products.
+    grad_output (1, 8, 16, 24, 24), weight (8, 4, 3, 3, 3). Algorithm: rows, one shifted copy
+    for each filter column, 3 products.
     """
     gx = _result(out, (1, 4, 16, 24, 24), grad_output, weight)
     grad_output = _checked("grad_output", grad_output, (1, 8, 16, 24, 24))
     weight = _checked("weight", weight, (8, 4, 3, 3, 3))
     matrices = np.ascontiguousarray(weight[:, :, ::-1, ::-1, ::-1].transpose(2, 1, 3, 4, 0))
-    padded = _zeros("input_gradient padded", (8, 18, 26, 26))
+    padded = _scratch("input_gradient padded", (8, 18, 26, 26))
     padded[:, 1:17, 1:25, 1:25] = grad_output[0]
     shifted = _scratch("shifted", (3, 3, 8, 10, 24, 24))
     products = _scratch("products", (4, 4608))
@@ -101,19 +104,17 @@ def input_gradient(grad_output: Array, weight: Array, *, out: Array | None = Non
 
 
 def weight_gradient(grad_output: Array, x: Array, *, out: Array | None = None) -> Array:
-    """Return ∂E/∂F, the gradient with respect to the filter, where grad_output = ∂E/∂O = G.
+    """Return ∂E/∂F, the gradient with respect to the filter, of shape (8, 4, 3, 3, 3).
 
-    ∂E/∂F[o, c, h, i, j] = Σ_{n,z,y,x} G[n, o, z, y, x] ·
-            X[n, c, z + h - 1, y + i - 1, x + j - 1]
-
-    Algorithm: rows, one shifted copy for each column of the filter, 3 products.
+    grad_output (1, 8, 16, 24, 24), x (1, 4, 16, 24, 24). Algorithm: rows, one shifted copy for
+    each filter column, 3 products.
     """
     gw = _result(out, (8, 4, 3, 3, 3), grad_output, x)
     grad_output = _checked("grad_output", grad_output, (1, 8, 16, 24, 24))
     x = _checked("x", x, (1, 4, 16, 24, 24))
     gradients = _scratch("gradients", (3, 8, 3, 3, 4))
     gradients[...] = 0
-    padded = _zeros("weight_gradient padded", (4, 18, 26, 26))
+    padded = _scratch("weight_gradient padded", (4, 18, 26, 26))
     padded[:, 1:17, 1:25, 1:25] = x[0]
     shifted = _scratch("shifted", (3, 3, 4, 10, 24, 24))
     for top in range(0, 16, 8):
@@ -129,11 +130,9 @@ def weight_gradient(grad_output: Array, x: Array, *, out: Array | None = None) -
 
 
 def bias_gradient(grad_output: Array, *, out: Array | None = None) -> Array:
-    """Return ∂E/∂b, the gradient with respect to the bias, where grad_output = ∂E/∂O = G.
+    """Return ∂E/∂b, the gradient with respect to the bias, of shape (8,).
 
-    ∂E/∂b[o] = Σ_{n,z,y,x} G[n, o, z, y, x]
-
-    Algorithm: sums along axes.
+    grad_output (1, 8, 16, 24, 24). Algorithm: sums along axes.
     """
     gb = _result(out, (8,), grad_output)
     grad_output = _checked("grad_output", grad_output, (1, 8, 16, 24, 24))
@@ -149,19 +148,13 @@ def backward(
     *,
     out: tuple[Array, ...] | None = None,
 ) -> tuple[Array, ...]:
-    """Return (gx, gw, gb), the gradients with respect to x, weight, bias; grad_output = ∂E/∂O.
-
-    ``out`` takes a tuple of arrays to write them into.
-    """
+    """Return (gx, gw, gb), all gradients, into ``out`` if given."""
     outs: tuple[Array | None, ...] = (None, None, None) if out is None else tuple(out)
     if len(outs) != 3:
         raise ValueError(f"out: expected 3 arrays, received {len(outs)}")
     gx = _result(outs[0], (1, 4, 16, 24, 24), grad_output, x, weight, bias)
     gw = _result(outs[1], (8, 4, 3, 3, 3), grad_output, x, weight, bias, gx)
     gb = _result(outs[2], (8,), grad_output, x, weight, bias, gx, gw)
-    grad_output = _checked("grad_output", grad_output, (1, 8, 16, 24, 24))
-    x = _checked("x", x, (1, 4, 16, 24, 24))
-    weight = _checked("weight", weight, (8, 4, 3, 3, 3))
     bias = _checked("bias", bias, (8,))
     input_gradient(grad_output, weight, out=gx)
     weight_gradient(grad_output, x, out=gw)
@@ -180,13 +173,10 @@ def _checked(name: str, array: Array, shape: tuple[int, ...]) -> Array:
     array = np.asarray(array)
     if array.shape != shape:
         raise ValueError(f"{name}: expected shape {shape}, received {array.shape}")
-    if array.dtype == DTYPE:
-        return array
     if array.dtype.newbyteorder("=") != DTYPE:
-        expected = np.dtype(DTYPE)
-        hint = f"{name}.astype(np.{expected}) converts it"
-        raise TypeError(f"{name}: expected dtype {expected}, received {array.dtype}; {hint}")
-    return array.astype(DTYPE)
+        hint = f"{name}.astype(np.{np.dtype(DTYPE)}) converts it"
+        raise TypeError(f"{name}: expected dtype {np.dtype(DTYPE)}, received {array.dtype}; {hint}")
+    return array.astype(DTYPE, copy=False)
 
 
 def _result(out: Array | None, shape: tuple[int, ...], *inputs: Array) -> Array:
@@ -204,17 +194,8 @@ def _result(out: Array | None, shape: tuple[int, ...], *inputs: Array) -> Array:
 
 
 def _scratch(name: str, shape: tuple[int, ...]) -> Array:
-    """Return this thread's scratch array of a name, its content undefined."""
-    size = math.prod(shape)
+    """Return this thread's scratch array of a name: zeros at first, then what calls left there."""
     flat = _LOCAL.__dict__.get(name)
-    if flat is None or flat.size < size:
-        flat = _LOCAL.__dict__[name] = np.empty(size, DTYPE)
-    return flat[:size].reshape(shape)
-
-
-def _zeros(name: str, shape: tuple[int, ...]) -> Array:
-    """Return this thread's scratch array of a name: zero wherever no call has written."""
-    array = _LOCAL.__dict__.get(name)
-    if array is None:
-        array = _LOCAL.__dict__[name] = np.zeros(shape, DTYPE)
-    return array
+    if flat is None or flat.size < math.prod(shape):
+        flat = _LOCAL.__dict__[name] = np.zeros(math.prod(shape), DTYPE)
+    return flat[: math.prod(shape)].reshape(shape)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 from symconv.check.report import Report
 from symconv.derive.derivation import Derivation
 from symconv.errors import SymconvError
+from symconv.explain.code import blocks
 from symconv.explain.figures import Figure, figures
 from symconv.explain.page import page
 from symconv.explain.paper import explanation_document
@@ -32,6 +34,8 @@ class Explanation:
         Its derivation and its proof.
     source
         The source text of its generated module.
+    formulas
+        What each of the module's functions computes, by its name.
     report
         The check of the module, or of the module of the smaller layer that is drawn.
     """
@@ -40,6 +44,7 @@ class Explanation:
     derivation: Derivation
     proof: Proof
     source: str
+    formulas: Mapping[str, tuple[str, ...]]
     report: Report
 
     def html(self) -> str:
@@ -48,7 +53,8 @@ class Explanation:
 
     @cached_property
     def _page(self) -> str:
-        return page(self.layer, self.derivation, self.proof, self.source, self.report, __version__)
+        code = blocks(self.source, self.formulas)
+        return page(self.layer, self.derivation, self.proof, code, self.report, __version__)
 
     @cached_property
     def figures(self) -> tuple[Figure, ...]:

@@ -35,11 +35,13 @@ from symconv.layers.layer import Layer
 from symconv.layers.network import Network
 from symconv.lower.layer import Plan
 from symconv.lower.network import NetworkPlan
+from symconv.lower.proof import compare_plan
 from symconv.lower.tuning import Tuning, tuned
 from symconv.notation.monomials import term_count
 from symconv.prove.layer import prove_layer
 from symconv.prove.theorems import Proof
 from symconv.targets.numpy.cost import MIDDLING, Machine
+from symconv.targets.numpy.functions import formulas_by_function
 from symconv.targets.numpy.network_module import render_module
 from symconv.targets.numpy.plan import plan_module
 from symconv.version import __version__
@@ -212,6 +214,7 @@ def generate(
     if not isinstance(machine, Machine):
         raise SymconvError(f"machine = {machine!r}: must be what read_machine returned")
     plan = plan_module(layer, check_order(order), check_accuracy(accuracy), machine)
+    compare_plan(plan)
     if tuning is not None:
         if not isinstance(tuning, Tuning):
             raise SymconvError(f"tuning = {tuning!r}: must be what tune or read_tuning returned")
@@ -356,7 +359,8 @@ def explain(layer: Layer) -> Explanation:
     else:
         small = check(generate(checked, "layer"))
         report = Report("the module of the smaller layer that is drawn", small.results)
-    return Explanation(layer, derive(layer), prove(layer), unit.source, report)
+    formulas = formulas_by_function(unit.plan)
+    return Explanation(layer, derive(layer), prove(layer), unit.source, formulas, report)
 
 
 def bench(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from markupsafe import Markup
@@ -20,8 +21,11 @@ class Block:
     code: Markup
 
 
-def blocks(source: str) -> tuple[Block, ...]:
-    """Split a module into what comes before its functions, its public functions, and the rest."""
+def blocks(source: str, formulas: Mapping[str, tuple[str, ...]]) -> tuple[Block, ...]:
+    """Split a module into what comes before its functions, its public functions, and the rest.
+
+    ``formulas`` are what each function computes, by its name.
+    """
     lines, tree = source.splitlines(), ast.parse(source)
     functions = [node for node in tree.body if isinstance(node, ast.FunctionDef)]
     public = [node for node in functions if not node.name.startswith("_")]
@@ -31,12 +35,11 @@ def blocks(source: str) -> tuple[Block, ...]:
         starts.append(_first_line(helpers, lines))
     found = []
     names = ["constants", *(node.name for node in public), "helpers"]
-    formulas = [(), *(_formulas(node) for node in public), ()]
     starts = sorted(starts)
     for at, start in enumerate(starts):
         stop = starts[at + 1] if at + 1 < len(starts) else len(lines) + 1
         text = "\n".join(lines[start - 1 : stop - 1]).strip("\n")
-        found.append(Block(names[at], formulas[at], _highlighted(text)))
+        found.append(Block(names[at], formulas.get(names[at], ()), _highlighted(text)))
     return tuple(found)
 
 
@@ -46,13 +49,6 @@ def _first_line(node: ast.FunctionDef, lines: list[str]) -> int:
     while lines[start - 2].startswith("#"):
         start -= 1
     return start
-
-
-def _formulas(node: ast.FunctionDef) -> tuple[str, ...]:
-    """Return the formulas in a function's docstring: its lines that have an equals sign."""
-    text = ast.get_docstring(node) or ""
-    paragraphs = [" ".join(part.split()) for part in text.split("\n\n")[1:]]
-    return tuple(part for part in paragraphs if " = " in part and part[0] in "O∂dXFGb")
 
 
 def _highlighted(text: str) -> Markup:

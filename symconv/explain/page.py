@@ -13,7 +13,7 @@ from markupsafe import Markup
 from symconv.check.report import Report
 from symconv.check.smallest import spelled
 from symconv.derive.derivation import Derivation
-from symconv.explain.code import blocks
+from symconv.explain.code import Block
 from symconv.explain.dependence import (
     Dependence,
     Result,
@@ -73,7 +73,12 @@ ROLES = {"X": ", the input", "F": ", the filter", "b": ", the bias", "O": ", the
 
 
 def page(
-    layer: Layer, derivation: Derivation, proof: Proof, source: str, report: Report, version: str
+    layer: Layer,
+    derivation: Derivation,
+    proof: Proof,
+    code: tuple[Block, ...],
+    report: Report,
+    version: str,
 ) -> str:
     """Return a self-contained page about a layer.
 
@@ -81,7 +86,7 @@ def page(
     ----------
     layer
         The layer.
-    derivation, proof, source, report
+    derivation, proof, code, report
         Its derivation, its proof, its generated module and what was checked of this module.
     version
         The version of symconv.
@@ -119,7 +124,7 @@ def page(
         here=proof.here if proof.numbers else "",
         theorems=[_theorem(theorem) for theorem in proof.theorems],
         command=command_line("generate", layer),
-        parts=blocks(source),
+        parts=code,
         summary=f"{report.subject}: {report.summary}.",
         results=[
             {

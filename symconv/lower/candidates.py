@@ -26,6 +26,7 @@ from symconv.notation.correlation import Correlation, phase_count, polyphase, re
 from symconv.notation.winograd import CELLS, cook_toom, outputs_by_taps
 
 LARGEST_TABLE = 256  # entries: a table is a constant that is printed
+LONGEST_ROW = 18  # entries of one of its rows: it is a line
 LARGEST_GROWTH = 1 << 50  # of integers in a Winograd algorithm, for float64 to hold them
 MOST_PHASES = 64  # phases that are looped over, their tables printed
 LEAST_TAPS = 8  # along an axis, for transforms to be worth a thought
@@ -76,7 +77,7 @@ def _applicable(c: Correlation, fast: bool) -> Iterable[Algorithm]:
     spans = prod(a.span for a in c.axes)
     if all(a.taps == a.stride == 1 and a.inside and a.cells == a.positions for a in c.axes):
         yield Pointwise(c, _block(c.batch, channels * positions))
-    if channels * taps * positions <= LARGEST_TABLE:
+    if channels * taps * positions <= LARGEST_TABLE and positions <= LONGEST_ROW:
         yield Table(c)
     yield Columns(c, _block(c.batch, channels * (taps * positions + spans)))
     if len(c.axes) > 1 and c.axes[0].stride == 1:

@@ -98,7 +98,7 @@ class Tab:
 
 def quick(layer: Layer) -> str:
     """Return a page whose derivation and proof are the article's: they are not looked at."""
-    return page(layer, derive(ARTICLE), prove(ARTICLE), "", Report("layer", ()), "0")
+    return page(layer, derive(ARTICLE), prove(ARTICLE), (), Report("layer", ()), "0")
 
 
 def formula(result: Result, at: int, names: dict[str, tuple[str, ...]]) -> set[str]:

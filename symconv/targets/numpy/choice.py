@@ -96,18 +96,16 @@ def _tiles(algorithm: Algorithm) -> str:
 def _how(algorithm: Algorithm) -> str:
     """Say in a few words what an algorithm does."""
     blocks = algorithm.correlation.batch // getattr(algorithm, "images", 1)
-    in_blocks = f" in {blocks} blocks of images" if blocks > 1 else ""
+    in_blocks = f", in {blocks} blocks" if blocks > 1 else ""
     match algorithm:
         case Table():
             return "one look-up of every window through a constant table, one product"
         case Pointwise():
             return "a plain product without a copy"
         case Columns():
-            return f"windows copied side by side (im2col){in_blocks}, one product"
+            return f"windows copied side by side (im2col), one product{in_blocks}"
         case Rows(correlation=c):
-            return (
-                f"one shifted copy for each column of the filter{in_blocks}, {c.axes[0].taps} products"
-            )
+            return f"one shifted copy for each filter column, {c.axes[0].taps} products{in_blocks}"
         case Shift(correlation=c, rows=rows):
             size = f", {rows} positions at a time" if rows < c.axes[0].positions else ""
             return f"one multiplication and addition for each filter element{size}{in_blocks}"
@@ -129,4 +127,4 @@ def _how(algorithm: Algorithm) -> str:
             what = "block" if math.prod(algorithm.blocks) == 1 else "blocks"
             return f"transforms of {number} {what} of {size} numbers, image by image"
         case Scatter():
-            return f"one product{in_blocks}, a strided addition for each filter element (col2im)"
+            return f"one product, a strided addition for each filter element (col2im){in_blocks}"

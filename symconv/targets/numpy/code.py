@@ -83,7 +83,8 @@ class Code:
 
     def fits(self, line: str) -> bool:
         """Whether a line is short enough, indented as the next line is."""
-        return len(INDENT) * len(self.scopes) + len(line) <= LONGEST
+        numbered = 3 if re.search(r"\b_[A-Z]", line) else 0  # a constant may get a number
+        return len(INDENT) * len(self.scopes) + len(line) + numbered <= LONGEST
 
     def bound(self, text: str, name: str) -> str:
         """Return a name for a view, if it has one or is to have one; else its text."""

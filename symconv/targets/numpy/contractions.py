@@ -82,6 +82,8 @@ def store(
         else:
             code.add(syntax("add", target=into, source=value))
     else:
+        if not code.fits(syntax("store", target=whole(view), source=value)):
+            view = code.bound(view, f"{name}_part")
         sign, rest = _in_place(view, value)
         if sign:
             code.add(f"{view} {sign}= {rest}")
@@ -343,9 +345,16 @@ def _einsum(code: Code, contraction: Contraction, groups: Groups) -> str:
         words.append("".join(letters[name] for name in order))
     result = "".join(letters[name] for name in wanted if name in letters)
     how = ", optimize=True" if _has_products(words, result) else ""
-    text = syntax(
-        "einsum", subscripts=f"{','.join(words)}->{result}", operands=", ".join(operands) + how
-    )
+    target = code.target(contraction.target, sizes, groups)
+
+    def written() -> str:
+        given = ", ".join(operands) + how
+        return syntax("einsum", subscripts=f"{','.join(words)}->{result}", operands=given)
+
+    for at, read in enumerate(contraction.reads):
+        if not code.fits(f"{target} += {written()}[:, None, None]"):
+            operands[at] = code.bound(operands[at], f"{read.tensor.name}_part")
+    text = written()
     text += new_axes([name in letters for name in wanted]) if result else ""
     if any(len(group) > 1 for group in groups):
         text += f".reshape({arguments_text([product_of([sizes[n] for n in g]) for g in groups])})"

@@ -11,6 +11,7 @@ from fractions import Fraction
 from symconv.kernel.language import Kernel
 from symconv.layers.layer import Layer
 from symconv.lower.layer import Array, Function, Plan
+from symconv.lower.network import NetworkPlan
 from symconv.notation.graph import Graph
 from symconv.notation.step_text import step_text
 from symconv.targets.numpy.choice import choice_text, rounding_text
@@ -42,13 +43,22 @@ class Written:
     prefix: str = ""
 
 
+def formulas_by_function(plan: Plan | NetworkPlan) -> dict[str, tuple[str, ...]]:
+    """Return the formulas of each public function of a layer's module, by the function's name."""
+    if isinstance(plan, NetworkPlan):
+        return {}
+    found = {f.name: tuple(step_text(step) for step in f.formula.steps) for f in plan.functions}
+    every = tuple(formula for f in plan.gradients for formula in found[f.name])
+    return {"backward": every} | found
+
+
 def render_function(function: Function, layer: Layer, shared: Mapping[Kernel, str]) -> Written:
     """Write a function that users call."""
     names = [array.name for array in function.inputs]
     body, constants = _body(function.kernel, function.name, shared)
     common = {
-        "summary": f"Return {_what(function, layer)}.",
-        "notes": _notes(function, layer),
+        "summary": _summary(function, layer),
+        "notes": _notes(function, layer, _given(function)),
         "checks": [(array.name, check_of(array, layer)) for array in function.inputs],
         "body": body,
     }
@@ -79,19 +89,21 @@ def render_private(function: Function, layer: Layer, name: str, title: str, pref
         "numpy/layer_function.py.j2",
         signature=signature(name, annotated(names), "None"),
         summary=f"{title}: {_what(function, layer).partition(', where')[0]}, into {results}.",
-        notes=_notes(function, layer),
+        notes="\n".join([*_indented(formulas(function.formula)), "", _notes(function, layer)]),
         body=body,
     )
     return Written(constants, text.rstrip("\n"), prefix)
 
 
-def _notes(function: Function, layer: Layer) -> str:
-    """Write what a function's docstring says behind its first line: formulas, algorithm, rounding."""
-    meaning = textwrap.wrap(_meaning(function), WIDTH - 4)
-    choice = textwrap.wrap(choice_text(function), WIDTH - 4)
-    rounding = textwrap.wrap(rounding_text(function, layer.dtype), WIDTH - 4)
-    lines = [*meaning, *formulas(function.formula), "", *choice, *rounding]
-    return textwrap.indent("\n".join(lines), "    ")
+def _notes(function: Function, layer: Layer, given: str = "") -> str:
+    """Write what a function's docstring says behind its first line: shapes, algorithm, rounding."""
+    first = f"{given} {choice_text(function)}".strip()
+    texts = [_meaning(function), first, rounding_text(function, layer.dtype)]
+    return "\n".join(_indented([x for text in texts for x in textwrap.wrap(text, WIDTH - 4)]))
+
+
+def _indented(lines: Iterable[str]) -> list[str]:
+    return [f"    {line}" for line in lines]
 
 
 def render_shared(kernel: Kernel, name: str) -> Written:
@@ -208,9 +220,21 @@ def _what(function: Function, layer: Layer) -> str:
         *parts, last = ["O, the layer's output", *(layer.words[name] for name in updates)]
         return f"{', '.join(parts) + ' and ' if parts else ''}{last}"
     if len(function.by) > 1:
-        return f"{_gradients_of(function.results, function.by)}; grad_output = ∂E/∂O = G"
+        return _gradients_of(function.results, function.by)
     gradient, by = function.formula.output.name, layer.words[function.by[0]]
-    return f"{gradient}, the gradient with respect to {by}, where grad_output = ∂E/∂O = G"
+    return f"{gradient}, the gradient with respect to {by}"
+
+
+def _summary(function: Function, layer: Layer) -> str:
+    """Say what a function returns, and of which shape."""
+    results = [array.shape for array in function.results]
+    of = f", of shape {shape(results[0])}" if len(results) == 1 else ""
+    return f"Return {_what(function, layer)}{of}."
+
+
+def _given(function: Function) -> str:
+    """Write the shapes of what a function takes."""
+    return f"{', '.join(f'{array.name} {shape(array.shape)}' for array in function.inputs)}."
 
 
 def _meaning(function: Function) -> str:
@@ -253,7 +277,7 @@ def render_backward(plan: Plan) -> str:
     """Write the function that returns all gradients, which share nothing: one after the other."""
     inputs = [Array("grad_output", plan.layer.output_shape), *plan.forward.inputs]
     results = [function.results[0] for function in plan.gradients]
-    by = [name for function in plan.gradients for name in function.by]
+    taken = {array for function in plan.gradients for array in function.inputs}
     calls = [
         f"{function.name}({', '.join(array.name for array in function.inputs)}, out={result.name})"
         for function, result in zip(plan.gradients, results, strict=True)
@@ -261,7 +285,7 @@ def render_backward(plan: Plan) -> str:
     return fill(
         "numpy/backward.py.j2",
         **several("backward", [array.name for array in inputs], results),
-        summary=f"Return {_gradients_of(results, by)}; grad_output = ∂E/∂O.",
-        checks=[{"name": array.name, "call": check_of(array, plan.layer)} for array in inputs],
+        summary=f"Return {shape(r.name for r in results)}, all gradients, into ``out`` if given.",
+        checks=[(a.name, check_of(a, plan.layer)) for a in inputs if a not in taken],
         calls=calls,
     )

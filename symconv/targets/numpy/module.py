@@ -48,8 +48,10 @@ def render_layer(plan: Plan, name: str, version: str) -> str:
         command=command(plan, name),
         title=f"{name}: {_title(layer)}.",
         summary=[
-            *formulas(folded(layer.graph)),
+            *_all_formulas(plan),
             *textwrap.wrap(layer.remark, WIDTH),
+            "",
+            *textwrap.wrap(_legend(layer), WIDTH),
             *theorems(layer),
             *tiled(plan.functions),
         ],
@@ -61,6 +63,31 @@ def render_layer(plan: Plan, name: str, version: str) -> str:
         ],
         declarations=accuracy(plan),
     )
+
+
+def _legend(layer: Layer) -> str:
+    """Say what the formulas' symbols are in the code, and what is refused."""
+    names = [f"{layer.symbols[name]} is {name}" for name in layer.inputs if name in layer.symbols]
+    of = ", ".join([*names, "O is y, G = ∂E/∂O is grad_output"])
+    return f"{of}. Other shapes and dtypes are refused."
+
+
+def _all_formulas(plan: Plan) -> list[str]:
+    """Write what all functions compute, each formula once."""
+    found = _joined(formulas(folded(plan.layer.graph)))
+    found += [text for f in plan.functions for text in _joined(formulas(f.formula))]
+    return [line for text in dict.fromkeys(found) for line in text]
+
+
+def _joined(lines: Sequence[str]) -> list[tuple[str, ...]]:
+    """Return formulas, each with the lines that it is folded into."""
+    found: list[tuple[str, ...]] = []
+    for line in lines:
+        if line.startswith(" ") and found:
+            found[-1] = (*found[-1], line)
+        else:
+            found.append((line,))
+    return found
 
 
 def module_text(
@@ -135,7 +162,6 @@ HELPERS = (
     "checked",
     "result",
     "scratch",
-    "zeros",
     "strided",
     "labels",
     "finite",
@@ -188,4 +214,4 @@ def theorems(layer: Layer) -> list[str]:
     """Name the theorems that the formulas rest on."""
     results = [f"{result} on {' and '.join(names)}" for result, names in rests_on(layer).items()]
     text = f"Theorems for every size that it rests on, as `symconv prove` shows: {', '.join(results)}."
-    return ["", *textwrap.wrap(text, WIDTH)] if results else []
+    return textwrap.wrap(text, WIDTH) if results else []

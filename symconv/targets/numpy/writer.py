@@ -102,7 +102,7 @@ def _allocate(code: Code, statement: Statement, letters: Sequence[str]) -> None:
         code.allocated.add(name)
         if buffer.role == "zeroed":
             key = f"{code.label} {name}"
-            code.add(syntax("zeros", name=name, key=key, shape=tuple_text(shape)))
+            code.add(syntax("scratch", name=name, key=key, shape=tuple_text(shape)))
         elif buffer.role == "scratch":
             code.add(syntax("scratch", name=name, key=name, shape=tuple_text(shape)))
         elif buffer.given:
