@@ -55,6 +55,26 @@ def transposed(draw: st.DrawFn) -> ConvTranspose:
         return ConvTranspose(**arguments)
 
 
+@st.composite
+def real_layers(draw: st.DrawFn) -> Conv | ConvTranspose:
+    """Draw a layer of a size that networks have, for tests of the text: it is too large to compare."""
+    rank = draw(st.sampled_from([1, 2, 2, 2, 3]))
+    groups = draw(st.sampled_from([1, 1, 2, 4, 8]))
+    channels, filters = (groups * draw(st.sampled_from([1, 2, 8, 16, 32])) for _ in range(2))
+    axis = st.sampled_from([14, 28, 57, 112] if rank < 3 else [8, 14, 20])
+    sizes = [draw(axis) for _ in range(rank)]
+    kind: type[Conv] | type[ConvTranspose] = draw(st.sampled_from([Conv, ConvTranspose]))
+    return kind(
+        (draw(st.sampled_from([1, 2, 16])), channels, *sizes),
+        filters,
+        tuple(draw(st.sampled_from([1, 2, 3, 5, 7])) for _ in range(rank)),
+        stride=_per_axis(draw, rank, 3),
+        padding=tuple(draw(st.integers(0, 2)) for _ in range(rank)) if rank < 3 else 0,
+        groups=groups,
+        bias=draw(st.booleans()),
+    )
+
+
 def _common(draw: st.DrawFn, largest: int) -> dict[str, Any]:
     rank = draw(st.sampled_from([1, 2, 2, 2, 3]))
     largest = min(largest, {1: 9, 2: 7, 3: 4}[rank])

@@ -68,24 +68,24 @@ PLANTED: list[tuple[str, Conv, str, str, str]] = [
         r"padded\[(.*)1:10, 1:10\]",
         r"padded[\g<1>0:9, 1:10]",
     ),
-    ("a padding off by one, large", LARGE, "forward", r"1:41\] = x", "0:40] = x"),
-    ("a group swapped", LARGE, "forward", r"np.matmul\(matrix,", "np.matmul(matrix[::-1],"),
+    ("a padding off by one, large", LARGE, "forward", r"1:, 1:\] = x", ":-1, 1:] = x"),
+    ("a group swapped", LARGE, "forward", r"reshape\(2, 4, 36\)", "reshape(2, 4, 36)[::-1]"),
     (
-        "a remainder dropped",
+        "a phase's first position dropped",
         WIDE,
         "input_gradient",
-        r"\(slice\(0, 23, 2\), (.*), 12\),",
-        r"(slice(0, 21, 2), \1, 11),",
+        r"y0 \+ i : y0 \+ i \+ 12",
+        "i : i + 12",
     ),
     ("a filter not rotated", PLAIN, "input_gradient", r"\[:, :, ::-1, ::-1\]", ""),
     ("a stride dropped", LARGE, "weight_gradient", r"i : i \+ 39 : 2", "i : i + 20"),
     ("a tap left out", DEEP, "weight_gradient", r"range\(3\)", "range(2)"),
     (
-        "a block left out",
+        "a channel left out",
         DEEP,
         "forward",
-        r"total\[...\] = bias.reshape\(9, 1, 1\)",
-        "total[...] = 0; total[:, :-1] += bias[:-1, None, None]",
+        r"total \+= bias\[:, None, None\]",
+        "total[:-1] += bias[:-1, None, None]",
     ),
 ]
 
@@ -96,9 +96,7 @@ def test_planted_errors_are_caught_exactly(
 ) -> None:
     unit = generate(layer, "module")
     assert all(exact(unit, layer).values())
-    start = (
-        unit.source.index("_PHASES_") if "slice" in pattern else unit.source.index(f"def {function}(")
-    )
+    start = unit.source.index(f"def {function}(")
     head, body = unit.source[:start], unit.source[start:]
     broken, count = re.subn(pattern, wrong, body, count=1)
     assert count == 1, unit.source

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 
 from symconv import Conv, ConvTranspose, generate
 from tests.effort import long, many
-from tests.strategies import layers
+from tests.strategies import layers, real_layers
 
 ROOT = Path(__file__).resolve().parents[2]
 GALLERY = sorted((ROOT / "generated").glob("*.py"))
@@ -98,7 +98,7 @@ def test_the_gallery_is_signed(path: Path) -> None:
 
 
 @settings(max_examples=many(200))
-@given(layers())
+@given(layers() | real_layers())
 def test_random_layers_are_signed(layer: Conv | ConvTranspose) -> None:
     assert not faults(generate(layer, "m").source)
 
@@ -114,7 +114,7 @@ def test_the_formatter_leaves_random_modules_as_they_are(tmp_path: Path) -> None
     written: list[Path] = []
 
     @settings(max_examples=many(200))
-    @given(layers())
+    @given(layers() | real_layers())
     def write(layer: Conv | ConvTranspose) -> None:
         written.append(generate(layer, f"m{len(written)}").write(tmp_path))
 

@@ -64,8 +64,8 @@ class Code:
         return self.scopes.pop().lines
 
     def add(self, line: str) -> None:
-        """Write a line."""
-        self.scopes[-1].lines.append(line)
+        """Write a line, or, where it is too long, its last bracket on a line of its own."""
+        self.scopes[-1].lines += _lines(line, len(self.scopes))
 
     def comment(self, text: str) -> None:
         """Write a comment, if there is one."""
@@ -95,13 +95,26 @@ class Code:
                 return scope.views[text]
         if not name:
             return text
+        source = self._shortened(text, name)
         scope = self._scope_of(text)
         free = self.names.local(name, kept=scope is not self.scopes[-1])
         for each in self.scopes:
             each.views = {t: n for t, n in each.views.items() if n != free}
-        scope.lines.append(syntax("assign", target=free, source=text))
+        line = syntax("assign", target=free, source=source)
+        scope.lines += _lines(line, self.scopes.index(scope) + 1)
         scope.views[text] = free
         return free
+
+    def _shortened(self, text: str, name: str) -> str:
+        """Give the outermost part of a view a name where its line would be too long."""
+        return text if self.fits(f"{name} = {text}") else self.begun(text, name)
+
+    def begun(self, text: str, name: str) -> str:
+        """Give a view a name up to the last thing that is done to it, if something is."""
+        cuts = [cut.start() for cut in re.finditer(r"(?<=[\])])(?=[\[.])", text)]
+        whole = [cut for cut in reversed(cuts) if _is_closed(text[:cut])]
+        fitting = [cut for cut in whole if self.fits(f"{name} = {text[:cut]}")] or whole
+        return self.bound(text[: fitting[0]], name) + text[fitting[0] :] if fitting else text
 
     def is_bound(self, text: str | None) -> bool:
         """Whether a view has a name."""
@@ -154,6 +167,26 @@ class Code:
     def buffer(self, access: Access) -> Buffer:
         """Return the buffer of an access."""
         return self.buffers[access.tensor.name]
+
+
+def _is_closed(text: str) -> bool:
+    """Whether every bracket that is opened is closed."""
+    return text.count("[") == text.count("]") and text.count("(") == text.count(")")
+
+
+def _lines(line: str, depth: int) -> list[str]:
+    """Return a line, or three where it is too long, as ruff formats them.
+
+    The last bracket's content is on a line of its own; a chain of calls in brackets.
+    """
+    end = line.rstrip(":")
+    if len(INDENT) * depth + len(line) <= LONGEST or not end.endswith((")", "]")) or line[0] == "#":
+        return [line]
+    target, equals, source = line.partition(" = ")
+    if re.search(r"\)\.\w+\(", source):
+        return [f"{target}{equals}(", INDENT + source, ")"]
+    start = next(at for at in reversed(range(len(end) - 1)) if _is_closed(end[at:]))
+    return [line[: start + 1], INDENT + line[start + 1 : len(end) - 1], line[len(end) - 1 :]]
 
 
 def own_indices(access: Access, sizes: Mapping[str, object]) -> list[str]:

@@ -235,9 +235,8 @@ def _shortened(code: Code, source: str, contraction: Contraction) -> str:
     fresh = contraction.target.tensor.name in code.fresh
     line = "{} += " + ("np.ascontiguousarray({})" if fresh else "{}")
     name = f"{contraction.reads[0].tensor.name}_part"
-    cut = max(source.rfind(end) for end in ("][", "].", ")."))
-    if not code.fits(line.format(into, source)) and cut > 0:
-        source = code.bound(source[: cut + 1], name) + source[cut + 1 :]
+    if not code.fits(line.format(into, source)):
+        source = code.begun(source, name)
     return source if code.fits(line.format(into, source)) else code.bound(source, name)
 
 
