@@ -63,8 +63,8 @@ def real_layers(draw: st.DrawFn) -> Conv | ConvTranspose:
     channels, filters = (groups * draw(st.sampled_from([1, 2, 8, 16, 32])) for _ in range(2))
     axis = st.sampled_from([14, 28, 57, 112] if rank < 3 else [8, 14, 20])
     sizes = [draw(axis) for _ in range(rank)]
-    kind: type[Conv] | type[ConvTranspose] = draw(st.sampled_from([Conv, ConvTranspose]))
-    return kind(
+    kinds: list[type[Conv] | type[ConvTranspose]] = [Conv, ConvTranspose]
+    return draw(st.sampled_from(kinds))(
         (draw(st.sampled_from([1, 2, 16])), channels, *sizes),
         filters,
         tuple(draw(st.sampled_from([1, 2, 3, 5, 7])) for _ in range(rank)),

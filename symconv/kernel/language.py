@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
+from symconv.errors import KernelError
 from symconv.notation.contraction import Access, Contraction, Size, Tensor
 from symconv.notation.graph import Elementwise, Selection, reads
 from symconv.notation.polynomial import Number, Polynomial
@@ -179,11 +180,22 @@ class Kernel:
         Its inputs, then its outputs, then the others.
     body
         What is done, in order.
+
+    Raises
+    ------
+    KernelError
+        If two buffers have one name.
     """
 
     name: str
     buffers: tuple[Buffer, ...]
     body: tuple[Statement, ...]
+
+    def __post_init__(self) -> None:
+        names = [buffer.tensor.name for buffer in self.buffers]
+        for name in names:
+            if names.count(name) > 1:
+                raise KernelError(f"{self.name}: two buffers are called {name}")
 
     @property
     def inputs(self) -> tuple[Buffer, ...]:

@@ -10,7 +10,7 @@ from math import prod
 from typing import TypeAlias
 
 from symconv.errors import NotRecognisedError
-from symconv.kernel.language import Buffer, Do, How, Statement
+from symconv.kernel.language import Buffer, Do, How, Statement, walk, written_by
 from symconv.kernel.rewrite import fresh_name, map_accesses
 from symconv.lower import pools, sums
 from symconv.lower.algorithms import Candidate
@@ -113,14 +113,16 @@ class _Lowering:
     def _named_apart(self, found: Lowered, before: Lowered) -> Lowered:
         """Give scratch another name where an array, or other scratch, has it."""
         taken = {buffer.tensor.name for buffer in before.buffers} | set(self.names.values())
-        known = set(before.buffers)
+        known = {b for b in before.buffers if b.role != "zeroed" or _same_fill(b, found, before)}
         intermediate = set(self.names.values())
+        own_names = {buffer.tensor.name for buffer in found.buffers}
         new: dict[str, str] = {}
         for buffer in found.buffers:
             name = buffer.tensor.name
             own = name in intermediate and not buffer.given and buffer in self.intermediates
             if name in taken and buffer not in known and not own and not buffer.given:
-                new[name] = fresh_name(name, taken)
+                new[name] = fresh_name(name, taken | own_names)
+                taken.add(new[name])
         if not new:
             return found
 
@@ -216,7 +218,7 @@ class _Lowering:
                 moves.append(move)
             else:
                 found, ranked = self._sum(contraction, "add" if lowered.body else "assign")
-                lowered += found
+                lowered += self._named_apart(found, lowered)
                 if ranked and not isinstance(ranked[0].algorithm, Scatter):
                     steps += _solved(contraction)
                     continue
@@ -324,6 +326,16 @@ class _Lowering:
             self._array(contraction.target.tensor),
             picks=not is_window(contraction.target),
         )
+
+
+def _same_fill(buffer: Buffer, found: Lowered, before: Lowered) -> bool:
+    """Whether the same elements of a buffer are written, so that the others stay 0."""
+
+    def fills(lowered: Lowered) -> set[Statement]:
+        dos = [each for each in walk(lowered.body) if isinstance(each, Do)]
+        return {do for do in dos if written_by(do.meaning) == buffer.tensor}
+
+    return fills(found) == fills(before)
 
 
 def _apart(buffers: Sequence[Buffer]) -> tuple[Buffer, ...]:

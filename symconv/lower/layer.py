@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from symconv.kernel.language import Buffer, Kernel
+from symconv.kernel.rewrite import fresh_name
 from symconv.layers.index_notation import SHORT
 from symconv.layers.layer import Layer
 from symconv.lower.algorithms import Candidate
@@ -262,4 +263,6 @@ def _array_names(
             return f"t{array(tensor[1:])}"
         return "extended" if tensor.startswith("X") else tensor.lower()
 
-    return names | {name: array(name) for name in computed}
+    taken = set(names.values())
+    own = sorted(computed - set(names))
+    return names | {name: fresh_name(array(name), set(taken)) for name in own}

@@ -10,6 +10,7 @@ import math
 from dataclasses import replace
 
 from symconv.kernel.language import Buffer, Do, Extents, How, Loop, Span, Statement
+from symconv.kernel.rewrite import fresh_name
 from symconv.lower.frame import scratch
 from symconv.lower.lowered import Lowered
 from symconv.lower.pools import filled
@@ -156,6 +157,8 @@ def _inside(contraction: Contraction) -> tuple[Contraction, Lowered]:
     """Return a contraction that reads padded copies where it would reach outside, and these copies."""
     factors: list[Access] = []
     lowered = Lowered(())
+    padded: dict[tuple[Tensor, tuple[int, ...], tuple[int, ...]], Tensor] = {}
+    taken: set[str] = set()
     for read in contraction.reads:
         lows, highs = _bounds(read, contraction)
         if not any(lows) and not any(highs):
@@ -163,15 +166,17 @@ def _inside(contraction: Contraction) -> tuple[Contraction, Lowered]:
             continue
         tensor = read.tensor
         sizes = [n + a + b for n, a, b in zip(tensor.sizes, lows, highs, strict=True)]
-        place = Tensor(f"padded_{tensor.name}", tuple(sizes))
+        key = (tensor, tuple(lows), tuple(highs))
         names = [f"a{axis}" for axis in range(len(sizes))]
         put = tuple(index(a) + low for a, low in zip(names, lows, strict=True))
         extents = tuple(zip(names, tensor.sizes, strict=True))
-        copy = Contraction(place[put], (tensor[tuple(map(index, names))],), extents)
-        if all(buffer.tensor != place for buffer in lowered.buffers):
+        if key not in padded:
+            place = Tensor(fresh_name(f"padded_{tensor.name}", taken), tuple(sizes))
+            padded[key] = place
+            copy = Contraction(place[put], (tensor[tuple(map(index, names))],), extents)
             lowered += Lowered((Do(copy),), (Buffer(place, "zeroed"),))
         at = tuple(s + low for s, low in zip(read.subscripts, lows, strict=True))
-        factors.append(place[at])
+        factors.append(padded[key][at])
     return replace(contraction, factors=tuple(factors)), lowered
 
 

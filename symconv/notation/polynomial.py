@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 from collections.abc import Iterable, Mapping
 from fractions import Fraction
 from typing import Any, TypeAlias
@@ -84,6 +85,8 @@ class Polynomial:
 
     def __add__(self, other: Polynomial | Number) -> Polynomial:
         if not isinstance(other, Polynomial):
+            if not isinstance(other, numbers.Number):
+                return NotImplemented  # an array adds itself, element by element
             if not other:
                 return self
             other = Polynomial.lift(other)
@@ -96,6 +99,8 @@ class Polynomial:
 
     def __mul__(self, other: Polynomial | Number) -> Polynomial:
         if not isinstance(other, Polynomial):
+            if not isinstance(other, numbers.Number):
+                return NotImplemented
             if other == 1:
                 return self
             number = Fraction(other) if isinstance(other, float) else other  # exactly what it is
