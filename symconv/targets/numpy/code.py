@@ -52,6 +52,7 @@ class Code:
         self.names = Names([*self.buffers, *self.letters])
         self.scopes: list[Scope] = []
         self.constants: dict[str, Constant] = {}
+        self.busy: set[str] = set()  # names of views that the statement at hand reads or writes
         self.allocated = {b.tensor.name for b in (*kernel.inputs, *kernel.outputs)}
 
     def open(self, letters: Iterable[str]) -> Scope:
@@ -66,6 +67,7 @@ class Code:
     def add(self, line: str) -> None:
         """Write a line, or, where it is too long, its last bracket on a line of its own."""
         self.scopes[-1].lines += _lines(line, len(self.scopes))
+        self.busy.clear()
 
     def comment(self, text: str) -> None:
         """Write a comment, if there is one."""
@@ -92,12 +94,14 @@ class Code:
             return text
         for scope in reversed(self.scopes):
             if text in scope.views:
+                self.busy.add(scope.views[text])
                 return scope.views[text]
         if not name:
             return text
         source = self._shortened(text, name)
         scope = self._scope_of(text)
-        free = self.names.local(name, kept=scope is not self.scopes[-1])
+        free = self.names.local(name, scope is not self.scopes[-1], self.busy)
+        self.busy.add(free)
         for each in self.scopes:
             each.views = {t: n for t, n in each.views.items() if n != free}
         line = syntax("assign", target=free, source=source)
@@ -114,7 +118,12 @@ class Code:
         cuts = [cut.start() for cut in re.finditer(r"(?<=[\])])(?=[\[.])", text)]
         whole = [cut for cut in reversed(cuts) if _is_closed(text[:cut])]
         fitting = [cut for cut in whole if self.fits(f"{name} = {text[:cut]}")] or whole
-        return self.bound(text[: fitting[0]], name) + text[fitting[0] :] if fitting else text
+        if not fitting:
+            return text
+        busy = set(self.busy)
+        begun = self.bound(text[: fitting[0]], name) + text[fitting[0] :]
+        self.busy = busy  # the beginning's own name may be used again
+        return begun
 
     def is_bound(self, text: str | None) -> bool:
         """Whether a view has a name."""

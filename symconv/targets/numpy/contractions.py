@@ -72,6 +72,8 @@ def store(
     wish = do.names[0] if do.names and code.axes(target, sizes) else ""
     if do.how != "assign" and not code.fits(f"{view} += {value}"):
         wish = wish or f"{name}_part"
+    if do.how == "add" and view.endswith(")"):  # a call cannot be added to
+        wish = wish or f"{name}_part"
     if do.how == "max":
         into = code.bound(as_array(view, code.axes(target, sizes)), wish)
         code.add(syntax("larger", target=into, source=value))
@@ -321,7 +323,10 @@ def _write_einsum(code: Code, do: Do, contraction: Contraction, groups: Groups) 
     text = _einsum(code, contraction, groups)
     into = as_array(code.target(target, sizes, groups), groups)
     name = do.names[0] if do.names else ""
-    if do.how == "assign" and target.tensor.name not in code.fresh and text.endswith(")"):
+    read = {n for each in contraction.reads for n in own_indices(each, sizes)}
+    spread = any(name not in read for group in groups for name in group)
+    fresh = target.tensor.name in code.fresh
+    if do.how == "assign" and not fresh and not spread and text.endswith(")"):
         into = code.bound(into, name)
         line = f"{text[:-1]}, out={into})"
         if contraction.coefficient == 1 and ".reshape(" not in text[-40:] and code.fits(line):

@@ -88,7 +88,8 @@ def _split(
     if target is None:
         return (do,)
     sizes = dict(contraction.extents)
-    order = (*later, *target.order)
+    met = {n for read in contraction.reads for s in read.subscripts for n in s.variables}
+    order = (*later, *(name for name in target.order if name in met))
     axes = [[name] for name in order]
     if later:
         product = matrix_product(_longer(contraction, later))
@@ -101,8 +102,10 @@ def _split(
     tensor = partials.place("products" if summed else "term", shape, kind)
     held = tensor[tuple(subscript for subscript, _ in counts)]
     names = ("", *do.names[1:])
-    first = Do(replace(contraction, target=held, coefficient=1), "assign", names, do.note, do.hint)
-    kept = tuple((name, sizes[name]) for name in order)
+    extents = tuple((name, size) for name, size in contraction.extents if name in met)
+    alone = replace(contraction, target=held, extents=extents, coefficient=1)
+    first = Do(alone, "assign", names, do.note, do.hint)
+    kept = tuple((name, sizes[name]) for name in (*later, *target.order))
     rest = Contraction(contraction.target, (held,), kept, contraction.coefficient)
     return first, Do(rest, do.how, do.names[:1])
 
