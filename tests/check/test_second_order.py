@@ -94,10 +94,10 @@ def test_random_convolutions_exactly(layer: Conv | ConvTranspose) -> None:
         (Conv((1, 2, 5), 3, 3), "ty\\[0\\] \\+= ty_more", "ty[0] -= ty_more", "jvp"),
         (Conv((1, 2, 5), 3, 3), "gb\\[...\\] = 0", "gb[...] = 1", "double_backward"),
         (Linear((4, 5), 3), "np.matmul\\(grad_output, ggw", "np.matmul(grad_output, weight", "double_"),
-        (MaxPool((1, 2, 8), 3, 2), "tx\\[:, :, i : i", "tx[:, :, 1 + i : 1 + i", "jvp"),
+        (MaxPool((1, 2, 8), 3, 2), "tx\\[0, :, i : i", "tx[0, :, 1 + i : 1 + i", "jvp"),
         (Activation((300,), "silu"), "gx\\[...\\] = ggx", "gx[...] = 2 * ggx", "double_backward, by x"),
         (Softmax((4, 6)), "texponential / total", "2 * texponential / total", "jvp"),
-        (BatchNorm((4, 3, 5)), "gvariance\\[...\\] = \\(", "gvariance[...] = 2 * (", "double_backward"),
+        (BatchNorm((4, 3, 5)), "gvariance = t2", "gvariance = 2 * t2", "double_backward"),
     ],
     ids=lambda value: str(value)[:40],
 )

@@ -149,7 +149,8 @@ def _matmul(code: Code, do: Do, target: Access, product: Product, sizes: Sizes) 
     name = target.tensor.name
     groups = [*outer, *rows, *columns]
     shape = target.tensor.shape
-    after = f".reshape({arguments_text(shape)})" if len(groups) != len(shape) else ""
+    alike = groups == code.axes(target, sizes) and len(groups) == len(shape)
+    after = "" if alike else f".reshape({arguments_text(shape)})"
     into = ""
     if name not in code.fresh:
         view = view_text(target, sizes, groups)
