@@ -159,7 +159,7 @@ class _Planner:
     def _fuses(self, node: Node) -> bool:
         """Let the correlation before an activation that is written over it apply that, if it can."""
         forward = self.functions.get(f"_{node.sources[0]}_forward")
-        if forward is None or not self._in_place(node, training=True):
+        if forward is None or _is_view(forward.node) or not self._in_place(node, training=True):
             return False
         function, (step,) = forward.function, node.layer.forward.steps
         assert isinstance(step, Elementwise)  # only activations are written over what they are of

@@ -128,9 +128,12 @@ def _mentioned(statement: Statement, code: Code) -> Iterable[Buffer]:
     found: dict[str, Buffer] = {}
     for each in walk([statement]):
         if isinstance(each, Do):
-            for tensor in (*read_by(each.meaning), written_by(each.meaning)):
-                if tensor.name in code.buffers:
-                    found[tensor.name] = code.buffers[tensor.name]
+            tensors = [*read_by(each.meaning), written_by(each.meaning)]
+        else:
+            tensors = [view.access.tensor for view in each.views] if isinstance(each, Call) else []
+        for tensor in tensors:
+            if tensor.name in code.buffers:
+                found[tensor.name] = code.buffers[tensor.name]
     return found.values()
 
 
