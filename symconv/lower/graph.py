@@ -204,6 +204,9 @@ class _Lowering:
         moves: list[Contraction] = []
         steps: list[Contraction] = []
         for contraction in program.contractions:
+            if contraction.coefficient == 0:  # what it would fill is set to 0 below
+                steps.append(contraction)
+                continue
             selection = next(
                 (self.selections[r.tensor] for r in contraction.reads if r.tensor in self.selections),
                 None,

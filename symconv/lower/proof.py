@@ -16,6 +16,7 @@ from symconv.notation.monomials import term_count
 
 MOST = 300  # terms of a graph that is compared: a few milliseconds
 SPAN = 7  # integers that are drawn
+ERROR = 1e-9  # of quotients, which are floats
 
 
 def compare_plan(plan: Plan | NetworkPlan) -> None:
@@ -52,5 +53,5 @@ def compare(function: Function) -> None:
     wanted = evaluate(graph, {tensor: inputs[names[tensor]] for tensor in graph.inputs})
     for tensor, result in zip(graph.outputs, function.results, strict=True):
         pairs = zip(found[result.name].flat, wanted[tensor.name].flat, strict=True)
-        if not all(a == b or math.isclose(float(a), float(b)) for a, b in pairs):
+        if not all(a == b or math.isclose(float(a), float(b), abs_tol=ERROR) for a, b in pairs):
             raise KernelError(f"{function.name}: {result.name} is not what its graph means")
