@@ -318,7 +318,7 @@ def _shortened(kernel: Kernel, names: Collection[str]) -> Kernel:
 
 
 def _kept_axes(kernel: Kernel, statements: Iterable[Statement]) -> dict[str, tuple[int, ...]]:
-    """Return the axes of each buffer that are longer than 1, or are addressed by more than a 0."""
+    """Return the axes of each buffer that are longer than 1, moved along, or transformed."""
     found = {b.tensor.name: set(_long_axes(b.tensor)) for b in kernel.buffers}
 
     def access(old: Access) -> Access:
@@ -328,6 +328,11 @@ def _kept_axes(kernel: Kernel, statements: Iterable[Statement]) -> dict[str, tup
 
     for statement in statements:
         map_accesses(statement, access, lambda tensor: tensor)
+    for each in walk(tuple(statements)):
+        if isinstance(each, Do) and isinstance(each.meaning, Transform):
+            for tensor in (each.meaning.source, each.meaning.target):
+                rank = len(tensor.shape)
+                found[tensor.name].update(range(rank - len(each.meaning.lengths), rank))
     return {name: tuple(sorted(axes)) for name, axes in found.items()}
 
 
