@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from symconv.kernel.language import Buffer, Kernel, Loop, walk
 from symconv.notation.contraction import Access
@@ -184,9 +185,9 @@ def _is_closed(text: str) -> bool:
 
 
 def _lines(line: str, depth: int) -> list[str]:
-    """Return a line, or three where it is too long, as ruff formats them.
+    """Return a line, or several where it is too long, as ruff formats them.
 
-    The last bracket's content is on a line of its own; a chain of calls in brackets.
+    The last bracket's content is on a line of its own, or each part of it; a chain of calls in brackets.
     """
     end = line.rstrip(":")
     if len(INDENT) * depth + len(line) <= LONGEST or not end.endswith((")", "]")) or line[0] == "#":
@@ -195,7 +196,12 @@ def _lines(line: str, depth: int) -> list[str]:
     if re.search(r"\)\.\w+\(", source):
         return [f"{target}{equals}(", INDENT + source, ")"]
     start = next(at for at in reversed(range(len(end) - 1)) if _is_closed(end[at:]))
-    return [line[: start + 1], INDENT + line[start + 1 : len(end) - 1], line[len(end) - 1 :]]
+    inside = [line[start + 1 : len(end) - 1]]
+    if len(INDENT) * (depth + 1) + len(inside[0]) > LONGEST:
+        commas = [c.start() for c in re.finditer(", ", inside[0]) if _is_closed(inside[0][: c.start()])]
+        edges = [-2, *commas, len(inside[0])]
+        inside = [f"{inside[0][a + 2 : b]}," for a, b in pairwise(edges)]
+    return [line[: start + 1], *(INDENT + each for each in inside), line[len(end) - 1 :]]
 
 
 def own_indices(access: Access, sizes: Mapping[str, object]) -> list[str]:

@@ -190,25 +190,32 @@ def _loop(code: Code, loop: Loop, letters: Sequence[str]) -> None:
     while len(found[-1].body) == 1 and isinstance(loop.rows, Span | Table):
         inner = found[-1].body[0]
         if not (
-            isinstance(inner, Loop) and type(inner.rows) is type(loop.rows) and _apart(found, inner)
+            isinstance(inner, Loop)
+            and type(inner.rows) is type(loop.rows)
+            and _apart(found, inner)
+            and code.fits(f"for {_bound([*found, inner])} in product(")
         ):
             break
         found.append(inner)
     names = [letter for each in found for letter in each.letters]
     ranges = [_range(code, each) for each in found]
     over = ranges[0] if len(ranges) == 1 else f"product({', '.join(ranges)})"
-    rows = [", ".join(each.letters) for each in found]
-    bound = [f"({row})" for row in rows] if len(rows) > 1 and "," in "".join(rows) else rows
-    if isinstance(loop.rows, Blocks):
-        bound = [loop.letters[0]]
+    bound = loop.letters[0] if isinstance(loop.rows, Blocks) else _bound(found)
     body = _block(code, found[-1].body, [*letters, *names])
-    code.add(syntax("loop", letters=", ".join(bound), rows=over))
+    code.add(syntax("loop", letters=bound, rows=over))
     if isinstance(loop.rows, Blocks) and any(loop.letters[1] in line for line in body):
         first, count = loop.letters
         stop = number_text(loop.rows.stop)
         body.insert(0, syntax("block", count=count, size=loop.rows.size, stop=stop, first=first))
     for line in body:
         code.add(INDENT + line)
+
+
+def _bound(loops: Sequence[Loop]) -> str:
+    """Write the letters that loops bind, written as one."""
+    rows = [", ".join(each.letters) for each in loops]
+    several = len(rows) > 1 and any("," in row for row in rows)
+    return ", ".join(f"({row})" if several else row for row in rows)
 
 
 def _range(code: Code, loop: Loop) -> str:
