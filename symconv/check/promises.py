@@ -237,7 +237,12 @@ def _refuses(case: _Case, arguments: Arguments, **options: object) -> str:
 
 def _takes_any_layout(case: _Case) -> str:
     """Say if strides, byte order or read-only arrays change the result."""
-    arguments = case.draw(0)
+
+    def eighths(array: Array) -> Array:
+        """Round, so that NumPy's sums are exact in every order in which it adds."""
+        return np.asarray(np.round(8 * array) / 8, array.dtype) if array.dtype.kind == "f" else array
+
+    arguments = _changed(case.draw(0), eighths)
     wanted = case.call(arguments)
 
     def strided(array: Array) -> Array:
@@ -260,8 +265,8 @@ def _takes_any_layout(case: _Case) -> str:
     ):
         received = case.call(_changed(arguments, change))
         close = len(received) == len(wanted) and all(
-            np.allclose(a, b, rtol=1e-4, atol=1e-5 * np.abs(b).max(initial=1), equal_nan=True)
-            for a, b in zip(received, wanted, strict=True)  # NumPy may sum in another order
+            np.allclose(a, b, rtol=1e-4, atol=1e-5, equal_nan=True)
+            for a, b in zip(received, wanted, strict=True)
         )
         if not close:
             return f"{words} give other numbers"

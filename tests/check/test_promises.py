@@ -45,6 +45,13 @@ def broken(report: Report) -> list[str]:
             ('    if array.dtype.newbyteorder("=") != DTYPE:', "    if array.dtype != DTYPE:"),
         ),
         (
+            "strides, byte order, read-only",
+            (
+                "    return array.astype(DTYPE, copy=False)\n",
+                "    return array.astype(DTYPE) * (1 if array.flags.c_contiguous else 1.001)\n",
+            ),
+        ),
+        (
             "other shapes and dtypes refused",
             (
                 '        raise ValueError(f"{name}: expected shape {shape}, received {array.shape}")',
