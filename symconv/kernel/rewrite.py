@@ -108,7 +108,14 @@ def _with_accesses(
 def distinct_letters(kernel: Kernel) -> Kernel:
     """Return a kernel whose loops have no letter that a buffer has for its name."""
     taken = {buffer.tensor.name for buffer in kernel.buffers}
-    return replace(kernel, body=_renamed_letters(kernel.body, taken))
+    letters = {x for each in walk(kernel.body) if isinstance(each, Loop) for x in each.letters}
+    new = {old: Polynomial.variable(fresh_name(old, set(taken))) for old in letters}
+    shapes = [tuple(at(size, new) for size in buffer.tensor.shape) for buffer in kernel.buffers]
+    buffers = tuple(
+        replace(buffer, tensor=replace(buffer.tensor, shape=shape))
+        for buffer, shape in zip(kernel.buffers, shapes, strict=True)
+    )
+    return replace(kernel, buffers=buffers, body=_renamed_letters(kernel.body, taken))
 
 
 def _renamed_letters(statements: Iterable[Statement], taken: set[str]) -> tuple[Statement, ...]:

@@ -16,6 +16,3 @@ class Lowered:
 
     def __add__(self, other: Lowered) -> Lowered:
         return Lowered(self.body + other.body, self.buffers + other.buffers)
-
-
-NOTHING = Lowered(())

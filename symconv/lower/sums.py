@@ -62,11 +62,11 @@ def cut(contraction: Contraction, ranges: dict[str, range]) -> Contraction:
 def lower(contraction: Contraction, how: How) -> Lowered:
     """Return the statements of any contraction of affine reads and an affine write."""
     if contraction.reduce == "max":
-        terms, names = _terms(contraction)
-        read = terms.target[tuple(map(index, names))]
+        terms, names, lowered = _terms(contraction)
+        read = terms[tuple(map(index, names))]
         extents = tuple((name, contraction.ranges[name]) for name in names)
         maximum = Contraction(contraction.target, (read,), extents, reduce="max")
-        return terms.lowered + Lowered((Do(maximum, how),))
+        return lowered + Lowered((Do(maximum, how),))
     inside, lowered = _inside(contraction)
     loops = _shared(contraction)
     target = contraction.target
@@ -180,15 +180,11 @@ def _inside(contraction: Contraction) -> tuple[Contraction, Lowered]:
     return replace(contraction, factors=tuple(factors)), lowered
 
 
-class _Terms:
-    """Every term of a maximum in scratch, addressed by its indices."""
+def _terms(contraction: Contraction) -> tuple[Tensor, list[str], Lowered]:
+    """Write every term of a maximum, kept indices first; those that read outside a tensor as -∞.
 
-    def __init__(self, target: Tensor, lowered: Lowered) -> None:
-        self.target, self.lowered = target, lowered
-
-
-def _terms(contraction: Contraction) -> tuple[_Terms, list[str]]:
-    """Write every term of a maximum, kept indices first; those that read outside a tensor as -∞."""
+    Returns the scratch, the indices that address it, and what fills it.
+    """
     import sympy
 
     shown = list(dict.fromkeys(n for s in contraction.target.subscripts for n in s.variables))
@@ -206,7 +202,7 @@ def _terms(contraction: Contraction) -> tuple[_Terms, list[str]]:
     ]
     if not outside:
         product = replace(inside, target=held, extents=extents, reduce="sum")
-        return _Terms(target, lowered + Lowered((Do(product),), (Buffer(target, "scratch"),))), names
+        return target, names, lowered + Lowered((Do(product),), (Buffer(target, "scratch"),))
     arguments: list[tuple[str, Access | Polynomial]] = []
     value: sympy.Expr = sympy.Rational(contraction.coefficient)
     for number, read in enumerate(inside.reads):
@@ -220,14 +216,14 @@ def _terms(contraction: Contraction) -> tuple[_Terms, list[str]]:
         conditions += [symbol >= 0, symbol < size]
     expression = sympy.Piecewise((value, sympy.And(*conditions)), (-sympy.oo, True))
     term = Elementwise(held, expression, tuple(arguments), extents)
-    return _Terms(target, lowered + Lowered((Do(term),), (Buffer(target, "scratch"),))), names
+    return target, names, lowered + Lowered((Do(term),), (Buffer(target, "scratch"),))
 
 
 def select(selection: Selection) -> Lowered:
     """Mark the first term of each element's maximum."""
     maximum = selection.maximum
-    terms, names = _terms(maximum)
-    read = terms.target[tuple(map(index, names))]
+    terms, names, lowered = _terms(maximum)
+    read = terms[tuple(map(index, names))]
     order = [name for name, _ in maximum.extents]
     extents = tuple((name, maximum.ranges[name]) for name in names)
     shown = names[: len(maximum.target.subscripts)]
@@ -239,8 +235,8 @@ def select(selection: Selection) -> Lowered:
         reduce="max",
     )
     if names == order:
-        return terms.lowered + Lowered((Do(Selection(selection.target, ordered)),))
-    selected = Tensor("selected", terms.target.shape)
+        return lowered + Lowered((Do(Selection(selection.target, ordered)),))
+    selected = Tensor("selected", terms.shape)
     turned = replace(ordered, extents=extents)
     back = Contraction(
         selection.target[tuple(map(index, order))],
@@ -248,4 +244,4 @@ def select(selection: Selection) -> Lowered:
         extents,
     )
     body = (Do(Selection(selected, turned)), Do(back))
-    return terms.lowered + Lowered(body, (Buffer(selected, "scratch"),))
+    return lowered + Lowered(body, (Buffer(selected, "scratch"),))

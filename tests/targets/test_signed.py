@@ -11,9 +11,12 @@ from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from symconv import Conv, ConvTranspose, generate
+from symconv import BatchNorm, Conv, ConvTranspose, Linear, generate
+from symconv.layers import Layer
 from tests.effort import long, many
+from tests.layers.test_network import LENET
 from tests.strategies import layers, real_layers
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -98,9 +101,16 @@ def test_the_gallery_is_signed(path: Path) -> None:
 
 
 @settings(max_examples=many(200))
-@given(layers() | real_layers())
-def test_random_layers_are_signed(layer: Conv | ConvTranspose) -> None:
-    assert not faults(generate(layer, "m").source)
+@given(layers() | real_layers(), st.integers(1, 2))
+def test_random_layers_are_signed(layer: Conv | ConvTranspose, order: int) -> None:
+    assert not faults(generate(layer, "m", order=order).source)
+
+
+@pytest.mark.every
+@pytest.mark.parametrize("order", [1, 2])
+@pytest.mark.parametrize("layer", [BatchNorm((4, 3, 5)), Linear((4, 5), 3), LENET], ids=repr)
+def test_layers_with_many_inputs_are_signed(layer: Layer, order: int) -> None:
+    assert not faults(generate(layer, "m", order=order).source)
 
 
 def test_the_formatter_leaves_the_gallery_as_it_is() -> None:
@@ -116,7 +126,7 @@ def test_the_formatter_leaves_random_modules_as_they_are(tmp_path: Path) -> None
     @settings(max_examples=many(200))
     @given(layers() | real_layers())
     def write(layer: Conv | ConvTranspose) -> None:
-        written.append(generate(layer, f"m{len(written)}").write(tmp_path))
+        written.append(generate(layer, f"m{len(written)}", order=1 + len(written) % 2).write(tmp_path))
 
     write()
     formatting = [*RUFF, "format", "--isolated", "--line-length", "100", "--diff", str(tmp_path)]

@@ -5,17 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
 
 from symconv.kernel.language import Buffer, Kernel, Loop, walk
 from symconv.notation.contraction import Access
 from symconv.targets.numpy.fresh import fresh_buffers
+from symconv.targets.numpy.lines import INDENT, LONGEST, in_lines, is_closed
 from symconv.targets.numpy.names import Names
 from symconv.targets.numpy.views import Groups, Sizes, sliced, strided_parts, view_text
 from symconv.templating import environment
-
-INDENT = "    "
-LONGEST = 100  # characters of a line
 
 
 def syntax(macro: str, **holes: object) -> str:
@@ -67,7 +64,7 @@ class Code:
 
     def add(self, line: str) -> None:
         """Write a line, or, where it is too long, its last bracket on a line of its own."""
-        self.scopes[-1].lines += _lines(line, len(self.scopes))
+        self.scopes[-1].lines += in_lines(line, len(self.scopes))
         self.busy.clear()
 
     def comment(self, text: str) -> None:
@@ -106,7 +103,7 @@ class Code:
         for each in self.scopes:
             each.views = {t: n for t, n in each.views.items() if n != free}
         line = syntax("assign", target=free, source=source)
-        scope.lines += _lines(line, self.scopes.index(scope) + 1)
+        scope.lines += in_lines(line, self.scopes.index(scope) + 1)
         scope.views[text] = free
         return free
 
@@ -117,7 +114,7 @@ class Code:
     def begun(self, text: str, name: str) -> str:
         """Give a view a name up to the last thing that is done to it, if something is."""
         cuts = [cut.start() for cut in re.finditer(r"(?<=[\])])(?=[\[.])", text)]
-        whole = [cut for cut in reversed(cuts) if _is_closed(text[:cut])]
+        whole = [cut for cut in reversed(cuts) if is_closed(text[:cut])]
         fitting = [cut for cut in whole if self.fits(f"{name} = {text[:cut]}")] or whole
         if not fitting:
             return text
@@ -177,31 +174,6 @@ class Code:
     def buffer(self, access: Access) -> Buffer:
         """Return the buffer of an access."""
         return self.buffers[access.tensor.name]
-
-
-def _is_closed(text: str) -> bool:
-    """Whether every bracket that is opened is closed."""
-    return text.count("[") == text.count("]") and text.count("(") == text.count(")")
-
-
-def _lines(line: str, depth: int) -> list[str]:
-    """Return a line, or several where it is too long, as ruff formats them.
-
-    The last bracket's content is on a line of its own, or each part of it; a chain of calls in brackets.
-    """
-    end = line.rstrip(":")
-    if len(INDENT) * depth + len(line) <= LONGEST or not end.endswith((")", "]")) or line[0] == "#":
-        return [line]
-    target, equals, source = line.partition(" = ")
-    if re.search(r"\)\.\w+\(", source):
-        return [f"{target}{equals}(", INDENT + source, ")"]
-    start = next(at for at in reversed(range(len(end) - 1)) if _is_closed(end[at:]))
-    inside = [line[start + 1 : len(end) - 1]]
-    if len(INDENT) * (depth + 1) + len(inside[0]) > LONGEST:
-        commas = [c.start() for c in re.finditer(", ", inside[0]) if _is_closed(inside[0][: c.start()])]
-        edges = [-2, *commas, len(inside[0])]
-        inside = [f"{inside[0][a + 2 : b]}," for a, b in pairwise(edges)]
-    return [line[: start + 1], *(INDENT + each for each in inside), line[len(end) - 1 :]]
 
 
 def own_indices(access: Access, sizes: Mapping[str, object]) -> list[str]:

@@ -16,6 +16,7 @@ from symconv.notation.graph import Graph
 from symconv.notation.step_text import step_text
 from symconv.targets.numpy.choice import choice_text, rounding_text
 from symconv.targets.numpy.code import Constant
+from symconv.targets.numpy.lines import in_lines
 from symconv.targets.numpy.syntax import JOINER, WIDTH, shape
 from symconv.targets.numpy.writer import written
 from symconv.templating import fill
@@ -72,9 +73,8 @@ def render_function(function: Function, layer: Layer, shared: Mapping[Kernel, st
         signature=signature(
             function.name, [*annotated(names), "*", "out: Array | None = None"], "Array"
         ),
-        inputs=", ".join(names),
         result=result.name,
-        shape=shape(result.shape),
+        placed=_placed(result, "out", names),
     )
     return Written(constants, text.rstrip("\n"))
 
@@ -175,6 +175,11 @@ def without_comments(text: str) -> str:
     return "\n".join(line for line in text.splitlines() if not line.startswith("#"))
 
 
+def _placed(result: Array, out: str, apart: Sequence[str]) -> list[str]:
+    """Write where a result goes: into ``out``, which must not overlap what it is kept apart from."""
+    return in_lines(f"{result.name} = _result({', '.join([out, shape(result.shape), *apart])})", 1)
+
+
 def several(name: str, inputs: list[str], results: Sequence[Array]) -> dict[str, object]:
     """Return the head and the end of a function with several results."""
     names = [result.name for result in results]
@@ -185,13 +190,9 @@ def several(name: str, inputs: list[str], results: Sequence[Array]) -> dict[str,
         "count": len(results),
         "arrays": "1 array" if len(results) == 1 else f"{len(results)} arrays",
         "results": [
-            {
-                "name": result.name,
-                "out": f"outs[{number}]",
-                "shape": shape(result.shape),
-                "apart": ", ".join(inputs + names[:number]),
-            }
+            line
             for number, result in enumerate(results)
+            for line in _placed(result, f"outs[{number}]", [*inputs, *names[:number]])
         ],
         "returned": ", ".join(names) if len(names) > 1 else f"({names[0]},)",
     }

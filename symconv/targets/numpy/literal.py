@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 
-LONGEST = 100  # characters of a line
+from symconv.targets.numpy.lines import LONGEST
 
 
 def literal(value: object) -> str:

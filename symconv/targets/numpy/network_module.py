@@ -36,6 +36,7 @@ from symconv.targets.numpy.functions import (
     render_private,
     signature,
 )
+from symconv.targets.numpy.lines import in_lines
 from symconv.targets.numpy.literal import literal, literal_lines
 from symconv.targets.numpy.module import accuracy, command, module_text, render_layer, tiled
 from symconv.targets.numpy.syntax import WIDTH, shape
@@ -210,7 +211,7 @@ def _action(
                     yield _allocated(result, schedule, owned)
                     shapes[result.name] = result.shape
             given = [*map(_local, arguments), *(_local(result.name) for result in results)]
-            yield from _call(function, given)
+            yield from in_lines(f"{function}({', '.join(given)})", 1)
         case Alias(variable=variable, of=of):
             same = shapes.get(of) == variable.shape
             view = "  # the same memory" if same else f".reshape{shape(variable.shape)}"
@@ -228,15 +229,6 @@ def _allocated(result: Variable, schedule: Schedule, owned: Mapping[str, Returne
         return f"{_local(result.name)} = {array}{view}"
     buffer = schedule.places[result.name]
     return f'{_local(result.name)} = _scratch("buffer {buffer}", {shape(result.shape)})'
-
-
-def _call(function: str, arguments: list[str]) -> list[str]:
-    """Write a call, folded where it is long."""
-    line = f"{function}({', '.join(arguments)})"
-    if len(line) <= WIDTH - 4:
-        return [line]
-    inside = textwrap.wrap(", ".join(arguments), WIDTH - 8, break_long_words=False)
-    return [f"{function}(", *(f"    {part}" for part in inside), ")"]
 
 
 def _local(name: str) -> str:

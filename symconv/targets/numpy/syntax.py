@@ -7,8 +7,9 @@ from collections.abc import Iterable, Sequence
 from symconv.notation.contraction import Size
 from symconv.notation.polynomial import Polynomial
 from symconv.notation.text import subscript_text
+from symconv.targets.numpy.lines import INDENT, LONGEST
 
-WIDTH = 96  # of a module's lines, indented
+WIDTH = LONGEST - len(INDENT)  # of a function's lines
 JOINER = "\0"  # stands for a space at which a line is not folded
 
 

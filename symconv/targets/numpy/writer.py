@@ -25,10 +25,11 @@ from symconv.kernel.simplify import simplified
 from symconv.notation.contraction import Contraction
 from symconv.notation.graph import Elementwise, Selection
 from symconv.notation.polynomial import Polynomial
-from symconv.targets.numpy.code import INDENT, Code, Constant, syntax
+from symconv.targets.numpy.code import Code, Constant, syntax
 from symconv.targets.numpy.contractions import store, write_contraction
 from symconv.targets.numpy.expressions import nested_rows, write_elementwise
 from symconv.targets.numpy.legal import legalised
+from symconv.targets.numpy.lines import INDENT
 from symconv.targets.numpy.syntax import arguments_text, number_text, tuple_text
 from symconv.targets.numpy.views import product, view_text
 
