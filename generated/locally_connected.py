@@ -95,12 +95,7 @@ def bias_gradient(grad_output: Array, *, out: Array | None = None) -> Array:
 
 
 def backward(
-    grad_output: Array,
-    x: Array,
-    w_: Array,
-    bias: Array,
-    *,
-    out: tuple[Array, ...] | None = None,
+    grad_output: Array, x: Array, w_: Array, bias: Array, *, out: tuple[Array, ...] | None = None
 ) -> tuple[Array, ...]:
     """Return (gx, gw_, gb), all gradients, into ``out`` if given."""
     outs: tuple[Array | None, ...] = (None, None, None) if out is None else tuple(out)

@@ -67,8 +67,8 @@ def store(
     name = target.tensor.name
     if do.how == "assign" and name in code.fresh:
         if groups is not None and [list(group) for group in groups] != code.axes(target, sizes):
-            shape = arguments_text(target.tensor.shape)
-            value = f"({value}).reshape({shape})" if " " in value else f"{value}.reshape({shape})"
+            code.add(syntax("assign", target=name, source=value))
+            value = f"{name}.reshape({arguments_text(target.tensor.shape)})"
         code.add(syntax("assign", target=name, source=value))
         return
     view = code.bound(code.target(target, sizes, groups), "")

@@ -16,7 +16,7 @@ from symconv.notation.graph import Graph
 from symconv.notation.step_text import step_text
 from symconv.targets.numpy.choice import choice_text, rounding_text
 from symconv.targets.numpy.code import Constant
-from symconv.targets.numpy.lines import in_lines
+from symconv.targets.numpy.lines import LONGEST, in_lines
 from symconv.targets.numpy.syntax import JOINER, WIDTH, shape
 from symconv.targets.numpy.writer import written
 from symconv.templating import fill
@@ -266,10 +266,10 @@ def annotated(names: Iterable[str]) -> list[str]:
 def signature(name: str, parameters: list[str], returned: str) -> str:
     """Write a function's head on one line, or, where that is too long, its parameters on one."""
     line = f"def {name}({', '.join(parameters)}) -> {returned}:"
-    if len(line) <= WIDTH:
+    if len(line) <= LONGEST:
         return line
     folded = ", ".join(parameters)
-    if len(folded) + 4 > WIDTH:
+    if len(folded) > WIDTH:
         folded = ",\n    ".join(parameters) + ","
     return f"def {name}(\n    {folded}\n) -> {returned}:"
 
