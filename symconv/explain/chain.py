@@ -98,7 +98,7 @@ class Chain:
             return name, written(values[name], (lambda _: BLANK) if self.blanks else _short)
 
         given = [(network.tensors[name].name, written(a, _short)) for name, a in self.given.items()]
-        if network.output_shape:  # there is no loss, of which the gradient is 1
+        if network.output_shape:  # without a loss, whose gradient is 1
             cotangent = network.cotangent.name
             given.append((cotangent, written(values[cotangent], _short)))
         parts = [_Part("Given", Formula("", ""), given)]

@@ -99,7 +99,7 @@ class SoftmaxCrossEntropy(_Exponential):
 
     @property
     def output_shape(self) -> tuple[int, ...]:
-        """Shape of the output: a scalar, or the labels' shape if there is no reduction."""
+        """Shape of the output: a scalar, or the labels' shape with ``reduction="none"``."""
         return self.inputs["labels"] if self.reduction == "none" else ()
 
     @property

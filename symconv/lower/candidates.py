@@ -40,7 +40,7 @@ def rank_candidates(
 ) -> tuple[Candidate, ...]:
     """Return every algorithm that computes a contraction, fastest first.
 
-    With accuracy ``"fast"``, those that round more than a plain sum, too.
+    With accuracy ``"fast"``, also those that round more than a plain sum.
 
     Raises
     ------

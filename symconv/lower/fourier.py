@@ -6,20 +6,19 @@ from dataclasses import dataclass
 
 from symconv.kernel.language import Buffer, Call, Do, Loop, Span, Statement, Transform
 from symconv.lower.frame import C, Frame, G, M, N, scratch
+from symconv.lower.tiles import Tiled
 from symconv.notation.contraction import Contraction, Size, Tensor, index
-from symconv.notation.correlation import Correlation
 
 Sizes = tuple[tuple[str, Size], ...]
 
 
 @dataclass(frozen=True)
-class Fourier:
+class Fourier(Tiled):
     """Products of transforms, image by image: of blocks of ``lengths`` cells, and of the taps.
 
     Blocks overlap; each gives the positions whose windows lie inside it (overlap-save).
     """
 
-    correlation: Correlation
     lengths: tuple[int, ...]
 
     @property
@@ -27,23 +26,6 @@ class Fourier:
         """How many positions a block gives along each axis."""
         axes = zip(self.correlation.axes, self.lengths, strict=True)
         return tuple(length - axis.taps + 1 for axis, length in axes)
-
-    @property
-    def blocks(self) -> tuple[int, ...]:
-        """The number of blocks along each axis; the last one may reach beyond the positions."""
-        axes = zip(self.correlation.axes, self.steps, strict=True)
-        return tuple(-(-axis.positions // step) for axis, step in axes)
-
-    @property
-    def filled(self) -> tuple[int, ...]:
-        """The number of positions that the blocks give, those beyond the last one, too."""
-        return tuple(n * step for n, step in zip(self.blocks, self.steps, strict=True))
-
-    @property
-    def reach(self) -> tuple[int, ...]:
-        """The number of cells that the blocks read, from the first one on."""
-        taps = (axis.taps for axis in self.correlation.axes)
-        return tuple(n + count - 1 for n, count in zip(self.filled, taps, strict=True))
 
     def lower(self) -> Call:
         """Return the kernel that computes a correlation by transforms of blocks, sample by sample."""
@@ -55,14 +37,14 @@ class Fourier:
         frequencies = [f"{name}f" for name in names]
         half = (*self.lengths[:-1], self.lengths[-1] // 2 + 1)
         at_block, at, at_frequency = (tuple(map(index, each)) for each in (blocks, inner, frequencies))
-        block_extents: Sizes = tuple(zip(blocks, self.blocks, strict=True))
+        block_extents: Sizes = tuple(zip(blocks, self.tiles, strict=True))
         spectral: Sizes = tuple(zip(frequencies, half, strict=True))
         places = [
             index(b) * step + index(i) for b, i, step in zip(blocks, inner, self.steps, strict=True)
         ]
         source, pad, buffers = frame.sample("cells", self.reach)
-        cut = scratch("blocks", c.groups, c.channels, *self.blocks, *self.lengths)
-        spectra = _complex("spectra", c.groups, c.channels, *self.blocks, *half)
+        cut = scratch("blocks", c.groups, c.channels, *self.tiles, *self.lengths)
+        spectra = _complex("spectra", c.groups, c.channels, *self.tiles, *half)
         copied = Contraction(
             cut.tensor[(G, C, *at_block, *at)],
             (source.substitute(dict(zip(names, places, strict=True))),),
@@ -77,8 +59,8 @@ class Fourier:
         buffers += [cut, spectra]
         if c.result == "taps":
             others, more, extra = frame.sample("positions", self.filled)
-            held = scratch("upstream_blocks", c.groups, c.filters, *self.blocks, *self.steps)
-            own = _complex("upstream_spectra", c.groups, c.filters, *self.blocks, *half)
+            held = scratch("upstream_blocks", c.groups, c.filters, *self.tiles, *self.steps)
+            own = _complex("upstream_spectra", c.groups, c.filters, *self.tiles, *half)
             sums = _complex("sums", c.groups, c.filters, c.channels, *half)
             gradients = scratch("gradients", c.groups, c.filters, c.channels, *self.lengths)
             upstream = Contraction(
@@ -117,8 +99,8 @@ class Fourier:
             return frame.call("fourier", body, *buffers, *extra, held, own, sums, gradients)
         kernels = scratch("kernels", c.groups, c.filters, c.channels, *(a.taps for a in c.axes))
         filters = _complex("filters", c.groups, c.filters, c.channels, *half)
-        products = _complex("products", c.groups, c.filters, *self.blocks, *half)
-        outputs = scratch("outputs", c.groups, c.filters, *self.blocks, *self.lengths)
+        products = _complex("products", c.groups, c.filters, *self.tiles, *half)
+        outputs = scratch("outputs", c.groups, c.filters, *self.tiles, *self.lengths)
         kernel = Contraction(
             kernels.tensor[(G, M, C, *frame.tap_at)],
             (frame.taps[(G, M, C, *frame.tap_at)],),
@@ -131,7 +113,7 @@ class Fourier:
         )
         output = outputs.tensor[(G, M, *at_block, *at)]
         target = frame.positions[(N, G, M, *frame.position_at)]
-        if all(count == 1 for count in self.blocks):
+        if all(count == 1 for count in self.tiles):
             direct = output.substitute(dict.fromkeys(blocks, 0))
             direct = direct.substitute(dict(zip(inner, frame.position_at, strict=True)))
             written: tuple[Statement, ...] = (Do(Contraction(target, (direct,), frame.extents("gop"))),)

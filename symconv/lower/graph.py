@@ -108,20 +108,20 @@ class _Lowering:
                 found, shown = self._step(step)
                 lowered += self._named_apart(found, lowered)
                 steps.append(shown)
-        return GraphKernel(lowered.body, _apart(lowered.buffers), tuple(steps), tuple(self.choices))
+        buffers = tuple(dict.fromkeys(lowered.buffers))
+        return GraphKernel(lowered.body, buffers, tuple(steps), tuple(self.choices))
 
     def _named_apart(self, found: Lowered, before: Lowered) -> Lowered:
         """Give scratch another name where an array, or other scratch, has it."""
         taken = {buffer.tensor.name for buffer in before.buffers} | set(self.names.values())
         known = {b for b in before.buffers if b.role != "zeroed" or _same_fill(b, found, before)}
-        intermediate = set(self.names.values())
-        own_names = {buffer.tensor.name for buffer in found.buffers}
+        kept = known | self.intermediates
+        own = {buffer.tensor.name for buffer in found.buffers}
         new: dict[str, str] = {}
         for buffer in found.buffers:
             name = buffer.tensor.name
-            own = name in intermediate and not buffer.given and buffer in self.intermediates
-            if name in taken and buffer not in known and not own and not buffer.given:
-                new[name] = fresh_name(name, taken | own_names)
+            if name in taken and buffer not in kept and not buffer.given:
+                new[name] = fresh_name(name, taken | own)
                 taken.add(new[name])
         if not new:
             return found
@@ -231,7 +231,7 @@ class _Lowering:
         return lowered + self._intermediate(program.target), Program(tuple(steps))
 
     def _moved(self, contraction: Contraction) -> Contraction | None:
-        """Return a sum of one tensor that is no window's, cut to where nothing reaches outside."""
+        """Return a sum of one tensor that is not read in windows, cut to where it stays inside."""
         if contraction.reduce != "sum" or len(contraction.reads) != 1 or contraction.solved:
             return None
         if len(contraction.factors) != 1 or contraction.reads[0].tensor.name in self.constants:
@@ -339,11 +339,6 @@ def _same_fill(buffer: Buffer, found: Lowered, before: Lowered) -> bool:
         return {do for do in dos if written_by(do.meaning) == buffer.tensor}
 
     return fills(found) == fills(before)
-
-
-def _apart(buffers: Sequence[Buffer]) -> tuple[Buffer, ...]:
-    """Return buffers, each once."""
-    return tuple(dict.fromkeys(buffers))
 
 
 def _assembled(lowered: Lowered, moves: Sequence[Contraction], target: Tensor) -> Lowered:

@@ -33,7 +33,7 @@ def _fourier_bound(algorithm: Fourier, dtype: str) -> float:
     """
     c = algorithm.correlation
     size, taps = prod(algorithm.lengths), prod(a.taps for a in c.axes)
-    terms = c.batch * prod(algorithm.blocks) if c.result == "taps" else c.channels
+    terms = c.batch * prod(algorithm.tiles) if c.result == "taps" else c.channels
     off = 21 * math.log2(size) * UNIT[dtype] + _gamma(terms + 3, dtype)
     other = prod(algorithm.steps) if c.result == "taps" else taps
     return off * terms * math.sqrt(size) * math.sqrt(size) * math.sqrt(other)

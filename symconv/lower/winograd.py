@@ -10,8 +10,8 @@ from math import prod
 from symconv.kernel.language import Buffer, Call, Do, Loop, Span, Statement, Table
 from symconv.kernel.rewrite import nested
 from symconv.lower.frame import C, Frame, G, M, N, scratch
+from symconv.lower.tiles import Tiled
 from symconv.notation.contraction import Access, Contraction, Size, Tensor, index
-from symconv.notation.correlation import Correlation
 from symconv.notation.polynomial import Polynomial
 from symconv.notation.winograd import POINTS, MinimalFiltering
 
@@ -20,27 +20,15 @@ Sizes = tuple[tuple[str, Size], ...]
 
 
 @dataclass(frozen=True)
-class Winograd:
+class Winograd(Tiled):
     """Fewer products, along each axis those of F(m, r), in tiles of m positions; image by image."""
 
-    correlation: Correlation
     filtering: tuple[MinimalFiltering, ...]
 
     @property
-    def tiles(self) -> tuple[int, ...]:
-        """The number of tiles along each axis; the last one may reach beyond the positions."""
-        axes = zip(self.correlation.axes, self.filtering, strict=True)
-        return tuple(-(-axis.positions // f.outputs) for axis, f in axes)
-
-    @property
-    def filled(self) -> tuple[int, ...]:
-        """The number of positions that the tiles have, those beyond the last one, too."""
-        return tuple(n * f.outputs for n, f in zip(self.tiles, self.filtering, strict=True))
-
-    @property
-    def reach(self) -> tuple[int, ...]:
-        """The number of cells that the tiles read, from the first one on."""
-        return tuple(n + f.taps - 1 for n, f in zip(self.filled, self.filtering, strict=True))
+    def steps(self) -> tuple[int, ...]:
+        """How many positions a tile gives along each axis."""
+        return tuple(f.outputs for f in self.filtering)
 
     def lower(self) -> Call:
         """Return the kernel that computes a correlation by minimal filtering, sample by sample."""

@@ -123,8 +123,8 @@ def _how(algorithm: Algorithm) -> str:
             return f"{sizes}: {products} products instead of {fewer}, image by image"
         case Fourier(lengths=lengths):
             size = "×".join(map(str, lengths))
-            number = "×".join(map(str, algorithm.blocks))
-            what = "block" if math.prod(algorithm.blocks) == 1 else "blocks"
+            number = "×".join(map(str, algorithm.tiles))
+            what = "block" if math.prod(algorithm.tiles) == 1 else "blocks"
             return f"transforms of {number} {what} of {size} numbers, image by image"
         case Scatter():
             return f"one product, a strided addition for each filter element (col2im){in_blocks}"

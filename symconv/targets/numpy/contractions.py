@@ -107,7 +107,7 @@ def _in_place(view: str, value: str) -> tuple[str, str]:
 
 
 def as_array(view: str, axes: Groups) -> str:
-    """Write a view to write into; one element as an array, too."""
+    """Write a view to write into, as an array even if it is one element."""
     return f"{view[:-1]}, ...]" if view.endswith("]") and not axes else view
 
 
