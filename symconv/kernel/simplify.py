@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from symconv.kernel.copies import without_plain_copies
 from symconv.kernel.fuse import fused
 from symconv.kernel.language import Kernel
-from symconv.kernel.rewrite import distinct_letters, inlined, without_plain_copies, without_unit_scratch
+from symconv.kernel.rewrite import distinct_letters, inlined
+from symconv.kernel.units import without_unit_scratch
 
 
 def simplified(kernel: Kernel, kept: Collection[Kernel] = (), given_views: bool = False) -> Kernel:

@@ -10,8 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+from symconv.kernel.copies import used_buffers
 from symconv.kernel.language import Blocks, Buffer, Call, Do, Kernel, Loop, Statement, View
-from symconv.kernel.rewrite import used_buffers, without_unit_axes
+from symconv.kernel.units import without_unit_axes
 from symconv.notation.contraction import Access, Contraction, Size, Tensor, index
 from symconv.notation.correlation import Correlation
 from symconv.notation.names import POSITIONS, TAPS
