@@ -1,4 +1,4 @@
-"""Copies that change nothing: kernels that read what was copied compute the same."""
+"""Copies that change nothing, and zeros that are added: kernels without them compute the same."""
 
 from __future__ import annotations
 
@@ -9,9 +9,12 @@ from math import prod
 
 from symconv.kernel.language import (
     Buffer,
+    Call,
     Do,
     Kernel,
+    Statement,
     View,
+    read_by,
     walk,
     written_by,
 )
@@ -69,17 +72,36 @@ def _plain_copy(kernel: Kernel, kept: Collection[str]) -> tuple[Do, str, View] |
 
 def _in_the_same_order(copy: Contraction, read: Access) -> bool:
     """Whether a copy has the elements of a whole tensor one after the other, as they are stored."""
-    stored, held = (_address(access) for access in (read, copy.target))
     sizes = (prod(map(int, access.tensor.shape)) for access in (read, copy.target))
-    return stored == held and len(set(sizes)) == 1 and len(dict(copy.extents)) > 0
+    return read.address == copy.target.address and len(set(sizes)) == 1 and len(dict(copy.extents)) > 0
 
 
-def _address(access: Access) -> Polynomial:
-    """Return the place of an element in a contiguous buffer."""
-    found = Polynomial.lift(0)
-    for subscript, size in zip(access.subscripts, access.tensor.shape, strict=True):
-        found = found * size + subscript
-    return found
+def without_added_zeros(kernel: Kernel) -> Kernel:
+    """Return a kernel without scratch that is filled with zeros, and then only added."""
+    places = {buffer.tensor.name for buffer in kernel.with_role("scratch")}
+    for statement in walk(kernel.body):
+        match statement:
+            case Do(meaning=meaning):
+                if not _fills_with_zeros(statement):
+                    places.discard(written_by(meaning).name)
+                if statement.how != "add" or statement not in kernel.body:
+                    places -= {tensor.name for tensor in read_by(meaning)}
+            case Call(views=views):
+                places -= {view.access.tensor.name for view in views}
+
+    def is_idle(statement: Statement) -> bool:
+        return isinstance(statement, Do) and any(
+            tensor.name in places
+            for tensor in (written_by(statement.meaning), *read_by(statement.meaning))
+        )
+
+    kept = tuple(statement for statement in kernel.body if not is_idle(statement))
+    return used_buffers(replace(kernel, body=kept))
+
+
+def _fills_with_zeros(do: Do) -> bool:
+    meaning = do.meaning
+    return do.how == "assign" and isinstance(meaning, Contraction) and meaning.coefficient == 0
 
 
 def used_buffers(kernel: Kernel) -> Kernel:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from symconv.kernel.copies import without_plain_copies
+from symconv.kernel.copies import without_added_zeros, without_plain_copies
 from symconv.kernel.fuse import fused
 from symconv.kernel.language import Kernel
 from symconv.kernel.rewrite import distinct_letters, inlined
@@ -23,5 +23,5 @@ def simplified(kernel: Kernel, kept: Collection[Kernel] = (), given_views: bool 
     given_views
         Whether the inputs may be views, which are read fastest from a copy.
     """
-    whole = fused(without_unit_scratch(inlined(kernel, kept)))
+    whole = fused(without_unit_scratch(without_added_zeros(inlined(kernel, kept))))
     return distinct_letters(whole if given_views else without_plain_copies(whole))

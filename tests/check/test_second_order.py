@@ -44,8 +44,10 @@ LAYERS: list[Layer] = [
     Conv((1, 2, 5, 5), 3, 3, padding=1),
     Conv((2, 4, 7, 6), 4, (3, 2), stride=2, padding=((0, 1), (2, -1)), groups=2),
     Conv((1, 2, 5, 5), 3, 3, padding=(1, 2), padding_mode="reflect", dtype="float64"),
+    Conv((1, 1, 1), 1, 1, stride=2, bias=False, dtype="float64"),  # one element
     Conv((2, 16, 40, 40), 16, 3, padding=1),
     ConvTranspose((1, 2, 5), 3, 3, 2, dtype="float64"),
+    ConvTranspose((2, 1, 1), 2, 1, 2, padding=1, output_padding=2, dilation=3),  # zero everywhere
     MaxPool((1, 2, 8, 7), 3, 2, 1),
     AvgPool((2, 3, 9, 8), 3, 2, 1, ceil_mode=True, count_include_pad=False),
     GlobalMaxPool((2, 3, 4)),

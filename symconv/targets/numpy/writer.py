@@ -26,7 +26,7 @@ from symconv.notation.contraction import Contraction
 from symconv.notation.graph import Elementwise, Selection
 from symconv.notation.polynomial import Polynomial
 from symconv.targets.numpy.code import Code, Constant, syntax
-from symconv.targets.numpy.contractions import store, write_contraction
+from symconv.targets.numpy.contractions import as_array, store, write_contraction
 from symconv.targets.numpy.expressions import nested_rows, write_elementwise
 from symconv.targets.numpy.legal import legalised
 from symconv.targets.numpy.lines import INDENT
@@ -77,12 +77,12 @@ def _block(code: Code, statements: Sequence[Statement], letters: Sequence[str]) 
 
 def _call(code: Code, call: Call) -> None:
     """Write a call of another function on views of arrays."""
-    given = []
-    for view in call.views:
+    given, inputs = [], len(call.kernel.inputs)
+    for at, view in enumerate(call.views):
         text = view_text(view.access, dict(view.extents), [[name] for name, _ in view.extents])
         if text is None:
             raise KernelError(f"{call.kernel.name}: cannot be called on {view.access}")
-        given.append(text)
+        given.append(text if at < inputs else as_array(text, view.extents))
     name = code.shared[call.kernel]
     for at, view in enumerate(call.views):
         if not code.fits(f"{name}({', '.join(given)})"):
