@@ -22,8 +22,11 @@ from symconv.notation.polynomial import Polynomial
 def moved(contraction: Contraction) -> Contraction | None:
     """Return a sum of one tensor, its indices cut to where nothing reaches outside.
 
-    None if they cannot be cut: a diagonal, or a subscript that adds several indices up.
+    None if they cannot be cut: a diagonal, or a subscript that adds several indices up; or if it adds
+    several terms to an element that it writes.
     """
+    if _shared(contraction):
+        return None
     ranges = {name: range(size) for name, size in contraction.ranges.items()}
     for access in (contraction.target, *contraction.reads):
         used = [name for subscript in access.subscripts for name in subscript.variables]
@@ -128,7 +131,8 @@ def _covers(target: Access, contraction: Contraction) -> bool:
 def _is_count(subscript: Polynomial, contraction: Contraction) -> bool:
     """Whether different indices always give different places: each moves past all smaller ones."""
     reach = 0
-    for name in sorted(subscript.variables, key=lambda name: abs(int(subscript.coefficient(name)))):
+    moving = [name for name in subscript.variables if contraction.ranges[name] > 1]
+    for name in sorted(moving, key=lambda name: abs(int(subscript.coefficient(name)))):
         step = abs(int(subscript.coefficient(name)))
         if step <= reach:
             return False

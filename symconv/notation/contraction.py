@@ -66,6 +66,14 @@ class Access:
         """Replace indices by other subscripts."""
         return replace(self, subscripts=tuple(s.substitute(values) for s in self.subscripts))
 
+    @property
+    def address(self) -> Polynomial:
+        """The place of the element in a contiguous tensor, whose elements are counted from 0."""
+        found = Polynomial.lift(0)
+        for subscript, size in zip(self.subscripts, self.tensor.shape, strict=True):
+            found = found * size + subscript
+        return found
+
 
 @dataclass(frozen=True)
 class Kronecker:

@@ -156,6 +156,24 @@ def test_random_formulas_are_what_loops_say(drawn: Drawn) -> None:
         assert np.abs(array - wanted[name]).max(initial=0) <= 1e-10 * max(scale, 1.0)
 
 
+@pytest.mark.every
+@pytest.mark.parametrize(
+    "layer",
+    [
+        parse("O[2*c+y-1, a] = 2*X[a,1,b]", X=(1, 3, 2), O=(1, 1), a=3, c=3, y=2),  # spread and merged
+        parse("O[y] = -3/2*F[d,2]*F[y,y]*W[0,0]", F=(3, 2), W=(4, 3), O=(1,), d=1, y=3),  # one element
+        parse("O[] = F[x,1-c-b]*F[d,d] + F[d,2-c-b]", F=(4, 3), x=1, c=2, b=2, d=1),  # added up twice
+        parse("O[2*a+d+1,2*a+d,0] = F[2-x,d+1,2*a+2*b+2]*X[] + X[]*X[]*F[0,d,0]",
+              F=(1, 1, 1), X=(), O=(3, 2, 2), a=2, b=1, d=2, x=1),  # two views of equal steps
+        parse("O[] = X[0] + X[a]", X=(1,), a=1),  # a number into an element
+    ],
+    ids=str,
+)  # fmt: skip
+def test_views_that_were_written_wrongly(layer: Contraction) -> None:
+    report = check(generate(layer, "module", order=2))
+    assert report.passed, report
+
+
 @settings(max_examples=many(40))
 @given(formulas())
 def test_random_formulas_by_all_verbs(drawn: Drawn) -> None:

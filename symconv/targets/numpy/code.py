@@ -6,12 +6,20 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from symconv.errors import KernelError
 from symconv.kernel.language import Buffer, Kernel, Loop, walk
 from symconv.notation.contraction import Access
 from symconv.targets.numpy.fresh import fresh_buffers
 from symconv.targets.numpy.lines import INDENT, LONGEST, in_lines, is_closed
 from symconv.targets.numpy.names import Names
-from symconv.targets.numpy.views import Groups, Sizes, sliced, strided_parts, view_text
+from symconv.targets.numpy.views import (
+    Groups,
+    Sizes,
+    are_apart,
+    sliced,
+    strided_parts,
+    view_text,
+)
 from symconv.templating import environment
 
 
@@ -97,11 +105,13 @@ class Code:
         if not name:
             return text
         source = self._shortened(text, name)
+        if source == text and self._is_element(text):
+            source = f"{text[:-1]}, ...]"  # one that changes, not its value now
         scope = self._scope_of(text)
         free = self.names.local(name, scope is not self.scopes[-1], self.busy)
         self.busy.add(free)
         for each in self.scopes:
-            each.views = {t: n for t, n in each.views.items() if n != free}
+            each.views = {t: n for t, n in each.views.items() if free not in (n, *re.findall(r"\w+", t))}
         line = syntax("assign", target=free, source=source)
         scope.lines += in_lines(line, self.scopes.index(scope) + 1)
         scope.views[text] = free
@@ -110,6 +120,14 @@ class Code:
     def _shortened(self, text: str, name: str) -> str:
         """Give the outermost part of a view a name where its line would be too long."""
         return text if self.fits(f"{name} = {text}") else self.begun(text, name)
+
+    def _is_element(self, text: str) -> bool:
+        """Whether a view is one element of a buffer that changes."""
+        found = re.fullmatch(r"(\w+)\[([^:\[\]]*)\]", text)
+        buffer = self.buffers.get(found[1]) if found else None
+        if not found or buffer is None or buffer.role in ("input", "constant"):
+            return False
+        return len(found[2].split(", ")) == len(buffer.tensor.shape)
 
     def begun(self, text: str, name: str) -> str:
         """Give a view a name up to the last thing that is done to it, if something is."""
@@ -153,6 +171,8 @@ class Code:
         view = sliced(access, sizes)
         if view is not None:
             return view.text
+        if not are_apart(access, sizes):
+            raise KernelError(f"{self.kernel.name}: writes an element of {access} more than once")
         return self._strided(access, sizes, own_indices(access, sizes), "written")
 
     def _strided(self, access: Access, sizes: Sizes, order: Sequence[str], name: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import string
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from fractions import Fraction
 from math import prod
 
@@ -71,14 +71,15 @@ def store(
             value = f"{name}.reshape({arguments_text(target.tensor.shape)})"
         code.add(syntax("assign", target=name, source=value))
         return
+    axes = code.axes(target, sizes)
     view = code.bound(code.target(target, sizes, groups), "")
-    wish = do.names[0] if do.names and code.axes(target, sizes) else ""
+    wish = do.names[0] if do.names and axes else ""
     if do.how != "assign" and not code.fits(f"{view} += {value}"):
         wish = wish or f"{name}_part"
     if do.how == "add" and view.endswith(")"):  # a call cannot be added to
         wish = wish or f"{name}_part"
     if do.how == "max":
-        into = code.bound(as_array(view, code.axes(target, sizes)), wish)
+        into = code.bound(as_array(view, axes), wish)
         code.add(syntax("larger", target=into, source=value))
     elif do.how == "add":
         into = code.bound(view, wish)
@@ -89,6 +90,8 @@ def store(
     else:
         if not code.fits(syntax("store", target=whole(view), source=value)):
             view = code.bound(view, f"{name}_part")
+        if not axes and value in code.buffers:  # an object array would keep the array itself
+            value = f"{value}[()]"
         sign, rest = _in_place(view, value)
         if sign:
             code.add(f"{view} {sign}= {rest}")
@@ -106,7 +109,7 @@ def _in_place(view: str, value: str) -> tuple[str, str]:
     return "", ""
 
 
-def as_array(view: str, axes: Groups) -> str:
+def as_array(view: str, axes: Sequence[object]) -> str:
     """Write a view to write into, as an array even if it is one element."""
     return f"{view[:-1]}, ...]" if view.endswith("]") and not axes else view
 
@@ -229,9 +232,7 @@ def _move(code: Code, do: Do, contraction: Contraction, groups: Groups) -> None:
     order = [kept.index(each) for each in wanted if each in kept]
     if order != sorted(order):
         value += f".transpose({', '.join(map(str, order))})"
-    value += new_axes([each in kept for each in wanted])
-    if any(len(group) > 1 for group in groups):
-        value += f".reshape({arguments_text([product_of([sizes[n] for n in g]) for g in groups])})"
+    value += _spread(kept, groups, sizes)
     store(code, do, contraction.target, sizes, scaled(value, factor), groups)
 
 
@@ -363,10 +364,18 @@ def _einsum(code: Code, contraction: Contraction, groups: Groups) -> str:
         if not code.fits(f"{target} += {written()}[:, None, None]"):
             operands[at] = code.bound(operands[at], f"{read.tensor.name}_part")
     text = written()
-    text += new_axes([name in letters for name in wanted]) if result else ""
-    if any(len(group) > 1 for group in groups):
-        text += f".reshape({arguments_text([product_of([sizes[n] for n in g]) for g in groups])})"
+    text += _spread(letters, groups, sizes)
     return scaled(text, Fraction(contraction.coefficient))
+
+
+def _spread(names: Collection[str], groups: Groups, sizes: Sizes) -> str:
+    """Write how an array of some indices gets the axes of what is written, new ones of length 1."""
+    present = [bool(set(group) & set(names)) for group in groups]
+    if not any(len(group) > 1 for group, here in zip(groups, present, strict=True) if here):
+        return new_axes(present)
+    pairs = zip(groups, present, strict=True)
+    shape = [product_of([sizes[name] for name in group]) if here else 1 for group, here in pairs]
+    return f".reshape({arguments_text(shape[present.index(True) :])})"
 
 
 def _has_products(words: Sequence[str], kept: str) -> bool:

@@ -250,6 +250,18 @@ def _without_end(parts: list[str]) -> list[str]:
     return parts
 
 
+def are_apart(access: Access, sizes: Sizes) -> bool:
+    """Whether each index moves past all that smaller ones reach: no element is addressed twice."""
+    address = access.address
+    moves = ((abs(int(address.coefficient(n))), int(size)) for n, size in sizes.items() if size != 1)
+    reach = 0
+    for step, size in sorted(move for move in moves if move[0]):
+        if step <= reach:
+            return False
+        reach += step * (size - 1)
+    return True
+
+
 def strided_parts(access: Access, sizes: Sizes, order: Sequence[str]) -> tuple[str, str, str]:
     """Write a view along indices: its first element, how far each index moves, and its shape."""
     first = [at(s.substitute(dict.fromkeys(order, 0)), {}) for s in access.subscripts]
