@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
 
-.PHONY: demo test test-all lint gallery bench docs clean
+.PHONY: demo test test-all search lint gallery bench docs clean
 
 demo: $(VENV)/installed
 	$(RUN) -m symconv demo
@@ -13,6 +13,9 @@ test: $(VENV)/tests-installed
 
 test-all: $(VENV)/tests-installed
 	SYMCONV_FULL=1 $(RUN) -m pytest -n auto
+
+search: $(VENV)/tests-installed
+	SYMCONV_SEARCH=1 $(RUN) -m pytest -n auto
 
 lint: $(VENV)/tests-installed
 	$(RUN) -m ruff check .

@@ -17,7 +17,7 @@ import hypothesis  # noqa: E402
 import pytest  # noqa: E402
 from hypothesis.database import DirectoryBasedExampleDatabase  # noqa: E402
 
-from tests.effort import CASES, FULL, many  # noqa: E402
+from tests.effort import CASES, FULL, SEARCH, many  # noqa: E402
 
 hypothesis.settings.register_profile(
     "short",
@@ -30,9 +30,16 @@ hypothesis.settings.register_profile(
     "full",
     max_examples=many(500),
     deadline=None,
+    derandomize=True,  # the verdict on a commit is no matter of luck
+    database=None,
+)
+hypothesis.settings.register_profile(
+    "search",
+    max_examples=many(500),
+    deadline=None,
     database=DirectoryBasedExampleDatabase(".hypothesis/examples"),  # failures are tried again first
 )
-hypothesis.settings.load_profile("full" if FULL else "short")
+hypothesis.settings.load_profile("search" if SEARCH else "full" if FULL else "short")
 
 
 def _has(*files: str) -> bool:

@@ -1,4 +1,7 @@
-"""How long the tests search: a little with ``make test``, long with ``make test-all``."""
+"""How long the tests search, and where: a little with ``make test``, long with ``make test-all``.
+
+Both search in the same places each time; ``make search`` searches elsewhere each time.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,8 @@ import pytest
 T = TypeVar("T")
 CASES = 1  # of a test with parameters that the short run takes
 
-FULL = os.environ.get("SYMCONV_FULL") == "1"
+SEARCH = os.environ.get("SYMCONV_SEARCH") == "1"
+FULL = SEARCH or os.environ.get("SYMCONV_FULL") == "1"
 long = pytest.mark.skipif(not FULL, reason="takes long: make test-all runs it")
 
 
