@@ -6,6 +6,7 @@ import dataclasses
 import difflib
 import inspect
 import re
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any, cast
@@ -17,10 +18,8 @@ from symconv.files import read_data
 from symconv.layers.activations import NAMED
 from symconv.layers.conv import ConvTranspose
 from symconv.layers.cross_entropy import SoftmaxCrossEntropy
-from symconv.layers.filter import Filter
 from symconv.layers.layer import Layer, rebuild
-from symconv.layers.network import Network
-from symconv.layers.spelling import DATA, command_name, option_name, read
+from symconv.layers.spelling import DATA, command_name, option_name, read, spell
 
 DOCUMENTS = (".toml", ".json")  # files that may have a network, or what is data
 Action = Callable[..., int]
@@ -72,62 +71,28 @@ def _hint(name: str, known: Sequence[str]) -> str:
 _METAVARS = {
     "input_shape": "NxCxH[xW[xD]]",
     "input_shapes": "NxCx...,NxCx...",
-    "shape": "N[xN...]",
-    "axis": "N",
     "function": "NAME|EXPRESSION",
     "layers": "JSON|FILE",
     "formula": "TEXT",
     "shapes": "NAME=NxN...[,...]",
     "extents": "INDEX=N[,...]",
-    "values": "N",
     "weight": "JSON|FILE",
     "constants": "NAME=NUMBER[,...]",
-    "out_features": "N",
-    "out_channels": "N",
-    "groups": "N",
-    "eps": "NUMBER",
-    "tolerance": "NUMBER",
-    "momentum": "NUMBER",
     "reduction": "mean|sum",
-    "normalized_shape": "N[xN...]",
-    "kernel_size": "N[xN...]",
-    "stride": "N[xN...]",
-    "dilation": "N[xN...]",
-    "output_padding": "N[xN...]",
     "padding": "N[xN...]|LO:HI[xLO:HI...]",
     "padding_mode": "zeros|reflect|replicate|circular",
     "dtype": "float32|float64",
-    "ignore_index": "N",
-    "label_smoothing": "NUMBER",
 }
 
 
-_SAMPLES = {
-    "input_shape": "1x4x16x16",
-    "input_shapes": "1x4x16x16,1x4x16x16",
-    "out_channels": "4",
-    "out_features": "10",
-    "kernel_size": "3",
-    "shape": "1x-1",
-    "function": "relu",
-    "formula": "'O[n,i] = X[n,i+k] * F[k]'",
-    "shapes": "X=2x8,F=3",
-    "weight": "'[[[[-1,0,1],[-2,0,2],[-1,0,1]]]]'",
-    "layers": """'[{"layer": "Flatten"}, {"layer": "Linear", "out_features": 10}]'""",
-}  # for the arguments that a layer must be given
+_BY_TYPE = {"int": "N", "float": "NUMBER", "PerAxis": "N[xN...]", "tuple[int, ...]": "N[xN...]"}
 
 
 def _example(verb: str, kind: type[Layer]) -> str:
     """Return a command that works."""
-    samples = _SAMPLES | ({"input_shape": "1x1x16x16"} if kind is Filter else {})
-    needed = ("input_shape",) if kind is Network else ()  # though it has a default, for layers that do
-    words = [
-        f"{option_name(field.name)} {samples[field.name]}"
-        for field in dataclasses.fields(cast(Any, kind))  # every kind is a dataclass
-        if field.default is dataclasses.MISSING or field.name in needed
-    ]
-    named = " --name layer1 -o ." if verb == "generate" else ""
-    return " ".join(["symconv", verb, command_name(kind.__name__), *words]) + named
+    given = [word for pair in kind.example.items() for word in (option_name(pair[0]), spell(*pair))]
+    named = ["--name", "layer1", "-o", "."] if verb == "generate" else []
+    return shlex.join(["symconv", verb, command_name(kind.__name__), *given, *named])
 
 
 def _layer_options(kind: type[Layer]) -> list[click.Parameter]:
@@ -154,15 +119,16 @@ def _layer_options(kind: type[Layer]) -> list[click.Parameter]:
                     [name, field.name],
                     required=required,
                     help=text + default,
-                    metavar=_metavar(kind, field.name),
+                    metavar=_metavar(kind, field),
                 )
             )
     return options
 
 
-def _metavar(kind: type[Layer], name: str) -> str:
-    """Return how an argument's value is written."""
-    text = _METAVARS.get(name, "TEXT")
+def _metavar(kind: type[Layer], field: dataclasses.Field[Any]) -> str:
+    """Return how an argument's value is written: as its type tells, if that is enough."""
+    name = field.name
+    text = _METAVARS.get(name) or _BY_TYPE.get(str(field.type).removesuffix(" | None"), "TEXT")
     if name == "padding" and kind is not ConvTranspose:
         return f"{text}|valid|full|same|same_lower"
     if name == "reduction" and kind is SoftmaxCrossEntropy:

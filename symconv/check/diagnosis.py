@@ -18,7 +18,7 @@ from symconv.layers.cross_entropy import SoftmaxCrossEntropy
 from symconv.layers.index_notation import Contraction
 from symconv.layers.layer import Layer
 from symconv.layers.losses import MeanSquaredError
-from symconv.layers.normalisation import BatchNorm, LayerNorm
+from symconv.layers.normalisation import BatchNorm, Normalisation
 from symconv.layers.pool import AvgPool, GlobalMaxPool, MaxPool
 from symconv.layers.softmax import Softmax
 from symconv.layers.window import Window
@@ -241,7 +241,7 @@ def _of_layers(seen: Seen) -> Iterator[Rule]:
             yield _named(NOT_COUNTED), lambda: evaluate_arrays(graph_of(other, seen.sweep), values)
         case MaxPool() | GlobalMaxPool():
             yield from _of_maxima(seen)
-        case BatchNorm() | LayerNorm():
+        case Normalisation():
             yield from _of_normalisations(seen)
         case Softmax() if seen.sweep == "x":
             shares = evaluate_arrays(case.forward, values)

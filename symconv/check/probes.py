@@ -18,7 +18,7 @@ from symconv.layers.activations import NAMED
 from symconv.layers.cross_entropy import SoftmaxCrossEntropy
 from symconv.layers.layer import Layer
 from symconv.layers.network import Network
-from symconv.layers.normalisation import BatchNorm, LayerNorm
+from symconv.layers.normalisation import Normalisation
 from symconv.layers.random_labels import labels_of
 from symconv.layers.softmax import Softmax
 from symconv.notation.arrays import evaluate_arrays
@@ -205,7 +205,7 @@ def _of_expressions(case: Layer, values: Values) -> Iterator[Probe]:
         yield Probe("where x is large", {**values, x: 1000 * values[x]}, stable=True)
     elif not isinstance(case, Network):
         yield Probe("where x is a thousand times larger", {**values, x: 1024 * values[x]})
-    if isinstance(case, BatchNorm | LayerNorm):
+    if isinstance(case, Normalisation):
         loose = LOOSE * float(np.finfo(case.dtype).eps)
         yield Probe("where x is near 1000", {**values, x: values[x] + 1000}, loose=loose)
 

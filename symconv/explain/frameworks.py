@@ -8,8 +8,9 @@ from typing import Any
 from symconv.layers.activation import Activation
 from symconv.layers.conv import Conv, ConvLayer, ConvTranspose
 from symconv.layers.layer import Layer
+from symconv.layers.layer_norm import LayerNorm
 from symconv.layers.linear import Linear
-from symconv.layers.normalisation import BatchNorm, LayerNorm
+from symconv.layers.normalisation import BatchNorm
 from symconv.layers.pool import AvgPool, GlobalAvgPool, GlobalMaxPool, MaxPool
 from symconv.layers.softmax import Softmax
 from symconv.layers.window import Window

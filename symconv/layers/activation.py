@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from symconv.errors import SymconvError
 from symconv.layers import arguments
@@ -54,6 +54,8 @@ class Activation(Layer):
         If an argument is not valid, or the expression has an unknown name, a variable other than x or
         a function that is not differentiable.
     """
+
+    example: ClassVar[dict[str, object]] = {"input_shape": (1, 4, 16, 16), "function": "relu"}
 
     input_shape: tuple[int, ...]
     function: str

@@ -101,6 +101,15 @@ def axis(argument: str, value: object, rank: int) -> int:
     return number % rank
 
 
+def axes(argument: str, value: object, rank: int) -> tuple[int, ...]:
+    """Return different axes counted from 0, given as one or several."""
+    entries = _sequence(value)
+    found = tuple(axis(argument, each, rank) for each in ([value] if entries is None else entries))
+    if len(set(found)) < len(found) or not found:
+        raise refuse(argument, value, "different axes")
+    return found
+
+
 def number(argument: str, value: object, valid: str) -> float:
     """Return a finite real number."""
     real = isinstance(value, int | float | np.floating | np.integer) and not isinstance(value, bool)

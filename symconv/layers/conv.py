@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TypeAlias
+from typing import ClassVar, TypeAlias
 
 from symconv.layers import arguments
 from symconv.layers.arguments import Padding, PerAxis, refuse
@@ -19,8 +19,14 @@ from symconv.notation.graph import Graph
 _INPUT = "batch, channels, then 1, 2 or 3 spatial sizes, all positive ints"
 
 
-class _Sizes(Layer):
+class _Sizes(Layer, common=True):
     """What sizes both kinds have besides the input's."""
+
+    example: ClassVar[dict[str, object]] = {
+        "input_shape": (1, 4, 16, 16),
+        "out_channels": 4,
+        "kernel_size": 3,
+    }
 
     out_channels: int
     kernel_size: PerAxis

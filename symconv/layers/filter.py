@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
 from math import prod
-from typing import Any, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -79,6 +79,11 @@ class Filter(Layer):
     SymconvError
         If an argument is not valid, or no window fits into the padded input.
     """
+
+    example: ClassVar[dict[str, object]] = {
+        "input_shape": (1, 1, 16, 16),
+        "weight": [[[[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]]]],
+    }
 
     input_shape: tuple[int, ...]
     weight: Nested

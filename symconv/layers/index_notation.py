@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import ClassVar
 
 import numpy as np
 
@@ -63,6 +64,11 @@ class Contraction(Layer):
     SymconvError
         If the formula does not follow the grammar, or sizes are missing or do not fit.
     """
+
+    example: ClassVar[dict[str, object]] = {
+        "formula": "O[n,i] = X[n,i+k] * F[k]",
+        "shapes": (("X", (2, 8)), ("F", (3,))),
+    }
 
     formula: str
     shapes: tuple[tuple[str, tuple[int, ...]], ...]

@@ -35,12 +35,14 @@ class Layer(ABC):
 
     kinds: ClassVar[dict[str, type[Layer]]] = {}
     symbols: ClassVar[dict[str, str]] = {"x": "X", "weight": "F", "bias": "b"}  # formulas' names
+    example: ClassVar[dict[str, object]] = {"input_shape": (1, 4, 16, 16)}  # arguments, for help texts
     words: ClassVar[dict[str, str]] = {"x": "the input", "weight": "the filter", "bias": "the bias"}
     input_shape: tuple[int, ...]
     dtype: str
 
-    def __init_subclass__(cls) -> None:
-        if not cls.__name__.startswith("_"):  # what kinds have in common
+    def __init_subclass__(cls, *, common: bool = False) -> None:
+        """Register a kind of layer, unless it is only what several kinds have in common."""
+        if not common:
             Layer.kinds[cls.__name__] = cls
 
     def __new__(cls, *_: object, **given: object) -> Self:

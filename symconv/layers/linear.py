@@ -37,6 +37,7 @@ class Linear(Layer):
         If an argument is not valid.
     """
 
+    example: ClassVar[dict[str, object]] = {"input_shape": (1, 4, 16, 16), "out_features": 10}
     words: ClassVar[dict[str, str]] = Layer.words | {"weight": "the weight"}
 
     input_shape: tuple[int, ...]

@@ -93,6 +93,10 @@ class Network(Layer):
         If an argument is not valid, the shapes of connected layers differ, or a value is unknown.
     """
 
+    example: ClassVar[dict[str, object]] = {
+        "layers": [{"layer": "Flatten"}, {"layer": "Linear", "out_features": 10}],
+        "input_shape": (1, 4, 16, 16),
+    }
     symbols: ClassVar[dict[str, str]] = {}
 
     layers: Sequence[Entry]

@@ -1,9 +1,9 @@
-"""Batch and layer normalisation: deviations from a mean over their standard deviation."""
+"""Normalisation: deviations from a mean over their standard deviation; that of a batch."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
@@ -12,7 +12,7 @@ from typing import ClassVar
 
 from symconv.layers import arguments
 from symconv.layers.arguments import refuse
-from symconv.layers.layer import Layer, smaller_sizes, with_size
+from symconv.layers.layer import Layer
 from symconv.notation.backpropagation import gradient_of
 from symconv.notation.contraction import Access, Tensor, index
 from symconv.notation.graph import Graph, Step, each, needed, total
@@ -22,8 +22,8 @@ RANKS = (2, 3, 4, 5)
 
 
 @dataclass(frozen=True)
-class _Normalisation(Layer):
-    """What both have: for each of some cells, the mean and the variance of M elements."""
+class Normalisation(Layer, common=True):
+    """What all have: for each of some cells, the mean and the variance of M elements."""
 
     symbols: ClassVar[dict[str, str]] = {
         "x": "X",
@@ -73,6 +73,14 @@ class _Normalisation(Layer):
     def _like_input(self, name: str) -> Access:
         return Tensor(name, self.input_shape)[tuple(map(index, self._names))]
 
+    def _statistic(self, name: str) -> Access:
+        """Return the element of a tensor that has one for each mean."""
+        return self._along(name, self._kept)
+
+    def _like_weight(self, name: str) -> Access:
+        """Return the element of a tensor that is like the weight γ."""
+        return self._along(name, self._affine)
+
     def _along(self, name: str, axes: Sequence[int]) -> Access:
         sizes = tuple(self.input_shape[axis] for axis in axes)
         return Tensor(name, sizes)[tuple(index(self._names[axis]) for axis in axes)]
@@ -80,7 +88,7 @@ class _Normalisation(Layer):
     def _statistics(self) -> list[Step]:
         """Return the mean A, the deviations D and the variance V, biased."""
         x, d = self._like_input("X"), self._like_input("D")
-        a, v = self._along("A", self._kept), self._along("V", self._kept)
+        a, v = self._statistic("A"), self._statistic("V")
         share = Fraction(1, self._count)
         return [
             total(a, x, coefficient=share),
@@ -101,9 +109,7 @@ class _Normalisation(Layer):
 
     def _weights(self) -> tuple[Access | float, Access | float]:
         """Return γ and β, or the numbers that change nothing."""
-        return (
-            (self._along("γ", self._affine), self._along("β", self._affine)) if self._affine else (1, 0)
-        )
+        return (self._like_weight("γ"), self._like_weight("β")) if self._affine else (1, 0)
 
     def _gradients(self, steps: list[Step]) -> Graph:
         """Return the graph of the gradients by the inputs that have one."""
@@ -119,7 +125,7 @@ def epsilon(value: object) -> float:
 
 
 @dataclass(frozen=True)
-class BatchNorm(_Normalisation):
+class BatchNorm(Normalisation):
     """Batch normalisation of each channel: ``γ (X − A) / √(V + ε) + β``.
 
     In training, A and V are the mean and the biased variance of the batch. The running statistics move
@@ -152,13 +158,13 @@ class BatchNorm(_Normalisation):
     S. Ioffe and C. Szegedy, Batch Normalization, 2015.
     """
 
-    symbols: ClassVar[dict[str, str]] = _Normalisation.symbols | {
+    symbols: ClassVar[dict[str, str]] = Normalisation.symbols | {
         "running_mean": "μ",
         "running_var": "σ²",
         "new_mean": "μ′",
         "new_var": "σ²′",
     }
-    words: ClassVar[dict[str, str]] = _Normalisation.words | {
+    words: ClassVar[dict[str, str]] = Normalisation.words | {
         "new_mean": "the new running mean",
         "new_var": "the new running variance",
     }
@@ -275,126 +281,5 @@ class BatchNorm(_Normalisation):
             each(p, "gb/count", gb=gb, count=self._count),
             each(q, "gw/count", gw=gw, count=self._count),
             closed if self.training else each(by, "k*g", k=k, g=g),
-        ]
-        return self._gradients(steps)
-
-
-@dataclass(frozen=True)
-class LayerNorm(_Normalisation):
-    """Layer normalisation over the last axes: ``γ (X − A) / √(V + ε) + β``.
-
-    Arguments and defaults are those of PyTorch.
-
-    Parameters
-    ----------
-    input_shape
-        Any shape with two to five axes, the batch first.
-    normalized_shape
-        The last sizes of the input, over which the statistics are computed; by default, all sizes
-        except the batch.
-    eps
-        The number ε that is added to the variance.
-    elementwise_affine
-        Whether there are a weight γ and a bias β of shape ``normalized_shape``.
-    dtype
-        ``"float32"`` or ``"float64"``.
-
-    Raises
-    ------
-    SymconvError
-        If an argument is not valid.
-
-    References
-    ----------
-    J. L. Ba, J. R. Kiros and G. E. Hinton, Layer Normalization, 2016.
-    """
-
-    symbols: ClassVar[dict[str, str]] = _Normalisation.symbols | {"weighted": "H"}
-
-    normalized_shape: tuple[int, ...] | None = None
-    eps: float = 1e-5
-    elementwise_affine: bool = True
-    dtype: str = "float32"
-
-    def __post_init__(self) -> None:
-        sizes = arguments.shape("input_shape", self.input_shape, RANKS, "two to five positive ints")
-        last = self.normalized_shape
-        valid = f"the last sizes of the input, such as {sizes[1:]}"
-        if last is not None:
-            last = (last,) if isinstance(last, int) else last
-            last = arguments.shape("normalized_shape", last, range(1, len(sizes) + 1), valid)
-            if last != sizes[-len(last) :]:
-                raise refuse("normalized_shape", self.normalized_shape, valid)
-            last = None if last == sizes[1:] else last  # one spelling for one layer
-        object.__setattr__(self, "input_shape", sizes)
-        object.__setattr__(self, "normalized_shape", last)
-        object.__setattr__(self, "eps", epsilon(self.eps))
-        affine = arguments.flag("elementwise_affine", self.elementwise_affine)
-        object.__setattr__(self, "elementwise_affine", affine)
-        object.__setattr__(self, "dtype", arguments.dtype(self.dtype))
-
-    def reductions(self) -> Iterator[Layer]:
-        """Visit the layers with one size reduced."""
-        for axis, size in enumerate(self.input_shape):
-            for less in smaller_sizes(size):
-                shape = with_size(self.input_shape, axis, less)
-                last = self.normalized_shape
-                yield from self._reduced(
-                    input_shape=shape, normalized_shape=last and shape[-len(last) :]
-                )
-
-    @property
-    def _normalised(self) -> tuple[int, ...]:
-        rank = len(self.input_shape)
-        count = rank - 1 if self.normalized_shape is None else len(self.normalized_shape)
-        return tuple(range(rank - count, rank))
-
-    @property
-    def _kept(self) -> tuple[int, ...]:
-        return tuple(range(len(self.input_shape) - len(self._normalised)))
-
-    @property
-    def _affine(self) -> tuple[int, ...]:
-        return self._normalised if self.elementwise_affine else ()
-
-    @cached_property
-    def graph(self) -> Graph:
-        """The statistics, then γ D / √(V + ε) + β."""
-        o, d, v = self._like_input("O"), self._like_input("D"), self._along("V", self._kept)
-        w, b = self._weights()
-        out = each(o, "w*d/sqrt(v + eps) + b", d=d, v=v, eps=self.eps, w=w, b=b)
-        return Graph((*self._statistics(), out))
-
-    def _inverse(self) -> Step:
-        r, v = self._along("R", self._kept), self._along("V", self._kept)
-        return each(r, "1/sqrt(v + eps)", v=v, eps=self.eps)
-
-    @cached_property
-    def forward(self) -> Graph:
-        """The same, with one factor R for each mean."""
-        o, d, r = self._like_input("O"), self._like_input("D"), self._along("R", self._kept)
-        w, b = self._weights()
-        return Graph((*self._statistics(), self._inverse(), each(o, "w*d*r + b", d=d, r=r, w=w, b=b)))
-
-    @cached_property
-    def backward(self) -> Graph:
-        """R times H = γ G without its mean P and its part Q along Y."""
-        x, d, y, g = (self._like_input(name) for name in ("X", "D", "Y", "G"))
-        h = self._like_input("H") if self._affine else g
-        r, p, q = (self._along(name, self._kept) for name in ("R", "P", "Q"))
-        gw, gb = (self._along(name, self._normalised) for name in ("∂E/∂γ", "∂E/∂β"))
-        w, _ = self._weights()
-        share = Fraction(1, self._count)
-        by = Access(gradient_of(x.tensor), x.subscripts)
-        steps = [
-            *self._statistics(),
-            self._inverse(),
-            each(y, "d*r", d=d, r=r),
-            total(gb, g),
-            total(gw, g, y),
-            *([each(h, "w*g", w=w, g=g)] if self._affine else []),
-            total(p, h, coefficient=share),
-            total(q, h, y, coefficient=share),
-            each(by, "r*(h - p - y*q)", r=r, h=h, p=p, y=y, q=q),
         ]
         return self._gradients(steps)

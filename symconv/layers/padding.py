@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Generic
 
@@ -45,18 +46,24 @@ def padding_steps(x: Tensor, mode: str, pads: list[tuple[int, int]]) -> tuple[Pr
 def padding_step(x: Tensor, mode: str, axis: int, lo: Size, hi: Size) -> Program:
     """Return the program that pads one spatial axis; the result's name ends with the axis."""
     rank = len(x.shape) - 2
-    size = x.shape[2 + axis]
-    shape = (*x.shape[: 2 + axis], lo + size + hi, *x.shape[3 + axis :])
-    padded = Tensor(x.name + POSITIONS[rank][axis], shape)
-    names = ("n", "c", *CELLS[rank])
+    name = x.name + POSITIONS[rank][axis]
+    return padded_along(x, mode, 2 + axis, lo, hi, name, ("n", "c", *CELLS[rank]))
+
+
+def padded_along(
+    x: Tensor, mode: str, axis: int, lo: Size, hi: Size, name: str, names: Sequence[str]
+) -> Program:
+    """Return the program that pads one axis of a tensor whose axes have these indices."""
+    size = x.shape[axis]
+    padded = Tensor(name, (*x.shape[:axis], lo + size + hi, *x.shape[axis + 1 :]))
     contractions = []
     for piece in pieces(mode, size, lo, hi):
-        cell = index(names[2 + axis])
+        cell = index(names[axis])
         target = [index(name) for name in names]
         source = list(target)
-        target[2 + axis] = cell + piece.start
-        source[2 + axis] = cell * piece.step + piece.source
-        extents = dict(zip(names, x.shape, strict=True)) | {names[2 + axis]: piece.count}
+        target[axis] = cell + piece.start
+        source[axis] = cell * piece.step + piece.source
+        extents = dict(zip(names, x.shape, strict=True)) | {names[axis]: piece.count}
         contractions.append(
             Contraction(
                 target=Access(padded, tuple(target)),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
-from typing import TypeAlias
+from typing import ClassVar, TypeAlias
 
 from symconv.layers import arguments
 from symconv.layers.arguments import Padding, PerAxis, refuse
@@ -19,7 +19,7 @@ IMAGES = "batch, channels, then 1, 2 or 3 spatial sizes, all positive ints"
 
 
 @dataclass(frozen=True)
-class _Pool(Layer):
+class _Pool(Layer, common=True):
     """What all poolings have: an image and its windows."""
 
     input_shape: tuple[int, ...]
@@ -64,8 +64,10 @@ class _Pool(Layer):
 
 
 @dataclass(frozen=True)
-class _SlidingPool(_Pool):
+class _SlidingPool(_Pool, common=True):
     """What poolings with a window of their own have: its arguments, PyTorch's, and their sizes."""
+
+    example: ClassVar[dict[str, object]] = {"input_shape": (1, 4, 16, 16), "kernel_size": 3}
 
     kernel_size: PerAxis
     stride: PerAxis | None = None

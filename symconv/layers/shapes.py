@@ -1,4 +1,4 @@
-"""Layers that move elements and do not change them: flatten, reshape, concatenate; and their sum."""
+"""Layers that keep every element: flatten, reshape, concatenate; and sums of tensors."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from math import prod
 from typing import ClassVar
+
+import numpy as np
 
 from symconv.layers import arguments
 from symconv.layers.arguments import refuse
@@ -20,10 +22,33 @@ RANKS = (1, 2, 3, 4, 5)
 NAMES = "abcdhkmpqrtuvwz"  # of inputs that are all alike
 
 
-def _copied(source: Tensor, names: Sequence[str], target: Access) -> Program:
+def copied(source: Tensor, names: Sequence[str], target: Access) -> Program:
     """Return the program that copies each element of a tensor to where it is written."""
     extents = tuple(zip(names, source.shape, strict=True))
     return Program((Contraction(target, (source[tuple(map(index, names))],), extents),))
+
+
+def broadcast(tensor: Tensor, shape: Sequence[int], names: Sequence[str]) -> Access:
+    """Return the element of a tensor for each one of a shape; axes are aligned at the last one."""
+    own = list(zip(names, shape, strict=True))[len(shape) - len(tensor.shape) :]
+    return tensor[
+        tuple(index(n) if s == size else 0 for (n, size), s in zip(own, tensor.shape, strict=True))
+    ]
+
+
+def broadcast_shape(shapes: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
+    """Return the shape that shapes have together.
+
+    Raises
+    ------
+    SymconvError
+        If an axis has several sizes other than 1.
+    """
+    try:
+        return tuple(np.broadcast_shapes(*shapes))
+    except ValueError:
+        valid = "shapes that broadcast: equal along each axis, counted from the last, or 1"
+        raise refuse("input_shapes", tuple(shapes), valid) from None
 
 
 def _flat(names: Sequence[str], sizes: Sequence[int]) -> Polynomial:
@@ -71,7 +96,7 @@ class Flatten(Layer):
         n, *names = element(len(self.input_shape))
         place = _flat(names, self.input_shape[1:])
         target = Tensor("O", self.output_shape)[index(n), place]
-        return Graph((_copied(self.tensors["x"], (n, *names), target),))
+        return Graph((copied(self.tensors["x"], (n, *names), target),))
 
 
 @dataclass(frozen=True)
@@ -92,6 +117,8 @@ class Reshape(Layer):
     SymconvError
         If an argument is not valid, or the numbers of elements differ.
     """
+
+    example: ClassVar[dict[str, object]] = {"input_shape": (1, 4, 16, 16), "shape": (1, -1)}
 
     input_shape: tuple[int, ...]
     shape: tuple[int, ...]
@@ -135,16 +162,17 @@ class Reshape(Layer):
         row, output = Tensor("V", (prod(self.shape),)), Tensor("O", self.shape)
         before, after = element(len(self.input_shape)), element(len(self.shape))
         names = tuple(map(index, after))
-        into = _copied(self.tensors["x"], before, row[_flat(before, self.input_shape)])
+        into = copied(self.tensors["x"], before, row[_flat(before, self.input_shape)])
         read = row[_flat(after, self.shape)]
         extents = tuple(zip(after, self.shape, strict=True))
         return Graph((into, Program((Contraction(output[names], (read,), extents),))))
 
 
 @dataclass(frozen=True)
-class _Several(Layer):
+class Several(Layer, common=True):
     """What layers of several inputs have."""
 
+    example: ClassVar[dict[str, object]] = {"input_shapes": ((1, 4, 16, 16), (1, 4, 16, 16))}
     symbols: ClassVar[dict[str, str]] = {name: name.upper() for name in NAMES}
     words: ClassVar[dict[str, str]] = {name: f"input {name}" for name in NAMES}
 
@@ -179,46 +207,46 @@ class _Several(Layer):
 
 
 @dataclass(frozen=True)
-class Add(_Several):
-    """The element-wise sum of tensors of the same shape.
+class Add(Several):
+    """The element-wise sum of tensors, which broadcast as in NumPy.
 
     Parameters
     ----------
     input_shapes
-        The inputs' shapes, all the same.
+        The inputs' shapes: along each axis, counted from the last, the same size or 1.
     dtype
         ``"float32"`` or ``"float64"``.
 
     Raises
     ------
     SymconvError
-        If an argument is not valid, or the shapes differ.
+        If an argument is not valid, or the shapes do not broadcast.
     """
 
     dtype: str = "float32"
 
     def __post_init__(self) -> None:
         self._validate()
-        if len(set(self.input_shapes)) > 1:
-            raise refuse("input_shapes", self.input_shapes, "the same shape for every input")
+        arguments.bounded("output_shape", broadcast_shape(self.input_shapes))
         object.__setattr__(self, "dtype", arguments.dtype(self.dtype))
 
     @property
     def output_shape(self) -> tuple[int, ...]:
         """Shape of the output."""
-        return self.input_shapes[0]
+        return broadcast_shape(self.input_shapes)
 
     @cached_property
     def graph(self) -> Graph:
         """The sum."""
         names = element(len(self.output_shape))
         target = Tensor("O", self.output_shape)[tuple(map(index, names))]
-        copies = [_copied(tensor, names, target).contractions for tensor in self.tensors.values()]
-        return Graph((Program(tuple(c for (c,) in copies)),))
+        extents = tuple(zip(names, self.output_shape, strict=True))
+        reads = [broadcast(tensor, self.output_shape, names) for tensor in self.tensors.values()]
+        return Graph((Program(tuple(Contraction(target, (read,), extents) for read in reads)),))
 
 
 @dataclass(frozen=True)
-class Concat(_Several):
+class Concat(Several):
     """The concatenation of tensors along an axis.
 
     Parameters
@@ -267,6 +295,6 @@ class Concat(_Several):
         for tensor in self.tensors.values():
             places = list(map(index, names))
             places[self.axis] += start
-            contractions += _copied(tensor, names, output[tuple(places)]).contractions
+            contractions += copied(tensor, names, output[tuple(places)]).contractions
             start += tensor.sizes[self.axis]
         return Graph((Program(tuple(contractions)),))

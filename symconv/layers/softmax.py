@@ -17,7 +17,7 @@ RANKS = (2, 3, 4, 5)
 
 
 @dataclass(frozen=True)
-class _Exponential(Layer):
+class _Exponential(Layer, common=True):
     """What softmax and its cross-entropy have in common: exponentials along an axis, and their sum.
 
     ``M`` is their greatest argument. It is taken off before, so that none overflows, and cancels.

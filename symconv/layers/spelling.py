@@ -9,16 +9,8 @@ import re
 from symconv.errors import SymconvError
 from symconv.layers.layer import Layer
 
-WORDS = (
-    "dtype",
-    "padding_mode",
-    "function",
-    "reduction",
-    "formula",
-)  # arguments that are text as they are
 NAMED = ("shapes", "extents")  # that are names with sizes
 DATA = ("layers", "weight")  # that are JSON
-REALS = ("eps", "momentum", "tolerance", "label_smoothing")  # that are any numbers
 _NUMBER = re.compile(r"[+-]?[0-9]{1,12}")
 
 
@@ -56,17 +48,24 @@ def read(argument: str, text: str) -> object:
     SymconvError
         If the text does not have the form of this argument.
     """
-    if argument in WORDS:
+    if argument in _of_type("str"):
         return text
     if argument == "constants":
         return tuple(_constant(part) for part in text.split(","))
     if argument in NAMED:
         return tuple(_named(argument, part) for part in text.split(","))
-    if argument in REALS:
+    if argument in _of_type("float"):
         return _real(argument, text)
     if argument in DATA:
         return _json(argument, text)
     return parse(option_name(argument), text)
+
+
+def _of_type(name: str) -> frozenset[str]:
+    """Return the arguments of all kinds of layers that have a type."""
+    kinds = Layer.kinds.values()
+    found = (f.name for kind in kinds for f in dataclasses.fields(kind) if f.type == name)  # type: ignore[arg-type]  # every kind is a dataclass
+    return frozenset(found)
 
 
 def _named(argument: str, text: str) -> tuple[str, object]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from symconv.kernel.language import Buffer, Kernel
 from symconv.kernel.rewrite import fresh_name
@@ -32,11 +32,15 @@ class Array:
 
 @dataclass(frozen=True)
 class Source:
-    """A graph, what the module calls its tensors, and how it is to be computed."""
+    """A graph, what the module calls its tensors, how it is to be computed, and the layer's arguments.
+
+    A constant that is one of these is not written again.
+    """
 
     graph: Graph
     names: Mapping[str, str]
     options: Options
+    given: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -217,7 +221,9 @@ def _planned(
 ) -> Function:
     """Plan a function; ``called`` are its results, ``changes`` the arrays of the inputs' changes."""
     results = tuple(Array(n, t.sizes) for n, t in zip(called, graph.outputs, strict=True))
-    source = Source(graph, _array_names(layer, graph, called, changes), options)
+    source = Source(
+        graph, _array_names(layer, graph, called, changes), options, frozenset(layer.arguments)
+    )
     return planned(name, tuple(inputs), results, by, source)
 
 
@@ -234,7 +240,8 @@ def planned(
     formula = Graph(found.steps, source.graph.results)
     given = (*(Buffer(Tensor(a.name, a.shape), "input") for a in inputs),)
     returned = (*(Buffer(Tensor(a.name, a.shape), "output") for a in results),)
-    kernel = Kernel(name, (*given, *returned, *found.buffers), found.body)
+    own = [b if set(b.given) <= source.given else replace(b, given=()) for b in found.buffers]
+    kernel = Kernel(name, (*given, *returned, *own), found.body)
     return Function(name, inputs, results, by, formula, kernel, found.choices, source)
 
 

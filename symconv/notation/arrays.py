@@ -184,7 +184,8 @@ def _terms(
             for array, part in zip(arrays, loops.cuts, strict=True)
         )
         work = math.prod(high - low for low, high in ranges.values())
-        term = np.einsum(loops.subscripts, *reads, optimize=work > MANY)
+        factors = reads or [np.ones(())]
+        term = np.einsum(loops.subscripts, *factors, optimize=work > MANY)
         broadcast = [size if kept else 1 for size, kept in zip(target.shape, loops.kept, strict=True)]
         yield target, term.reshape(broadcast) * loops.coefficient, point
 

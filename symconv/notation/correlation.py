@@ -299,8 +299,8 @@ def _roles(contraction: Contraction) -> tuple[Access, Access, Access]:
     """Return the cells, the taps and the positions of a correlation."""
     accesses = (contraction.target, *contraction.reads)
     if len(accesses) == 3 and len(contraction.factors) == 2:
-        for cells in accesses:
-            others = [a for a in accesses if a is not cells]
+        for at, cells in enumerate(accesses):
+            others = [*accesses[:at], *accesses[at + 1 :]]
             if _spatial(cells, *others) and cells.subscripts[0].variables:
                 batch = cells.subscripts[0].variables[0]
                 positions, taps = sorted(others, key=lambda a: batch not in _variables(a))

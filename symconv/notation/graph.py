@@ -162,9 +162,15 @@ def one_hot(target: Access, labels: Access, of: str, ignored: int | None = None)
 
 
 def _extents(target: Access) -> tuple[tuple[str, Size], ...]:
-    """Return the indices of a whole tensor and their numbers of values."""
-    sized = zip(target.subscripts, target.tensor.shape, strict=True)
-    return tuple((name, size) for subscript, size in sized for name in subscript.variables)
+    """Return the indices of a whole tensor and their sizes: digits, if an axis has several."""
+    found: list[tuple[str, Size]] = []
+    for subscript, size in zip(target.subscripts, target.tensor.shape, strict=True):
+        whole = size
+        for name in sorted(subscript.variables, key=lambda name: -int(subscript.coefficient(name))):
+            step = int(subscript.coefficient(name))
+            found.append((name, whole if step == 1 else int(whole) // step))
+            whole = step
+    return tuple(found)
 
 
 def total(

@@ -12,10 +12,12 @@ from symconv.layers.layer import Layer
 from symconv.layers.random_labels import labels_of
 from symconv.notation.arrays import evaluate_arrays
 from symconv.notation.backpropagation import gradients
-from symconv.notation.contraction import Program
-from symconv.notation.graph import Graph, written
+from symconv.notation.contraction import Access, Program
+from symconv.notation.expression import derivative
+from symconv.notation.graph import Elementwise, Graph, Step, written
 from symconv.notation.text import shape_text
 from symconv.prove.claims import Counterexample
+from symconv.prove.differentiation import same_derivative
 from symconv.prove.formal import same
 from symconv.prove.theorems import Control, Theorem
 
@@ -25,6 +27,10 @@ FORMAL = (
     "does not depend on the index is taken out of it, and a sum of ones is the index's size",
 )
 AGREE = 1e-9
+BY_RULES = (
+    "each sum is passed on to by its adjoint; SymPy's derivatives of each expression are those that the "
+    "sum, product and chain rules give with a table of our own, case by case"
+)
 
 
 def composite_theorems(layer: Layer) -> tuple[Theorem, ...]:
@@ -67,7 +73,20 @@ def _by_chain_rule(layer: Layer, name: str, controls: tuple[Control, ...]) -> Th
         grounds = (("numeric", f"⟨∂E/∂{tensor}, V⟩ is not the slope of E along a random V"),)
         return Theorem("N2", statement, "refuted", grounds, None, controls)
     grounds = (("numeric", f"⟨∂E/∂{tensor}, V⟩ is the slope of E along V, to 20 digits"),)
+    if all(map(_derived_by_rules, layer.graph.steps)):
+        return Theorem("N2", statement, "proved", (("symbolic", BY_RULES), *grounds), None, controls)
     return Theorem("N2", statement, "tested", grounds, None, controls)
+
+
+def _derived_by_rules(step: Step) -> bool:
+    """Whether SymPy's derivatives of a step by what it reads are those by the rules of calculus."""
+    import sympy
+
+    if not isinstance(step, Elementwise):
+        return True
+    names = [sympy.Symbol(name, real=True) for name, read in step.arguments if isinstance(read, Access)]
+    f = step.expression
+    return all(same_derivative(f, derivative(f, x), x) for x in names if x in f.free_symbols)
 
 
 def _sums_held(layer: Layer, name: str) -> tuple[Control, ...]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from symconv.notation.contraction import Access, Contraction, Program
 from symconv.notation.graph import Constant, Elementwise, Graph, Step, written
+from symconv.notation.polynomial import Polynomial
 
 if TYPE_CHECKING:
     import sympy
@@ -23,9 +24,13 @@ Indices = frozenset[str]
 
 @dataclass
 class FormalSums:
-    """The symbols of elements and of sums, and the indices that each depends on."""
+    """The symbols of elements and of sums, and the indices that each depends on.
+
+    A tensor is addressed in one way everywhere: each index counts along one axis, alone or as a digit.
+    """
 
     depends: dict[sympy.Symbol, Indices] = field(default_factory=dict)
+    places: dict[sympy.Symbol, tuple[Polynomial, ...]] = field(default_factory=dict)
     sums: dict[tuple[Indices, Any], sympy.Symbol] = field(default_factory=dict)
     one_hot: dict[sympy.Symbol, str] = field(default_factory=dict)
 
@@ -76,11 +81,12 @@ class FormalSums:
         """Return the symbol of a tensor's element, at its own indices."""
         import sympy
 
-        names = frozenset(name for s in access.subscripts for name in s.variables)
-        if any(len(s.variables) != 1 or str(s) != s.variables[0] for s in access.subscripts):
+        found = [name for s in access.subscripts for name in s.variables]
+        if len(found) != len(set(found)) or any(s.constant for s in access.subscripts):
             raise ValueError(f"not addressed by its own indices: {access.tensor.name}")
         symbol = sympy.Symbol(access.tensor.name, real=True)
-        if self.depends.setdefault(symbol, names) != names:
+        self.depends[symbol] = frozenset(found)
+        if self.places.setdefault(symbol, access.subscripts) != access.subscripts:
             raise ValueError(f"addressed in two ways: {access.tensor.name}")
         return symbol
 

@@ -40,7 +40,7 @@ def write_contraction(code: Code, do: Do, contraction: Contraction) -> None:
     if product is not None:
         _matmul(code, do, contraction.target, product, sizes)
         return
-    groups = _shared_axes(code.axes(contraction.target, sizes), contraction)
+    groups = shared_axes(code.axes(contraction.target, sizes), contraction.reads, sizes)
     if do.hint == "table" and len(groups) > 1:
         _look_up(code, do, contraction, groups)
     elif len(contraction.reads) == 1:
@@ -51,10 +51,9 @@ def write_contraction(code: Code, do: Do, contraction: Contraction) -> None:
         _write_einsum(code, do, contraction, groups)
 
 
-def _shared_axes(axes: Groups, contraction: Contraction) -> Groups:
+def shared_axes(axes: Groups, reads: Sequence[Access], sizes: Sizes) -> Groups:
     """Split the axes of what is written where an operand has only some of an axis's indices."""
-    sizes = dict(contraction.extents)
-    own = [set(own_indices(read, sizes)) for read in contraction.reads]
+    own = [set(own_indices(read, sizes)) for read in reads]
     if all(not set(axis) & each or set(axis) <= each for axis in axes for each in own):
         return axes
     return [[name] for axis in axes for name in axis]
@@ -90,8 +89,8 @@ def store(
     else:
         if not code.fits(syntax("store", target=whole(view), source=value)):
             view = code.bound(view, f"{name}_part")
-        if not axes and value in code.buffers:  # an object array would keep the array itself
-            value = f"{value}[()]"
+        if not axes and view.endswith("]") and value in set(code.buffers) - code.fresh:
+            value = f"{value}[()]"  # as an element, an object array would keep the array itself
         sign, rest = _in_place(view, value)
         if sign:
             code.add(f"{view} {sign}= {rest}")

@@ -13,7 +13,7 @@ from symconv.notation.expression_text import Dialect, expression_text
 from symconv.notation.graph import Elementwise
 from symconv.notation.polynomial import Polynomial
 from symconv.targets.numpy.code import Code, new_axes, own_indices, syntax
-from symconv.targets.numpy.contractions import as_array, store, whole
+from symconv.targets.numpy.contractions import as_array, shared_axes, store, whole
 from symconv.targets.numpy.syntax import number_text, tuple_text
 from symconv.targets.numpy.views import Groups, Sizes
 
@@ -33,7 +33,8 @@ def _cases(cases: Sequence[tuple[str, str]]) -> str:
 
 def _power(base: str, exponent: str) -> str:
     if exponent != "2":
-        return f"{base}**{exponent}"
+        plain = re.fullmatch(r"[\w.]+", base) and re.fullmatch(r"[\w.-]+", exponent)
+        return f"{base}**{exponent}" if plain else f"{base} ** {exponent}"
     return f"np.square{base}" if base.startswith("(") else f"np.square({base})"
 
 
@@ -113,7 +114,8 @@ def write_elementwise(code: Code, do: Do, meaning: Elementwise) -> None:
         code.allocated.add(target.tensor.name)
         code.add(syntax("assign", target=target.tensor.name, source=f"np.ones({shape}, bool)"))
         return
-    groups = code.axes(target, sizes)
+    reads = [argument for _, argument in meaning.arguments if isinstance(argument, Access)]
+    groups = shared_axes(code.axes(target, sizes), reads, sizes)
     names = {}
     wishes = iter((*do.names[1:], *("" for _ in meaning.arguments)))
     for symbol, argument in meaning.arguments:
@@ -123,13 +125,13 @@ def write_elementwise(code: Code, do: Do, meaning: Elementwise) -> None:
             names[symbol] = _places(argument, sizes, groups)
     parts, result = common_parts(meaning.expression)
     if not parts:
-        _name_arguments(code, meaning, names, code.target(target, sizes))
+        _name_arguments(code, meaning, names, code.target(target, sizes, groups))
     fresh = (f"t{number}" for number in itertools.count(len(parts)))
     for symbol_, part in parts:
         value = _in_lines(code, part, names, symbol_.name, fresh)
         code.add(syntax("assign", target=symbol_.name, source=value))
     name = target.tensor.name
-    into = code.target(target, sizes)
+    into = code.target(target, sizes, groups)
     value = _in_lines(code, result, names, whole(into), fresh)
     if (
         do.how == "assign"
@@ -139,7 +141,7 @@ def write_elementwise(code: Code, do: Do, meaning: Elementwise) -> None:
     ):
         code.add(f"{value[:-1]}, out={as_array(into, groups)})")
         return
-    store(code, do, target, sizes, value)
+    store(code, do, target, sizes, value, groups)
 
 
 def _name_arguments(code: Code, meaning: Elementwise, names: dict[str, str], target: str) -> None:

@@ -176,7 +176,8 @@ def _spread_over_units(access: Access, view: Sliced, present: Groups) -> str:
             found.append(list(next(axes, ())))
         else:
             return ""
-    same = found == [list(group) for group in present]
+    missing = len(present) - len(found)  # in front: NumPy adds them
+    same = missing >= 0 and [[]] * missing + found == [list(group) for group in present]
     return access.tensor.name if same and "[" not in _without_units(view.text) else ""
 
 

@@ -6,12 +6,13 @@ from symconv.kernel.language import Do, Kernel, Loop, Transform, walk
 from symconv.kernel.simplify import simplified
 from symconv.notation.contraction import Contraction
 from symconv.notation.graph import Selection
+from symconv.targets.numpy.legal import legalised
 from symconv.targets.numpy.products import matrix_product, summed_indices
 
 
 def words(kernel: Kernel) -> str:
     """Say what a kernel computes with: ``matrix products and sums along axes``."""
-    body = simplified(kernel).body
+    body = legalised(simplified(kernel)).body
     found = dict.fromkeys(filter(None, (_word(s) for s in walk(body) if isinstance(s, Do))))
     letters = dict.fromkeys(
         statement.letters[0] for statement in walk(body) if isinstance(statement, Loop)

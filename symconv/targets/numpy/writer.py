@@ -77,12 +77,12 @@ def _block(code: Code, statements: Sequence[Statement], letters: Sequence[str]) 
 
 def _call(code: Code, call: Call) -> None:
     """Write a call of another function on views of arrays."""
-    given, inputs = [], len(call.kernel.inputs)
-    for at, view in enumerate(call.views):
+    given = []
+    for view in call.views:
         text = view_text(view.access, dict(view.extents), [[name] for name, _ in view.extents])
         if text is None:
             raise KernelError(f"{call.kernel.name}: cannot be called on {view.access}")
-        given.append(text if at < inputs else as_array(text, view.extents))
+        given.append(as_array(text, view.extents))
     name = code.shared[call.kernel]
     for at, view in enumerate(call.views):
         if not code.fits(f"{name}({', '.join(given)})"):
