@@ -177,7 +177,7 @@ def _spread_over_units(access: Access, view: Sliced, present: Groups) -> str:
         else:
             return ""
     missing = len(present) - len(found)  # in front: NumPy adds them
-    same = missing >= 0 and [[]] * missing + found == [list(group) for group in present]
+    same = any(found) and missing >= 0 and [[]] * missing + found == [list(g) for g in present]
     return access.tensor.name if same and "[" not in _without_units(view.text) else ""
 
 
