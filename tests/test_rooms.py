@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from symconv.layers import Layer
+
 ROOT = Path(__file__).resolve().parents[1]
 ROOMS = [
     "errors",
@@ -65,6 +67,33 @@ def test_a_room_imports_only_rooms_before_it(path: Path) -> None:
         assert module != "symconv", "the whole package is every room"
         if other is not None:
             assert ROOMS.index(other) <= ROOMS.index(room), f"{room} imports {module}"
+
+
+def asked(path: Path) -> list[str]:
+    """Return the kinds of layers that a file asks for; of networks, and of sums of products, not."""
+    kinds = set(Layer.kinds) - {"Network", "Contraction"}
+    found = []
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "isinstance":
+            found += [n.id for n in ast.walk(node.args[1]) if isinstance(n, ast.Name)]
+        elif isinstance(node, ast.MatchClass):
+            found.append(ast.unparse(node.cls))
+    return [name for name in found if name in kinds]
+
+
+ALGORITHMS = [
+    p for room in ("kernel", "lower", "targets") for p in (ROOT / "symconv" / room).rglob("*.py")
+]
+
+
+@pytest.mark.every
+@pytest.mark.parametrize("path", ALGORITHMS, ids=lambda p: str(p.relative_to(ROOT)))
+def test_what_is_computed_does_not_depend_on_a_layers_kind(path: Path) -> None:
+    assert not asked(path)
+
+
+def test_a_question_for_a_kind_is_seen() -> None:
+    assert asked(ROOT / "symconv" / "explain" / "frameworks.py")
 
 
 @pytest.mark.every

@@ -16,8 +16,7 @@ from symconv.layers.activation import Activation
 from symconv.layers.conv import ConvLayer, ConvTranspose
 from symconv.layers.cross_entropy import SoftmaxCrossEntropy
 from symconv.layers.index_notation import Contraction
-from symconv.layers.layer import Layer
-from symconv.layers.losses import MeanSquaredError
+from symconv.layers.layer import Layer, rebuild
 from symconv.layers.normalisation import BatchNorm, Normalisation
 from symconv.layers.pool import AvgPool, GlobalMaxPool, MaxPool
 from symconv.layers.softmax import Softmax
@@ -35,7 +34,6 @@ OVERWRITTEN = (
     "overlapping windows are assigned, not added: = in place of += "
     "(CS231n-assignment2019#19, ocannl#512)"
 )
-LOSSES = (SoftmaxCrossEntropy, MeanSquaredError)
 MOST_PARTS = 64  # sets of windows that are assigned one after the other
 
 
@@ -101,7 +99,7 @@ def _shape(seen: Seen) -> str:
 def _of_any_layer(seen: Seen) -> Iterator[Rule]:
     """Visit what may go wrong in every gradient, most telling first."""
     case, right = seen.case, seen.expected
-    if isinstance(case, LOSSES):
+    if case.label_names:
         yield from _of_losses(seen)
     if seen.sweep == "forward" or seen.sweep in case.updates:
         return
@@ -111,7 +109,7 @@ def _of_any_layer(seen: Seen) -> Iterator[Rule]:
         "grad_output is ignored: the gradient is that for grad_output = 1",
         lambda: evaluate_arrays(graph, ones),
     )
-    batch = 1 if isinstance(case, (Contraction, *LOSSES)) else case.cotangent.sizes[0]
+    batch = 1 if case.label_names or isinstance(case, Contraction) else case.cotangent.sizes[0]
     if batch > 1:
         yield (
             "the gradient is divided by the batch: that belongs to a loss that is a mean",
@@ -137,16 +135,17 @@ def _of_any_layer(seen: Seen) -> Iterator[Rule]:
 
 def _of_losses(seen: Seen) -> Iterator[Rule]:
     """Visit what a loss is divided by."""
-    case = seen.case
-    assert isinstance(case, LOSSES)
-    if case.reduction == "none":
+    case, reduction = seen.case, seen.case.arguments["reduction"]
+    if reduction == "none":
         return
     total, mean = (
-        evaluate_arrays(graph_of(replace(case, reduction=reduction), seen.sweep), seen.probe.values)
-        for reduction in ("sum", "mean")
+        evaluate_arrays(
+            graph_of(rebuild({**case.as_dict(), "reduction": r}), seen.sweep), seen.probe.values
+        )
+        for r in ("sum", "mean")
     )
     what = "the loss is" if seen.sweep == "forward" else "the gradient is that of a loss that is"
-    if case.reduction == "sum":
+    if reduction == "sum":
         yield f"{what} averaged where it should be summed", lambda: mean
         return
     yield f"{what} summed where it should be averaged", lambda: total

@@ -19,7 +19,6 @@ from symconv.check.unwritten import unwritten_is_nan
 from symconv.check.values import AGREE
 from symconv.derive.network_view import by_tensor, drawn
 from symconv.layers.network import INPUT, Network
-from symconv.layers.normalisation import BatchNorm
 from symconv.notation.arrays import evaluate_arrays
 from symconv.notation.backpropagation import gradient_of, gradients, varying_with
 from symconv.notation.contraction import Program, Tensor
@@ -130,12 +129,7 @@ def _compared(
 
 def _forward(network: Network, module: ModuleType, point: _Point) -> Result:
     """Compare the output with that of the layers' definitions, statistics being the running ones."""
-    still = {
-        node.name: replace(node.layer, training=False).graph
-        if isinstance(node.layer, BatchNorm)
-        else node.layer.graph
-        for node in network.nodes
-    }
+    still = {node.name: node.layer.inference.graph for node in network.nodes}
     last = network.body[-1]
     graph = network.composed(still).only(last.name)
     wanted = {"output": evaluate_arrays(graph, point.tensors(network))}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from types import ModuleType
 from typing import Any
 
@@ -16,7 +15,6 @@ from symconv.check.values import AGREE, FLOOR
 from symconv.layers.activation import Activation
 from symconv.layers.layer import Layer
 from symconv.layers.network import Network
-from symconv.layers.normalisation import BatchNorm
 from symconv.layers.random_labels import labels_of
 from symconv.lower.network import LayerFunction
 from symconv.notation.arrays import evaluate_arrays
@@ -106,8 +104,7 @@ def _definition(layer: Layer, f: LayerFunction) -> Graph:
     if function.name == "forward":
         return chained(layer.graph, f.applied.layer.graph) if f.applied else layer.graph
     if function.name == "inference":
-        assert isinstance(layer, BatchNorm)  # nothing else has one
-        return replace(layer, training=False).graph
+        return layer.inference.graph
     if function.name in ("jvp", "second"):
         change = tangent(layer.graph.only(layer.graph.output.name), [tensors[n] for n in f.moved])
         if function.name == "jvp":

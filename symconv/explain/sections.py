@@ -15,7 +15,6 @@ from symconv.explain.receptive import Axis, receptive_fields
 from symconv.layers.activation import Activation
 from symconv.layers.layer import Layer
 from symconv.layers.network import Network
-from symconv.layers.shapes import Flatten, Reshape
 from symconv.notation.text import shape_text
 from symconv.templating import fill
 
@@ -97,7 +96,7 @@ def receptive_section(layer: Layer) -> list[Data]:
     if not isinstance(layer, Network) or len(layer.input_shape) < 3:
         return []
     fields = receptive_fields(layer)
-    layer_names = [n.name for n in layer.nodes if not isinstance(n.layer, Flatten | Reshape)]
+    layer_names = [n.name for n in layer.nodes if not n.layer.is_view]
     rows = [
         {"name": name, "size": _size(axes), "step": _step(axes)}
         for name, axes in fields.items()

@@ -6,11 +6,11 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from symconv.errors import SymconvError
 from symconv.layers import arguments
-from symconv.layers.activations import NAMED
+from symconv.layers.activations import NAMED, SAME_SLOPE
 from symconv.layers.arguments import refuse
 from symconv.layers.layer import Layer
 from symconv.notation.backpropagation import gradient_of, multiplied
@@ -117,6 +117,11 @@ class Activation(Layer):
         """Parse text into an expression in x, with the layer's constants."""
         named = {name: activation.definition for name, activation in NAMED.items()}
         return parse_expression(text, ["x"], dict(self.constants), named)
+
+    @property
+    def in_place(self) -> Literal["", "inference", "training"]:
+        """Always for piecewise linear functions that keep the sign of where they rise."""
+        return "training" if self.function in SAME_SLOPE else "inference"
 
     @property
     def output_shape(self) -> tuple[int, ...]:

@@ -8,7 +8,7 @@ import difflib
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import ClassVar, Self
+from typing import ClassVar, Literal, Self
 
 from symconv.errors import SymconvError
 from symconv.layers.activations import NAMED
@@ -97,6 +97,29 @@ class Layer(ABC):
     def statistic_names(self) -> tuple[str, ...]:
         """The inputs that are running statistics; most layers have none."""
         return ()
+
+    @property
+    def initial(self) -> dict[str, float]:
+        """What parameters and statistics begin with that are in no sum of products; others with 0."""
+        return {}
+
+    @property
+    def inference(self) -> Layer:
+        """The layer as it is outside training; most layers are the same."""
+        return self
+
+    @property
+    def in_place(self) -> Literal["", "inference", "training"]:
+        """Whether values may be written over the input's: not, outside training only, or always.
+
+        In training, the derivative must be the same function of the output as of the input.
+        """
+        return ""
+
+    @property
+    def is_view(self) -> bool:
+        """Whether the output has the input's elements in the same order."""
+        return False
 
     @property
     def classes(self) -> dict[str, int]:

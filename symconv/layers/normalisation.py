@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property
 from math import prod
@@ -55,6 +55,11 @@ class Normalisation(Layer, common=True):
             "backward": "with Y = D · R, what comes through the mean A is the mean of the gradient, "
             "what comes through the variance V its mean along Y; the deviations' own mean is 0",
         }
+
+    @property
+    def initial(self) -> dict[str, float]:
+        """Weights and running variances are 1."""
+        return {"weight": 1.0, "running_var": 1.0}
 
     @property
     def _names(self) -> tuple[str, ...]:
@@ -204,6 +209,11 @@ class BatchNorm(Normalisation):
         channels = self.input_shape[1:2]
         running = {"running_mean": channels, "running_var": channels}
         return {"x": self.input_shape} | self.parameters | running
+
+    @property
+    def inference(self) -> Layer:
+        """The layer with the running statistics in place of the batch's."""
+        return replace(self, training=False)
 
     @property
     def statistic_names(self) -> tuple[str, ...]:

@@ -27,6 +27,8 @@ class PReLU(Layer):
         Batch, channels, then up to three sizes.
     num_parameters
         1, a slope for all channels; or the number of channels, a slope for each.
+    init
+        What the slopes begin with in a network.
     dtype
         ``"float32"`` or ``"float64"``.
 
@@ -45,6 +47,7 @@ class PReLU(Layer):
 
     input_shape: tuple[int, ...]
     num_parameters: int = 1
+    init: float = 0.25
     dtype: str = "float32"
 
     def __post_init__(self) -> None:
@@ -56,6 +59,7 @@ class PReLU(Layer):
             raise refuse("num_parameters", number, valid)
         object.__setattr__(self, "input_shape", sizes)
         object.__setattr__(self, "num_parameters", number)
+        object.__setattr__(self, "init", arguments.number("init", self.init, "a finite number"))
         object.__setattr__(self, "dtype", arguments.dtype(self.dtype))
 
     @property
@@ -67,6 +71,11 @@ class PReLU(Layer):
     def parameters(self) -> dict[str, tuple[int, ...]]:
         """Shape of ``weight``, the slope."""
         return {"weight": (self.num_parameters,)}
+
+    @property
+    def initial(self) -> dict[str, float]:
+        """The slopes begin with ``init``."""
+        return {"weight": self.init}
 
     def reductions(self) -> Iterator[Layer]:
         """Visit the layers with one size reduced; the channels together with their slopes."""

@@ -86,6 +86,11 @@ class Flatten(Layer):
         object.__setattr__(self, "dtype", arguments.dtype(self.dtype))
 
     @property
+    def is_view(self) -> bool:
+        """The elements keep their order."""
+        return True
+
+    @property
     def output_shape(self) -> tuple[int, ...]:
         """Shape of the output."""
         return (self.input_shape[0], prod(self.input_shape[1:]))
@@ -140,6 +145,11 @@ class Reshape(Layer):
         object.__setattr__(self, "input_shape", sizes)
         object.__setattr__(self, "shape", shape)
         object.__setattr__(self, "dtype", arguments.dtype(self.dtype))
+
+    @property
+    def is_view(self) -> bool:
+        """The elements keep their order."""
+        return True
 
     @property
     def output_shape(self) -> tuple[int, ...]:

@@ -8,12 +8,8 @@ from math import prod
 from typing import TYPE_CHECKING
 
 from symconv.kernel.language import Do, Kernel
-from symconv.layers.activation import Activation
-from symconv.layers.activations import SAME_SLOPE
 from symconv.layers.layer import Layer
 from symconv.layers.network import INPUT, Network, Node
-from symconv.layers.normalisation import BatchNorm
-from symconv.layers.shapes import Flatten, Reshape
 from symconv.lower.layer import Function, layer_plan, plan_change, plan_second
 from symconv.lower.options import Options
 from symconv.lower.schedule import (
@@ -128,7 +124,7 @@ def _initial(network: Network) -> Iterator[tuple[str, Initial]]:
             if fan_in:
                 yield node.own(name), Initial(shape, fan_in=fan_in)
             else:
-                yield node.own(name), Initial(shape, float(name in ("weight", "running_var")))
+                yield node.own(name), Initial(shape, layer.initial.get(name, 0.0))
 
 
 def _fan_in(layer: Layer, name: str) -> int:
@@ -159,7 +155,7 @@ class _Planner:
     def _fuses(self, node: Node) -> bool:
         """Let the correlation before an activation that is written over it apply that, if it can."""
         forward = self.functions.get(f"_{node.sources[0]}_forward")
-        if forward is None or _is_view(forward.node) or not self._in_place(node, training=True):
+        if forward is None or forward.node.layer.is_view or not self._in_place(node, training=True):
             return False
         function, (step,) = forward.function, node.layer.forward.steps
         assert isinstance(step, Elementwise)  # only activations are written over what they are of
@@ -172,8 +168,8 @@ class _Planner:
     def _of_layer(self, node: Node) -> Iterator[Function]:
         plan = layer_plan(node.layer, 1, self.options)
         yield from plan.functions
-        if isinstance(node.layer, BatchNorm) and node.layer.training:
-            still = layer_plan(replace(node.layer, training=False), 1, self.options)
+        if node.layer.updates:
+            still = layer_plan(node.layer.inference, 1, self.options)
             yield replace(still.forward, name="inference")
 
     def _add(self, node: Node, functions: Iterable[Function], moved: Iterable[str] = ()) -> None:
@@ -188,14 +184,14 @@ class _Planner:
         network = self.network
         for node in network.nodes if training else network.body:
             output = Variable(LOSS if node.is_loss else node.name, node.layer.output_shape)
-            if _is_view(node):
+            if node.layer.is_view:
                 yield Alias(output, node.sources[0])
                 continue
             if self._in_place(node, training):
                 yield Alias(output, node.sources[0])
             if node.name in self.fused:
                 continue
-            moves = isinstance(node.layer, BatchNorm) and node.layer.training
+            moves = bool(node.layer.updates)
             kept = STATISTICS if keeps else "moved_"
             moved = [
                 Variable(kept + (node.own(of) if keeps else f"{node.name}_{of}"), node.layer.inputs[of])
@@ -210,12 +206,12 @@ class _Planner:
         In training, only where the derivative is the same function of either.
         """
         layer = node.layer
-        if not isinstance(layer, Activation) or (training and layer.function not in SAME_SLOPE):
+        if layer.in_place != "training" and (training or not layer.in_place):
             return False
         nodes = {other.name: other for other in self.network.nodes}
         source = node.sources[0]
         while source in nodes and self.readers[source] == 1:
-            if not _is_view(nodes[source]):
+            if not nodes[source].layer.is_view:
                 return True
             source = nodes[source].sources[0]
         return False
@@ -269,10 +265,10 @@ class _Planner:
 
     def _through(self, node: Node, above: str, results: Mapping[str, Variable]) -> Iterator[Action]:
         """Compute a layer's gradients from that by its output: together, if they share steps."""
-        if _is_view(node):
+        if node.layer.is_view:
             yield from (Alias(result, above) for result in results.values())
             return
-        if isinstance(node.layer, Activation) and self._is_own(node):
+        if node.layer.in_place and self._is_own(node):
             yield from (Alias(result, above) for result in results.values())  # written over it
         together = f"_{node.name}_backward"
         if together in self.functions and set(results) == set(self.functions[together].function.by):
@@ -291,7 +287,7 @@ class _Planner:
     def _is_own(self, node: Node) -> bool:
         """Whether the gradient by a layer's output is in memory of its own, not the caller's."""
         behind = self.network.nodes[self.network.nodes.index(node) + 1 :]
-        return not all(map(_is_view, behind))
+        return not all(other.layer.is_view for other in behind)
 
     def changes(self) -> Iterator[Action]:
         """Compute the change of every layer's output when what varies does."""
@@ -300,7 +296,7 @@ class _Planner:
                 continue
             output = Variable(f"t_{node.name}", node.layer.output_shape)
             moved = self._moved(node)
-            if _is_view(node):
+            if node.layer.is_view:
                 yield Alias(output, *moved.values())
                 continue
             if self._in_place(node, training=True):
@@ -378,8 +374,3 @@ def _applied(kernel: Kernel, expression: sympy.Expr) -> Kernel:
     (symbol,) = expression.free_symbols or {"x"}
     last = Elementwise(place, expression, ((str(symbol), place),), extents)
     return replace(kernel, body=(*kernel.body, Do(last)))
-
-
-def _is_view(node: Node) -> bool:
-    """Whether a layer gives the same memory in another shape."""
-    return isinstance(node.layer, Flatten | Reshape)

@@ -1,4 +1,4 @@
-"""The derivative of an expression by the rules of calculus, from a table of our own.
+"""The derivative of an expression by the rules of calculus, from a table of our own; equal functions.
 
 SymPy's derivative is compared with it: two derivations that share no code.
 """
@@ -89,3 +89,37 @@ def _vanishes(value: sympy.Expr) -> bool:
     import sympy
 
     return bool(sympy.expand(value) == 0 or sympy.simplify(value) == 0)
+
+
+def same_function(one: sympy.Expr, other: sympy.Expr, x: sympy.Symbol) -> bool:
+    """Whether two functions of x are seen to be equal for x > 0, for x < 0 and at 0.
+
+    On each side, their difference is 0, or it is constant and tends to 0 at 0.
+    """
+    import sympy
+
+    above = sympy.Symbol("x", positive=True)
+    if not _is_zero((one - other).subs(x, 0)):
+        return False
+    sides = (sympy.piecewise_fold((one - other).subs(x, at)) for at in (above, -above))
+    return all(
+        _is_zero(side) or (_is_zero(side.diff(above)) and _is_zero(side.subs(above, 0)))
+        for side in sides
+    )
+
+
+def equal_by_cases(one: sympy.Expr, other: sympy.Expr, x: sympy.Symbol) -> bool:
+    """Whether the difference of two expressions simplifies to 0 for x > 0, for x < 0 and at 0."""
+    import sympy
+
+    above = sympy.Symbol("x", positive=True)
+    return all(
+        _is_zero(sympy.piecewise_fold((one - other).subs(x, at)))
+        for at in (above, -above, sympy.Integer(0))
+    )
+
+
+def _is_zero(expression: sympy.Expr) -> bool:
+    import sympy
+
+    return bool(sympy.simplify(expression.rewrite(sympy.exp).rewrite(sympy.erf)) == 0)

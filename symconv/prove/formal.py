@@ -2,19 +2,21 @@
 
 ``Σ_c`` of an expression is expanded; what does not depend on ``c`` is taken out of it, and the sum of
 what is left becomes a symbol of its own, the same for the same terms; ``Σ_c 1`` is the size of c. So
-two graphs whose elements become the same expression compute the same, for all sizes.
+two graphs whose elements become the same expression compute the same, for all sizes. Where an
+expression has cases, it is compared for positive and for negative numbers and at 0.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import prod
 from typing import TYPE_CHECKING, Any
 
 from symconv.notation.contraction import Access, Contraction, Program
 from symconv.notation.graph import Constant, Elementwise, Graph, Step, written
 from symconv.notation.polynomial import Polynomial
+from symconv.prove.differentiation import equal_by_cases, same_function
 
 if TYPE_CHECKING:
     import sympy
@@ -140,9 +142,36 @@ def same(left: Graph, right: Graph) -> bool:
     """
     import sympy
 
+    if _same_steps(left, right):
+        return True
     sums = FormalSums()
     try:
-        difference = sums.output(left) - sums.output(right)
+        one, other = sums.output(left), sums.output(right)
     except ValueError:
         return False
-    return bool(sympy.simplify(sympy.expand(difference)) == 0)
+    difference = sympy.expand(one - other)
+    if sympy.simplify(difference) == 0:
+        return True
+    return any(equal_by_cases(one, other, x) for x in _with_cases(difference))
+
+
+def _same_steps(left: Graph, right: Graph) -> bool:
+    """Whether two graphs have the same steps, up to how an expression is written."""
+    return len(left.steps) == len(right.steps) and all(map(_same_step, left.steps, right.steps))
+
+
+def _same_step(one: Step, other: Step) -> bool:
+    if not (isinstance(one, Elementwise) and isinstance(other, Elementwise)):
+        return one == other
+    f, g = one.expression, other.expression
+    if replace(one, expression=g) != other:
+        return False
+    return f == g or any(same_function(f, g, x) for x in _with_cases(f - g))
+
+
+def _with_cases(expression: sympy.Expr) -> set[sympy.Symbol]:
+    """Return the symbols that cases of an expression depend on."""
+    import sympy
+
+    cases = expression.atoms(sympy.Abs, sympy.Piecewise, sympy.Max, sympy.Min)
+    return set().union(*(case.free_symbols for case in cases))

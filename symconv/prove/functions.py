@@ -11,7 +11,7 @@ from symconv.layers.activation import Activation
 from symconv.layers.activations import NAMED
 from symconv.notation.expression_text import PAPER, expression_text
 from symconv.prove.claims import Counterexample
-from symconv.prove.differentiation import same_derivative
+from symconv.prove.differentiation import equal_by_cases, same_derivative, same_function
 from symconv.prove.theorems import Control, Theorem
 
 if TYPE_CHECKING:
@@ -80,12 +80,9 @@ def _counterexample(text: str, right: float, wrong: float) -> Counterexample:
 def _computed(layer: Activation, value: sympy.Expr, slope: sympy.Expr, curvature: sympy.Expr) -> Theorem:
     """Show that what is computed equals the function and its derivatives, beside 0 and there."""
     (x,) = layer.expression.free_symbols
-    same_derivatives = _equal(layer.slope, slope, x) and _equal(layer.curvature, curvature, x)
-    same = _equal(layer.expression, value, x) or (
-        # two continuous functions of equal slope that meet
-        _equal(layer.slope, value.diff(x), x, at_zero=False)
-        and (layer.expression - value).subs(x, 0).simplify() == 0
-    )
+    derivatives = ((layer.slope, slope), (layer.curvature, curvature))
+    same_derivatives = all(equal_by_cases(defined, used, x) for defined, used in derivatives)
+    same = same_function(layer.expression, value, x)
     return Theorem(
         "D2",
         f"what is computed equals f, f′ and f″: {expression_text(value, {}, PAPER)}, "
@@ -97,14 +94,3 @@ def _computed(layer: Activation, value: sympy.Expr, slope: sympy.Expr, curvature
         None,
         (),
     )
-
-
-def _equal(one: sympy.Expr, other: sympy.Expr, x: sympy.Symbol, at_zero: bool = True) -> bool:
-    import sympy
-
-    above = sympy.Symbol("x", positive=True)
-    for at in (above, -above, *([sympy.Integer(0)] if at_zero else [])):
-        difference = sympy.piecewise_fold((one - other).subs(x, at))
-        if sympy.simplify(difference.rewrite(sympy.exp).rewrite(sympy.erf)) != 0:
-            return False
-    return True

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 import symconv
 from symconv.kernel.language import Kernel
 from symconv.layers.layer import Layer
+from symconv.layers.normalisation import Normalisation
 from symconv.lower.layer import Function
 from symconv.notation.evaluate import evaluate
 from symconv.targets.numpy.plan import plan_layer
@@ -37,6 +38,22 @@ LAYERS: list[Layer] = [
     symconv.Flatten((2, 3, 4)),
     symconv.Concat(((2, 3, 2), (2, 1, 2)), axis=1),
     symconv.MeanSquaredError((2, 3)),
+    symconv.BinaryCrossEntropyWithLogits((2, 3)),
+    symconv.MatMul(((2, 1, 2, 3), (2, 3, 2))),
+    symconv.Multiply(((2, 3), (3,), (2, 1))),
+    symconv.Transpose((2, 3, 2), (2, 0, 1)),
+    symconv.Slice((4, 5), (3, 0), (0, 5), steps=(-1, 2)),
+    symconv.PixelShuffle((1, 8, 2, 3), 2),
+    symconv.Pad((2, 3), ((1, 0), (-1, 2)), value=0.5),
+    symconv.Pad((2, 3), ((1, 0), (1, 2)), "circular"),
+    symconv.Upsample((1, 2, 2, 3), scale_factor=2),
+    symconv.Upsample((1, 1, 2, 3), size=(3, 5), mode="bilinear", align_corners=True),
+    symconv.ReduceMean((2, 3, 2), (0, 2), keepdims=True),
+    symconv.ReduceMax((2, 3, 2), 1),
+    symconv.PReLU((2, 3), 3),
+    symconv.GroupNorm((2, 4, 3), 2),
+    symconv.InstanceNorm((2, 2, 3)),
+    symconv.LocalResponseNorm((1, 4, 2), 3),
     symconv.Contraction("O[n,i+k] = X[n,i] * F[k]", shapes=(("X", (2, 6)), ("F", (3,)))),
     symconv.Contraction("O[i] max= X[2*i+k-1] * F[k]", shapes=(("X", (8,)), ("F", (3,)))),
     symconv.Filter((1, 1, 8, 8), weight=[[[[1, 2, 1], [2, 4, 2], [1, 2, 1]]]], padding=1),
@@ -55,7 +72,7 @@ def drawn(kernel: Kernel, layer: Layer) -> dict[str, Array]:
     for buffer in kernel.inputs:
         name, sizes = buffer.tensor.name, buffer.tensor.sizes
         low, high = (0, 3) if name == "labels" else (1, 6) if name == "running_var" else (-5, 6)
-        exact = object if not isinstance(layer, symconv.BatchNorm | symconv.LayerNorm) else float
+        exact = object if not isinstance(layer, Normalisation | symconv.LocalResponseNorm) else float
         found[name] = rng.integers(low, high, sizes).astype(exact)
     return found
 

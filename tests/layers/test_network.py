@@ -71,9 +71,31 @@ RESIDUAL = Network(
     input_shape=(3, 2, 6, 6),
     dtype="float64",
 )
+GATED = Network(
+    (
+        ("first", layer("Conv", out_channels=4, kernel_size=3, padding=1)),
+        ("norm", layer("GroupNorm", num_groups=2)),
+        ("act", layer("PReLU", num_parameters=4)),
+        ("pooled", layer("ReduceMean", axes=(2, 3), keepdims=True)),
+        ("gate", layer("Activation", function="sigmoid")),
+        ("gated", layer("Multiply"), ("act", "gate")),
+        ("shuffled", layer("PixelShuffle", upscale_factor=2)),
+        ("wide", layer("Upsample", scale_factor=2, mode="bilinear"), "first"),
+        ("part", layer("Slice", starts=1, ends=2, axes=1)),
+        ("sum", layer("Add"), ("shuffled", "part")),
+        ("padded", layer("Pad", padding=((0, 0), (0, 0), (1, 0), (0, 2)), mode="reflect")),
+        ("turned", layer("Transpose", axes=(0, 1, 3, 2)), "padded"),
+        ("scores", layer("MatMul"), ("padded", "turned")),
+        ("out", layer("ReduceMax", axes=(2, 3))),
+        ("loss", layer("BinaryCrossEntropyWithLogits")),
+    ),
+    input_shape=(2, 3, 4, 3),
+    dtype="float64",
+)
 NETWORKS = [
     LENET,
     RESIDUAL,
+    GATED,
     Network((Conv((2, 1, 5, 5), 2, 3), RELU, layer("ConvTranspose", out_channels=1, kernel_size=3))),
     Network((Flatten((2, 3, 4)), layer("Linear", out_features=5, bias=False), layer("LayerNorm"))),
     Network((layer("Conv", out_channels=2, kernel_size=2), layer("Flatten"), RELU), (2, 1, 3, 3)),
@@ -113,6 +135,13 @@ def drawn(network: Network, module: Any) -> tuple[dict[str, Array], Array, list[
         for name, shape in network.labels.items()
     ]
     return module.init(0), x, labels
+
+
+def test_slopes_begin_with_what_their_layer_says() -> None:
+    params = generate(GATED, "gated").load().init(0)
+    assert (params["act.weight"] == 0.25).all()
+    assert (params["norm.weight"] == 1).all()
+    assert (params["norm.bias"] == 0).all()
 
 
 @pytest.mark.parametrize("network", NETWORKS, ids=lambda n: f"{len(n.nodes)} layers")

@@ -208,11 +208,14 @@ def _move(code: Code, do: Do, contraction: Contraction, groups: Groups) -> None:
     (read,) = contraction.reads
     factor = Fraction(contraction.coefficient)
     if not summed_indices(contraction):
-        groups = _named_axes(code, read, contraction.target, sizes) or groups
+        groups = _named_axes(code, read, contraction.target, sizes) or _without_copies(
+            read, groups, sizes
+        )
         source = code.read(read, sizes, groups)
         source = _shortened(code, source, contraction)
         if not _scale(code, do, contraction.target, source, factor, sizes, groups):
-            if contraction.target.tensor.name in code.fresh and groups:
+            own = source in code.buffers and code.buffers[source].role == "scratch"
+            if contraction.target.tensor.name in code.fresh and groups and not own:
                 source = syntax("contiguous", source=source)  # as products read it fastest
             store(code, do, contraction.target, sizes, scaled(source, factor), groups)
         return
@@ -290,6 +293,14 @@ def _named_axes(code: Code, read: Access, target: Access, sizes: Sizes) -> list[
     if not all(merges(other, axis, sizes) for axis in axes):
         return None
     return axes if code.is_bound(view_text(target, sizes, axes)) else None
+
+
+def _without_copies(read: Access, groups: Groups, sizes: Sizes) -> Groups:
+    """Split axes that what is read would have only as a copy; what is written has them apart, too."""
+    view = sliced(read, sizes)
+    if view is None or all(merges(view, [n for n in g if n in view.strides], sizes) for g in groups):
+        return groups
+    return [[name] for group in groups for name in group]
 
 
 def _look_up(code: Code, do: Do, contraction: Contraction, groups: Groups) -> None:

@@ -245,7 +245,9 @@ def _first_values(initial: Initial) -> str:
     """Write a parameter's first values."""
     if initial.fan_in:
         return f"_normal(rng, {shape(initial.shape)}, {initial.fan_in})"
-    return f"np.{'ones' if initial.number else 'zeros'}({shape(initial.shape)}, DTYPE)"
+    if initial.number in (0, 1):
+        return f"np.{'ones' if initial.number else 'zeros'}({shape(initial.shape)}, DTYPE)"
+    return f"np.full({shape(initial.shape)}, {initial.number}, DTYPE)"
 
 
 def _declarations(network: Network) -> list[str]:
