@@ -95,7 +95,6 @@ GATED = Network(
 NETWORKS = [
     LENET,
     RESIDUAL,
-    GATED,
     Network((Conv((2, 1, 5, 5), 2, 3), RELU, layer("ConvTranspose", out_channels=1, kernel_size=3))),
     Network((Flatten((2, 3, 4)), layer("Linear", out_features=5, bias=False), layer("LayerNorm"))),
     Network((layer("Conv", out_channels=2, kernel_size=2), layer("Flatten"), RELU), (2, 1, 3, 3)),
@@ -122,6 +121,7 @@ NETWORKS = [
         (3, 5),
     ),
     Network((layer("Contraction", formula="O[] = X[n] * W[n]", shapes=[["X", [4]], ["W", [4]]]),)),
+    GATED,
 ]
 
 
@@ -409,7 +409,7 @@ def test_another_batch() -> None:
         ),
         (
             lambda: Network((Conv((1, 1, 5), 1, 3), layer("Add", inputs=("conv1", "x")))),
-            "layer 2: input_shapes = .*must be the same shape for every input",
+            "layer 2: input_shapes = .*must be shapes that broadcast",
         ),
         (lambda: Network(()), r"layers = \(\): must be a list of at least one layer"),
         (lambda: Network((layer("Conv"),)), "layer 1: input_shape: missing, but Conv requires it"),
