@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from dataclasses import replace
 from typing import Any
@@ -164,7 +165,7 @@ def test_a_planted_error_in_a_closed_form_is_refuted(
     layer: Layer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Twice the closed form is false, said with numbers; its derivation and its code fail, too."""
-    closed_form = vars(type(layer))["backward"].func
+    closed_form = inspect.getattr_static(layer, "backward").func
 
     def wrong(layer: Layer) -> Graph:
         right: Graph = closed_form(layer)

@@ -165,7 +165,7 @@ def test_a_wrong_swap_is_seen_by_derive_and_prove(monkeypatch: pytest.MonkeyPatc
         (lambda: Reshape((6, 4), (5, -1)), "with 24 elements"),
         (lambda: Reshape((6, 4), (-1, -1)), "one may be -1"),
         (lambda: Reshape((6, 4), "x"), "shape = 'x'"),  # type: ignore[arg-type]  # refused
-        (lambda: Add(((2, 3), (3, 2))), "the same shape for every input"),
+        (lambda: Add(((2, 3), (3, 2))), "shapes that broadcast"),
         (lambda: Add(((2, 3),)), "2 to 15 shapes"),
         (lambda: Concat(((2, 3), (3, 3))), "equal except along axis 1"),
         (lambda: Concat(((2, 3), (2, 3, 1))), "equal except along axis 1"),
