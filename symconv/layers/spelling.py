@@ -122,8 +122,8 @@ def spell(argument: str, value: object) -> str:
 
 
 def command_name(kind: str) -> str:
-    """Return a layer's name in the shell: ``ConvTranspose`` is ``conv-transpose``."""
-    return re.sub("(?<=[a-z])(?=[A-Z])", "-", kind).lower()
+    """Return a layer's name in the shell: ``conv-transpose`` for ``ConvTranspose``."""
+    return re.sub("(?<=[a-z])(?=[A-Z][a-z])", "-", kind).lower()
 
 
 def option_name(argument: str) -> str:
