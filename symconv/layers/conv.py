@@ -199,7 +199,8 @@ class ConvTranspose(_Sizes):
     kernel_size, stride, dilation
         An int, or one per spatial axis.
     padding
-        An int, one per axis, or pairs ``(lo, hi)`` per axis: elements cropped from the output.
+        An int, one per axis, or pairs ``(lo, hi)`` per axis: elements cropped from the output, or
+        added to it if negative.
     output_padding
         An int, or one per axis: elements added at the end of the output. Must be less than the larger
         of stride and dilation.

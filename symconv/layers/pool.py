@@ -157,7 +157,8 @@ class MaxPool(_SlidingPool):
     stride
         An int, or one per spatial axis; if not given, ``kernel_size``.
     padding
-        An int, one per axis, or pairs ``(lo, hi)`` per axis.
+        An int, one per axis, pairs ``(lo, hi)`` per axis, or a word such as ``"same"``, as for
+        :class:`Conv`.
     ceil_mode
         Whether the last window may reach beyond the padding at the end, if it begins before this
         padding.
@@ -198,7 +199,8 @@ class AvgPool(_SlidingPool):
     stride
         An int, or one per spatial axis; if not given, ``kernel_size``.
     padding
-        An int, one per axis, or pairs ``(lo, hi)`` per axis.
+        An int, one per axis, pairs ``(lo, hi)`` per axis, or a word such as ``"same"``, as for
+        :class:`Conv`.
     ceil_mode
         Whether the last window may reach beyond the padding at the end, if it begins before this
         padding. Elements beyond the padding never count.
