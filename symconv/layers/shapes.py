@@ -217,7 +217,31 @@ class Several(Layer, common=True):
 
 
 @dataclass(frozen=True)
-class Add(Several):
+class Broadcast(Several, common=True):
+    """What layers have whose inputs broadcast as in NumPy."""
+
+    dtype: str = "float32"
+
+    def __post_init__(self) -> None:
+        self._validate()
+        arguments.bounded("output_shape", broadcast_shape(self.input_shapes))
+        object.__setattr__(self, "dtype", arguments.dtype(self.dtype))
+
+    @property
+    def output_shape(self) -> tuple[int, ...]:
+        """Shape of the output."""
+        return broadcast_shape(self.input_shapes)
+
+    def _each(self, factors: Sequence[Tensor]) -> Contraction:
+        """Return the products of some inputs, element by element."""
+        names = element(len(self.output_shape))
+        target = Tensor("O", self.output_shape)[tuple(map(index, names))]
+        reads = tuple(broadcast(tensor, self.output_shape, names) for tensor in factors)
+        return Contraction(target, reads, tuple(zip(names, self.output_shape, strict=True)))
+
+
+@dataclass(frozen=True)
+class Add(Broadcast):
     """The element-wise sum of tensors, which broadcast as in NumPy.
 
     Parameters
@@ -233,26 +257,10 @@ class Add(Several):
         If an argument is not valid, or the shapes do not broadcast.
     """
 
-    dtype: str = "float32"
-
-    def __post_init__(self) -> None:
-        self._validate()
-        arguments.bounded("output_shape", broadcast_shape(self.input_shapes))
-        object.__setattr__(self, "dtype", arguments.dtype(self.dtype))
-
-    @property
-    def output_shape(self) -> tuple[int, ...]:
-        """Shape of the output."""
-        return broadcast_shape(self.input_shapes)
-
     @cached_property
     def graph(self) -> Graph:
         """The sum."""
-        names = element(len(self.output_shape))
-        target = Tensor("O", self.output_shape)[tuple(map(index, names))]
-        extents = tuple(zip(names, self.output_shape, strict=True))
-        reads = [broadcast(tensor, self.output_shape, names) for tensor in self.tensors.values()]
-        return Graph((Program(tuple(Contraction(target, (read,), extents) for read in reads)),))
+        return Graph((Program(tuple(self._each([tensor]) for tensor in self.tensors.values())),))
 
 
 @dataclass(frozen=True)
