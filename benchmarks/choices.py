@@ -14,8 +14,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from symconv import Conv, SymconvError, tune
-from symconv.plan.layer import plan_layer
-from symconv.plan.tuning import label
+from symconv.lower.tuning import label
+from symconv.targets.numpy.plan import plan_layer
 
 COUNT = 30
 SIZES = {1: (200, 1000, 5000), 2: (10, 20, 33, 50, 64, 100), 3: (8, 12, 16)}
