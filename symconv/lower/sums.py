@@ -230,7 +230,7 @@ def select(selection: Selection) -> Lowered:
     read = terms[tuple(map(index, names))]
     order = [name for name, _ in maximum.extents]
     extents = tuple((name, maximum.ranges[name]) for name in names)
-    shown = names[: len(maximum.target.subscripts)]
+    shown = [name for s in maximum.target.subscripts for name in s.variables]
     kept = Tensor("", tuple(maximum.ranges[name] for name in shown))
     ordered = Contraction(
         kept[tuple(map(index, shown))],

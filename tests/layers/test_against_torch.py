@@ -72,6 +72,10 @@ CASES: dict[str, tuple[Layer, Function]] = {
     "sum of all": (ReduceSum(X, **REAL), lambda _, x: x.sum()),
     "mean": (ReduceMean(X, -1, keepdims=True, **REAL), lambda _, x: x.mean(-1, keepdim=True)),
     "max": (ReduceMax(X, 2, **REAL), lambda _, x: x.amax(2)),
+    "max along two": (
+        ReduceMax(X, (0, 2), keepdims=True, **REAL),
+        lambda _, x: x.amax((0, 2), keepdim=True),
+    ),
     "prelu": (PReLU(X, **REAL), lambda torch, x, w: torch.nn.functional.prelu(x, w)),
     "slopes": (PReLU(X, 4, **REAL), lambda torch, x, w: torch.nn.functional.prelu(x, w)),
     "group norm": (
@@ -238,7 +242,7 @@ def test_forms_by_cases_are_compared(text: str, right: bool) -> None:
         (lambda: InstanceNorm((2, 3, 1)), "more than one value"),
         (lambda: LocalResponseNorm((2, 3), 2, k=0.0), "positive"),
         (lambda: Pad((2, 3), ((0, 0), (-3, 0))), "is left"),
-        (lambda: Pad((2, 3), ((0, 0), (3, 0)), "reflect"), "at most 2 for a size of 3"),
+        (lambda: Pad((2, 3), ((0, 0), (3, 0)), "reflect"), "from 0 to 2 along axis 1"),
         (lambda: Pad((2, 3), 1, "circular", 0.5), "0 where mode is 'circular'"),
         (lambda: Upsample((1, 1, 3)), "or size, and not both"),
         (lambda: Upsample((1, 1, 3), size=4), "multiples of (3,)"),
