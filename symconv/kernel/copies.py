@@ -77,14 +77,15 @@ def _in_the_same_order(copy: Contraction, read: Access) -> bool:
 
 
 def without_added_zeros(kernel: Kernel) -> Kernel:
-    """Return a kernel without scratch that is filled with zeros, and then only added."""
+    """Return a kernel without scratch that is filled with zeros, and then only added in sums."""
     places = {buffer.tensor.name for buffer in kernel.with_role("scratch")}
     for statement in walk(kernel.body):
         match statement:
             case Do(meaning=meaning):
                 if not _fills_with_zeros(statement):
                     places.discard(written_by(meaning).name)
-                if statement.how != "add" or statement not in kernel.body:
+                added = isinstance(meaning, Contraction) and statement.how == "add"
+                if not added or statement not in kernel.body:
                     places -= {tensor.name for tensor in read_by(meaning)}
             case Call(views=views):
                 places -= {view.access.tensor.name for view in views}

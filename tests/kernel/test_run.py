@@ -8,12 +8,14 @@ import numpy as np
 import pytest
 
 from symconv.errors import KernelError
+from symconv.kernel.copies import without_added_zeros
 from symconv.kernel.language import Buffer, Do, Kernel, Loop, Span, Table
 from symconv.kernel.rewrite import inlined
 from symconv.kernel.run import run
 from symconv.kernel.simplify import simplified
 from symconv.layers.layer import Layer
 from symconv.notation.contraction import Contraction, Tensor, index
+from symconv.notation.graph import each
 from symconv.targets.numpy.legal import legalised
 from tests.kernel.kernels import LAYERS, drawn, functions, same, wanted
 
@@ -52,6 +54,18 @@ def test_a_wrong_rewrite_is_seen() -> None:
     right, shorter = (Kernel("k", BUFFERS, (clear, Loop(("i",), Span(n), (each,)))) for n in (4, 3))
     assert same(run(right, NUMBERS)["y"], NUMBERS["x"])
     assert not same(run(shorter, NUMBERS)["y"], NUMBERS["x"])
+
+
+@pytest.mark.parametrize(("text", "added"), [("h", 0), ("exp(h)", 1)])
+def test_only_zeros_that_are_added_in_sums_are_left_out(text: str, added: int) -> None:
+    clear = Do(Contraction(HELD[I], (), COPY.extents, 0))
+    sum_ = Do(replace(COPY, factors=(HELD[I],)), "add")
+    more = Do(replace(each(Y[I], text, h=HELD[I]), extents=COPY.extents), "add")
+    kernel = Kernel("k", BUFFERS, (clear, Do(COPY), sum_, more))
+    left = without_added_zeros(kernel)
+    assert same(run(left, NUMBERS)["y"], NUMBERS["x"] + added)
+    alone = without_added_zeros(replace(kernel, body=(clear, Do(COPY), sum_)))
+    assert alone.body == (Do(COPY),)
 
 
 @pytest.mark.parametrize(
