@@ -120,7 +120,7 @@ class Activation(Layer):
 
     @property
     def in_place(self) -> Literal["", "inference", "training"]:
-        """Always for piecewise linear functions that keep the sign of where they rise."""
+        """Always for functions whose slope is the same at the output as at the input."""
         return "training" if self.function in SAME_SLOPE else "inference"
 
     @property

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 _E = "exp(-abs(x))"
-SIGMOID = f"(where(x >= 0, 1, {_E}) / (1 + {_E}))"
+_SIGMOID = f"(where(x >= 0, 1, {_E}) / (1 + {_E}))"
 _TAIL = "erfc(abs(x)/sqrt(2))/2"
 _BELOW = f"where(x < 0, {_TAIL}, 1 - {_TAIL})"  # the normal distribution
 _NORMAL = "(exp(-x^2/2) / sqrt(2*pi))"
@@ -50,18 +50,18 @@ NAMED = {
         "where(x <= 0, exp(min(x, 0)), 1)",
         "where(x <= 0, exp(min(x, 0)), 0)",
     ),
-    "sigmoid": Named("1/(1 + exp(-x))", SIGMOID, _SIGMOID_SLOPE, f"-tanh(x/2) * {_SIGMOID_SLOPE}"),
+    "sigmoid": Named("1/(1 + exp(-x))", _SIGMOID, _SIGMOID_SLOPE, f"-tanh(x/2) * {_SIGMOID_SLOPE}"),
     "tanh": Named(
         "tanh(x)",
         "tanh(x)",
         "4*exp(-2*abs(x)) / (1 + exp(-2*abs(x)))^2",
         "-8*tanh(x)*exp(-2*abs(x)) / (1 + exp(-2*abs(x)))^2",
     ),
-    "softplus": Named("log(1 + exp(x))", f"max(x, 0) + log1p({_E})", SIGMOID, _SIGMOID_SLOPE),
+    "softplus": Named("log(1 + exp(x))", f"max(x, 0) + log1p({_E})", _SIGMOID, _SIGMOID_SLOPE),
     "silu": Named(
         "x/(1 + exp(-x))",
-        f"x * {SIGMOID}",
-        f"{SIGMOID} + x * {_SIGMOID_SLOPE}",
+        f"x * {_SIGMOID}",
+        f"{_SIGMOID} + x * {_SIGMOID_SLOPE}",
         f"(2 - x*tanh(x/2)) * {_SIGMOID_SLOPE}",
     ),
     "gelu": Named(

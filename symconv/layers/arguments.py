@@ -40,6 +40,14 @@ def integer(argument: str, value: object, at_least: int, valid: str, given: obje
     return number
 
 
+def integers(argument: str, value: object) -> tuple[int, ...]:
+    """Return integers of any sign, given as one or several."""
+    valid = "an int, or several"
+    entries = _sequence(value)
+    numbers = [value] if entries is None else entries
+    return tuple(integer(argument, each, -LARGEST, valid, value) for each in numbers)
+
+
 def flag(argument: str, value: object) -> bool:
     """Return a boolean."""
     if not isinstance(value, bool):
@@ -116,6 +124,14 @@ def number(argument: str, value: object, valid: str) -> float:
     if not real or not math.isfinite(float(value)):  # type: ignore[arg-type]  # it is one of these
         raise refuse(argument, value, valid)
     return float(value)  # type: ignore[arg-type]  # it is one of these
+
+
+def positive(argument: str, value: object) -> float:
+    """Return a positive real number."""
+    found = number(argument, value, "a positive number")
+    if found <= 0:
+        raise refuse(argument, value, "a positive number")
+    return found
 
 
 def padding(value: object, rank: int, words: Sequence[str]) -> Padding:

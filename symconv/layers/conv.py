@@ -10,7 +10,7 @@ from typing import ClassVar, TypeAlias
 from symconv.layers import arguments
 from symconv.layers.arguments import Padding, PerAxis, refuse
 from symconv.layers.layer import Layer, smaller_sizes, with_size
-from symconv.layers.padding import MODES, padding_steps
+from symconv.layers.padding import MODES, most, padding_steps
 from symconv.layers.roles import Roles, correlation, with_bias
 from symconv.layers.window import PADDINGS, Window, fitting, padded
 from symconv.notation.contraction import Program, Tensor
@@ -103,14 +103,12 @@ class Conv(_Sizes):
         axes = "zyx"[-len(self.windows) :]
         for window, axis in zip(self.windows, axes, strict=True):
             if self.padding_mode != "zeros":
-                most = window.size - (self.padding_mode == "reflect")
-                if self.padding_mode == "replicate":
-                    most = arguments.LARGEST
-                if not (0 <= window.lo <= most and 0 <= window.hi <= most):
+                largest = most(self.padding_mode, window.size)
+                if not (0 <= window.lo <= largest and 0 <= window.hi <= largest):
                     raise refuse(
                         "padding",
                         self.padding,
-                        f"from 0 to {most} on axis {axis} for padding_mode={self.padding_mode!r}",
+                        f"from 0 to {largest} on axis {axis} for padding_mode={self.padding_mode!r}",
                     )
             if window.outputs < 1:
                 raise refuse(

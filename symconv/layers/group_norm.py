@@ -11,11 +11,9 @@ from symconv.layers import arguments
 from symconv.layers.arguments import refuse
 from symconv.layers.layer import Layer, smaller_sizes, with_size
 from symconv.layers.layer_norm import PerSample
-from symconv.layers.normalisation import RANKS, epsilon
+from symconv.layers.normalisation import RANKS
 from symconv.notation.contraction import Access, Tensor, index
 from symconv.notation.polynomial import Polynomial
-
-IMAGES = "batch, channels, then up to three sizes, all positive ints"
 
 
 @dataclass(frozen=True)
@@ -57,13 +55,14 @@ class GroupNorm(PerSample):
     dtype: str = "float32"
 
     def __post_init__(self) -> None:
-        sizes = arguments.shape("input_shape", self.input_shape, RANKS, IMAGES)
+        valid = "batch, channels, then up to three sizes, all positive ints"
+        sizes = arguments.shape("input_shape", self.input_shape, RANKS, valid)
         groups = arguments.integer("num_groups", self.num_groups, 1, "a positive int")
         if sizes[1] % groups:
             raise refuse("num_groups", groups, f"a divisor of the number of channels, {sizes[1]}")
         object.__setattr__(self, "input_shape", sizes)
         object.__setattr__(self, "num_groups", groups)
-        object.__setattr__(self, "eps", epsilon(self.eps))
+        object.__setattr__(self, "eps", arguments.positive("eps", self.eps))
         object.__setattr__(self, "affine", arguments.flag("affine", self.affine))
         object.__setattr__(self, "dtype", arguments.dtype(self.dtype))
 
@@ -144,7 +143,7 @@ class InstanceNorm(PerSample):
         if prod(sizes[2:]) == 1:
             raise refuse("input_shape", sizes, "more than one value per channel and sample")
         object.__setattr__(self, "input_shape", sizes)
-        object.__setattr__(self, "eps", epsilon(self.eps))
+        object.__setattr__(self, "eps", arguments.positive("eps", self.eps))
         object.__setattr__(self, "affine", arguments.flag("affine", self.affine))
         object.__setattr__(self, "dtype", arguments.dtype(self.dtype))
 

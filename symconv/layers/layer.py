@@ -100,7 +100,7 @@ class Layer(ABC):
 
     @property
     def initial(self) -> dict[str, float]:
-        """What parameters and statistics begin with that are in no sum of products; others with 0."""
+        """First values of inputs that no sum multiplies; those that are not named begin with 0."""
         return {}
 
     @property

@@ -11,7 +11,7 @@ from typing import ClassVar
 from symconv.layers import arguments
 from symconv.layers.arguments import refuse
 from symconv.layers.layer import Layer, smaller_sizes, with_size
-from symconv.layers.normalisation import RANKS, Normalisation, epsilon
+from symconv.layers.normalisation import RANKS, Normalisation
 from symconv.notation.backpropagation import gradient_of
 from symconv.notation.contraction import Access
 from symconv.notation.graph import Graph, Step, each, total
@@ -113,7 +113,7 @@ class LayerNorm(PerSample):
             last = None if last == sizes[1:] else last  # one spelling for one layer
         object.__setattr__(self, "input_shape", sizes)
         object.__setattr__(self, "normalized_shape", last)
-        object.__setattr__(self, "eps", epsilon(self.eps))
+        object.__setattr__(self, "eps", arguments.positive("eps", self.eps))
         affine = arguments.flag("elementwise_affine", self.elementwise_affine)
         object.__setattr__(self, "elementwise_affine", affine)
         object.__setattr__(self, "dtype", arguments.dtype(self.dtype))

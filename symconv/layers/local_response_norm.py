@@ -55,20 +55,19 @@ class LocalResponseNorm(Layer):
 
     def __post_init__(self) -> None:
         valid = "batch, channels, then up to three sizes, all positive ints"
+        not_negative = "a finite number, not negative"
         normal: dict[str, object] = {
             "input_shape": arguments.shape("input_shape", self.input_shape, (2, 3, 4, 5), valid),
             "size": arguments.integer("size", self.size, 1, "a positive int"),
-            "alpha": arguments.number("alpha", self.alpha, "a finite number, not negative"),
+            "alpha": arguments.number("alpha", self.alpha, not_negative),
             "beta": arguments.number("beta", self.beta, "a finite number"),
-            "k": arguments.number("k", self.k, "a positive number"),
+            "k": arguments.positive("k", self.k),
             "dtype": arguments.dtype(self.dtype),
         }
         for name, value in normal.items():
             object.__setattr__(self, name, value)
         if self.alpha < 0:
-            raise arguments.refuse("alpha", self.alpha, "a finite number, not negative")
-        if self.k <= 0:
-            raise arguments.refuse("k", self.k, "a positive number")
+            raise arguments.refuse("alpha", self.alpha, not_negative)
 
     @property
     def output_shape(self) -> tuple[int, ...]:

@@ -9,7 +9,7 @@ from math import prod
 from typing import ClassVar
 
 from symconv.layers import arguments
-from symconv.layers.activations import SIGMOID
+from symconv.layers.activations import NAMED
 from symconv.layers.layer import Layer
 from symconv.layers.softmax import renamed
 from symconv.notation.backpropagation import gradient_of
@@ -18,6 +18,7 @@ from symconv.notation.graph import Graph, Step, each, total
 from symconv.notation.names import element
 
 REDUCTIONS = ("mean", "sum")
+SOFTPLUS = NAMED["softplus"]
 
 
 @dataclass(frozen=True)
@@ -159,18 +160,18 @@ class BinaryCrossEntropyWithLogits(_OfElements):
     @cached_property
     def graph(self) -> Graph:
         """The loss of each element, and their mean or sum."""
-        return self._summed("log(1 + exp(x)) - x*t")
+        return self._summed(f"{SOFTPLUS.definition} - x*t")
 
     @cached_property
     def forward(self) -> Graph:
         """The same, in a form that does not overflow."""
-        return self._summed("max(x, 0) - x*t + log1p(exp(-abs(x)))")
+        return self._summed(f"{SOFTPLUS.value} - x*t")
 
     @cached_property
     def backward(self) -> Graph:
         """G times the probability 1/(1 + exp(-X)) minus the target, averaged or summed like the loss."""
         x = self._place()
         by = Access(gradient_of(self.tensors["x"]), x.subscripts)
-        text = f"g * ({SIGMOID} - t) / count"
+        text = f"g * ({SOFTPLUS.slope} - t) / count"
         g = self.cotangent[()]
         return Graph((each(by, text, g=g, x=x, t=renamed(x, "T"), count=self._count),))

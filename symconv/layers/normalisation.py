@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -122,13 +121,6 @@ class Normalisation(Layer, common=True):
         return needed(Graph(tuple(steps), results))
 
 
-def epsilon(value: object) -> float:
-    """Return the number that is added to a variance."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
-        raise refuse("eps", value, "a positive number")
-    return float(value)
-
-
 @dataclass(frozen=True)
 class BatchNorm(Normalisation):
     """Batch normalisation of each channel: ``γ (X − A) / √(V + ε) + β``.
@@ -188,7 +180,7 @@ class BatchNorm(Normalisation):
             raise refuse("momentum", momentum, "a number from 0 to 1")
         normal: dict[str, object] = {
             "input_shape": sizes,
-            "eps": epsilon(self.eps),
+            "eps": arguments.positive("eps", self.eps),
             "momentum": float(momentum),
             "training": arguments.flag("training", self.training),
             "affine": arguments.flag("affine", self.affine),

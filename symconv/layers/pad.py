@@ -11,14 +11,11 @@ from typing import ClassVar
 from symconv.layers import arguments
 from symconv.layers.arguments import Padding, refuse
 from symconv.layers.layer import Layer
-from symconv.layers.padding import padded_along
+from symconv.layers.padding import MODES, most, padded_along
 from symconv.layers.shapes import RANKS, copied
 from symconv.notation.contraction import Contraction, Program, Tensor, index
 from symconv.notation.graph import Graph
 from symconv.notation.names import element
-
-MODES = ("constant", "reflect", "replicate", "circular")
-MOST = {"reflect": -1, "replicate": None, "circular": 0}  # elements more than the axis has, at most
 
 
 @dataclass(frozen=True)
@@ -33,8 +30,8 @@ class Pad(Layer):
         An int for all axes, one per axis, or pairs ``(lo, hi)`` per axis, the first axis first. With
         ``constant``, a negative number crops.
     mode
-        ``constant``, ``value``; ``reflect``, the axis mirrored at its last element; ``replicate``, the
-        last element; or ``circular``, the axis again.
+        ``constant`` adds ``value``; ``reflect`` mirrors the axis at its last element; ``replicate``
+        repeats this element; ``circular`` repeats the axis.
     value
         The number that ``constant`` adds.
     dtype
@@ -62,7 +59,7 @@ class Pad(Layer):
         normal: dict[str, object] = {
             "input_shape": sizes,
             "padding": arguments.padding(self.padding, len(sizes), ()),
-            "mode": arguments.choice("mode", self.mode, MODES),
+            "mode": arguments.choice("mode", self.mode, ("constant", *MODES[1:])),
             "value": arguments.number("value", self.value, "a finite number"),
             "dtype": arguments.dtype(self.dtype),
         }
@@ -72,15 +69,11 @@ class Pad(Layer):
             raise refuse("value", self.value, f"0 where mode is {self.mode!r}")
         if min(self.output_shape) < 1:
             raise refuse("padding", self.padding, f"such that something of {sizes} is left")
-        most = MOST.get(self.mode)
-        for size, pair in zip(sizes, self._pads, strict=True):
-            if self.mode != "constant" and (
-                min(pair) < 0 or (most is not None and max(pair) > size + most)
-            ):
-                valid = "not negative" + (
-                    "" if most is None else f", at most {size + most} for a size of {size}"
-                )
-                raise refuse("padding", self.padding, f"{valid}, where mode is {self.mode!r}")
+        for axis, (size, pair) in enumerate(zip(sizes, self._pads, strict=True)):
+            largest = most(self.mode, size)
+            if self.mode != "constant" and not (min(pair) >= 0 and max(pair) <= largest):
+                valid = f"from 0 to {largest} along axis {axis} where mode is {self.mode!r}"
+                raise refuse("padding", self.padding, valid)
         arguments.bounded("output_shape", self.output_shape)
 
     @property

@@ -6,11 +6,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Generic
 
+from symconv.layers.arguments import LARGEST
 from symconv.layers.window import S
 from symconv.notation.contraction import Access, Contraction, Program, Size, Tensor, index
 from symconv.notation.names import CELLS, POSITIONS
 
 MODES = ("zeros", "reflect", "replicate", "circular")
+
+
+def most(mode: str, size: int) -> int:
+    """Return how many elements a mode can add at each side of an axis."""
+    return {"reflect": size - 1, "circular": size}.get(mode, LARGEST)
 
 
 @dataclass(frozen=True)

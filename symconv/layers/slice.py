@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import ClassVar
@@ -61,21 +60,20 @@ class Slice(Layer):
 
     def __post_init__(self) -> None:
         sizes = arguments.shape("input_shape", self.input_shape, RANKS, "one to five positive ints")
-        starts = _integers("starts", self.starts)
+        starts = arguments.integers("starts", self.starts)
         axes = tuple(range(len(starts))) if self.axes is None else self.axes
         axes = arguments.axes("axes", axes, len(sizes))
-        steps = _integers("steps", self.steps)
-        steps = steps * len(axes) if isinstance(self.steps, int) else steps
-        lists = {"starts": starts, "ends": _integers("ends", self.ends), "steps": steps}
+        steps = arguments.integers("steps", self.steps)
+        steps = steps * len(axes) if len(steps) == 1 else steps
+        lists = {"starts": starts, "ends": arguments.integers("ends", self.ends), "steps": steps}
         for name, numbers in lists.items():
             if len(numbers) != len(axes):
                 raise refuse(name, getattr(self, name), f"one number for each axis of {axes}")
         if 0 in steps:
             raise refuse("steps", self.steps, "numbers other than 0")
-        ranges = [
-            range(*slice(*numbers).indices(sizes[axis]))
-            for axis, *numbers in zip(axes, *lists.values(), strict=True)
-        ]
+        rows = sorted(zip(axes, *lists.values(), strict=True))  # one spelling for one layer
+        axes = tuple(axis for axis, *_ in rows)
+        ranges = [range(*slice(*numbers).indices(sizes[axis])) for axis, *numbers in rows]
         for found, axis in zip(ranges, axes, strict=True):
             if not found:
                 raise refuse("ends", self.ends, f"such that something is left along axis {axis}")
@@ -87,7 +85,7 @@ class Slice(Layer):
             "starts": tuple(found.start for found in ranges),
             "ends": tuple(ends),
             "axes": axes,
-            "steps": steps,
+            "steps": tuple(found.step for found in ranges),
             "dtype": arguments.dtype(self.dtype),
         }
         for name, value in normal.items():
@@ -97,7 +95,9 @@ class Slice(Layer):
     def _ranges(self) -> tuple[range, ...]:
         """The elements that are taken along each axis of the input."""
         found = [range(size) for size in self.input_shape]
-        lists = (_integers("", each) for each in (self.axes, self.starts, self.ends, self.steps))
+        lists = (
+            arguments.integers("", each) for each in (self.axes, self.starts, self.ends, self.steps)
+        )
         for axis, *numbers in zip(*lists, strict=True):
             found[axis] = range(*slice(*numbers).indices(self.input_shape[axis]))
         return tuple(found)
@@ -115,12 +115,3 @@ class Slice(Layer):
         places = [index(n) * r.step + r.start for n, r in zip(names, self._ranges, strict=True)]
         extents = tuple(zip(names, self.output_shape, strict=True))
         return Graph((Program((Contraction(target, (self.tensors["x"][tuple(places)],), extents),)),))
-
-
-def _integers(argument: str, value: object) -> tuple[int, ...]:
-    """Return numbers, of which there is one, or a sequence."""
-    valid = "an int, or one for each axis"
-    entries = value if isinstance(value, Sequence) else (value,)
-    return tuple(
-        arguments.integer(argument, entry, -arguments.LARGEST, valid, value) for entry in entries
-    )

@@ -50,7 +50,6 @@ class Upsample(Layer):
     """
 
     example: ClassVar[dict[str, object]] = {"input_shape": (1, 4, 16, 16), "scale_factor": 2}
-
     symbols: ClassVar[dict[str, str]] = {
         "x": "X",
         **{f"weights_{axis}": f"R{axis}" for axis in POSITIONS[3]},
@@ -131,7 +130,7 @@ class Upsample(Layer):
         for axis, (p, u) in enumerate(zip(POSITIONS[rank], CELLS[rank], strict=True)):
             old, new = shape[2 + axis], self._sides[axis]
             table = Tensor(f"R{p}", (new, old))
-            rows = interpolation(old, new, self.align_corners)
+            rows = _interpolation(old, new, self.align_corners)
             numbers = [number for row in rows for number in row]
             whole = lcm(*(number.denominator for number in numbers))
             weights.append(Constant(table, tuple(int(number * whole) for number in numbers)))
@@ -148,7 +147,7 @@ class Upsample(Layer):
         return Graph((*weights, *sums))
 
 
-def interpolation(old: int, new: int, align_corners: bool) -> list[list[Fraction]]:
+def _interpolation(old: int, new: int, align_corners: bool) -> list[list[Fraction]]:
     """Return, for each of the new elements of an axis, the weights of the old ones, which sum to 1."""
     rows = []
     for place in range(new):

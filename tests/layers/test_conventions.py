@@ -24,8 +24,14 @@ from symconv import (
     LayerNorm,
     Linear,
     MaxPool,
+    Pad,
+    ReduceMax,
+    ReduceSum,
+    Slice,
     Softmax,
     SymconvError,
+    Transpose,
+    Upsample,
     generate,
 )
 from symconv.layers import Layer, rebuild
@@ -46,6 +52,16 @@ SAME: list[tuple[Layer, ...]] = [
     (Linear([2, 3], 4), Linear((2, np.int32(3)), 4)),
     (Activation((4,), "x/2"), Activation((4,), sympy.Symbol("x") / 2)),
     (BatchNorm((2, 3), eps=1e-3), BatchNorm([2, 3], eps=np.float64(1e-3))),
+    (
+        Slice(X, (0, 1), (2, 3)),
+        Slice(X, [0, -3], [9, -1], steps=1),
+        Slice(X, (1, 0), (3, 99), (1, -4), (1, 1)),
+    ),
+    (ReduceSum(X, (2, 3)), ReduceSum(X, [3, 2]), ReduceSum(X, (-1, -2))),
+    (ReduceMax(X, 1), ReduceMax(X, (1,)), ReduceMax(X, -3)),
+    (Pad(X, 1), Pad(X, ((1, 1), (1, 1), (1, 1), (1, 1))), Pad(X, [1, 1, 1, 1])),
+    (Upsample(X, scale_factor=2), Upsample(X, None, (2, 2)), Upsample(X, scale_factor=[2, 2])),
+    (Transpose(X, (0, 2, 3, 1)), Transpose(list(X), [0, -2, -1, 1])),
     (Filter((1, 1, 5), [[[1, 2, 1]]]), Filter((1, 1, 5), np.array([[[1.0, 2.0, 1.0]]]))),
 ]
 

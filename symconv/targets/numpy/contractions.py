@@ -296,7 +296,7 @@ def _named_axes(code: Code, read: Access, target: Access, sizes: Sizes) -> list[
 
 
 def _without_copies(read: Access, groups: Groups, sizes: Sizes) -> Groups:
-    """Split axes that what is read would have only as a copy; what is written has them apart, too."""
+    """Split the axes of what is written where a view of what is read cannot merge its own."""
     view = sliced(read, sizes)
     if view is None or all(merges(view, [n for n in g if n in view.strides], sizes) for g in groups):
         return groups
