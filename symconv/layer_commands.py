@@ -163,6 +163,9 @@ def layer_command(
         for name in ("input_shape", "shape", "normalized_shape"):
             if isinstance(arguments.get(name), int):
                 arguments[name] = (arguments[name],)
+        if isinstance(shapes := arguments.get("input_shapes"), tuple):
+            axes = [(shape,) if isinstance(shape, int) else shape for shape in shapes]
+            arguments["input_shapes"] = tuple(axes)
         sys.exit(action(rebuild({"layer": kind.__name__, **arguments}), **values))
 
     command = command_name(kind.__name__)

@@ -54,6 +54,14 @@ def test_prove() -> None:
     assert "for every size" in run("prove", *large, "--verbose")
 
 
+def test_shapes_of_one_axis(tmp_path: Path) -> None:
+    words = ["multiply", "--input-shapes", "2x3,3"]
+    run("generate", *words, "--name", "scaled", "-o", ".", cwd=tmp_path)
+    source = (tmp_path / "scaled.py").read_text("utf-8")
+    assert f"symconv generate {' '.join(words)} --name scaled" in source
+    assert '"input_shapes": ((2, 3), (3,)),' in source
+
+
 def test_prove_not_proved(monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither a certificate nor few enough terms to compare: exit code 3, and no word of falsehood."""
     from symconv.prove import covers
