@@ -153,9 +153,12 @@ class _Planner:
         self.fused = {node.name for node in network.nodes if self._fuses(node)}
 
     def _fuses(self, node: Node) -> bool:
-        """Let the correlation before an activation that is written over it apply that, if it can."""
+        """Let the layer before an activation that is written over it apply that, if it can."""
         forward = self.functions.get(f"_{node.sources[0]}_forward")
-        if forward is None or forward.node.layer.is_view or not self._in_place(node, training=True):
+        if forward is None or not self._in_place(node, training=True):
+            return False
+        before = forward.node.layer
+        if before.is_view or before.updates:  # whose function in training is another than outside
             return False
         function, (step,) = forward.function, node.layer.forward.steps
         assert isinstance(step, Elementwise)  # only activations are written over what they are of

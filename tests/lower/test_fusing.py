@@ -120,3 +120,15 @@ def test_only_activations_of_one_reader_are_fused() -> None:
     ]
     plan = plan_network(Network(nodes, input_shape=(1, 2, 6, 6)))
     assert "_then_forward" in [f.name for f in plan.functions]
+
+
+def test_an_activation_behind_moving_statistics_stays_apart() -> None:
+    """In training they are another function than outside: neither may apply it alone."""
+    network = Network(
+        [{"layer": "BatchNorm"}, {"layer": "Activation", "function": "relu"}], input_shape=(4, 3, 2, 2)
+    )
+    unit = symconv.generate(network, "m")
+    assert symconv.check(unit)
+    module = unit.load()
+    params = module.init(0)
+    assert module.forward(params, -np.ones((4, 3, 2, 2), np.float32)).max() == 0
