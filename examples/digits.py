@@ -45,7 +45,7 @@ NETWORK = symconv.Network(
         {"layer": "Linear", "out_features": 10},
         {"layer": "SoftmaxCrossEntropy"},
     ),
-    input_shape=(BATCH, 1, 8, 8),
+    input_shape=(None, 1, 8, 8),  # any number of images
 )
 
 Images = NDArray[np.float32]
@@ -83,14 +83,12 @@ def load() -> Digits:
     return Digits(images, labels, test_images, test_labels)
 
 
-def train(
-    module: ModuleType, tester: ModuleType, digits: Digits, seed: int, epochs: int, progress: Progress
-) -> Run:
+def train(module: ModuleType, digits: Digits, seed: int, epochs: int, progress: Progress) -> Run:
     """Train from one initialisation: shuffled batches, a learning rate that falls as a cosine."""
     rng = np.random.default_rng(seed)
     params: Arrays = module.init(seed)
     state: Arrays = {}
-    steps = len(digits.images) // BATCH
+    steps = -(-len(digits.images) // BATCH)  # the last batch is smaller
     task = progress.add_task(f"initialisation {seed}", total=epochs * steps)
     run, start = Run(), time.perf_counter()
     for epoch in range(epochs):
@@ -106,7 +104,7 @@ def train(
             params, state = module.sgd_step(params, gradients, state, rate, MOMENTUM, WEIGHT_DECAY)
             losses.append(loss)
             progress.advance(task)
-        predicted = tester.forward(params, digits.test_images).argmax(axis=1)
+        predicted = module.forward(params, digits.test_images).argmax(axis=1)
         run.losses.append(statistics.fmean(losses))
         run.accuracies.append(float(np.mean(predicted == digits.test_labels)))
     run.seconds = time.perf_counter() - start
@@ -162,11 +160,9 @@ def main() -> None:
     output = Path(arguments.output)
     digits = load()
     module = symconv.generate(NETWORK, "digits").load()
-    tester = symconv.generate(NETWORK.with_batch(len(digits.test_images)), "digits_test").load()
     with Progress(console=Console(stderr=True), transient=True) as progress:
         runs = [
-            train(module, tester, digits, seed, arguments.epochs, progress)
-            for seed in range(arguments.seeds)
+            train(module, digits, seed, arguments.epochs, progress) for seed in range(arguments.seeds)
         ]
     mpl.rcParams["svg.hashsalt"] = "symconv"  # the same file for the same curves
     curves(runs).savefig(output, metadata={"Date": None})

@@ -71,7 +71,7 @@ def weight_gradient(grad_output: Array, x: Array, *, out: Array | None = None) -
     """Return ∂E/∂F, the gradient with respect to the filter, of shape (144, 1, 3, 3).
 
     grad_output (4, 144, 56, 56), x (4, 144, 56, 56). Algorithm: rows, one shifted copy for each
-    filter column, 3 products, in 4 blocks.
+    filter column, 3 products, sample by sample.
     """
     gw = _result(out, (144, 1, 3, 3), grad_output, x)
     grad_output = _checked("grad_output", grad_output, (4, 144, 56, 56))

@@ -45,7 +45,7 @@ def forward(x: Array, weight: Array, *, out: Array | None = None) -> Array:
     """Return O, the layer's output, of shape (32, 6, 28, 28).
 
     x (32, 1, 28, 28), weight (6, 1, 5, 5). Algorithm: columns, windows copied side by side
-    (im2col), one product, in 4 blocks.
+    (im2col), one product, in blocks of 8 samples.
     """
     y = _result(out, (32, 6, 28, 28), x, weight)
     x = _checked("x", x, (32, 1, 28, 28))
@@ -65,7 +65,7 @@ def input_gradient(grad_output: Array, weight: Array, *, out: Array | None = Non
     """Return ∂E/∂X, the gradient with respect to the input, of shape (32, 1, 28, 28).
 
     grad_output (32, 6, 28, 28), weight (6, 1, 5, 5). Algorithm: rows, one shifted copy for each
-    filter column, 5 products, in 8 blocks.
+    filter column, 5 products, in blocks of 4 samples.
     """
     gx = _result(out, (32, 1, 28, 28), grad_output, weight)
     grad_output = _checked("grad_output", grad_output, (32, 6, 28, 28))

@@ -68,7 +68,7 @@ def input_gradient(grad_output: Array, weight: Array, *, out: Array | None = Non
     """Return ∂E/∂X, the gradient with respect to the input, of shape (32, 6, 14, 14).
 
     grad_output (32, 16, 10, 10), weight (16, 6, 5, 5). Algorithm: rows, one shifted copy for
-    each filter column, 5 products, in 4 blocks.
+    each filter column, 5 products, in blocks of 8 samples.
     """
     gx = _result(out, (32, 6, 14, 14), grad_output, weight)
     grad_output = _checked("grad_output", grad_output, (32, 16, 10, 10))

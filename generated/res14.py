@@ -44,7 +44,7 @@ def forward(x: Array, weight: Array, *, out: Array | None = None) -> Array:
     """Return O, the layer's output, of shape (4, 256, 14, 14).
 
     x (4, 256, 14, 14), weight (256, 256, 3, 3). Algorithm: rows, one shifted copy for each
-    filter column, 3 products, in 4 blocks.
+    filter column, 3 products, sample by sample.
     """
     y = _result(out, (4, 256, 14, 14), x, weight)
     x = _checked("x", x, (4, 256, 14, 14))
@@ -57,7 +57,7 @@ def input_gradient(grad_output: Array, weight: Array, *, out: Array | None = Non
     """Return ∂E/∂X, the gradient with respect to the input, of shape (4, 256, 14, 14).
 
     grad_output (4, 256, 14, 14), weight (256, 256, 3, 3). Algorithm: rows, one shifted copy for
-    each filter column, 3 products, in 4 blocks.
+    each filter column, 3 products, sample by sample.
     """
     gx = _result(out, (4, 256, 14, 14), grad_output, weight)
     grad_output = _checked("grad_output", grad_output, (4, 256, 14, 14))
@@ -70,7 +70,7 @@ def weight_gradient(grad_output: Array, x: Array, *, out: Array | None = None) -
     """Return ∂E/∂F, the gradient with respect to the filter, of shape (256, 256, 3, 3).
 
     grad_output (4, 256, 14, 14), x (4, 256, 14, 14). Algorithm: rows, one shifted copy for each
-    filter column, 3 products, in 4 blocks.
+    filter column, 3 products, sample by sample.
     """
     gw = _result(out, (256, 256, 3, 3), grad_output, x)
     grad_output = _checked("grad_output", grad_output, (4, 256, 14, 14))

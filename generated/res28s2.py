@@ -46,7 +46,7 @@ def forward(x: Array, weight: Array, *, out: Array | None = None) -> Array:
     """Return O, the layer's output, of shape (4, 256, 14, 14).
 
     x (4, 128, 28, 28), weight (256, 128, 3, 3). Algorithm: columns, windows copied side by side
-    (im2col), one product, in 4 blocks.
+    (im2col), one product, sample by sample.
     """
     y = _result(out, (4, 256, 14, 14), x, weight)
     x = _checked("x", x, (4, 128, 28, 28))
@@ -65,7 +65,7 @@ def input_gradient(grad_output: Array, weight: Array, *, out: Array | None = Non
     """Return ∂E/∂X, the gradient with respect to the input, of shape (4, 128, 28, 28).
 
     grad_output (4, 256, 14, 14), weight (256, 128, 3, 3). Algorithm: scatter, one product, a
-    strided addition for each filter element (col2im), in 4 blocks.
+    strided addition for each filter element (col2im), sample by sample.
     """
     gx = _result(out, (4, 128, 28, 28), grad_output, weight)
     grad_output = _checked("grad_output", grad_output, (4, 256, 14, 14))
@@ -88,7 +88,7 @@ def weight_gradient(grad_output: Array, x: Array, *, out: Array | None = None) -
     """Return ∂E/∂F, the gradient with respect to the filter, of shape (256, 128, 3, 3).
 
     grad_output (4, 256, 14, 14), x (4, 128, 28, 28). Algorithm: columns, windows copied side by
-    side (im2col), one product, in 4 blocks.
+    side (im2col), one product, sample by sample.
     """
     gw = _result(out, (256, 128, 3, 3), grad_output, x)
     grad_output = _checked("grad_output", grad_output, (4, 256, 14, 14))

@@ -87,7 +87,7 @@ def derive(
     if numbers is not None or exercise:
         if as_json:
             raise click.UsageError("--json: does not go with --numbers, --exercise or --solution")
-        return _worked(layer, numbers or "0", exercise, solution, form, output, force)
+        return _worked(layer.few, numbers or "0", exercise, solution, form, output, force)
     with progress("deriving"):
         derivation = verbs.derive(layer, view, full)
         text = latex_document(derivation, __version__) if form == "latex" else derivation.text()
@@ -160,7 +160,7 @@ def explain(
     passed = True
     with progress("explaining"):
         if form in FIGURES:
-            written = write_figures(figures(layer), form, Path(output or "figures"), force)
+            written = write_figures(figures(layer.few), form, Path(output or "figures"), force)
         else:
             explanation = verbs.explain(layer)
             default = "explanation.html" if form == "html" else "explanation.tex"

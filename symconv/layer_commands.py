@@ -16,6 +16,7 @@ import click
 from symconv.errors import SymconvError
 from symconv.files import read_data
 from symconv.layers.activations import NAMED
+from symconv.layers.arguments import WITH_BATCH
 from symconv.layers.conv import ConvTranspose
 from symconv.layers.cross_entropy import SoftmaxCrossEntropy
 from symconv.layers.layer import Layer, rebuild
@@ -85,7 +86,13 @@ _METAVARS = {
 }
 
 
-_BY_TYPE = {"int": "N", "float": "NUMBER", "PerAxis": "N[xN...]", "tuple[int, ...]": "N[xN...]"}
+_BY_TYPE = {
+    "int": "N",
+    "float": "NUMBER",
+    "PerAxis": "N[xN...]",
+    "tuple[int, ...]": "N[xN...]",
+    "Shape": "N[xN...]",
+}
 
 
 def _example(verb: str, kind: type[Layer]) -> str:
@@ -101,6 +108,8 @@ def _layer_options(kind: type[Layer]) -> list[click.Parameter]:
     for field in dataclasses.fields(cast(Any, kind)):  # every kind is a dataclass
         name = option_name(field.name)
         text = _parameter_help(kind, field.name)
+        if field.name in WITH_BATCH:
+            text += " The batch may be N, any number of samples."
         required = field.default is dataclasses.MISSING
         if isinstance(field.default, bool):
             both = f"{name}/--no-{field.name.replace('_', '-')}"

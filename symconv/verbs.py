@@ -259,6 +259,10 @@ def _with_weight(layer: Layer, weight: Nested) -> Filter:
 def _of_layer(plan: Plan | NetworkPlan) -> Plan:
     if isinstance(plan, NetworkPlan):
         raise SymconvError("layer: must be a single layer; networks are not tuned")
+    if plan.layer.any_batch:
+        raise SymconvError(
+            f"input_shape = {plan.layer.input_shape}: must begin with a number of samples to be tuned"
+        )
     return plan
 
 
@@ -311,7 +315,7 @@ def check(
         for name, function in (("forward", forward), ("backward", backward)):
             if function is not None and not callable(function):
                 raise SymconvError(f"{name} = {function!r}: must be a function")
-        return Report(type(subject).__name__, check_callables(subject, forward, backward))
+        return Report(type(subject).__name__, check_callables(subject.few, forward, backward))
     if forward is not None or backward is not None:
         raise SymconvError(
             "subject: must be a layer for functions to be checked, such as symconv.Linear((8, 3), 4); "
@@ -351,16 +355,16 @@ def explain(layer: Layer) -> Explanation:
     >>> "full convolution of G with F" in page
     True
     """
-    layer = _a_layer(layer)
-    checked = layer if term_count(layer.graph) <= MOST_TERMS_CHECKED else miniature(layer)
+    shown = _a_layer(layer).few
+    checked = shown if term_count(shown.graph) <= MOST_TERMS_CHECKED else miniature(shown)
     unit = generate(layer, "layer")
-    if checked == layer:
+    if checked == shown:
         report = check(unit)
     else:
         small = check(generate(checked, "layer"))
         report = Report("the module of the smaller layer that is drawn", small.results)
     formulas = formulas_by_function(unit.plan)
-    return Explanation(layer, derive(layer), prove(layer), unit.source, formulas, report)
+    return Explanation(shown, derive(layer), prove(layer), unit.source, formulas, report)
 
 
 def bench(
@@ -389,8 +393,10 @@ def bench(
     for file in files:
         path, source = read_module(file)
         layer = layer_in(path, source)
-        if not isinstance(layer, Conv) or layer.bias or layer.dtype != "float32":
-            raise SymconvError(f"{path}: must be a Conv in float32 without bias")
+        if not isinstance(layer, Conv) or layer.bias or layer.dtype != "float32" or layer.any_batch:
+            raise SymconvError(
+                f"{path}: must be a Conv in float32 for a number of samples, without bias"
+            )
         ours = {OURS: load_source("benched", source)}
         fast = generate(layer, "benched", accuracy="fast")
         if any(function.fast for function in _of_layer(fast.plan).functions):

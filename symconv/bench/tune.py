@@ -47,8 +47,8 @@ def _measured(plan: Plan, function: Function, at: int, seconds: float, load: Loa
     """Return microseconds of a function with each algorithm for one of its correlations."""
     rng = np.random.default_rng(0)
     dtype = np.dtype(plan.layer.dtype)
-    arrays = [rng.standard_normal(a.shape).astype(dtype) for a in function.inputs]
-    outs = tuple(np.empty(result.shape, dtype) for result in function.results)
+    arrays = [rng.standard_normal(a.sizes).astype(dtype) for a in function.inputs]
+    outs = tuple(np.empty(result.sizes, dtype) for result in function.results)
     calls = {}
     for name, candidate in variants(function.choices[at], function.source.options.cost).items():
         one = with_functions(plan, [with_choice(function, at, [candidate])])

@@ -56,7 +56,7 @@ def _has_whole_numbers(graph: Graph) -> bool:
         for number in (
             step.values
             if isinstance(step, Constant)
-            else [c.coefficient for c in step.contractions]
+            else [c.number for c in step.contractions]
             if isinstance(step, Program)
             else []
         )
@@ -76,7 +76,7 @@ def transform_bound(graph: Graph, values: Values, eps: float, expected: Array) -
     for contraction in sums:
         size = max(math.prod(read.tensor.sizes) for read in contraction.reads)
         norms = [float(np.linalg.norm(known[read.tensor.name])) for read in contraction.reads]
-        mean = math.prod(norms) * abs(float(contraction.coefficient)) / math.sqrt(size)
+        mean = math.prod(norms) * abs(float(contraction.number)) / math.sqrt(size)
         largest, most = max(largest, mean), max(most, size)
     return STAGE * (1 + math.log2(most)) * eps * largest
 

@@ -267,7 +267,7 @@ def _longest_sum(graph: Graph) -> int:
         for c in step.contractions if isinstance(step, Program) else ():
             single = {s.variables[0] for s in c.target.subscripts if len(s.variables) == 1}
             terms = math.prod(size for name, size in c.ranges.items() if name not in single)
-            longest += terms * max(1, math.ceil(abs(Fraction(c.coefficient))))
+            longest += terms * max(1, math.ceil(abs(Fraction(c.number))))
         bound *= longest
     return bound
 
@@ -279,7 +279,7 @@ def _divisor(graph: Graph) -> int:
         if isinstance(step, Constant):
             divisor *= math.lcm(*(Fraction(value).denominator for value in step.values))
         elif isinstance(step, Program):
-            divisor *= math.lcm(*(Fraction(c.coefficient).denominator for c in step.contractions))
+            divisor *= math.lcm(*(Fraction(c.number).denominator for c in step.contractions))
     return divisor
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from types import ModuleType
 
+from symconv.check.batches import SAMPLES, check_batches, members
 from symconv.check.exact import check_exactly
 from symconv.check.functions import check_functions
 from symconv.check.network import check_network
@@ -21,6 +23,19 @@ from symconv.layers.network import Network
 
 def check_module(subject: str, layer: Layer, load: Callable[[object], ModuleType]) -> Report:
     """Check a module: ``load`` returns it with another ``DTYPE``, or with its own for None."""
+    if not layer.any_batch:
+        return Report(subject, _results(layer, load))
+    results: list[Result] = []
+    for samples, member in members(layer):
+        found = _results(member, load, promises=samples == SAMPLES[1])
+        results += [replace(r, name=f"{r.name}, N = {samples}") for r in found]
+    return Report(subject, (*results, check_batches(layer, load(None))))
+
+
+def _results(
+    layer: Layer, load: Callable[[object], ModuleType], promises: bool = True
+) -> tuple[Result, ...]:
+    """Check a module with one number of samples."""
     results: list[Result] = []
     runs: dict[Method, Callable[[], tuple[Result, ...]]] = {
         "exact": lambda: check_exactly(layer, load),
@@ -32,14 +47,15 @@ def check_module(subject: str, layer: Layer, load: Callable[[object], ModuleType
         runs = {"numeric": lambda: check_functions(layer, load)}
     elif layer.composite:
         runs = {"numeric": lambda: check_values(layer, load)}
-    runs["contract"] = lambda: check_promises(layer, load(None))
+    if promises:
+        runs["contract"] = lambda: check_promises(layer, load(None))
     for method, run in runs.items():
         try:
             results += run()
         except (Exception, SystemExit) as error:  # whatever the code under check raises is its answer
             text = f"raises {type(error).__name__}: {error}"
             results.append(Result("the module", method, False, text))
-    return Report(subject, tuple(results))
+    return tuple(results)
 
 
 def layer_of(module: ModuleType) -> Layer:

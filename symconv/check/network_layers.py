@@ -117,7 +117,7 @@ def _definition(layer: Layer, f: LayerFunction) -> Graph:
 def _given(f: LayerFunction) -> dict[str, tuple[int, ...]]:
     """Return what a function must be given, and what its definition reads besides."""
     layer = f.node.layer
-    shapes = dict(layer.inputs) | {array.name: array.shape for array in f.function.inputs}
+    shapes = dict(layer.inputs) | {array.name: array.sizes for array in f.function.inputs}
     return shapes | {f"t{name}": layer.inputs[name] for name in layer.differentiable}
 
 

@@ -35,7 +35,7 @@ CALLS = 10  # of each thread, at most
 
 
 @dataclass(frozen=True)
-class _Case:
+class Case:
     """A function of a module, and what draws its arguments."""
 
     name: str
@@ -63,24 +63,24 @@ def check_promises(layer: Layer, module: ModuleType) -> tuple[Result, ...]:
     module
         The module, as it is.
     """
-    cases = list(_cases(layer, module))
+    functions = list(cases(layer, module))
     results = []
     for name, promise in _PROMISES.items():
-        broken = [f"{case.name}: {text}" for case in cases if (text := _tried(promise, case))]
-        detail = "; ".join(broken) or ", ".join(case.name for case in cases)
+        broken = [f"{case.name}: {text}" for case in functions if (text := _tried(promise, case))]
+        detail = "; ".join(broken) or ", ".join(case.name for case in functions)
         results.append(Result(name, "contract", not broken, detail))
-    results.append(_released(module, cases))
+    results.append(_released(module, functions))
     return tuple(results)
 
 
-def _tried(promise: Callable[[_Case], str], case: _Case) -> str:
+def _tried(promise: Callable[[Case], str], case: Case) -> str:
     try:
         return promise(case)
     except Exception as error:  # whatever the code under check raises is its answer
         return f"raises {type(error).__name__}: {' '.join(str(error).split())}"
 
 
-def _cases(layer: Layer, module: ModuleType) -> Iterator[_Case]:
+def cases(layer: Layer, module: ModuleType) -> Iterator[Case]:
     """Visit the public functions with what draws their arguments by name."""
     draw = _network_arguments if isinstance(layer, Network) else _layer_arguments
     for name, function in public_functions(module).items():
@@ -89,7 +89,7 @@ def _cases(layer: Layer, module: ModuleType) -> Iterator[_Case]:
         def drawn(seed: int, names: tuple[str, ...] = names) -> Arguments:
             return draw(layer, names, np.random.default_rng(seed))
 
-        yield _Case(name, function, drawn)
+        yield Case(name, function, drawn)
 
 
 def _numbers(layer: Layer, name: str, shape: tuple[int, ...], rng: np.random.Generator) -> Array:
@@ -153,13 +153,14 @@ def _changed(arguments: Arguments, change: Callable[[Array], Array]) -> Argument
     }
 
 
-def _same(one: tuple[Array, ...], other: tuple[Array, ...]) -> bool:
+def same(one: tuple[Array, ...], other: tuple[Array, ...]) -> bool:
+    """Whether two calls returned the same arrays."""
     return len(one) == len(other) and all(
         np.array_equal(a, b, equal_nan=True) for a, b in zip(one, other, strict=True)
     )
 
 
-def _is_fresh(case: _Case) -> str:
+def _is_fresh(case: Case) -> str:
     """Say if results share memory with each other, an earlier call's or an input."""
     arguments = case.draw(0)
     first = case.call(arguments)
@@ -176,7 +177,7 @@ def _is_fresh(case: _Case) -> str:
     return ""
 
 
-def _keeps_inputs(case: _Case) -> str:
+def _keeps_inputs(case: Case) -> str:
     """Say if an input is written to."""
     arguments = case.draw(0)
     before = [array.copy() for array in _arrays(tuple(arguments.values()))]
@@ -186,7 +187,7 @@ def _keeps_inputs(case: _Case) -> str:
     return "" if same else "writes to an input"
 
 
-def _writes_out(case: _Case) -> str:
+def _writes_out(case: Case) -> str:
     """Say if ``out=`` is not what is returned, has other numbers, or may overlap an input."""
     if not case.takes_out:
         return ""
@@ -198,7 +199,7 @@ def _writes_out(case: _Case) -> str:
     received = case.call(arguments, out=outs if several else outs[0])
     if not all(a is b or np.shares_memory(a, b) for a, b in zip(received, outs, strict=True)):
         return "out= is not written to"
-    if not _same(outs, wanted):
+    if not same(outs, wanted):
         return "out= gets other numbers"
     for name, value in arguments.items():
         if not isinstance(value, np.ndarray):
@@ -211,22 +212,22 @@ def _writes_out(case: _Case) -> str:
             given = {**arguments, name: memory[: value.size].reshape(value.shape)}
             shared = memory[: out.size].reshape(out.shape)
             others = (*outs[:at], shared, *outs[at + 1 :])
-            if not _refuses(case, given, out=others if several else shared):
+            if not refuses(case, given, out=others if several else shared):
                 return f"out= may overlap {name}"
     for one, other in itertools.combinations(range(len(outs)), 2):
         if outs[one].dtype != outs[other].dtype or not min(outs[one].size, outs[other].size):
             continue
         memory = np.empty(max(outs[one].size, outs[other].size), outs[one].dtype)
         views = {at: memory[: outs[at].size].reshape(outs[at].shape) for at in (one, other)}
-        if not _refuses(case, arguments, out=tuple(views.get(at, out) for at, out in enumerate(outs))):
+        if not refuses(case, arguments, out=tuple(views.get(at, out) for at, out in enumerate(outs))):
             return "two arrays of out= may overlap"
     wrong = np.zeros((*outs[0].shape, 2), outs[0].dtype)
-    if not _refuses(case, arguments, out=(wrong, *outs[1:]) if several else wrong):
+    if not refuses(case, arguments, out=(wrong, *outs[1:]) if several else wrong):
         return "out= of another shape is not refused"
     return ""
 
 
-def _refuses(case: _Case, arguments: Arguments, **options: object) -> str:
+def refuses(case: Case, arguments: Arguments, **options: object) -> str:
     """Return the words with which a call is refused; nothing if it is not."""
     try:
         case.call(arguments, **options)
@@ -235,7 +236,7 @@ def _refuses(case: _Case, arguments: Arguments, **options: object) -> str:
     return ""
 
 
-def _takes_any_layout(case: _Case) -> str:
+def _takes_any_layout(case: Case) -> str:
     """Say if strides, byte order or read-only arrays change the result."""
 
     def eighths(array: Array) -> Array:
@@ -273,14 +274,14 @@ def _takes_any_layout(case: _Case) -> str:
     return ""
 
 
-def _refuses_others(case: _Case) -> str:
+def _refuses_others(case: Case) -> str:
     """Say if another shape or dtype is accepted, or refused without both in the text."""
     arguments = case.draw(0)
     for name, value in arguments.items():
         if not isinstance(value, np.ndarray):
             continue
         larger = np.zeros((*value.shape, 2), value.dtype)
-        said = _refuses(case, {**arguments, name: larger})
+        said = refuses(case, {**arguments, name: larger})
         if not said:
             return f"{name} of another shape is accepted"
         if str(larger.shape) not in said or str(value.shape) not in said:
@@ -288,7 +289,7 @@ def _refuses_others(case: _Case) -> str:
         if value.dtype.kind != "f":
             continue
         for other in ("float64" if value.dtype == np.float32 else "float32", "int64"):
-            said = _refuses(case, {**arguments, name: value.astype(other)})
+            said = refuses(case, {**arguments, name: value.astype(other)})
             if not said:
                 return f"{name} of dtype {other} is accepted"
             if other not in said or str(value.dtype) not in said:
@@ -296,7 +297,7 @@ def _refuses_others(case: _Case) -> str:
     return ""
 
 
-def _is_safe_in_threads(case: _Case) -> str:
+def _is_safe_in_threads(case: Case) -> str:
     """Say if calls from several threads at once give other results than one after the other."""
     given = [case.draw(seed) for seed in range(THREADS)]
     wanted = [case.call(arguments) for arguments in given]
@@ -307,7 +308,7 @@ def _is_safe_in_threads(case: _Case) -> str:
 
     def work(at: int) -> bool:
         start.wait()
-        return all(_same(case.call(given[at]), wanted[at]) for _ in range(calls))
+        return all(same(case.call(given[at]), wanted[at]) for _ in range(calls))
 
     interval = sys.getswitchinterval()
     sys.setswitchinterval(1e-5)  # threads take turns within a call
@@ -319,7 +320,7 @@ def _is_safe_in_threads(case: _Case) -> str:
     return "" if all(right) else "threads disturb each other"
 
 
-_PROMISES: dict[str, Callable[[_Case], str]] = {
+_PROMISES: dict[str, Callable[[Case], str]] = {
     "fresh results": _is_fresh,
     "inputs unchanged": _keeps_inputs,
     "out=": _writes_out,
@@ -329,14 +330,14 @@ _PROMISES: dict[str, Callable[[_Case], str]] = {
 }
 
 
-def _released(module: ModuleType, cases: list[_Case]) -> Result:
+def _released(module: ModuleType, functions: list[Case]) -> Result:
     """Check that ``release()`` is there, and that functions work after it as before."""
     try:
-        for case in cases:
+        for case in functions:
             arguments = case.draw(0)
             before = case.call(arguments)
             module.release()
-            if not _same(case.call(arguments), before):
+            if not same(case.call(arguments), before):
                 return Result("release()", "contract", False, f"{case.name}: other numbers after it")
             with ThreadPoolExecutor(1) as pool:  # a new thread has no workspace yet
                 held, left = pool.submit(_memory, module, case, arguments).result()
@@ -348,7 +349,7 @@ def _released(module: ModuleType, cases: list[_Case]) -> Result:
     return Result("release()", "contract", True, "frees the workspace; the next call allocates its own")
 
 
-def _memory(module: ModuleType, case: _Case, arguments: Arguments) -> tuple[int, int]:
+def _memory(module: ModuleType, case: Case, arguments: Arguments) -> tuple[int, int]:
     """Return how many bytes of arrays are held after a call, and how many of them after release()."""
 
     def held() -> int:

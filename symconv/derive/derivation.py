@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
@@ -41,19 +41,26 @@ class Derivation:
         ``"matrix"`` (X, F and ∂E/∂O written out, one plane) or ``"index"`` (sums over indices).
     steps
         The steps, each with ``name``, ``before``, ``after``, ``reason`` and ``check``.
+    note
+        What to know before the first step, if there is anything.
     """
 
     layer: Layer
     view: View
     steps: tuple[Step, ...]
+    note: str = ""
 
     def text(self, width: int = WIDTH) -> str:
         """Return the derivation as text, folded at ``width`` columns; matrices are not folded."""
-        return "\n\n".join(_step_text(n, step, width) for n, step in enumerate(self.steps, 1)) + "\n"
+        note = ["\n".join(wrapped(self.note, width))] if self.note else []
+        steps = (_step_text(n, step, width) for n, step in enumerate(self.steps, 1))
+        return "\n\n".join([*note, *steps]) + "\n"
 
     def latex(self) -> str:
         """Return the derivation in LaTeX, as display formulas for amsmath or MathJax."""
-        return "\n\n".join(_step_latex(n, step) for n, step in enumerate(self.steps, 1)) + "\n"
+        note = [prose_latex(self.note)] if self.note else []
+        steps = (_step_latex(n, step) for n, step in enumerate(self.steps, 1))
+        return "\n\n".join([*note, *steps]) + "\n"
 
     def __str__(self) -> str:
         return self.text()
@@ -148,6 +155,8 @@ def derive_layer(layer: Layer, view: str | None, full: bool = False) -> Derivati
     """
     if view not in (None, "index", "matrix"):
         raise SymconvError(f"view = {view!r}: must be 'matrix' or 'index'")
+    if layer.any_batch:
+        return _any_batch(layer, view, full)
     if not isinstance(layer, ConvLayer):
         if type(layer).__name__ in WRITTEN_OUT and (view == "matrix" or _is_small(layer, view)):
             from symconv.derive.plane_view import plane_steps
@@ -171,6 +180,17 @@ def derive_layer(layer: Layer, view: str | None, full: bool = False) -> Derivati
     from symconv.derive.matrix_view import matrix_steps
 
     return Derivation(layer, "matrix", matrix_steps(layer, full))
+
+
+def _any_batch(layer: Layer, view: str | None, full: bool) -> Derivation:
+    """Derive a layer that takes any number of samples, for a few; matrices are those of one sample."""
+    samples = (1, 2) if view == "matrix" else (2, 3)
+    few, more = (derive_layer(layer.with_batch(n), view, full) for n in samples)
+    same = [step.after for step in few.steps] == [step.after for step in more.steps]
+    note = f"The number of samples, N, may be any. What follows is written for N = {samples[0]}; " + (
+        "its formulas are the same for every N." if same else "numbers in its formulas depend on N."
+    )
+    return replace(few, note=note)
 
 
 def _is_small(layer: Layer, view: str | None) -> bool:

@@ -120,6 +120,7 @@ def page(
         graphs=graphs,
         fields=fields,
         layers=layer_sections(layer),
+        remarks=[derivation.note] if derivation.note else [],
         steps=_steps(derivation),
         here=proof.here if proof.numbers else "",
         theorems=[_theorem(theorem) for theorem in proof.theorems],
@@ -398,7 +399,7 @@ def _is_summed(picture: Sliding, layer: Layer) -> bool:
         return False
     first, second = layer.parameters["weight"][:2]
     if picture.key == "weight":
-        return layer.input_shape[0] > 1
+        return int(layer.input_shape[0]) > 1
     by_input = picture.key == "x"
     transposed = layer.roles.transposed
     return (second if by_input == transposed else first // layer.groups) > 1

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection
 from dataclasses import replace
-from math import prod
 
 from symconv.kernel.language import (
     Buffer,
@@ -14,6 +13,7 @@ from symconv.kernel.language import (
     Kernel,
     Statement,
     View,
+    product,
     read_by,
     walk,
     written_by,
@@ -72,8 +72,8 @@ def _plain_copy(kernel: Kernel, kept: Collection[str]) -> tuple[Do, str, View] |
 
 def _in_the_same_order(copy: Contraction, read: Access) -> bool:
     """Whether a copy has the elements of a whole tensor one after the other, as they are stored."""
-    sizes = (prod(map(int, access.tensor.shape)) for access in (read, copy.target))
-    return read.address == copy.target.address and len(set(sizes)) == 1 and len(dict(copy.extents)) > 0
+    counts = {product(access.tensor.shape) for access in (read, copy.target)}
+    return read.address == copy.target.address and len(counts) == 1 and len(dict(copy.extents)) > 0
 
 
 def without_added_zeros(kernel: Kernel) -> Kernel:

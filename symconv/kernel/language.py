@@ -13,12 +13,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import prod
 from typing import Literal, TypeAlias
 
 from symconv.errors import KernelError
 from symconv.notation.contraction import Access, Contraction, Size, Tensor
 from symconv.notation.graph import Elementwise, Selection, reads
 from symconv.notation.polynomial import Number, Polynomial
+from symconv.notation.ratio import Ratio
 
 Role: TypeAlias = Literal["input", "output", "scratch", "zeroed", "constant"]
 Kind: TypeAlias = Literal["real", "truth", "complex"]
@@ -248,6 +250,18 @@ def at(size: Size, values: Mapping[str, Polynomial | Number]) -> Size:
     return found if found.variables else int(found)
 
 
+def product(sizes: Sequence[Size]) -> Size:
+    """Return the product of sizes."""
+    number = prod(size for size in sizes if isinstance(size, int))
+    letters = [size for size in sizes if not isinstance(size, int)]
+    if not letters:
+        return number
+    found = Polynomial.lift(number)
+    for size in letters:
+        found = found * size
+    return at(found, {})
+
+
 def substitute(meaning: Meaning, values: Mapping[str, Polynomial | Number]) -> Meaning:
     """Replace letters, or indices, in what a statement computes."""
 
@@ -261,11 +275,14 @@ def substitute(meaning: Meaning, values: Mapping[str, Polynomial | Number]) -> M
     match meaning:
         case Contraction():
             factors = tuple(placed(f) if isinstance(f, Access) else f for f in meaning.factors)
+            number = meaning.coefficient
+            number = number.substitute(values) if isinstance(number, Ratio) else number
             return replace(
                 meaning,
                 target=placed(meaning.target),
                 factors=factors,
                 extents=sized(meaning.extents),
+                coefficient=number,
             )
         case Elementwise():
             arguments = tuple(

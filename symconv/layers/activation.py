@@ -12,6 +12,7 @@ from symconv.errors import SymconvError
 from symconv.layers import arguments
 from symconv.layers.activations import NAMED, SAME_SLOPE
 from symconv.layers.arguments import refuse
+from symconv.layers.batch import Shape
 from symconv.layers.layer import Layer
 from symconv.notation.backpropagation import gradient_of, multiplied
 from symconv.notation.contraction import Tensor, index
@@ -57,7 +58,7 @@ class Activation(Layer):
 
     example: ClassVar[dict[str, object]] = {"input_shape": (1, 4, 16, 16), "function": "relu"}
 
-    input_shape: tuple[int, ...]
+    input_shape: Shape
     function: str
     constants: tuple[tuple[str, float], ...] = ()
     dtype: str = "float32"

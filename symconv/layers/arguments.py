@@ -11,11 +11,13 @@ from typing import SupportsIndex, TypeAlias
 import numpy as np
 
 from symconv.errors import SymconvError
+from symconv.layers.batch import ANY_BATCH, AnyBatch
 
 PerAxis: TypeAlias = int | Sequence[int]
 Padding: TypeAlias = str | int | Sequence[int] | Sequence[tuple[int, int]]
 
 DTYPES = ("float32", "float64")
+WITH_BATCH = ("input_shape", "input_shapes", "shape")  # whose first size may be any: None
 LARGEST = 2**31  # elements of a tensor, and any single number: indices stay in 64 bits
 
 
@@ -70,12 +72,29 @@ def choice(argument: str, value: object, valid: Sequence[str]) -> str:
     return value
 
 
-def shape(argument: str, value: object, lengths: Sequence[int], valid: str) -> tuple[int, ...]:
-    """Return a tensor's shape; its number of axes must be one of ``lengths``, its size is bounded."""
+def shape(
+    argument: str,
+    value: object,
+    lengths: Sequence[int],
+    valid: str,
+    with_batch: Sequence[str] = WITH_BATCH,
+) -> tuple[int, ...]:
+    """Return a tensor's shape; its number of axes must be one of ``lengths``, its size is bounded.
+
+    The first size may be None (or ``"N"``), any number of samples, where the argument has a batch.
+    """
     sizes = _sequence(value)
     if sizes is None or len(sizes) not in lengths:
         raise refuse(argument, value, valid)
-    return bounded(argument, tuple(integer(argument, size, 1, valid, value) for size in sizes))
+    any_batch = argument in with_batch and bool(sizes) and _is_any(sizes[0])
+    rest = sizes[1:] if any_batch else sizes
+    found = tuple(integer(argument, size, 1, valid, value) for size in rest)
+    return bounded(argument, (ANY_BATCH, *found) if any_batch else found)
+
+
+def _is_any(size: object) -> bool:
+    """Whether a size stands for any number of samples: None, or N as in formulas."""
+    return size is None or size == "N" or isinstance(size, AnyBatch)
 
 
 def bounded(tensor: str, sizes: tuple[int, ...]) -> tuple[int, ...]:

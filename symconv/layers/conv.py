@@ -9,6 +9,7 @@ from typing import ClassVar, TypeAlias
 
 from symconv.layers import arguments
 from symconv.layers.arguments import Padding, PerAxis, refuse
+from symconv.layers.batch import Shape
 from symconv.layers.layer import Layer, smaller_sizes, with_size
 from symconv.layers.padding import MODES, most, padding_steps
 from symconv.layers.roles import Roles, correlation, with_bias
@@ -86,7 +87,7 @@ class Conv(_Sizes):
         If an argument is not valid, or no window fits into the padded input.
     """
 
-    input_shape: tuple[int, ...]
+    input_shape: Shape
     out_channels: int
     kernel_size: PerAxis
     stride: PerAxis = 1
@@ -219,7 +220,7 @@ class ConvTranspose(_Sizes):
         If an argument is not valid, or the output would be empty.
     """
 
-    input_shape: tuple[int, ...]
+    input_shape: Shape
     out_channels: int
     kernel_size: PerAxis
     stride: PerAxis = 1

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from symconv.layers.arguments import Padding, PerAxis, dtype, refuse
+from symconv.layers.batch import Shape
 from symconv.layers.conv import Conv
 from symconv.layers.layer import Layer
 from symconv.layers.window import Window
@@ -85,7 +86,7 @@ class Filter(Layer):
         "weight": [[[[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]]]],
     }
 
-    input_shape: tuple[int, ...]
+    input_shape: Shape
     weight: Nested
     stride: PerAxis = 1
     padding: Padding = 0

@@ -9,6 +9,7 @@ from typing import ClassVar
 
 from symconv.layers import arguments
 from symconv.layers.arguments import refuse
+from symconv.layers.batch import Shape
 from symconv.layers.layer import Layer, smaller_sizes, with_size
 from symconv.layers.layer_norm import PerSample
 from symconv.layers.normalisation import RANKS
@@ -48,7 +49,7 @@ class GroupNorm(PerSample):
 
     example: ClassVar[dict[str, object]] = {"input_shape": (1, 4, 16, 16), "num_groups": 2}
 
-    input_shape: tuple[int, ...]
+    input_shape: Shape
     num_groups: int
     eps: float = 1e-5
     affine: bool = True
@@ -76,7 +77,7 @@ class GroupNorm(PerSample):
     @property
     def _channels(self) -> int:
         """How many channels a group has."""
-        return self.input_shape[1] // self.num_groups
+        return int(self.input_shape[1]) // self.num_groups
 
     @property
     def _count(self) -> int:
@@ -132,7 +133,7 @@ class InstanceNorm(PerSample):
     D. Ulyanov, A. Vedaldi and V. Lempitsky, Instance Normalization, 2016.
     """
 
-    input_shape: tuple[int, ...]
+    input_shape: Shape
     eps: float = 1e-5
     affine: bool = False
     dtype: str = "float32"

@@ -15,6 +15,7 @@ import numpy as np
 
 from symconv.errors import NotRecognisedError, SymconvError
 from symconv.layers import arguments
+from symconv.layers.batch import Shape
 from symconv.layers.conv import Conv, ConvLayer, ConvTranspose
 from symconv.layers.layer import Layer, rebuild, smaller_sizes, with_size
 from symconv.notation.arrays import evaluate_arrays
@@ -71,7 +72,7 @@ class Contraction(Layer):
     }
 
     formula: str
-    shapes: tuple[tuple[str, tuple[int, ...]], ...]
+    shapes: tuple[tuple[str, Shape], ...]
     extents: tuple[tuple[str, int], ...] = ()
     values: int = 1
     dtype: str = "float32"
@@ -237,7 +238,7 @@ def _shapes(given: object) -> tuple[tuple[str, tuple[int, ...]], ...]:
     pairs = list(given.items()) if isinstance(given, Mapping) else given
     if not isinstance(pairs, tuple | list) or not all(_is_pair(pair) for pair in pairs):
         raise arguments.refuse("shapes", given, SHAPES)
-    return tuple((name, arguments.shape(name, sizes, range(9), SHAPES)) for name, sizes in pairs)
+    return tuple((name, arguments.shape(name, sizes, range(9), SHAPES, [name])) for name, sizes in pairs)
 
 
 def _extents(given: object) -> tuple[tuple[str, int], ...]:

@@ -12,6 +12,7 @@ from typing import ClassVar, Literal, Self
 
 from symconv.errors import SymconvError
 from symconv.layers.activations import NAMED
+from symconv.layers.batch import Shape, is_any_batch, with_samples
 from symconv.notation.backpropagation import gradient_of, gradients
 from symconv.notation.contraction import Tensor
 from symconv.notation.graph import Elementwise, Graph
@@ -37,7 +38,7 @@ class Layer(ABC):
     symbols: ClassVar[dict[str, str]] = {"x": "X", "weight": "F", "bias": "b"}  # formulas' names
     example: ClassVar[dict[str, object]] = {"input_shape": (1, 4, 16, 16)}  # arguments, for help texts
     words: ClassVar[dict[str, str]] = {"x": "the input", "weight": "the filter", "bias": "the bias"}
-    input_shape: tuple[int, ...]
+    input_shape: Shape
     dtype: str
 
     def __init_subclass__(cls, *, common: bool = False) -> None:
@@ -220,6 +221,41 @@ class Layer(ABC):
         except SymconvError:
             return self
 
+    @property
+    def any_batch(self) -> bool:
+        """Whether the layer takes any number of samples."""
+        return any(map(is_any_batch, self.arguments.values()))
+
+    def with_batch(self, batch: int) -> Layer:
+        """Return the layer for a number of samples.
+
+        Raises
+        ------
+        SymconvError
+            If another argument contains the number of samples, as that of Reshape does.
+        """
+        given: dict[str, object] = {"layer": type(self).__name__, **self.arguments}
+        if self.any_batch:
+            return rebuild(with_samples(given, batch))
+        if "input_shapes" in given:
+            shapes = tuple((batch, *shape[1:]) for shape in self.inputs.values())
+            return rebuild({**given, "input_shapes": shapes})
+        return rebuild({**given, "input_shape": (batch, *self.input_shape[1:])})
+
+    @property
+    def fewest(self) -> int:
+        """The fewest samples that the layer takes: 1, unless a statistic of them needs two numbers."""
+        try:
+            self.with_batch(1)
+        except SymconvError:
+            return 2
+        return 1
+
+    @property
+    def few(self) -> Layer:
+        """The layer for the fewest samples where it takes any number; else the layer itself."""
+        return self.with_batch(self.fewest) if self.any_batch else self
+
     def backward_by(self, name: str) -> Graph:
         """Return the part of ``backward`` that computes the gradient with respect to one input."""
         return self.backward.only(gradient_of(self.tensors[name]).name)
@@ -231,7 +267,8 @@ class Layer(ABC):
 
     def as_dict(self) -> dict[str, object]:
         """Return plain data that :func:`rebuild` takes."""
-        return {"layer": type(self).__name__, **self.arguments}
+        found: dict[str, object] = with_samples({"layer": type(self).__name__, **self.arguments}, None)
+        return found
 
 
 def smaller_sizes(size: int) -> Iterator[int]:

@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import ClassVar
 
 from symconv.layers import arguments
+from symconv.layers.batch import Shape
 from symconv.layers.layer import Layer, smaller_sizes
 from symconv.notation.contraction import Contraction, Program, Tensor, index
 from symconv.notation.graph import Graph
@@ -40,7 +41,7 @@ class Linear(Layer):
     example: ClassVar[dict[str, object]] = {"input_shape": (1, 4, 16, 16), "out_features": 10}
     words: ClassVar[dict[str, str]] = Layer.words | {"weight": "the weight"}
 
-    input_shape: tuple[int, ...]
+    input_shape: Shape
     out_features: int
     bias: bool = True
     dtype: str = "float32"

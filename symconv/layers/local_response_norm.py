@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import ClassVar
 
 from symconv.layers import arguments
+from symconv.layers.batch import Shape
 from symconv.layers.layer import Layer
 from symconv.notation.contraction import Contraction, Program, Tensor, index
 from symconv.notation.graph import Graph, each
@@ -46,7 +47,7 @@ class LocalResponseNorm(Layer):
     example: ClassVar[dict[str, object]] = {"input_shape": (1, 4, 16, 16), "size": 3}
     symbols: ClassVar[dict[str, str]] = {"x": "X", "squares": "S"}
 
-    input_shape: tuple[int, ...]
+    input_shape: Shape
     size: int
     alpha: float = 1e-4
     beta: float = 0.75

@@ -10,6 +10,7 @@ from typing import ClassVar
 
 from symconv.layers import arguments
 from symconv.layers.activations import NAMED
+from symconv.layers.batch import Shape
 from symconv.layers.layer import Layer
 from symconv.layers.softmax import renamed
 from symconv.notation.backpropagation import gradient_of
@@ -25,7 +26,7 @@ SOFTPLUS = NAMED["softplus"]
 class _OfElements(Layer, common=True):
     """What losses of single elements have: a target for each, and a mean or a sum."""
 
-    input_shape: tuple[int, ...]
+    input_shape: Shape
     reduction: str = "mean"
     dtype: str = "float32"
 

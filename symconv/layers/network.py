@@ -14,6 +14,7 @@ from typing import Any, ClassVar, TypeAlias, cast
 from symconv.errors import SymconvError
 from symconv.layers import arguments
 from symconv.layers.activation import Activation
+from symconv.layers.batch import Shape
 from symconv.layers.layer import Layer, kind_hint, rebuild, smaller_sizes, with_size
 from symconv.notation.contraction import Tensor
 from symconv.notation.graph import Graph, needed, renamed, written
@@ -100,7 +101,7 @@ class Network(Layer):
     symbols: ClassVar[dict[str, str]] = {}
 
     layers: Sequence[Entry]
-    input_shape: tuple[int, ...] = field(default=())
+    input_shape: Shape = field(default=())
     dtype: str = ""
 
     def __post_init__(self) -> None:
@@ -161,15 +162,16 @@ class Network(Layer):
                 raise SymconvError(f"no layer takes the output of {node.name}")
 
     def with_batch(self, batch: int) -> Network:
-        """Return the same network for another batch size.
+        """Return the same network for another number of samples.
 
         Raises
         ------
         SymconvError
-            If a layer's own arguments contain the batch size, as those of Reshape and Contraction do.
+            If a layer's own arguments contain the number of samples, as those of Reshape and Contraction
+            do.
         """
-        again = rebuild({**self.as_dict(), "input_shape": (batch, *self.input_shape[1:])})
-        assert isinstance(again, Network)  # that is the kind in the data
+        again = super().with_batch(batch)
+        assert isinstance(again, Network)  # a layer's kind stays
         return again
 
     @property

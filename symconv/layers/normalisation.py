@@ -11,6 +11,7 @@ from typing import ClassVar
 
 from symconv.layers import arguments
 from symconv.layers.arguments import refuse
+from symconv.layers.batch import Shape
 from symconv.layers.layer import Layer
 from symconv.notation.backpropagation import gradient_of
 from symconv.notation.contraction import Access, Tensor, index
@@ -39,7 +40,7 @@ class Normalisation(Layer, common=True):
     }
     words: ClassVar[dict[str, str]] = Layer.words | {"weight": "the weight"}
 
-    input_shape: tuple[int, ...]
+    input_shape: Shape
 
     @property
     def output_shape(self) -> tuple[int, ...]:

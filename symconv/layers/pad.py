@@ -10,6 +10,7 @@ from typing import ClassVar
 
 from symconv.layers import arguments
 from symconv.layers.arguments import Padding, refuse
+from symconv.layers.batch import Shape
 from symconv.layers.layer import Layer
 from symconv.layers.padding import MODES, most, padded_along
 from symconv.layers.shapes import RANKS, copied
@@ -48,7 +49,7 @@ class Pad(Layer):
         "padding": ((0, 0), (0, 0), (1, 1), (2, 0)),
     }
 
-    input_shape: tuple[int, ...]
+    input_shape: Shape
     padding: Padding
     mode: str = "constant"
     value: float = 0.0

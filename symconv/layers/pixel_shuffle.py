@@ -9,6 +9,7 @@ from typing import ClassVar
 
 from symconv.layers import arguments
 from symconv.layers.arguments import refuse
+from symconv.layers.batch import Shape
 from symconv.layers.layer import Layer, smaller_sizes, with_size
 from symconv.notation.contraction import Contraction, Program, Tensor, index
 from symconv.notation.graph import Graph
@@ -42,7 +43,7 @@ class PixelShuffle(Layer):
 
     example: ClassVar[dict[str, object]] = {"input_shape": (1, 4, 16, 16), "upscale_factor": 2}
 
-    input_shape: tuple[int, ...]
+    input_shape: Shape
     upscale_factor: int
     dtype: str = "float32"
 

@@ -9,6 +9,7 @@ from typing import ClassVar, TypeAlias
 
 from symconv.layers import arguments
 from symconv.layers.arguments import Padding, PerAxis, refuse
+from symconv.layers.batch import Shape
 from symconv.layers.layer import Layer
 from symconv.layers.window import PADDINGS, Window, padded, pooling
 from symconv.notation.contraction import Access, Contraction, Program, Tensor, index
@@ -22,7 +23,7 @@ IMAGES = "batch, channels, then 1, 2 or 3 spatial sizes, all positive ints"
 class _Pool(Layer, common=True):
     """What all poolings have: an image and its windows."""
 
-    input_shape: tuple[int, ...]
+    input_shape: Shape
 
     @cached_property
     def windows(self) -> tuple[Window[int], ...]:

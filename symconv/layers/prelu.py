@@ -9,6 +9,7 @@ from typing import ClassVar
 
 from symconv.layers import arguments
 from symconv.layers.arguments import refuse
+from symconv.layers.batch import Shape
 from symconv.layers.layer import Layer, smaller_sizes, with_size
 from symconv.notation.contraction import Tensor, index
 from symconv.notation.graph import Graph, each
@@ -45,7 +46,7 @@ class PReLU(Layer):
     symbols: ClassVar[dict[str, str]] = {"x": "X", "weight": "α"}
     words: ClassVar[dict[str, str]] = {"x": "the input", "weight": "the slope"}
 
-    input_shape: tuple[int, ...]
+    input_shape: Shape
     num_parameters: int = 1
     init: float = 0.25
     dtype: str = "float32"

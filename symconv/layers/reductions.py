@@ -10,6 +10,7 @@ from typing import ClassVar, Literal
 
 from symconv.layers import arguments
 from symconv.layers.arguments import PerAxis
+from symconv.layers.batch import Shape
 from symconv.layers.layer import Layer
 from symconv.layers.shapes import RANKS
 from symconv.notation.contraction import Contraction, Program, Tensor, index
@@ -23,7 +24,7 @@ class _Reduction(Layer, common=True):
 
     _reduce: ClassVar[Literal["sum", "max"]] = "sum"
 
-    input_shape: tuple[int, ...]
+    input_shape: Shape
     axes: PerAxis | None = None
     keepdims: bool = False
     dtype: str = "float32"

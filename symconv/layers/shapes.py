@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import zip_longest
 from math import prod
 from typing import ClassVar
 
-import numpy as np
-
 from symconv.layers import arguments
 from symconv.layers.arguments import refuse
+from symconv.layers.batch import Shape, is_any_batch
 from symconv.layers.layer import Layer, smaller_sizes, with_size
 from symconv.notation.contraction import Access, Contraction, Program, Tensor, index
 from symconv.notation.graph import Graph
@@ -44,11 +44,12 @@ def broadcast_shape(shapes: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
     SymconvError
         If an axis has several sizes other than 1.
     """
-    try:
-        return tuple(np.broadcast_shapes(*shapes))
-    except ValueError:
+    columns = zip_longest(*(reversed(shape) for shape in shapes), fillvalue=1)
+    found = [{size for size in column if size != 1} for column in columns]
+    if any(len(sizes) > 1 for sizes in found):
         valid = "shapes that broadcast: equal along each axis, counted from the last, or 1"
-        raise refuse("input_shapes", tuple(shapes), valid) from None
+        raise refuse("input_shapes", tuple(shapes), valid)
+    return tuple(reversed([sizes.pop() if sizes else 1 for sizes in found]))
 
 
 def _flat(names: Sequence[str], sizes: Sequence[int]) -> Polynomial:
@@ -76,7 +77,7 @@ class Flatten(Layer):
         If an argument is not valid.
     """
 
-    input_shape: tuple[int, ...]
+    input_shape: Shape
     dtype: str = "float32"
 
     def __post_init__(self) -> None:
@@ -113,7 +114,8 @@ class Reshape(Layer):
     input_shape
         Any shape with one to five axes.
     shape
-        The sizes of the output, including the batch. One size may be -1; it is then computed.
+        The sizes of the output, including the batch. One size may be -1; it is then computed. The first
+        is None where the batch is.
     dtype
         ``"float32"`` or ``"float64"``.
 
@@ -125,8 +127,8 @@ class Reshape(Layer):
 
     example: ClassVar[dict[str, object]] = {"input_shape": (1, 4, 16, 16), "shape": (1, -1)}
 
-    input_shape: tuple[int, ...]
-    shape: tuple[int, ...]
+    input_shape: Shape
+    shape: Shape
     dtype: str = "float32"
 
     def __post_init__(self) -> None:
@@ -136,6 +138,11 @@ class Reshape(Layer):
         if not isinstance(self.shape, tuple | list):
             raise refuse("shape", self.shape, valid)
         entries = list(self.shape)
+        if is_any_batch(sizes):
+            valid = f"None, then sizes of {prod(sizes[1:])} elements, of which one may be -1"
+            if not entries or not (entries[0] is None or is_any_batch(entries[0]) or entries[0] == -1):
+                raise refuse("shape", self.shape, valid)
+            entries[0] = sizes[0]
         known = [1 if size == -1 else size for size in entries]
         known_sizes = arguments.shape("shape", tuple(known), RANKS, valid)
         missing = prod(sizes) // prod(known_sizes)
@@ -186,7 +193,7 @@ class Several(Layer, common=True):
     symbols: ClassVar[dict[str, str]] = {name: name.upper() for name in NAMES}
     words: ClassVar[dict[str, str]] = {name: f"input {name}" for name in NAMES}
 
-    input_shapes: tuple[tuple[int, ...], ...]
+    input_shapes: tuple[Shape, ...]
 
     def _validate(self) -> None:
         valid = f"2 to {len(NAMES)} shapes of one to five positive ints"

@@ -8,6 +8,7 @@ from typing import ClassVar
 
 from symconv.layers import arguments
 from symconv.layers.arguments import PerAxis, refuse
+from symconv.layers.batch import Shape
 from symconv.layers.layer import Layer
 from symconv.layers.shapes import RANKS
 from symconv.notation.contraction import Contraction, Program, Tensor, index
@@ -51,7 +52,7 @@ class Slice(Layer):
         "ends": (1, 3),
     }
 
-    input_shape: tuple[int, ...]
+    input_shape: Shape
     starts: PerAxis
     ends: PerAxis
     axes: PerAxis | None = None
@@ -105,7 +106,8 @@ class Slice(Layer):
     @property
     def output_shape(self) -> tuple[int, ...]:
         """Shape of the output."""
-        return tuple(map(len, self._ranges))
+        pairs = zip(self._ranges, self.input_shape, strict=True)
+        return tuple(size if taken == range(size) else len(taken) for taken, size in pairs)
 
     @cached_property
     def graph(self) -> Graph:

@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import ClassVar
 
 from symconv.layers import arguments
+from symconv.layers.batch import Shape
 from symconv.layers.layer import Layer
 from symconv.notation.backpropagation import gradient_of
 from symconv.notation.contraction import Access, Tensor, index
@@ -32,7 +33,7 @@ class _Exponential(Layer, common=True):
     }
 
     _because: ClassVar[str]
-    input_shape: tuple[int, ...]
+    input_shape: Shape
 
     @property
     def _class_axis(self) -> int:

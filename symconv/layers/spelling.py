@@ -7,6 +7,7 @@ import json
 import re
 
 from symconv.errors import SymconvError
+from symconv.layers.batch import with_samples
 from symconv.layers.layer import Layer
 
 NAMED = ("shapes", "extents")  # that are names with sizes
@@ -15,7 +16,7 @@ _NUMBER = re.compile(r"[+-]?[0-9]{1,12}")
 
 
 def parse(option: str, text: str) -> object:
-    """Read ``3``, ``3x3``, ``0:1x2:2``, ``1x3,1x4``, or a word (returned as it is).
+    """Read ``3``, ``3x3``, ``0:1x2:2``, ``1x3,1x4``, ``Nx3`` (any batch), or a word (returned as it is).
 
     Raises
     ------
@@ -29,6 +30,9 @@ def parse(option: str, text: str) -> object:
         text = "x".join(part.strip() for part in bracketed[1].split(","))
     if "," in text:
         return tuple(parse(option, part) for part in text.split(","))
+    if text.startswith("Nx"):
+        rest = parse(option, text.removeprefix("Nx"))
+        return (None, *rest) if isinstance(rest, tuple) else (None, rest)
     axes = [axis.split(":") for axis in text.split("x")]
     if not all(_NUMBER.fullmatch(number) for axis in axes for number in axis):
         raise SymconvError(
@@ -107,7 +111,7 @@ def _constant(text: str) -> tuple[str, float]:
 def spell(argument: str, value: object) -> str:
     """Write an argument's value as :func:`read` reads it."""
     if argument in DATA:
-        return json.dumps(value, ensure_ascii=False)
+        return json.dumps(with_samples(value, None), ensure_ascii=False)
     if argument == "constants" and isinstance(value, tuple):
         return ",".join(f"{name}={number!r}" for name, number in value)
     if argument in NAMED and isinstance(value, tuple):

@@ -8,6 +8,7 @@ from typing import ClassVar
 
 from symconv.layers import arguments
 from symconv.layers.arguments import refuse
+from symconv.layers.batch import Shape
 from symconv.layers.layer import Layer
 from symconv.layers.shapes import RANKS, copied
 from symconv.notation.contraction import Tensor, index
@@ -37,7 +38,7 @@ class Transpose(Layer):
 
     example: ClassVar[dict[str, object]] = {"input_shape": (1, 4, 16, 16), "axes": (0, 2, 3, 1)}
 
-    input_shape: tuple[int, ...]
+    input_shape: Shape
     axes: tuple[int, ...]
     dtype: str = "float32"
 

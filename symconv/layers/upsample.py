@@ -10,6 +10,7 @@ from typing import ClassVar
 
 from symconv.layers import arguments
 from symconv.layers.arguments import PerAxis, refuse
+from symconv.layers.batch import Shape
 from symconv.layers.layer import Layer
 from symconv.layers.pool import IMAGES
 from symconv.notation.contraction import Access, Contraction, Program, Tensor, index
@@ -56,7 +57,7 @@ class Upsample(Layer):
         **{f"stretched_{axis}": f"H{axis}" for axis in POSITIONS[3]},
     }
 
-    input_shape: tuple[int, ...]
+    input_shape: Shape
     size: PerAxis | None = None
     scale_factor: PerAxis | None = None
     mode: str = "nearest"

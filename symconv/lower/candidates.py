@@ -60,9 +60,16 @@ def rank_candidates(
     if whole.result == "taps" and whole.taps_transposed:
         raise NotRecognisedError("taps are computed filter by filter")
     correlation = _named(whole, names)
-    applicable = _applicable(correlation, fast=options.accuracy == "fast")
+    chosen_for = replace(correlation, batch=options.batch or correlation.batch)
+    applicable = _applicable(chosen_for, fast=options.accuracy == "fast")
     found = [Candidate(algorithm, options.cost(algorithm.lower())) for algorithm in applicable]
-    return tuple(sorted(found, key=lambda candidate: candidate.microseconds))
+    ranked = sorted(found, key=lambda candidate: candidate.microseconds)
+    return tuple(replace(c, algorithm=_for_batch(c.algorithm, correlation.batch)) for c in ranked)
+
+
+def _for_batch(algorithm: Algorithm, batch: int) -> Algorithm:
+    """Return an algorithm for another number of samples, in the same blocks."""
+    return replace(algorithm, correlation=replace(algorithm.correlation, batch=batch))
 
 
 def _applicable(c: Correlation, fast: bool) -> Iterable[Algorithm]:

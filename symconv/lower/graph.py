@@ -295,7 +295,7 @@ class _Lowering:
         self, contraction: Contraction, positions: Access
     ) -> tuple[int, dict[int, tuple[int, ...]]] | None:
         """Return what a sum is divided by: a number for all positions, and more along some axes."""
-        whole = Fraction(contraction.coefficient)
+        whole = Fraction(contraction.number)
         along: dict[int, tuple[int, ...]] = {}
         for read in contraction.reads:
             constant = self.constants.get(read.tensor.name)
@@ -390,7 +390,7 @@ def _meet(one: Sequence[range], other: Sequence[range]) -> bool:
 def _alike(one: Contraction, other: Contraction) -> bool:
     """Whether two moves multiply the same array by the same number, up to its sign."""
     same = one.reads[0].tensor == other.reads[0].tensor
-    return same and abs(Fraction(one.coefficient)) == abs(Fraction(other.coefficient))
+    return same and abs(Fraction(one.number)) == abs(Fraction(other.number))
 
 
 def _scaled_once(moves: Sequence[Do]) -> Lowered:
@@ -405,7 +405,7 @@ def _scaled_once(moves: Sequence[Do]) -> Lowered:
         assert isinstance(move, Contraction)
         group = [m for m in moves if isinstance(m.meaning, Contraction) and _alike(m.meaning, move)]
         done += group
-        number = abs(Fraction(move.coefficient))
+        number = abs(Fraction(move.number))
         tensor = move.reads[0].tensor
         whole = all(s.variables for s in move.reads[0].subscripts)
         if number == 1 or len(group) == 1 or not whole or math.prod(tensor.sizes) == 1:
@@ -421,7 +421,7 @@ def _scaled_once(moves: Sequence[Do]) -> Lowered:
             meaning = each.meaning
             assert isinstance(meaning, Contraction)
             read = replace(meaning.reads[0], tensor=held)
-            factor = Fraction(meaning.coefficient) / number
+            factor = Fraction(meaning.number) / number
             body.append(replace(each, meaning=replace(meaning, factors=(read,), coefficient=factor)))
     return Lowered(tuple(body), tuple(buffers))
 

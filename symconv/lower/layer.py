@@ -15,8 +15,8 @@ from symconv.lower.graph import Choose, as_ranked, lower_graph
 from symconv.lower.options import Options
 from symconv.lower.winograd import Winograd
 from symconv.notation.backpropagation import gradient_of
-from symconv.notation.contraction import Tensor
-from symconv.notation.graph import Elementwise, Graph, written
+from symconv.notation.contraction import Size, Tensor, integers
+from symconv.notation.graph import Elementwise, Graph, folded, written
 from symconv.notation.tangent import tangent_of
 
 _WORDS = {"x": "input"}  # in the names of functions: input_gradient
@@ -27,7 +27,12 @@ class Array:
     """An array of the module: its name and shape."""
 
     name: str
-    shape: tuple[int, ...]
+    shape: tuple[Size, ...]
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """The shape, in numbers."""
+        return integers(self.shape)
 
 
 @dataclass(frozen=True)
@@ -86,7 +91,7 @@ class Function:
 
 @dataclass(frozen=True)
 class Plan:
-    """A module: the layer and its functions.
+    """A module: the layer, its definition and its functions.
 
     ``backward`` computes what the gradients share once; None if they share nothing. ``second`` are
     ``jvp`` and ``double_backward``, if derivatives of second order are wanted. ``tuned``: algorithms
@@ -94,6 +99,7 @@ class Plan:
     """
 
     layer: Layer
+    definition: Graph
     forward: Function
     gradients: tuple[Function, ...]
     backward: Function | None
@@ -116,8 +122,10 @@ class Plan:
 
 def layer_plan(layer: Layer, order: int, options: Options) -> Plan:
     """Choose how each function of a layer's module is computed."""
+    assert not layer.any_batch  # whose plan is what several have in common
     return Plan(
         layer,
+        folded(layer.graph),
         _function(layer, "forward", (), tuple(layer.inputs), layer.forward, options),
         tuple(_gradient(layer, name, options) for name in layer.differentiable),
         _backward(layer, options),

@@ -21,7 +21,11 @@ class Options:
         ``"direct"``: plain sums. ``"fast"``: also algorithms that round more.
     cost
         What a target language's kernels are expected to take.
+    batch
+        The number of samples that algorithms, and their blocks of samples, are chosen for, where it is
+        not the layer's.
     """
 
     accuracy: str
     cost: Cost
+    batch: int | None = None

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from types import MappingProxyType
 
 import numpy as np
 
 from symconv.errors import KernelError
+from symconv.kernel.language import at
 from symconv.kernel.run import run
+from symconv.lower.batch import COMPARED, LETTER
 from symconv.lower.layer import Function, Plan
 from symconv.lower.network import NetworkPlan
+from symconv.notation.contraction import integers
 from symconv.notation.evaluate import evaluate
 from symconv.notation.graph import Elementwise
 from symconv.notation.monomials import term_count
@@ -25,11 +30,12 @@ def compare_plan(plan: Plan | NetworkPlan) -> None:
         functions = [f.function for f in plan.functions if f.applied is None]
     else:
         functions = [*plan.functions]
+    letters = {LETTER: COMPARED} if plan.layer.any_batch else {}
     for function in functions:
-        compare(function)
+        compare(function, letters)
 
 
-def compare(function: Function) -> None:
+def compare(function: Function, letters: Mapping[str, int] = MappingProxyType({})) -> None:
     """Run a small function's kernel and its graph on the same integers.
 
     A graph with expressions is left out: its values may be undefined at integers.
@@ -46,10 +52,12 @@ def compare(function: Function) -> None:
         return  # Fourier transforms have no exact values
     rng = np.random.default_rng(0)
     inputs = {
-        buffer.tensor.name: rng.integers(-SPAN, SPAN, buffer.tensor.sizes).astype(object)
+        buffer.tensor.name: rng.integers(
+            -SPAN, SPAN, integers(at(size, letters) for size in buffer.tensor.shape)
+        ).astype(object)
         for buffer in function.kernel.inputs
     }
-    found = run(function.kernel, inputs)
+    found = run(function.kernel, inputs, letters)
     wanted = evaluate(graph, {tensor: inputs[names[tensor]] for tensor in graph.inputs})
     for tensor, result in zip(graph.outputs, function.results, strict=True):
         pairs = zip(found[result.name].flat, wanted[tensor.name].flat, strict=True)

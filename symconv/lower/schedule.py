@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from math import prod
 from typing import TypeAlias
 
+from symconv.notation.contraction import Size, integers
+
 LOSS, ONE, COTANGENT = "loss", "one", "grad_output"
 PARAMETERS, GRADIENTS, STATISTICS = "params/", "gradients/", "statistics/"
 CHANGES, PRODUCT = "changes/", "product/"  # the vector, and the gradients of second order along it
@@ -17,7 +19,7 @@ class Variable:
     """An array that a call writes. ``gradients/conv1.weight`` is one of those that are returned."""
 
     name: str
-    shape: tuple[int, ...]
+    shape: tuple[Size, ...]
 
 
 @dataclass(frozen=True)
@@ -130,7 +132,7 @@ def scheduled(given: Mapping[str, Iterable[Action]], returned: Collection[str] =
             name = owners[result.name]
             if "/" in name or name in places or name in callers:
                 continue
-            places[name] = _buffer(prod(result.shape), sizes, free)
+            places[name] = _buffer(prod(integers(result.shape)), sizes, free)
         for name in {owners[name] for name in names[at]}:
             if name in places and last_use[name] == at:
                 free.add(places[name])

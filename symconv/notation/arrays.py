@@ -222,7 +222,7 @@ def _loops(contraction: Contraction) -> _Loops:
         cuts,
         f"{','.join(read)}->{result}",
         kept,
-        float(contraction.coefficient),
+        float(contraction.number),
     )
 
 

@@ -16,6 +16,7 @@ from functools import cached_property
 from typing import Literal, TypeAlias
 
 from symconv.notation.polynomial import Number, Polynomial
+from symconv.notation.ratio import Ratio
 
 Size: TypeAlias = int | Polynomial
 
@@ -28,7 +29,7 @@ def integers(sizes: Iterable[Size]) -> tuple[int, ...]:
     TypeError
         If one has letters in it.
     """
-    return tuple(map(int, sizes))
+    return tuple(size if isinstance(size, int) else int(size) for size in sizes)
 
 
 def index(name: str) -> Polynomial:
@@ -111,7 +112,7 @@ class Contraction:
     extents
         Each index that is not solved and its number of values, counted from 0, outermost first.
     coefficient
-        A number that multiplies every term.
+        A number that multiplies every term; a ratio where it depends on a letter.
     reduce
         ``"sum"``, or ``"max"``, where reads outside a tensor are left out instead of zero.
     """
@@ -119,7 +120,7 @@ class Contraction:
     target: Access
     factors: tuple[Factor, ...]
     extents: tuple[tuple[str, Size], ...]
-    coefficient: Number = 1
+    coefficient: Number | Ratio = 1
     reduce: Literal["sum", "max"] = "sum"
 
     @property
@@ -136,6 +137,19 @@ class Contraction:
     def ranges(self) -> dict[str, int]:
         """The extents, in numbers."""
         return {name: int(size) for name, size in self.extents}
+
+    @property
+    def number(self) -> Number:
+        """The coefficient, in numbers.
+
+        Raises
+        ------
+        TypeError
+            If it has letters in it.
+        """
+        if isinstance(self.coefficient, Ratio):
+            raise TypeError(f"{self.coefficient} is not a number")
+        return self.coefficient
 
     @property
     def free(self) -> tuple[str, ...]:
@@ -194,7 +208,7 @@ def combined(contractions: Iterable[Contraction]) -> Program:
         factors = frozenset(Counter(contraction.factors).items())
         terms = (contraction.target, factors, contraction.extents, contraction.reduce)
         if terms in found:
-            coefficient = found[terms].coefficient + contraction.coefficient
+            coefficient = found[terms].number + contraction.number
             contraction = replace(found[terms], coefficient=coefficient)
         found[terms] = contraction
     return Program(tuple(found.values()))

@@ -256,7 +256,7 @@ def folded(graph: Graph) -> Graph:
 
 def _with_numbers(contraction: Contraction, alike: Mapping[Tensor, Number]) -> Contraction:
     kept = [f for f in contraction.factors if not (isinstance(f, Access) and f.tensor in alike)]
-    coefficient = contraction.coefficient
+    coefficient = contraction.number
     for read in contraction.reads:
         coefficient *= alike.get(read.tensor, 1)
     return replace(contraction, factors=tuple(kept), coefficient=coefficient)

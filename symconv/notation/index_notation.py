@@ -258,6 +258,8 @@ def _extents(
 
 def _most(subscript: Polynomial, name: str, size: int, known: Mapping[str, int]) -> int | None:
     """Return how many values of an index fit a subscript; None if it does not tell."""
+    if subscript == Polynomial.variable(name):
+        return size
     step = int(subscript.coefficient(name))
     others = [v for v in subscript.variables if v != name]
     if not step or any(v not in known for v in others):
@@ -270,6 +272,9 @@ def _most(subscript: Polynomial, name: str, size: int, known: Mapping[str, int])
 
 def _reach(subscript: Polynomial, known: Mapping[str, int]) -> int:
     """Return one more than the greatest value of a subscript."""
+    alone = next(iter(subscript.variables), "")
+    if subscript == Polynomial.variable(alone):
+        return known[alone]
     reach = sum(max(0, int(subscript.coefficient(v)) * (known[v] - 1)) for v in subscript.variables)
     return max(int(subscript.constant) + reach + 1, 0)
 

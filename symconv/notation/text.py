@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from math import gcd
@@ -14,9 +14,11 @@ from symconv.notation.contraction import (
     Factor,
     Kronecker,
     Program,
+    Size,
     Solved,
 )
 from symconv.notation.polynomial import Number, Polynomial
+from symconv.notation.ratio import Ratio
 
 LONG = 1000  # denominators from here on are not shown
 
@@ -164,19 +166,25 @@ def contraction_latex(contraction: Contraction) -> str:
     )
 
 
-def _coefficient(number: Number, text: str) -> str:
+def _coefficient(number: Number | Ratio, text: str) -> str:
     """Write a number before a product, its text but for 1 and -1."""
     return "" if number == 1 else "-" if number == -1 else text
 
 
-def number_text(number: Number) -> str:
+def number_text(number: Number | Ratio) -> str:
     """Write a number: a fraction, but one with many digits that a float is exactly as that."""
+    if isinstance(number, Ratio):
+        above, below = subscript_text(number.numerator), subscript_text(number.denominator)
+        return "/".join(f"({part})" if re.search("[ ·]", part) else part for part in (above, below))
     exact = number.denominator < LONG or Fraction(float(number)) != number
     return str(number) if exact else repr(float(number))
 
 
-def number_latex(number: Number) -> str:
+def number_latex(number: Number | Ratio) -> str:
     """Write a number in LaTeX."""
+    if isinstance(number, Ratio):
+        parts = (subscript_latex(part) for part in (number.numerator, number.denominator))
+        return rf"\tfrac{{{'}{'.join(parts)}}}"
     text = number_text(number)
     if "/" not in text:
         return re.sub(r"e(-?)\+?0*(\d+)", r" \\cdot 10^{\1\2}", text)
@@ -218,31 +226,33 @@ def _is_condition(factor: Factor) -> bool:
 def assignments(program: Program) -> dict[Access, str]:
     """Return ``=`` for each target that is written once a cell, ``+=`` for the others."""
     signs: dict[Access, str] = {}
-    if any(isinstance(size, Polynomial) for c in program.contractions for _, size in c.extents):
-        return {contraction.target: "+=" for contraction in program.contractions}  # letters: who knows
     for at, contraction in enumerate(program.contractions):
         if contraction.target not in signs:
             again = any(_overlap(contraction, other) for other in program.contractions[:at])
             scatters = again or any(
-                _collides(s, contraction.ranges) for s in contraction.target.subscripts
+                _collides(s, dict(contraction.extents)) for s in contraction.target.subscripts
             )
             signs[contraction.target] = "+=" if scatters else "="
     return signs
 
 
-def _collides(subscript: Polynomial, extents: dict[str, int]) -> bool:
-    """Whether two points give a subscript the same value: a·i = b·j has a solution that fits."""
-    if len(subscript.variables) < 2:
+def _collides(subscript: Polynomial, extents: Mapping[str, Size]) -> bool:
+    """Whether two points may give a subscript the same value: a·i = b·j has a solution that fits."""
+    names = [name for name in subscript.variables if name in extents]
+    if len(names) < 2:
         return False
+    counts = {name: size for name in names if isinstance(size := extents[name], int)}
+    if len(counts) < len(names):
+        return True  # letters: who knows
     sizes = {name: abs(int(subscript.coefficient(name))) for name in subscript.variables}
     if len(sizes) == 2:
         (i, a), (j, b) = sizes.items()
-        return b // gcd(a, b) < extents[i] and a // gcd(a, b) < extents[j]
+        return b // gcd(a, b) < counts[i] and a // gcd(a, b) < counts[j]
     reach = 0  # digits of a number: each one is worth more than all before it together
     for name in sorted(sizes, key=lambda name: sizes[name]):
         if sizes[name] <= reach:
             return True
-        reach += sizes[name] * (extents[name] - 1)
+        reach += sizes[name] * (counts[name] - 1)
     return False
 
 
@@ -267,8 +277,8 @@ def _cells(subscript: Polynomial, contraction: Contraction) -> range | None:
     if not subscript.variables:
         return range(start, start + 1)
     (name,) = subscript.variables
-    step = int(subscript.coefficient(name))
-    return range(start, start + step * contraction.ranges[name], step)
+    step, size = int(subscript.coefficient(name)), dict(contraction.extents).get(name)
+    return range(start, start + step * size, step) if isinstance(size, int) else None
 
 
 def _factor_text(factor: Factor) -> str:

@@ -11,6 +11,7 @@ from symconv.layers.layer import Layer
 from symconv.layers.network import Network
 from symconv.layers.pool import POOLS
 from symconv.layers.spelling import shell_options
+from symconv.prove.batch import any_batch_proof
 from symconv.prove.composites import composite_theorems
 from symconv.prove.convolutions import convolution_decisions
 from symconv.prove.decisions import decide
@@ -24,6 +25,8 @@ from symconv.prove.theorems import Proof, Theorem
 
 def prove_layer(layer: Layer) -> Proof:
     """Decide the theorems about a layer, and show that their controls are refuted."""
+    if layer.any_batch:
+        return any_batch_proof(layer, prove_layer)
     numbers: dict[str, int] = {}
     if isinstance(layer, Network):
         theorems = network_theorems(layer, lambda of: prove_layer(of).theorems)

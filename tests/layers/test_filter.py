@@ -165,7 +165,7 @@ def test_equal_numbers_are_multiplied_once() -> None:
     body = function.kernel.body
     moves = [s.meaning for s in body if isinstance(s, Do) and isinstance(s.meaning, Contraction)]
     moves = [move for move in moves if move.factors]
-    assert sum(abs(move.coefficient) != 1 for move in moves) == 5  # 4 and 6, then 1, 4 and 6 of 256
+    assert sum(abs(move.number) != 1 for move in moves) == 5  # 4 and 6, then 1, 4 and 6 of 256
     assert not any(buffer.given for buffer in function.kernel.buffers)
 
 

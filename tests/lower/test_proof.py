@@ -37,6 +37,6 @@ def test_a_kernel_that_leaves_out_a_row_is_seen() -> None:
 
 def test_generate_compares(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[str] = []
-    monkeypatch.setattr("symconv.lower.proof.compare", lambda function: seen.append(function.name))
+    monkeypatch.setattr("symconv.lower.proof.compare", lambda found, _: seen.append(found.name))
     generate(LAYER, "m")
     assert seen == ["forward", "input_gradient", "weight_gradient"]

@@ -133,7 +133,7 @@ def test_the_code_rounds_as_often_as_is_counted(layer: Conv) -> None:
     for function in (unit.plan.forward, *unit.plan.gradients):
         (algorithm,) = function.fast
         assert isinstance(algorithm, Winograd)
-        arrays = [np.full(a.shape, Counted(0), object) for a in function.inputs]
+        arrays = [np.full(a.sizes, Counted(0), object) for a in function.inputs]
         results = getattr(module, function.name)(*arrays)
         most = max(number.roundings for number in results.flat)
         assert most == roundings(algorithm), function.name
@@ -154,7 +154,7 @@ def test_rounding_is_within_the_bound_that_is_printed(layer: Conv) -> None:
         assert isinstance(algorithm, Winograd)
         bound = rounding_bound(algorithm, "float32")
         assert (f"{bound:.1e}", f"{plain_bound(algorithm.correlation, 'float32'):.1e}") == (own, plain)
-        arrays = [rng.uniform(-1, 1, a.shape).astype(np.float32) for a in function.inputs]
+        arrays = [rng.uniform(-1, 1, a.sizes).astype(np.float32) for a in function.inputs]
         if function.name == "forward":
             arrays[-1][...] = 0  # the bias
         found = getattr(module, function.name)(*arrays)

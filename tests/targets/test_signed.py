@@ -88,7 +88,7 @@ def _undocumented(functions: list[ast.FunctionDef]) -> Iterator[str]:
         text = ast.get_docstring(function) or ""
         public = not function.name.startswith("_") and function.name != "release"
         arrays = any(a.annotation and ast.unparse(a.annotation) == "Array" for a in function.args.args)
-        if public and arrays and not re.search(r"\(\d|\(\)|out", text):
+        if public and arrays and not re.search(r"\((\d|samples)|\(\)|out", text):
             yield f"{function.name} does not say which shapes it takes"
 
 

@@ -93,10 +93,16 @@ def _tiles(algorithm: Algorithm) -> str:
     return f"winograd {'×'.join(f'F({f.outputs}, {f.taps})' for f in algorithm.filtering)}"
 
 
+def _in_blocks(images: int, batch: int) -> str:
+    """Say how many samples are computed together, if they are not all."""
+    if images >= batch:
+        return ""
+    return ", sample by sample" if images == 1 else f", in blocks of {images} samples"
+
+
 def _how(algorithm: Algorithm) -> str:
     """Say in a few words what an algorithm does."""
-    blocks = algorithm.correlation.batch // getattr(algorithm, "images", 1)
-    in_blocks = f", in {blocks} blocks" if blocks > 1 else ""
+    in_blocks = _in_blocks(getattr(algorithm, "images", 1), algorithm.correlation.batch)
     match algorithm:
         case Table():
             return "one look-up of every window through a constant table, one product"

@@ -7,22 +7,22 @@ from collections.abc import Collection, Sequence
 from fractions import Fraction
 from math import prod
 
-from symconv.kernel.language import Do
+from symconv.kernel.language import Do, at
+from symconv.kernel.language import product as product_of
 from symconv.notation.contraction import Access, Contraction, index
 from symconv.notation.evaluate import points, value_at
-from symconv.notation.polynomial import Polynomial
+from symconv.notation.polynomial import Number, Polynomial
+from symconv.notation.ratio import Ratio
 from symconv.targets.numpy.code import Code, new_axes, own_indices, syntax
 from symconv.targets.numpy.products import Product, matrix_product, summed_indices
 from symconv.targets.numpy.syntax import arguments_text, tuple_text
+from symconv.targets.numpy.syntax import number_text as size_text
 from symconv.targets.numpy.views import (
     Groups,
     Sizes,
     merges,
     sliced,
     view_text,
-)
-from symconv.targets.numpy.views import (
-    product as product_of,
 )
 
 LOOK_UP = (
@@ -119,8 +119,14 @@ def whole(view: str) -> str:
     return view if subscript else f"{view}[...]"
 
 
+def _factor(part: Polynomial) -> str:
+    """Write a factor of a product: a number or a letter, or a sum in brackets."""
+    text = size_text(at(part, {}))
+    return f"({text})" if " " in text else text
+
+
 def _fill(code: Code, contraction: Contraction, sizes: Sizes) -> None:
-    number = number_of(Fraction(contraction.coefficient))
+    number = number_of(contraction.coefficient)
     name = contraction.target.tensor.name
     buffer = code.buffer(contraction.target)
     if buffer.kind == "complex" and name not in code.allocated:
@@ -198,7 +204,7 @@ def _multiply(code: Code, do: Do, contraction: Contraction, groups: Groups) -> N
             view = code.bound(view, f"{target.tensor.name}_part")
         code.add(line())
         return
-    value = scaled(f"{first} * {second}", Fraction(contraction.coefficient))
+    value = scaled(f"{first} * {second}", contraction.coefficient)
     store(code, do, target, sizes, value, groups)
 
 
@@ -206,7 +212,7 @@ def _move(code: Code, do: Do, contraction: Contraction, groups: Groups) -> None:
     """Write a copy, or a sum or a maximum along axes, of one tensor."""
     sizes = dict(contraction.extents)
     (read,) = contraction.reads
-    factor = Fraction(contraction.coefficient)
+    factor = contraction.coefficient
     if not summed_indices(contraction):
         groups = _named_axes(code, read, contraction.target, sizes) or _without_copies(
             read, groups, sizes
@@ -250,9 +256,18 @@ def _shortened(code: Code, source: str, contraction: Contraction) -> str:
 
 
 def _scale(
-    code: Code, do: Do, target: Access, source: str, factor: Fraction, sizes: Sizes, groups: Groups
+    code: Code,
+    do: Do,
+    target: Access,
+    source: str,
+    number: Number | Ratio,
+    sizes: Sizes,
+    groups: Groups,
 ) -> bool:
     """Write a multiple of an array straight into its place, if it has one; else return False."""
+    if isinstance(number, Ratio):
+        return False
+    factor = Fraction(number)
     exact = Fraction(float(factor)) == factor
     reciprocal = abs(factor.numerator) == 1
     if do.how != "assign" or abs(factor) == 1 or not (exact or reciprocal):
@@ -370,12 +385,12 @@ def _einsum(code: Code, contraction: Contraction, groups: Groups) -> str:
         given = ", ".join(operands) + how
         return syntax("einsum", subscripts=f"{','.join(words)}->{result}", operands=given)
 
-    for at, read in enumerate(contraction.reads):
+    for place, read in enumerate(contraction.reads):
         if not code.fits(f"{target} += {written()}[:, None, None]"):
-            operands[at] = code.bound(operands[at], f"{read.tensor.name}_part")
+            operands[place] = code.bound(operands[place], f"{read.tensor.name}_part")
     text = written()
     text += _spread(letters, groups, sizes)
-    return scaled(text, Fraction(contraction.coefficient))
+    return scaled(text, contraction.coefficient)
 
 
 def _spread(names: Collection[str], groups: Groups, sizes: Sizes) -> str:
@@ -420,13 +435,19 @@ def _letters(names: Sequence[str]) -> list[str]:
     return [name if len(name) == 1 else next(free) for name in names]
 
 
-def number_of(number: Fraction) -> str:
+def number_of(number: Number | Ratio) -> str:
     """Write a number."""
+    if isinstance(number, Ratio):
+        return f"{_factor(number.numerator)} / {_factor(number.denominator)}"
     return str(number.numerator) if number.denominator == 1 else repr(float(number))
 
 
-def scaled(source: str, factor: Fraction) -> str:
+def scaled(source: str, number: Number | Ratio) -> str:
     """Write a number times an array."""
+    if isinstance(number, Ratio):
+        above, below = (_factor(part) for part in (number.numerator, number.denominator))
+        return f"{source}{'' if above == '1' else f' * {above}'} / {below}"
+    factor = Fraction(number)
     if abs(factor) == 1:
         return source if factor == 1 else f"-{source}"
     if abs(factor.numerator) == 1:

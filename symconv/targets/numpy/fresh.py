@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from math import prod
 
-from symconv.kernel.language import Do, Kernel, Loop, Statement, Transform, at, written_by
+from symconv.kernel.language import Do, Kernel, Loop, Statement, Transform, at, product, written_by
 from symconv.notation.contraction import Contraction
 from symconv.notation.graph import Elementwise, Selection
 from symconv.targets.numpy.legal import largest_letters
@@ -26,7 +25,8 @@ def fresh_buffers(kernel: Kernel) -> set[str]:
     for buffer in kernel.with_role("scratch"):
         name, shape = buffer.tensor.name, buffer.tensor.shape
         dos = writes.get(name, [])
-        small = prod(int(at(size, letters)) for size in shape) <= SMALL
+        count = at(product(shape), letters)
+        small = isinstance(count, int) and count <= SMALL
         if len(dos) == 1 and (small or buffer.kind != "real") and _is_whole(dos[0], name):
             found.add(name)
         if dos and isinstance(dos[0].meaning, Transform):

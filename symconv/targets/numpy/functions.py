@@ -10,14 +10,16 @@ from fractions import Fraction
 
 from symconv.kernel.language import Kernel
 from symconv.layers.layer import Layer
+from symconv.lower.batch import LETTER
 from symconv.lower.layer import Array, Function, Plan
 from symconv.lower.network import NetworkPlan
+from symconv.notation.contraction import index
 from symconv.notation.graph import Graph
 from symconv.notation.step_text import step_text
 from symconv.targets.numpy.choice import choice_text, rounding_text
 from symconv.targets.numpy.code import Constant
 from symconv.targets.numpy.lines import LONGEST, in_lines
-from symconv.targets.numpy.syntax import JOINER, WIDTH, shape
+from symconv.targets.numpy.syntax import JOINER, WIDTH, shape, tuple_text
 from symconv.targets.numpy.writer import written
 from symconv.templating import fill
 
@@ -64,7 +66,7 @@ def render_function(function: Function, layer: Layer, shared: Mapping[Kernel, st
         "body": body,
     }
     if len(function.results) > 1:
-        head = several(function.name, names, function.results)
+        head = several(function.name, layer, function.inputs, function.results)
         return Written(constants, fill("numpy/functions.py.j2", **common, **head).rstrip("\n"))
     (result,) = function.results
     text = fill(
@@ -74,7 +76,7 @@ def render_function(function: Function, layer: Layer, shared: Mapping[Kernel, st
             function.name, [*annotated(names), "*", "out: Array | None = None"], "Array"
         ),
         result=result.name,
-        placed=_placed(result, "out", names),
+        placed=[*counted(function.inputs, layer), *_placed(result, "out", names)],
     )
     return Written(constants, text.rstrip("\n"))
 
@@ -84,7 +86,7 @@ def render_private(function: Function, layer: Layer, name: str, title: str, pref
     names = [array.name for array in (*function.inputs, *function.results)]
     *parts, last = [result.name for result in function.results]
     results = f"{', '.join(parts)} and {last}" if parts else last
-    body, constants = _body(function.kernel, name, {})
+    body, constants = _body(function.kernel, name, {}, private=True)
     text = fill(
         "numpy/layer_function.py.j2",
         signature=signature(name, annotated(names), "None"),
@@ -108,7 +110,7 @@ def _indented(lines: Iterable[str]) -> list[str]:
 
 def render_shared(kernel: Kernel, name: str) -> Written:
     """Write a function that others call, on views of their arrays."""
-    body, constants = _body(kernel, name, {}, given_views=True)
+    body, constants = _body(kernel, name, {}, given_views=True, private=True)
     names = [buffer.tensor.name for buffer in (*kernel.inputs, *kernel.outputs)]
     *given, result = names
     text = fill(
@@ -121,10 +123,19 @@ def render_shared(kernel: Kernel, name: str) -> Written:
 
 
 def _body(
-    kernel: Kernel, label: str, shared: Mapping[Kernel, str], given_views: bool = False
+    kernel: Kernel,
+    label: str,
+    shared: Mapping[Kernel, str],
+    given_views: bool = False,
+    private: bool = False,
 ) -> tuple[str, tuple[str, ...]]:
     """Write what a function does, and the constants that it reads."""
     lines, constants = written(kernel, label, shared, given_views)
+    if private and any(re.search(rf"\b{LETTER}\b", line) for line in lines):
+        arrays = [b.tensor for b in (*kernel.inputs, *kernel.outputs) if index(LETTER) in b.tensor.shape]
+        axis = arrays[0].shape.index(index(LETTER))
+        count = f"{arrays[0].name}.shape[{axis}]" if axis else f"len({arrays[0].name})"
+        lines.insert(0, f"{LETTER} = {count}")
     return "\n".join(f"    {line}" for line in lines), tuple(map(_constant_text, constants))
 
 
@@ -177,12 +188,15 @@ def without_comments(text: str) -> str:
 
 def _placed(result: Array, out: str, apart: Sequence[str]) -> list[str]:
     """Write where a result goes: into ``out``, which must not overlap what it is kept apart from."""
-    return in_lines(f"{result.name} = _result({', '.join([out, shape(result.shape), *apart])})", 1)
+    return in_lines(f"{result.name} = _result({', '.join([out, tuple_text(result.shape), *apart])})", 1)
 
 
-def several(name: str, inputs: list[str], results: Sequence[Array]) -> dict[str, object]:
+def several(
+    name: str, layer: Layer, given: Sequence[Array], results: Sequence[Array]
+) -> dict[str, object]:
     """Return the head and the end of a function with several results."""
     names = [result.name for result in results]
+    inputs = [array.name for array in given]
     outs = "out: tuple[Array, ...] | None = None"
     return {
         "signature": signature(name, [*annotated(inputs), "*", outs], "tuple[Array, ...]"),
@@ -190,21 +204,34 @@ def several(name: str, inputs: list[str], results: Sequence[Array]) -> dict[str,
         "count": len(results),
         "arrays": "1 array" if len(results) == 1 else f"{len(results)} arrays",
         "results": [
-            line
-            for number, result in enumerate(results)
-            for line in _placed(result, f"outs[{number}]", [*inputs, *names[:number]])
+            *counted(given, layer),
+            *(
+                line
+                for number, result in enumerate(results)
+                for line in _placed(result, f"outs[{number}]", [*inputs, *names[:number]])
+            ),
         ],
         "returned": ", ".join(names) if len(names) > 1 else f"({names[0]},)",
     }
+
+
+def counted(arrays: Sequence[Array], layer: Layer) -> list[str]:
+    """Write the number of samples, where it may be any: that of the first array with a batch."""
+    for array in arrays:
+        if index(LETTER) in array.shape:
+            axis, least = array.shape.index(index(LETTER)), layer.fewest
+            given = f'"{array.name}", {array.name}' + (f", axis={axis}" if axis else "")
+            return [f"{LETTER} = _samples({given}{f', least={least}' if least > 1 else ''})"]
+    return []
 
 
 def check_of(array: Array, layer: Layer) -> str:
     """Write the call that checks an input."""
     if array.name in layer.classes:
         ignored = f", [{layer.ignored[array.name]}]" if array.name in layer.ignored else ""
-        known = f"{shape(array.shape)}, {layer.classes[array.name]}{ignored}"
+        known = f"{tuple_text(array.shape)}, {layer.classes[array.name]}{ignored}"
         return f'_labels("{array.name}", {array.name}, {known})'
-    return f'_checked("{array.name}", {array.name}, {shape(array.shape)})'
+    return f'_checked("{array.name}", {array.name}, {tuple_text(array.shape)})'
 
 
 def _what(function: Function, layer: Layer) -> str:
@@ -229,13 +256,13 @@ def _what(function: Function, layer: Layer) -> str:
 def _summary(function: Function, layer: Layer) -> str:
     """Say what a function returns, and of which shape."""
     results = [array.shape for array in function.results]
-    of = f", of shape {shape(results[0])}" if len(results) == 1 else ""
+    of = f", of shape {tuple_text(results[0])}" if len(results) == 1 else ""
     return f"Return {_what(function, layer)}{of}."
 
 
 def _given(function: Function) -> str:
     """Write the shapes of what a function takes."""
-    return f"{', '.join(f'{array.name} {shape(array.shape)}' for array in function.inputs)}."
+    return f"{', '.join(f'{array.name} {tuple_text(array.shape)}' for array in function.inputs)}."
 
 
 def _meaning(function: Function) -> str:
@@ -276,7 +303,7 @@ def signature(name: str, parameters: list[str], returned: str) -> str:
 
 def render_backward(plan: Plan) -> str:
     """Write the function that returns all gradients, which share nothing: one after the other."""
-    inputs = [Array("grad_output", plan.layer.output_shape), *plan.forward.inputs]
+    inputs = [Array("grad_output", plan.forward.results[0].shape), *plan.forward.inputs]
     results = [function.results[0] for function in plan.gradients]
     taken = {array for function in plan.gradients for array in function.inputs}
     calls = [
@@ -285,7 +312,7 @@ def render_backward(plan: Plan) -> str:
     ]
     return fill(
         "numpy/backward.py.j2",
-        **several("backward", [array.name for array in inputs], results),
+        **several("backward", plan.layer, inputs, results),
         summary=f"Return {shape(r.name for r in results)}, all gradients, into ``out`` if given.",
         checks=[(a.name, check_of(a, plan.layer)) for a in inputs if a not in taken],
         calls=calls,

@@ -8,14 +8,17 @@ from math import prod
 
 from symconv.kernel.language import Do, at, walk
 from symconv.kernel.simplify import simplified
+from symconv.lower.batch import CHOSEN_FOR
 from symconv.lower.figures import flops
 from symconv.lower.layer import Function
-from symconv.lower.network import LayerFunction, NetworkPlan
+from symconv.lower.network import LayerFunction, NetworkPlan, network_plan
 from symconv.lower.schedule import Call, Schedule
+from symconv.notation.contraction import integers
 from symconv.notation.graph import Elementwise
 from symconv.targets.numpy.expressions import common_parts
 from symconv.targets.numpy.fresh import fresh_buffers
 from symconv.targets.numpy.legal import largest_letters, legalised
+from symconv.targets.numpy.plan import options
 
 BYTES = {"float32": 4, "float64": 8}
 
@@ -56,7 +59,13 @@ class Needs:
 
 
 def needs(plan: NetworkPlan) -> Needs:
-    """Return what computing the loss and all gradients once takes; without a loss, all gradients."""
+    """Return what computing the loss and all gradients once takes; without a loss, all gradients.
+
+    A plan for any number of samples is counted for as many as its algorithms are chosen for.
+    """
+    if plan.layer.any_batch:
+        network = plan.layer.with_batch(CHOSEN_FOR)
+        return needs(network_plan(network, plan.order, options(plan.accuracy)))
     schedule, network = plan.training, plan.layer
     size = BYTES[network.dtype]
     functions = {f.name: f for f in plan.functions}
@@ -93,7 +102,7 @@ def needs(plan: NetworkPlan) -> Needs:
 def _peaks(schedule: Schedule, functions: Mapping[str, LayerFunction]) -> dict[str, int]:
     """Return, for each layer, the most numbers that are in use while one of its functions runs."""
     sizes = {
-        schedule.owners[result.name]: prod(result.shape)
+        schedule.owners[result.name]: prod(integers(result.shape))
         for action in schedule.actions
         if isinstance(action, Call)
         for result in action.results

@@ -13,7 +13,6 @@ from symconv.layers.spelling import shell_options
 from symconv.lower.layer import Function, Plan
 from symconv.lower.network import NetworkPlan
 from symconv.lower.winograd import Winograd
-from symconv.notation.graph import folded
 from symconv.notation.text import shape_text
 from symconv.prove.covers import rests_on
 from symconv.targets.numpy.expressions import ERFC
@@ -69,12 +68,14 @@ def _legend(layer: Layer) -> str:
     """Say what the formulas' symbols are in the code, and what is refused."""
     names = [f"{layer.symbols[name]} is {name}" for name in layer.inputs if name in layer.symbols]
     of = ", ".join([*names, "O is y, G = ∂E/∂O is grad_output"])
+    if layer.any_batch:
+        return f"{of}. N, the number of samples, may be any. Other shapes and dtypes are refused."
     return f"{of}. Other shapes and dtypes are refused."
 
 
 def _all_formulas(plan: Plan) -> list[str]:
     """Write what all functions compute, each formula once."""
-    found = _joined(formulas(folded(plan.layer.graph)))
+    found = _joined(formulas(plan.definition))
     found += [text for f in plan.functions for text in _joined(formulas(f.formula))]
     return [line for text in dict.fromkeys(found) for line in text]
 
@@ -159,6 +160,7 @@ def accuracy(plan: Plan | NetworkPlan) -> list[str]:
 
 HELPERS = (
     "named",
+    "samples",
     "checked",
     "result",
     "scratch",

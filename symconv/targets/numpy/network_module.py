@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import TypeAlias
 
 from symconv.layers.network import Network, Node
+from symconv.lower.batch import lettered
 from symconv.lower.layer import Array, Plan
 from symconv.lower.network import Initial, LayerFunction, NetworkPlan
 from symconv.lower.schedule import (
@@ -27,22 +28,24 @@ from symconv.lower.schedule import (
     Schedule,
     Variable,
 )
+from symconv.notation.contraction import Size
 from symconv.notation.text import shape_text
 from symconv.prove.covers import rests_on
 from symconv.targets.numpy.functions import (
     Written,
     annotated,
     check_of,
+    counted,
     render_private,
     signature,
 )
 from symconv.targets.numpy.lines import in_lines
 from symconv.targets.numpy.literal import literal, literal_lines
 from symconv.targets.numpy.module import accuracy, command, module_text, render_layer, tiled
-from symconv.targets.numpy.syntax import WIDTH, shape
+from symconv.targets.numpy.syntax import WIDTH, shape, tuple_text
 from symconv.templating import fill
 
-Returned: TypeAlias = tuple[str, tuple[int, ...]]  # the caller's array, and its shape
+Returned: TypeAlias = tuple[str, tuple[Size, ...]]  # the caller's array, and its shape
 DICTS = {PARAMETERS: "p", GRADIENTS: "g", CHANGES: "v", PRODUCT: "h", STATISTICS: "s"}
 HEADINGS = {
     "forward": "forward",
@@ -104,20 +107,25 @@ def _computed(f: LayerFunction) -> str:
 def _public(plan: NetworkPlan) -> Iterator[str]:
     """Write the functions that users call."""
     network, last = plan.layer, plan.layer.body[-1]
-    common = {"x_shape": shape(network.input_shape), "shape": shape(last.layer.output_shape)}
+    common: dict[str, object] = {
+        "x_shape": tuple_text(lettered(network.input_shape)),
+        "shape": tuple_text(lettered(last.layer.output_shape)),
+        "counted": counted([Array("x", lettered(network.input_shape))], network),
+    }
     yield fill(
         "numpy/network_init.py.j2", initial=[(n, _first_values(i)) for n, i in plan.initial.items()]
     )
-    lines = _lines(plan.forward, {last.name: ("y", last.layer.output_shape)})
-    statistics = ", normalised with the running statistics" if network.running else ""
+    lines = _lines(plan.forward, {last.name: ("y", lettered(last.layer.output_shape))})
+    statistics = ", by the running statistics" if network.running else ""
+    inference = common | {"counted": counted([Array("x", lettered(network.input_shape))], last.layer)}
     yield fill(
-        "numpy/network_forward.py.j2", last=last.name, lines=lines, statistics=statistics, **common
+        "numpy/network_forward.py.j2", last=last.name, lines=lines, statistics=statistics, **inference
     )
     if network.loss is None:
         yield fill("numpy/network_backward.py.j2", **_backward(plan), **common)
     else:
         ((labels, sizes),) = network.labels.items()
-        common |= {"labels": labels, "labels_check": check_of(Array(labels, sizes), network)}
+        common |= {"labels": labels, "labels_check": check_of(Array(labels, lettered(sizes)), network)}
         yield fill("numpy/network_loss.py.j2", **_loss(plan, labels), **common)
     yield fill("numpy/sgd_step.py.j2")
     for name, schedule in plan.second.items():
@@ -135,10 +143,13 @@ def _second(plan: NetworkPlan, name: str, schedule: Schedule) -> dict[str, objec
             "signature": signature(name, given, "Array"),
             "last": last.name,
             "changes": " and ".join([*(f"{x} by t{x}" for x in moved), "the parameters by v"]),
-            "moved": [(f"t_{x}", f"t{x}", shape(sizes)) for x, sizes in moved.items()],
-            "lines": _lines(schedule, {change: ("ty", last.layer.output_shape)}),
+            "moved": [(f"t_{x}", f"t{x}", tuple_text(lettered(s))) for x, s in moved.items()],
+            "lines": _lines(schedule, {change: ("ty", lettered(last.layer.output_shape))}),
         }
-    returned = {change: ("ggo", last.layer.output_shape), "tg_x": ("gx", network.input_shape)}
+    returned = {
+        change: ("ggo", lettered(last.layer.output_shape)),
+        "tg_x": ("gx", lettered(network.input_shape)),
+    }
     return {"lines": _lines(schedule, {} if network.loss else returned)}
 
 
@@ -147,7 +158,7 @@ def _backward(plan: NetworkPlan) -> dict[str, object]:
     statistics = bool(plan.layer.running)
     kind = "tuple[Array, Arrays, Arrays]" if statistics else "tuple[Array, Arrays]"
     given = ["params: Arrays", "grad_output: Array", "x: Array"]
-    lines = _lines(plan.training, {"g_x": ("gx", plan.layer.input_shape)})
+    lines = _lines(plan.training, {"g_x": ("gx", lettered(plan.layer.input_shape))})
     also = ", and the new running statistics" if statistics else ""
     return {
         "signature": signature("backward", given, kind),
@@ -170,9 +181,7 @@ def _loss(plan: NetworkPlan, labels: str) -> dict[str, object]:
     summary, returned = "the loss and its gradients with respect to the parameters", f"{finite}, g"
     if plan.layer.running:
         kind, returned = "tuple[float, Arrays, Arrays]", f"{finite}, g, s"
-        summary = (
-            "the loss, its gradients with respect to the parameters, and the new running statistics"
-        )
+        summary = "the loss, its gradients by the parameters, and the new running statistics"
     head = signature("loss_and_gradients", given, kind)
     lines = [*_statistics(plan.layer), *_lines(plan.training, {})]
     return {"signature": head, "summary": summary, "lines": lines, "returned": returned}
@@ -185,7 +194,7 @@ def _lines(schedule: Schedule, returned: Mapping[str, Returned]) -> list[str]:
     """
     owners = schedule.owners
     owned = {owners[name]: array for name, array in returned.items() if name in owners}
-    shapes: dict[str, tuple[int, ...]] = {}
+    shapes: dict[str, tuple[Size, ...]] = {}
     lines: list[str] = []
     for section, actions in schedule.sections.items():
         lines += [f"# {HEADINGS[section]}"] if actions and len(schedule.sections) > 1 else []
@@ -201,7 +210,10 @@ def _lines(schedule: Schedule, returned: Mapping[str, Returned]) -> list[str]:
 
 
 def _action(
-    action: Action, schedule: Schedule, owned: Mapping[str, Returned], shapes: dict[str, tuple[int, ...]]
+    action: Action,
+    schedule: Schedule,
+    owned: Mapping[str, Returned],
+    shapes: dict[str, tuple[Size, ...]],
 ) -> Iterator[str]:
     """Write one action; ``shapes`` are those of the variables that have a name already."""
     match action:
@@ -214,7 +226,7 @@ def _action(
             yield from in_lines(f"{function}({', '.join(given)})", 1)
         case Alias(variable=variable, of=of):
             same = shapes.get(of) == variable.shape
-            view = "  # the same memory" if same else f".reshape{shape(variable.shape)}"
+            view = "  # the same memory" if same else f".reshape{tuple_text(variable.shape)}"
             yield f"{_local(variable.name)} = {_local(of)}{view}"
             shapes[variable.name] = variable.shape
         case AddTo(target=target, source=source):
@@ -225,10 +237,10 @@ def _allocated(result: Variable, schedule: Schedule, owned: Mapping[str, Returne
     """Write where a variable's memory is: a buffer, or the array that is returned."""
     if result.name in owned:
         array, sizes = owned[result.name]
-        view = "" if sizes == result.shape else f".reshape{shape(result.shape)}"
+        view = "" if sizes == result.shape else f".reshape{tuple_text(result.shape)}"
         return f"{_local(result.name)} = {array}{view}"
     buffer = schedule.places[result.name]
-    return f'{_local(result.name)} = _scratch("buffer {buffer}", {shape(result.shape)})'
+    return f'{_local(result.name)} = _scratch("buffer {buffer}", {tuple_text(result.shape)})'
 
 
 def _local(name: str) -> str:
@@ -263,7 +275,7 @@ def _layer(network: Network) -> list[str]:
     rows = [line for node in network.nodes for line in literal_lines(node.as_dict(), 8)]
     return [
         '    "layer": "Network",',
-        f'    "input_shape": {shape(network.input_shape)},',
+        f'    "input_shape": {literal(network.input_shape)},',
         '    "layers": (',
         *rows,
         "    ),",

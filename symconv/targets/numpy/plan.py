@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from symconv.layers.layer import Layer
 from symconv.layers.network import Network
+from symconv.lower.batch import any_batch_network_plan, any_batch_plan
 from symconv.lower.layer import Plan, layer_plan
 from symconv.lower.network import NetworkPlan, network_plan
 from symconv.lower.options import Options
@@ -21,14 +22,16 @@ def plan_layer(
     layer: Layer, order: int = 1, accuracy: str = "direct", machine: Machine = MIDDLING
 ) -> Plan:
     """Choose how each function of a layer's module is computed."""
-    return layer_plan(layer, order, options(accuracy, machine))
+    plan = any_batch_plan if layer.any_batch else layer_plan
+    return plan(layer, order, options(accuracy, machine))
 
 
 def plan_network(
     network: Network, order: int = 1, accuracy: str = "direct", machine: Machine = MIDDLING
 ) -> NetworkPlan:
     """Choose how a network's module is computed."""
-    return network_plan(network, order, options(accuracy, machine))
+    plan = any_batch_network_plan if network.any_batch else network_plan
+    return plan(network, order, options(accuracy, machine))
 
 
 def plan_module(

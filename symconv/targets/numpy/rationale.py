@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 
+from symconv.lower.batch import CHOSEN_FOR
 from symconv.lower.layer import Plan
 from symconv.lower.network import NetworkPlan
 from symconv.notation.text import shape_text
@@ -17,7 +18,10 @@ def rationale(plan: Plan | NetworkPlan) -> str:
     For a network a table comes first: what each layer computes, and what memory that takes.
     """
     text = "\n".join(f"{name}\n    {text}" for name, text in choices(plan).items())
-    return f"{_table(needs(plan))}\n\n{text}" if isinstance(plan, NetworkPlan) else text
+    if not isinstance(plan, NetworkPlan):
+        return text
+    counted = f"Counted for {CHOSEN_FOR} samples.\n" if plan.layer.any_batch else ""
+    return f"{counted}{_table(needs(plan))}\n\n{text}"
 
 
 HEAD = ("layer", "gives", "parameters", "FLOPs", "FLOPs back", "memory")

@@ -6,9 +6,8 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from math import prod
 
-from symconv.kernel.language import at
+from symconv.kernel.language import at, product
 from symconv.notation.contraction import Access, Size
 from symconv.notation.polynomial import Polynomial
 from symconv.targets.numpy.syntax import (
@@ -20,6 +19,7 @@ from symconv.targets.numpy.syntax import (
 )
 
 Sizes = Mapping[str, Size]  # of indices
+MANY = 1 << 40  # of what a letter counts; what holds for 1 and for these, and is affine, holds between
 Groups = Sequence[Sequence[str]]  # axis by axis, the indices that it counts through
 
 
@@ -45,18 +45,6 @@ class Sliced:
     def order(self) -> tuple[str, ...]:
         """The indices in their order."""
         return tuple(name for axis in self.axes for name in axis)
-
-
-def product(sizes: Sequence[Size]) -> Size:
-    """Return the product of sizes."""
-    number = prod(size for size in sizes if isinstance(size, int))
-    letters = [size for size in sizes if not isinstance(size, int)]
-    if not letters:
-        return number
-    found = Polynomial.lift(number)
-    for size in letters:
-        found = found * size
-    return at(found, {})
 
 
 def sliced(access: Access, sizes: Sizes) -> Sliced | None:
@@ -253,8 +241,20 @@ def _without_end(parts: list[str]) -> list[str]:
 
 def are_apart(access: Access, sizes: Sizes) -> bool:
     """Whether each index moves past all that smaller ones reach: no element is addressed twice."""
-    address = access.address
-    moves = ((abs(int(address.coefficient(n))), int(size)) for n, size in sizes.items() if size != 1)
+    shape = [s for s in access.tensor.shape if not isinstance(s, int)]
+    letters = {
+        x for size in (*shape, *sizes.values()) if not isinstance(size, int) for x in size.variables
+    }
+    return all(
+        _apart(access, sizes, dict.fromkeys(letters, n)) for n in ((1, MANY) if letters else (1,))
+    )
+
+
+def _apart(access: Access, sizes: Sizes, letters: Mapping[str, int]) -> bool:
+    """Whether no element is addressed twice, where letters have these values."""
+    address = access.address.substitute(letters)
+    numbers = {name: int(at(size, letters)) for name, size in sizes.items()}
+    moves = ((abs(int(address.coefficient(n))), size) for n, size in numbers.items() if size != 1)
     reach = 0
     for step, size in sorted(move for move in moves if move[0]):
         if step <= reach:

@@ -17,6 +17,7 @@ from symconv.kernel.language import (
     Statement,
     Table,
     Transform,
+    product,
     read_by,
     walk,
     written_by,
@@ -31,7 +32,7 @@ from symconv.targets.numpy.expressions import nested_rows, write_elementwise
 from symconv.targets.numpy.legal import legalised
 from symconv.targets.numpy.lines import INDENT
 from symconv.targets.numpy.syntax import arguments_text, number_text, tuple_text
-from symconv.targets.numpy.views import product, view_text
+from symconv.targets.numpy.views import view_text
 
 
 def written(
