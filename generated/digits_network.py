@@ -105,9 +105,9 @@ def init(seed: int) -> Arrays:
 
 
 def forward(params: Arrays, x: Array, *, out: Array | None = None) -> Array:
-    """Return the output of linear2, of shape (samples, 10).
+    """Return the output of linear2.
 
-    x has shape (samples, 1, 8, 8).
+    x has shape (samples, 1, 8, 8), linear2 (samples, 10).
     """
     p = _named("params", params, PARAMETERS | STATISTICS)
     samples = _samples("x", x)

@@ -15,6 +15,14 @@ def _under(body: str, header: str) -> str:
     return f"{header}\n{textwrap.indent(body, '    ')}" if header else body
 
 
+def _folded(text: str) -> str:
+    """Fold a paragraph of a docstring, its lines behind the first one indented by four."""
+    indent = " " * 4
+    return textwrap.fill(
+        text, 100, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False
+    ).lstrip()
+
+
 def _is_html(name: str | None) -> bool:
     return bool(name and name.endswith(".html.j2"))
 
@@ -32,6 +40,7 @@ def environment() -> jinja2.Environment:
         autoescape=_is_html,  # else it is source code, and no user text reaches it unchecked
     )
     env.filters["under"] = _under
+    env.filters["folded"] = _folded
     return env
 
 

@@ -102,7 +102,7 @@ def _on_polynomials(layer: Layer, module: ModuleType) -> tuple[Result, ...]:
     output = evaluate(layer.graph, inputs)[layer.graph.output.name]
     expected = Expected(output, _by_inputs(layer, output, values["grad_output"]))
     if hasattr(module, "jvp"):
-        values |= {f"d{name}": _variables(tangent_of(t)) for name, t in layer.tensors.items()}
+        values |= {f"d{name}": _variables(tangent_of(t)) for name, t in layer.differentiated.items()}
         change = _changes(layer, output)
         second = _by_inputs(layer, change, values["grad_output"])
         expected = replace(expected, change=change, second=second)
@@ -116,7 +116,7 @@ def _by_inputs(layer: Layer, output: Array, cotangent: Array) -> dict[str, Array
     gradients = _derivatives(output, cotangent)
     return {
         name: _filled(tensor.sizes, [gradients.get(v, Polynomial({})) for v in _names(tensor)])
-        for name, tensor in layer.tensors.items()
+        for name, tensor in layer.differentiated.items()
     }
 
 
@@ -124,12 +124,12 @@ def _changes(layer: Layer, output: Array) -> Array:
     """Return the change of each element of the output: its derivatives, times the changes of inputs."""
     to = {
         name: Polynomial.variable(change)
-        for tensor in layer.tensors.values()
+        for tensor in layer.differentiated.values()
         for name, change in zip(_names(tensor), _names(tangent_of(tensor)), strict=True)
     }
     changes = [
         sum(
-            (by * to[name] for name, by in Polynomial.lift(element).derivatives().items()),
+            (by * to[n] for n, by in Polynomial.lift(element).derivatives().items() if n in to),
             Polynomial({}),
         )
         for element in output.flat
@@ -148,7 +148,7 @@ def _on_integers(layer: Layer, module: ModuleType, transforms: set[str]) -> tupl
     if has_second:
         graphs += [
             layer.tangent(),
-            *(layer.second().only(gradient_of(t).name) for t in layer.tensors.values()),
+            *(layer.second().only(gradient_of(t).name) for t in layer.differentiated.values()),
         ]
     scale, growth = _of_fast(layer, 2 if has_second else 1) if hasattr(module, "ACCURACY") else ({}, 1)
     growth = max(growth, math.prod(scale.values()) * max(map(_longest_sum, graphs)))
@@ -180,7 +180,7 @@ def _on_integers(layer: Layer, module: ModuleType, transforms: set[str]) -> tupl
         )
     tensors = {**layer.tensors, "grad_output": layer.cotangent}
     if has_second:
-        tensors |= {f"d{name}": tangent_of(tensor) for name, tensor in layer.tensors.items()}
+        tensors |= {f"d{name}": tangent_of(tensor) for name, tensor in layer.differentiated.items()}
     for low, high in bounds:
         values: dict[str, Array] = {
             name: scale.get(name.removeprefix("d"), 1)
@@ -191,10 +191,10 @@ def _on_integers(layer: Layer, module: ModuleType, transforms: set[str]) -> tupl
         arrays = {tensor.name: values[name] for name, tensor in tensors.items()}
         whole = [np.rint(evaluate_arrays(graph, arrays)) for graph in graphs]  # of 3, a third is whole
         output, *found = whole
-        expected = Expected(output, dict(zip(layer.tensors, found, strict=False)))
+        expected = Expected(output, dict(zip(gradients, found, strict=False)))
         if has_second:
             change, *second = found[len(gradients) :]
-            by_inputs = dict(zip(layer.tensors, second, strict=True))
+            by_inputs = dict(zip(gradients, second, strict=True))
             expected = replace(expected, change=change, second=by_inputs)
         results = _compare(layer, module, values, expected, detail, transforms)
         failed |= {result.name: result for result in results if not result.passed}
@@ -230,7 +230,9 @@ def _of_fast(layer: Layer, order: int) -> tuple[dict[str, int], int]:
 
 def _gradients(layer: Layer) -> dict[str, Graph]:
     cotangent = layer.cotangent
-    return {name: gradient(layer.graph, tensor, cotangent) for name, tensor in layer.tensors.items()}
+    return {
+        name: gradient(layer.graph, tensor, cotangent) for name, tensor in layer.differentiated.items()
+    }
 
 
 def exact_range(graphs: Sequence[Graph], growth: int = 1) -> tuple[int, int, int]:
@@ -318,7 +320,7 @@ def _compare(
     verdict = "returns the same gradients together"
     results.append(Result("backward", "exact", wrong is None, wrong or verdict))
     if expected.change is not None:
-        changes = [values[f"d{name}"] for name in layer.tensors]
+        changes = [values[f"d{name}"] for name in gradients]
         out = _unwritten(expected.change)
         received = rounded("jvp", module.jvp(*inputs, *changes, out=out))
         results.append(_result("jvp", received, expected.change, detail))

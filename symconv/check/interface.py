@@ -8,7 +8,8 @@ from types import FunctionType, ModuleType
 
 from symconv.layers.layer import Layer
 
-RESERVED = ("init", "release", "sgd_step")  # public functions that compute no layer
+# public functions that compute no layer
+RESERVED = ("init", "release", "sgd_step", "draw_mask", "draw_masks")
 
 
 @dataclass(frozen=True)

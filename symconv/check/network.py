@@ -13,16 +13,17 @@ from numpy.typing import NDArray
 
 from symconv.check.network_layers import check_layers
 from symconv.check.own_dtype import Answers, in_own_dtype
+from symconv.check.promises import flat
 from symconv.check.report import Result, difference, largest
 from symconv.check.slope import falls
 from symconv.check.unwritten import unwritten_is_nan
 from symconv.check.values import AGREE
 from symconv.derive.network_view import by_tensor, drawn
-from symconv.layers.network import INPUT, Network
+from symconv.layers.network import SEED, Network
 from symconv.notation.arrays import evaluate_arrays
 from symconv.notation.backpropagation import gradient_of, gradients, varying_with
 from symconv.notation.contraction import Program, Tensor
-from symconv.notation.graph import Elementwise
+from symconv.notation.graph import Elementwise, Graph
 from symconv.notation.tangent import second_gradients, tangent, tangent_of
 
 Array = NDArray[Any]
@@ -74,7 +75,9 @@ class _Point:
     def __init__(self, network: Network) -> None:
         rng = np.random.default_rng(0)
         values = drawn(network)
-        self.x = values["x"]
+        self.values = [values[name] for name in network.values]
+        self.masks = [{name: values[name] for name in network.masks}] if network.masks else []
+        self.upstream = [values[g.name] for g in network.cotangents.values()]
         self.params: Arrays = {name: values[name] for name in (*network.parameters, *network.running)}
         self.labels = {
             name: values[name].astype(np.int64) if name in network.classes else values[name]
@@ -85,20 +88,28 @@ class _Point:
             for _ in range(WAYS)
         ]
 
+    @property
+    def given(self) -> list[Any]:
+        """What a loss's function is given behind the parameters."""
+        return [*self.values, *self.labels.values(), *self.masks]
+
     def loss_and_gradients(
         self, module: ModuleType, h: float = 0.0, along: int = 0
     ) -> tuple[float, Arrays]:
         """Return the loss and its gradients at the parameters, moved by h along a direction."""
         way = self.ways[along]
         moved = {name: a + h * way[name] if name in way else a for name, a in self.params.items()}
-        loss, found, *_ = module.loss_and_gradients(moved, self.x, *self.labels.values())
+        loss, found, *_ = module.loss_and_gradients(moved, *self.given)
         return float(loss), found
 
     def tensors(self, network: Network) -> Arrays:
         """Return everything that the network reads, by the names of its tensors."""
-        g = {network.cotangent.name: np.ones(network.output_shape)}
+        g = dict(zip((g.name for g in network.cotangents.values()), self.upstream, strict=True))
         labels = {name: np.asarray(array, float) for name, array in self.labels.items()}
-        return by_tensor(network, {"x": self.x, **self.params, **labels, **g})
+        values = dict(zip(network.values, self.values, strict=True))
+        masks = {name: array for given in self.masks for name, array in given.items()}
+        one = {SEED.name: np.ones(())}
+        return by_tensor(network, {**values, **self.params, **labels, **masks, **g, **one})
 
 
 def _init(network: Network, module: ModuleType) -> Result:
@@ -130,20 +141,27 @@ def _compared(
 def _forward(network: Network, module: ModuleType, point: _Point) -> Result:
     """Compare the output with that of the layers' definitions, statistics being the running ones."""
     still = {node.name: node.layer.inference.graph for node in network.nodes}
-    last = network.body[-1]
-    graph = network.composed(still).only(last.name)
-    wanted = {"output": evaluate_arrays(graph, point.tensors(network))}
-    out = np.full(last.layer.output_shape, np.nan)
-    received = {"output": module.forward(point.params, point.x, out=out)}
+    graph, given = network.composed(still), point.tensors(network)
+    if network.loss:
+        graph = replace(graph, results=tuple(network.outputs))
+    wanted = {name: evaluate_arrays(graph.only(name), given) for name in network.outputs}
+    outs = tuple(np.full(array.shape, np.nan) for array in wanted.values())
+    out = outs if len(outs) > 1 else outs[0]
+    received = _by_output(network, module.forward(point.params, *point.values, out=out))
     return _compared("forward", received, wanted, "definition")
 
 
-def _chain_rule(network: Network, point: _Point, by: list[str], cotangent: Array) -> Arrays:
+def _by_output(network: Network, received: Any) -> Arrays:
+    """Return what a function returns for each output by the outputs' names."""
+    arrays = received if len(network.outputs) > 1 else [received]
+    return dict(zip(network.outputs, arrays, strict=True))
+
+
+def _chain_rule(network: Network, point: _Point, by: list[str]) -> Arrays:
     """Return the gradients that the chain rule through the whole network gives."""
     tensors = network.tensors
-    g = Tensor("G", network.output_shape)
-    back = gradients(network.graph, [tensors[name] for name in by], g)
-    given = {**point.tensors(network), g.name: cotangent}
+    back = gradients(network.energy, [tensors[name] for name in by], SEED)
+    given = point.tensors(network)
     return {name: evaluate_arrays(back.only(gradient_of(tensors[name]).name), given) for name in by}
 
 
@@ -158,7 +176,10 @@ def _moved(network: Network, point: _Point, received: Sequence[Arrays]) -> list[
         if not layer.updates:
             continue
         (source,) = node.sources
-        x = point.x if source == INPUT else evaluate_arrays(network.graph.only(source), values)
+        if source in network.values:
+            x = values[network.tensors[source].name]
+        else:
+            x = evaluate_arrays(network.energy.only(source), values)
         own = {
             tensor.name: x if name in node.data else point.params[node.own(name)]
             for name, tensor in layer.tensors.items()
@@ -169,12 +190,12 @@ def _moved(network: Network, point: _Point, received: Sequence[Arrays]) -> list[
 
 
 def _loss(network: Network, module: ModuleType, point: _Point) -> list[Result]:
-    _, _, *statistics = module.loss_and_gradients(point.params, point.x, *point.labels.values())
+    _, _, *statistics = module.loss_and_gradients(point.params, *point.given)
     loss, found = point.loss_and_gradients(module)
     wanted = evaluate_arrays(network.graph, point.tensors(network))
     wrong = difference(np.asarray(loss), wanted, AGREE["float64"] * abs(float(wanted)))
     named = Result("loss", "numeric", not wrong, wrong or f"to {AGREE['float64']:.0e} of its definition")
-    chain_rule = _chain_rule(network, point, list(network.parameters), np.ones(()))
+    chain_rule = _chain_rule(network, point, list(network.parameters))
     return [
         named,
         _compared("gradients", found, chain_rule),
@@ -198,11 +219,17 @@ def _slope(module: ModuleType, point: _Point, found: Arrays) -> Result:
 
 
 def _backward(network: Network, module: ModuleType, point: _Point) -> list[Result]:
-    cotangent = np.random.default_rng(5).standard_normal(network.output_shape)
-    gx, found, *statistics = module.backward(point.params, cotangent, point.x)
-    chain_rule = _chain_rule(network, point, list(network.differentiable), cotangent)
-    gradients_ = _compared("backward", {"x": gx, **found}, chain_rule)
+    received = module.backward(point.params, *point.upstream, *point.values, *point.masks)
+    by_values, (found, *statistics) = _by_value(network, received)
+    chain_rule = _chain_rule(network, point, list(network.differentiable))
+    gradients_ = _compared("backward", {**by_values, **found}, chain_rule)
     return [gradients_, *_moved(network, point, statistics)]
+
+
+def _by_value(network: Network, received: Sequence[Any]) -> tuple[Arrays, Sequence[Any]]:
+    """Return the gradients with respect to the inputs, by name, and what comes behind them."""
+    count = len(network.values)
+    return dict(zip(network.values, received[:count], strict=True)), received[count:]
 
 
 def _second(network: Network, module: ModuleType, point: _Point) -> list[Result]:
@@ -214,33 +241,48 @@ def _second(network: Network, module: ModuleType, point: _Point) -> list[Result]
     by = list(network.parameters) if network.loss else list(network.differentiable)
     moved = {name: rng.standard_normal(network.inputs[name]) for name in by}
     v = {name: moved[name] for name in network.parameters}
-    tensors = network.tensors
-    last = network.body[-1]
-    graph = network.graph.only(last.name)
+    tensors = {name: network.tensors[name] for name in by}
     ways = {tangent_of(tensors[name]).name: array for name, array in moved.items()}
     given = point.tensors(network) | ways
-    if graph.output not in varying_with(graph, [tensors[name] for name in by]):
-        received = module.jvp(point.params, point.x, v)
-        nothing = np.zeros(last.layer.output_shape)  # no layer before the loss has parameters
-        return [_compared("jvp", {"output": received}, {"output": nothing}, "differential")]
-    change = tangent(graph, [tensors[name] for name in by])
-    wanted = {"output's change": evaluate_arrays(change, given)}
-    if network.loss:
-        received = {"output's change": module.jvp(point.params, point.x, v)}
-        return [_compared("jvp", received, wanted, "differential")]
-    received = {"output's change": module.jvp(point.params, point.x, moved[INPUT], v)}
+    graph = replace(network.energy, results=tuple(network.outputs))
+    changes = {name: _tangent(graph.only(name), list(tensors.values())) for name in network.outputs}
+    wanted = {
+        name: evaluate_arrays(change, given) if change else np.zeros(network.returned[name])
+        for name, change in changes.items()
+    }
+    xs = [moved[name] for name in network.values if name in moved]
+    received = _by_output(network, module.jvp(point.params, *point.values, *point.masks, *xs, v))
     first = _compared("jvp", received, wanted, "differential")
-    cotangent = rng.standard_normal(network.output_shape)
-    ggo, gx, found = module.double_backward(point.params, moved[INPUT], v, cotangent, point.x)
-    second = second_gradients(change, [tensors[name] for name in by], network.cotangent)
-    given[network.cotangent.name] = cotangent
-    wanted |= {n: evaluate_arrays(second.only(gradient_of(tensors[n]).name), given) for n in by}
-    return [
-        first,
-        _compared(
-            "double_backward", {"output's change": ggo, INPUT: gx, **found}, wanted, "differential"
-        ),
-    ]
+    if network.loss:
+        return [first]
+    arrays = module.double_backward(point.params, *xs, v, *point.upstream, *point.values, *point.masks)
+    count = len(network.outputs)
+    ggo = arrays[:count] if count > 1 else arrays[0]
+    by_values, (found,) = _by_value(network, arrays[count:])
+    wanted |= _second_gradients(network, changes, tensors, given)
+    second = {**_by_output(network, ggo), **by_values, **found}
+    return [first, _compared("double_backward", second, wanted, "differential")]
+
+
+def _tangent(graph: Graph, by: list[Tensor]) -> Graph | None:
+    """Return the change of an output; None if it does not depend on what changes."""
+    return tangent(graph, by) if graph.output in varying_with(graph, by) else None
+
+
+def _second_gradients(
+    network: Network, changes: Mapping[str, Graph | None], by: Mapping[str, Tensor], given: Arrays
+) -> Arrays:
+    """Return the gradients of ⟨G, dO⟩, summed over the outputs."""
+    found = {name: np.zeros(tensor.sizes) for name, tensor in by.items()}
+    for output, change in changes.items():
+        if change is None:
+            continue
+        read = network.energy.only(output).inputs
+        own = {name: tensor for name, tensor in by.items() if tensor.name in read}
+        second = second_gradients(change, list(own.values()), network.cotangents[output])
+        for name, tensor in own.items():
+            found[name] += evaluate_arrays(second.only(gradient_of(tensor).name), given)
+    return found
 
 
 def _sgd(module: ModuleType, point: _Point) -> Result:
@@ -263,32 +305,34 @@ def _sgd(module: ModuleType, point: _Point) -> Result:
 def _answers(network: Network, point: _Point) -> Callable[[ModuleType, str], Answers]:
     """Return what calls every function of a network's module."""
     rng = np.random.default_rng(8)
-    cotangent = rng.standard_normal(network.body[-1].layer.output_shape)
-    tx, v = rng.standard_normal(network.input_shape), point.ways[0]
+    ways, v = [rng.standard_normal(shape) for shape in network.values.values()], point.ways[0]
 
     def answers(module: ModuleType, dtype: str) -> Answers:
         def cast(array: Array) -> Array:
             return array.astype(network.dtype).astype(dtype) if array.dtype.kind == "f" else array
 
         params, way = ({n: cast(a) for n, a in arrays.items()} for arrays in (point.params, v))
-        x, labels = cast(point.x), [cast(array) for array in point.labels.values()]
-        found: dict[str, Sequence[Array]] = {"forward": [module.forward(params, x)]}
+        masks = [{name: cast(array) for name, array in given.items()} for given in point.masks]
+        values, labels, moved, upstream = (
+            [cast(array) for array in arrays]
+            for arrays in (point.values, point.labels.values(), ways, point.upstream)
+        )
+        found: dict[str, Sequence[Array]] = {"forward": flat(module.forward(params, *values))}
         second = hasattr(module, "jvp")
         if network.loss:
-            loss, *others = module.loss_and_gradients(params, x, *labels)
+            loss, *others = module.loss_and_gradients(params, *values, *labels, *masks)
             found["loss"] = [np.asarray(loss)]
-            found["gradients"] = [array for arrays in others for array in arrays.values()]
+            found["gradients"] = flat(others)
             if second:
-                found["jvp"] = [module.jvp(params, x, way)]
-                product = module.hessian_vector_product(params, x, *labels, way)
-                found["hessian_vector_product"] = [*product.values()]
+                found["jvp"] = flat(module.jvp(params, *values, *masks, way))
+                product = module.hessian_vector_product(params, *values, *labels, *masks, way)
+                found["hessian_vector_product"] = flat(product)
             return found
-        gx, *others = module.backward(params, cast(cotangent), x)
-        found["backward"] = [gx, *(array for arrays in others for array in arrays.values())]
+        found["backward"] = flat(module.backward(params, *upstream, *values, *masks))
         if second:
-            found["jvp"] = [module.jvp(params, x, cast(tx), way)]
-            ggo, hx, h = module.double_backward(params, cast(tx), way, cast(cotangent), x)
-            found["double_backward"] = [ggo, hx, *h.values()]
+            found["jvp"] = flat(module.jvp(params, *values, *masks, *moved, way))
+            arrays = module.double_backward(params, *moved, way, *upstream, *values, *masks)
+            found["double_backward"] = flat(arrays)
         return found
 
     return answers
@@ -299,7 +343,7 @@ def _curvature(network: Network, module: ModuleType, point: _Point) -> list[Resu
     u, v, *_ = point.ways
 
     def product(way: Arrays) -> Arrays:
-        found: Arrays = module.hessian_vector_product(point.params, point.x, *point.labels.values(), way)
+        found: Arrays = module.hessian_vector_product(point.params, *point.given, way)
         return found
 
     def inner(a: Arrays, b: Arrays) -> float:
@@ -324,10 +368,10 @@ def _curvature(network: Network, module: ModuleType, point: _Point) -> list[Resu
 
 def _hessian(network: Network, point: _Point, by: Mapping[str, Tensor], v: Arrays) -> Arrays:
     """Return the gradients of ⟨the loss's differential⟩ along v, from the whole network's definition."""
-    graph = network.graph
+    graph = network.energy
     if graph.output not in varying_with(graph, list(by.values())):
         return {name: np.zeros_like(array) for name, array in v.items()}
-    second = second_gradients(tangent(graph, list(by.values())), list(by.values()), network.cotangent)
+    second = second_gradients(tangent(graph, list(by.values())), list(by.values()), SEED)
     given = point.tensors(network) | {tangent_of(by[name]).name: array for name, array in v.items()}
     return {n: evaluate_arrays(second.only(gradient_of(t).name), given) for n, t in by.items()}
 

@@ -91,7 +91,7 @@ def _adjoint(
     (A maximum is linear around a point without ties.) A bias alone would show nothing more.
     """
     results = []
-    for at, (name, tensor) in enumerate(layer.tensors.items()):
+    for at, (name, tensor) in enumerate(layer.differentiated.items()):
         if name == "bias" or not _is_alone(layer, tensor):
             continue
         _, together = _read_with(layer, tensor)

@@ -45,7 +45,7 @@ def layer_answers(layer: Layer) -> Callable[[ModuleType, str], Answers]:
         return np.asarray(rng.standard_normal(shape)).astype(layer.dtype)
 
     inputs = {name: numbers(shape) for name, shape in layer.inputs.items()}
-    changes = {f"t{name}": numbers(shape) for name, shape in layer.inputs.items()}
+    changes = {f"t{name}": numbers(layer.inputs[name]) for name in layer.differentiable}
     given = inputs | {"grad_output": numbers(layer.output_shape)}
 
     def answers(module: ModuleType, dtype: str) -> dict[str, Sequence[Array]]:

@@ -45,7 +45,7 @@ class Case:
     def call(self, arguments: Arguments, **options: object) -> tuple[Array, ...]:
         """Return every array that the function returns."""
         with np.errstate(all="ignore"):  # a thread has its own
-            return tuple(_arrays(self.function(*arguments.values(), **options)))
+            return tuple(arrays_in(self.function(*arguments.values(), **options)))
 
     @property
     def takes_out(self) -> bool:
@@ -111,7 +111,10 @@ def _layer_arguments(layer: Layer, names: tuple[str, ...], rng: np.random.Genera
 def _network_arguments(layer: Layer, names: tuple[str, ...], rng: np.random.Generator) -> Arguments:
     """Draw what a network's function takes: dicts of parameters and their changes, and arrays."""
     assert isinstance(layer, Network)  # it is called for these
-    body = layer.body[-1].layer.output_shape
+    upstream = {"grad_output": next(iter(layer.returned.values()))}
+    upstream |= {f"grad_{name}": shape for name, shape in layer.returned.items()}
+    ways = {f"{way}{name}": shape for name, shape in layer.values.items() for way in ("t", "gg")}
+    shapes = layer.values | layer.labels | upstream | ways
 
     def by_name(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Array]:
         return {name: _numbers(layer, name, shape, rng) for name, shape in shapes.items()}
@@ -122,24 +125,28 @@ def _network_arguments(layer: Layer, names: tuple[str, ...], rng: np.random.Gene
             drawn[name] = by_name(layer.parameters | layer.running)
         elif name == "v":
             drawn[name] = by_name(layer.parameters)
-        elif name == "grad_output":
-            drawn[name] = _numbers(layer, name, body, rng)
+        elif name == "masks":
+            drawn[name] = by_name(layer.mask_shapes)
         else:
-            shape = layer.labels.get(name, layer.input_shape)
-            drawn[name] = _numbers(layer, name, shape, rng)
+            drawn[name] = _numbers(layer, name, shapes[name], rng)
     return drawn
 
 
-def _arrays(value: object) -> Iterator[Array]:
+def flat(value: object) -> list[Array]:
+    """Return every array in what a function takes or returns."""
+    return list(arrays_in(value))
+
+
+def arrays_in(value: object) -> Iterator[Array]:
     """Visit every array in what a function takes or returns."""
     if isinstance(value, np.ndarray):
         yield value
     elif isinstance(value, Mapping):
         for part in value.values():
-            yield from _arrays(part)
+            yield from arrays_in(part)
     elif isinstance(value, tuple | list):
         for part in value:
-            yield from _arrays(part)
+            yield from arrays_in(part)
     else:
         yield np.asarray(value)
 
@@ -172,7 +179,7 @@ def _is_fresh(case: Case) -> str:
     for at, array in enumerate(every):
         if any(np.shares_memory(array, other) for other in every[at + 1 :]):
             return "results share memory"
-        if any(np.shares_memory(array, given) for given in _arrays(tuple(arguments.values()))):
+        if any(np.shares_memory(array, given) for given in arrays_in(tuple(arguments.values()))):
             return "a result shares memory with an input"
     return ""
 
@@ -180,9 +187,9 @@ def _is_fresh(case: Case) -> str:
 def _keeps_inputs(case: Case) -> str:
     """Say if an input is written to."""
     arguments = case.draw(0)
-    before = [array.copy() for array in _arrays(tuple(arguments.values()))]
+    before = [array.copy() for array in arrays_in(tuple(arguments.values()))]
     case.call(arguments)
-    after = list(_arrays(tuple(arguments.values())))
+    after = list(arrays_in(tuple(arguments.values())))
     same = all(np.array_equal(a, b, equal_nan=True) for a, b in zip(before, after, strict=True))
     return "" if same else "writes to an input"
 
@@ -303,7 +310,7 @@ def _is_safe_in_threads(case: Case) -> str:
     wanted = [case.call(arguments) for arguments in given]
 
     start = Barrier(THREADS)
-    size = sum(array.size for array in _arrays(tuple(given[0].values())))
+    size = sum(array.size for array in arrays_in(tuple(given[0].values())))
     calls = max(2, min(CALLS, ELEMENTS // max(size, 1)))
 
     def work(at: int) -> bool:

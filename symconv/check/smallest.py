@@ -53,9 +53,10 @@ def _is_as_square(layer: Layer, less: Layer) -> bool:
 
 def spelled(layer: Layer) -> str:
     """Write a layer as Python does, arguments at their defaults left out."""
+    values = layer.arguments
     shown = [
-        f"{field.name}={layer.arguments[field.name]!r}"
+        f"{field.name}={values[field.name]!r}"
         for field in dataclasses.fields(layer)  # type: ignore[arg-type]  # every kind is a dataclass
-        if layer.arguments[field.name] != field.default
+        if values.get(field.name, field.default) != field.default
     ]
     return f"{type(layer).__name__}({', '.join(shown)})"

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from symconv.derive.graph_view import formula
 from symconv.derive.steps import Check, Formula, Step
+from symconv.layers.entries import Node
 from symconv.layers.layer import Layer
-from symconv.layers.network import INPUT, Network, Node
+from symconv.layers.network import SEED, Network
 from symconv.layers.random_labels import labels_of
 from symconv.notation.arrays import evaluate_arrays
 from symconv.notation.backpropagation import gradient_of, gradients, varying_with
@@ -36,8 +37,10 @@ Steps = Callable[[Layer], Sequence[Step]]
 
 def network_steps(network: Network, steps_of: Steps) -> tuple[Step, ...]:
     """Return the derivation of every parameter's gradient; ``steps_of`` derives a layer's on its own."""
-    by = [network.tensors[name] for name in network.parameters] or [network.tensors[INPUT]]
-    varying = {tensor.name for tensor in varying_with(network.graph, by)}
+    by = [network.tensors[name] for name in network.parameters] or [
+        network.tensors[name] for name in network.values
+    ]
+    varying = {tensor.name for tensor in varying_with(network.energy, by)}
     through = [node for node in reversed(network.nodes) if node.name in varying]
     checks = {node.layer: _checked(steps_of(node.layer)) for node in through}
     back = [_through(network, node, varying, checks[node.layer]) for node in through]
@@ -54,7 +57,8 @@ def _forward(network: Network) -> Step:
     """List the layers, what they take, and the shapes of what they give."""
     rows = []
     for node in network.nodes:
-        taken = [*node.sources, *node.layer.label_names]
+        masks = [node.own(name) for name in node.layer.masks]
+        taken = [*node.sources, *masks, *node.layer.label_names]
         given = [network.tensors[n].name if n in network.tensors else n for n in taken]
         rows.append((node.name, type(node.layer).__name__, given, node.layer.output_shape))
     text = [
@@ -65,15 +69,18 @@ def _forward(network: Network) -> Step:
         rf"\ {shape_latex(sizes)}"
         for name, kind, given, sizes in rows
     ]
-    output = evaluate_arrays(network.graph, by_tensor(network, drawn(network)))
-    finite = output.shape == network.output_shape and bool(np.isfinite(output).all())
-    x, sizes = network.tensors[INPUT].name, network.input_shape
+    energy = evaluate_arrays(network.energy, by_tensor(network, drawn(network)))
+    finite = bool(np.isfinite(energy))
+    values = [(network.tensors[name].name, sizes) for name, sizes in network.values.items()]
     return Step(
         "Define the network (forward), layer by layer",
-        Formula(f"{x}: {shape_text(sizes)}", rf"{x} &:\ {shape_latex(sizes)}"),
+        Formula(
+            "\n".join(f"{x}: {shape_text(sizes)}" for x, sizes in values),
+            " \\\\\n".join(rf"{name_latex(x)} &:\ {shape_latex(sizes)}" for x, sizes in values),
+        ),
         Formula("\n".join(text), " \\\\\n".join(latex)),
         "each layer takes what the layers named in brackets give",
-        Check("the output has this shape, and is finite, for random numbers", finite),
+        Check("every output has its shape, and is finite, for random numbers", finite),
     )
 
 
@@ -136,7 +143,7 @@ def _in_network(network: Network, node: Node, name: str) -> Tensor:
     if name not in node.data:
         return network.tensors[node.own(name)]
     source = node.data[name]
-    return network.tensors[INPUT] if source == INPUT else Tensor(source, node.layer.inputs[name])
+    return network.tensors.get(source) or Tensor(source, node.layer.inputs[name])
 
 
 def _slopes(back: Graph, names: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -195,15 +202,14 @@ def _whole(network: Network, by: list[Tensor]) -> Step:
 
 def _is_the_slope(network: Network, by: list[Tensor]) -> bool:
     rng = np.random.default_rng(1)
-    g = network.cotangent
     point = by_tensor(network, drawn(network))
     ways = {tensor.name: rng.standard_normal(tensor.sizes) for tensor in by}
 
     def energy(h: float) -> float:
         moved = {name: array + h * ways.get(name, 0.0) for name, array in point.items()}
-        return float(np.sum(evaluate_arrays(network.graph, moved) * point[g.name]))
+        return float(evaluate_arrays(network.energy, moved))
 
-    back = gradients(network.graph, by, g)
+    back = gradients(network.energy, by, SEED)
     slope = sum(
         float(np.sum(evaluate_arrays(back.only(gradient_of(t).name), point) * ways[t.name])) for t in by
     )
@@ -219,8 +225,8 @@ def drawn(network: Network) -> dict[str, Values]:
     for positive in (False, True):
         found = _drawn(network, positive)
         with np.errstate(all="ignore"):
-            output = evaluate_arrays(network.graph, by_tensor(network, found))
-        if np.isfinite(output).all():
+            energy = evaluate_arrays(network.energy, by_tensor(network, found))
+        if np.isfinite(energy):
             break
     return found
 
@@ -228,7 +234,7 @@ def drawn(network: Network) -> dict[str, Values]:
 def by_tensor(network: Network, values: Mapping[str, Values]) -> dict[str, Values]:
     """Return numbers by the names of the network's tensors."""
     named = {t.name: np.asarray(values[name], float) for name, t in network.tensors.items()}
-    return named | {network.cotangent.name: values[network.cotangent.name]}
+    return named | {g.name: values[g.name] for g in (SEED, *network.cotangents.values())}
 
 
 def _drawn(network: Network, positive: bool) -> dict[str, Values]:
@@ -239,10 +245,14 @@ def _drawn(network: Network, positive: bool) -> dict[str, Values]:
         if name in network.classes:
             found[name] = labels_of(network, name, rng).astype(float)
             continue
+        if name in network.masks:
+            found[name] = (rng.random(tensor.sizes) < network.masks[name]).astype(float)
+            continue
         fan_in = max(prod(tensor.sizes[1:]), 1) if name in network.parameters else 1
         found[name] = rng.standard_normal(tensor.sizes) / fan_in**0.5
         if positive or name.endswith("running_var"):
             found[name] = np.abs(found[name]) + 0.25
-    g = network.cotangent
-    found[g.name] = np.ones(()) if network.loss else np.asarray(rng.uniform(0.5, 1, g.sizes))
+    found[SEED.name] = np.ones(())
+    for g in network.cotangents.values():
+        found[g.name] = np.ones(()) if network.loss else np.asarray(rng.uniform(0.5, 1, g.sizes))
     return found

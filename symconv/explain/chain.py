@@ -25,7 +25,7 @@ from symconv.explain.numbers import (
     named_arrays,
     written,
 )
-from symconv.layers.network import INPUT, Network
+from symconv.layers.network import SEED, Network
 from symconv.layers.random_labels import labels_of
 from symconv.notation.arrays import run_arrays
 from symconv.notation.backpropagation import gradients
@@ -58,15 +58,9 @@ class Chain:
         """Every tensor of the network and of its gradients, by name; ∂E/∂E is 1."""
         network = self.network
         known = {network.tensors[name].name: array for name, array in self.given.items()}
-        known[network.cotangent.name] = np.ones(network.output_shape)
-        by = [network.tensors[name] for name in self._moved]
-        return run_arrays(network.graph, known) | run_arrays(
-            gradients(network.graph, by, network.cotangent), known
-        )
-
-    @property
-    def _moved(self) -> list[str]:
-        return [INPUT, *self.network.parameters]
+        known |= {g.name: np.ones(g.sizes) for g in (SEED, *network.cotangents.values())}
+        by = [network.tensors[name] for name in network.differentiable]
+        return run_arrays(network.energy, known) | run_arrays(gradients(network.energy, by, SEED), known)
 
     def text(self, width: int = WIDTH) -> str:
         """Return the example as text; text is folded at the width, matrices are not."""
@@ -98,18 +92,17 @@ class Chain:
             return name, written(values[name], (lambda _: BLANK) if self.blanks else _short)
 
         given = [(network.tensors[name].name, written(a, _short)) for name, a in self.given.items()]
-        if network.output_shape:  # without a loss, whose gradient is 1
-            cotangent = network.cotangent.name
-            given.append((cotangent, written(values[cotangent], _short)))
+        if not network.loss:  # whose gradient is 1
+            given += [(g.name, written(values[g.name], _short)) for g in network.cotangents.values()]
         parts = [_Part("Given", Formula("", ""), given)]
         for node in network.nodes:
-            taken = ", ".join(network.tensors[s].name if s == INPUT else s for s in node.sources)
+            taken = ", ".join(_value(network, source) for source in node.sources)
             heading = f"Forward, {node.name} = {type(node.layer).__name__}({taken})"
             parts.append(_Part(heading, formula(forward_graph(network, node)), [asked(node.name)]))
         for node in reversed(network.nodes):
             own = [n for n in network.parameters if n.rpartition(".")[0] == node.name]
             tensors = [network.tensors[name].name for name in own]
-            tensors += [network.tensors[s].name if s == INPUT else s for s in node.sources]
+            tensors += [_value(network, source) for source in node.sources]
             rows = [asked(f"∂E/∂{name}") for name in tensors if f"∂E/∂{name}" in values]
             if rows:
                 back = formula(backward_graph(network, node, node.layer.differentiable))
@@ -125,6 +118,11 @@ class _Part:
     heading: str
     formula: Formula
     arrays: list[tuple[str, Texts]]
+
+
+def _value(network: Network, source: str) -> str:
+    """Return what a value that a layer takes is called in formulas."""
+    return network.tensors[source].name if source in network.values else source
 
 
 def _short(number: float) -> str:
@@ -158,6 +156,8 @@ def worked_network(network: Network, numbers: Given = 0, blanks: bool = False) -
     for name, tensor in network.tensors.items():
         if name in network.classes:
             drawn: Any = labels_of(network, name, rng)
+        elif name in network.masks:
+            drawn = rng.integers(0, 2, tensor.sizes)
         elif name in network.running:  # a variance is positive
             drawn = rng.integers(1, DRAWN[1], tensor.sizes)
         else:

@@ -94,6 +94,8 @@ class Dependence:
 def is_drawn_by_elements(layer: Layer) -> bool:
     """Whether every result is a sum of products, or a maximum, of few enough elements."""
     steps = layer.graph.steps
+    if len(layer.graph.outputs) > 1:
+        return False
     sums = all(isinstance(step, Program | Constant) for step in steps)
     maxima = [s for s in steps if isinstance(s, Program) and s.contractions[0].reduce == "max"]
     if not sums or (maxima and (len(steps) > 1 or len(layer.inputs) > 1)):

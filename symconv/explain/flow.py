@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from symconv.layers.layer import Layer
-from symconv.layers.network import INPUT, Network
+from symconv.layers.network import Network
 from symconv.notation.graph import Constant, Elementwise, Selection, reads, written
 from symconv.notation.text import shape_text
 
@@ -70,7 +70,10 @@ def layer_boxes(layer: Layer) -> list[Box]:
 
 def network_boxes(network: Network, drawn: Collection[str]) -> list[Box]:
     """Return a box for each layer of a network; those that are drawn lead to their part of the page."""
-    found = [Box(INPUT, ("X, the input", shape_text(network.input_shape)), ())]
+    found = [
+        Box(name, (f"{network.tensors[name].name}, the input", shape_text(sizes)), ())
+        for name, sizes in network.values.items()
+    ]
     for node in network.nodes:
         lines = (f"{node.name}: {type(node.layer).__name__}", shape_text(node.layer.output_shape))
         box = Box(node.name, lines, tuple(node.sources))

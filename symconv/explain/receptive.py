@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from symconv.layers.activation import Activation
 from symconv.layers.conv import Conv, ConvTranspose
+from symconv.layers.dropout import Dropout
 from symconv.layers.filter import Filter
 from symconv.layers.layer import Layer
 from symconv.layers.network import INPUT, Network
 from symconv.layers.pool import AvgPool, MaxPool
+from symconv.layers.prelu import PReLU
 from symconv.layers.shapes import Add, Concat
 
 Span = tuple[int, int]  # the first and the last element
@@ -67,6 +69,6 @@ def _read(layer: Layer, axis: int, at: int, size: int) -> Span | None:
         window = of.windows[axis]
         first = window.stride * at - window.lo
         return first, first + window.reach
-    if isinstance(layer, Activation | Add | Concat):
+    if isinstance(layer, Activation | Add | Concat | Dropout | PReLU):
         return at, at
     return None

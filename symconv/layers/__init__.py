@@ -3,6 +3,7 @@
 from symconv.layers.activation import Activation
 from symconv.layers.conv import Conv, ConvTranspose
 from symconv.layers.cross_entropy import SoftmaxCrossEntropy
+from symconv.layers.dropout import Dropout
 from symconv.layers.filter import Filter
 from symconv.layers.group_norm import GroupNorm, InstanceNorm
 from symconv.layers.index_notation import Contraction
@@ -36,6 +37,7 @@ __all__ = [
     "Contraction",
     "Conv",
     "ConvTranspose",
+    "Dropout",
     "Filter",
     "Flatten",
     "GlobalAvgPool",

@@ -85,6 +85,11 @@ class Layer(ABC):
         return tuple(self.inputs)
 
     @property
+    def differentiated(self) -> dict[str, Tensor]:
+        """The tensors of the inputs that have a gradient."""
+        return {name: self.tensors[name] for name in self.differentiable}
+
+    @property
     def updates(self) -> tuple[str, ...]:
         """The names of the results of ``forward`` besides the output; most layers have none."""
         return ()
@@ -98,6 +103,11 @@ class Layer(ABC):
     def statistic_names(self) -> tuple[str, ...]:
         """The inputs that are running statistics; most layers have none."""
         return ()
+
+    @property
+    def masks(self) -> dict[str, float]:
+        """The inputs that are drawn at random, 1 or 0, with the share of 1; most layers have none."""
+        return {}
 
     @property
     def initial(self) -> dict[str, float]:

@@ -56,8 +56,10 @@ def read(argument: str, text: str) -> object:
         return text
     if argument == "constants":
         return tuple(_constant(part) for part in text.split(","))
-    if argument in NAMED:
+    if argument in NAMED or (argument == "input_shapes" and "=" in text):
         return tuple(_named(argument, part) for part in text.split(","))
+    if argument == "outputs":
+        return tuple(text.split(","))
     if argument in _of_type("float"):
         return _real(argument, text)
     if argument in DATA:
@@ -76,7 +78,7 @@ def _named(argument: str, text: str) -> tuple[str, object]:
     name, sign, sizes = text.partition("=")
     if sign and not sizes and argument == "shapes":
         return name, ()  # a number
-    if not sign or not _NUMBER.fullmatch(sizes.replace("x", "")):
+    if not sign or not _NUMBER.fullmatch(sizes.removeprefix("N").replace("x", "")):
         raise SymconvError(f"{option_name(argument)} {text!r}: must be a name, = and sizes (X=1x3x8x8)")
     found = parse(option_name(argument), sizes)
     return name, (found,) if argument == "shapes" and isinstance(found, int) else found
@@ -114,7 +116,10 @@ def spell(argument: str, value: object) -> str:
         return json.dumps(with_samples(value, None), ensure_ascii=False)
     if argument == "constants" and isinstance(value, tuple):
         return ",".join(f"{name}={number!r}" for name, number in value)
-    if argument in NAMED and isinstance(value, tuple):
+    if argument == "outputs" and isinstance(value, tuple):
+        return ",".join(value)
+    named = argument == "input_shapes" and isinstance(value, tuple) and isinstance(value[0][0], str)
+    if (argument in NAMED or named) and isinstance(value, tuple):
         return ",".join(f"{name}={spell('', sizes)}" for name, sizes in value)
     if argument == "input_shapes" and isinstance(value, tuple):
         return ",".join(spell("input_shape", shape) for shape in value)
@@ -140,7 +145,7 @@ def shell_options(layer: Layer) -> list[str]:
     words = [command_name(type(layer).__name__)]
     values = layer.arguments
     for field in dataclasses.fields(layer):  # type: ignore[arg-type]  # every layer is a dataclass
-        value = values[field.name]
+        value = values.get(field.name, field.default)  # what follows from others is left out
         if value == field.default:
             continue
         if isinstance(value, bool):

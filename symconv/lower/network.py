@@ -8,8 +8,9 @@ from math import prod
 from typing import TYPE_CHECKING
 
 from symconv.kernel.language import Do, Kernel
+from symconv.layers.entries import Node
 from symconv.layers.layer import Layer
-from symconv.layers.network import INPUT, Network, Node
+from symconv.layers.network import Network
 from symconv.lower.layer import Function, layer_plan, plan_change, plan_second
 from symconv.lower.options import Options
 from symconv.lower.schedule import (
@@ -17,6 +18,7 @@ from symconv.lower.schedule import (
     COTANGENT,
     GRADIENTS,
     LOSS,
+    MASKS,
     ONE,
     PARAMETERS,
     PRODUCT,
@@ -88,11 +90,11 @@ class NetworkPlan:
 def network_plan(network: Network, order: int, options: Options) -> NetworkPlan:
     """Choose how a network is computed."""
     planner = _Planner(network, options)
-    output = network.body[-1].name
-    forward = scheduled({"forward": planner.forward(training=False)}, [output])
+    gradients = [] if network.loss else [f"g_{name}" for name in network.values]
+    forward = scheduled({"forward": planner.forward(training=False)}, network.outputs)
     training = scheduled(
         {"forward": planner.forward(training=True), "reverse": planner.backward()},
-        [LOSS if network.loss else f"g_{INPUT}"],
+        [LOSS] if network.loss else gradients,
     )
     second = {}
     if order == 2:
@@ -101,12 +103,12 @@ def network_plan(network: Network, order: int, options: Options) -> NetworkPlan:
             "changes": [*planner.changes()],
         }
         both = along | {"reverse": planner.second()}
-        change = f"t_{output}"
-        second["jvp"] = scheduled(along, [change])
+        changes = [f"t_{name}" for name in network.outputs]
+        second["jvp"] = scheduled(along, changes)
         if network.loss:
             second["hessian_vector_product"] = scheduled(both)
         else:
-            second["double_backward"] = scheduled(both, [change, f"tg_{INPUT}"])
+            second["double_backward"] = scheduled(both, [*changes, *(f"t{g}" for g in gradients)])
     schedules = [forward, training, *second.values()]
     called = {a.function for s in schedules for a in s.actions if isinstance(a, Call)}
     functions = tuple(f for name, f in planner.functions.items() if name in called)
@@ -145,8 +147,11 @@ class _Planner:
         for node in network.nodes:
             self._add(node, self._of_layer(node))
         sources = [source for node in network.nodes for source in node.sources]
+        sources += network.outputs  # which the caller reads
         self.readers = {source: sources.count(source) for source in sources}
-        self.varying: set[str] = set() if network.loss else {INPUT}
+        self.varying: set[str] = set() if network.loss else set(network.values)
+        self.seeds = _seeds(network)
+        self.callers = set(self.seeds.values()) if len(self.seeds) == 1 else set[str]()
         for node in network.nodes:
             if node.layer.parameters or self.varying & set(node.sources):
                 self.varying.add(node.name)
@@ -158,7 +163,7 @@ class _Planner:
         if forward is None or not self._in_place(node, training=True):
             return False
         before = forward.node.layer
-        if before.is_view or before.updates:  # whose function in training is another than outside
+        if before.is_view or before.inference != before:  # it has another function outside training
             return False
         function, (step,) = forward.function, node.layer.forward.steps
         assert isinstance(step, Elementwise)  # only activations are written over what they are of
@@ -171,9 +176,9 @@ class _Planner:
     def _of_layer(self, node: Node) -> Iterator[Function]:
         plan = layer_plan(node.layer, 1, self.options)
         yield from plan.functions
-        if node.layer.updates:
-            still = layer_plan(node.layer.inference, 1, self.options)
-            yield replace(still.forward, name="inference")
+        still = node.layer.inference
+        if still != node.layer and not still.is_view:
+            yield replace(layer_plan(still, 1, self.options).forward, name="inference")
 
     def _add(self, node: Node, functions: Iterable[Function], moved: Iterable[str] = ()) -> None:
         for function in functions:
@@ -186,8 +191,9 @@ class _Planner:
         """Compute every layer's output; in training the loss's, too, and statistics to keep."""
         network = self.network
         for node in network.nodes if training else network.body:
-            output = Variable(LOSS if node.is_loss else node.name, node.layer.output_shape)
-            if node.layer.is_view:
+            layer = node.layer if training else node.layer.inference
+            output = Variable(LOSS if node.is_loss else node.name, layer.output_shape)
+            if layer.is_view:
                 yield Alias(output, node.sources[0])
                 continue
             if self._in_place(node, training):
@@ -200,7 +206,7 @@ class _Planner:
                 Variable(kept + (node.own(of) if keeps else f"{node.name}_{of}"), node.layer.inputs[of])
                 for of in (node.layer.statistic_names if training and moves else ())
             ]
-            name = f"_{node.name}_{'inference' if moves and not training else 'forward'}"
+            name = f"_{node.name}_{'forward' if layer == node.layer else 'inference'}"
             yield self._call(name, {}, (output, *moved))
 
     def _in_place(self, node: Node, training: bool) -> bool:
@@ -214,7 +220,8 @@ class _Planner:
         nodes = {other.name: other for other in self.network.nodes}
         source = node.sources[0]
         while source in nodes and self.readers[source] == 1:
-            if not nodes[source].layer.is_view:
+            before = nodes[source].layer
+            if not (before if training else before.inference).is_view:
                 return True
             source = nodes[source].sources[0]
         return False
@@ -223,18 +230,23 @@ class _Planner:
         """Go through the layers in reverse: each gives gradients to what it takes; readers' add up."""
         given: set[str] = set()
         for node in self._reversed():
+            yield from self._seeded(node, given)
             results, added = self._shares(node, "g_", GRADIENTS, given)
-            yield from self._through(node, self._above(node), results)
+            yield from self._through(node, self._above(node, given), results)
             yield from added
+
+    def _seeded(self, node: Node, given: Collection[str]) -> Iterator[Action]:
+        """Add the gradient that the caller gives for an output to what its readers gave."""
+        if node.name in self.seeds and f"g_{node.name}" in given:
+            yield AddTo(f"g_{node.name}", self.seeds[node.name])
 
     def _reversed(self) -> list[Node]:
         return [node for node in reversed(self.network.nodes) if node.name in self.varying]
 
-    def _above(self, node: Node) -> str:
-        """Return what the gradient by a layer's output is called."""
-        if node != self.network.nodes[-1]:
-            return f"g_{node.name}"
-        return ONE if self.network.loss else COTANGENT
+    def _above(self, node: Node, given: Collection[str]) -> str:
+        """Return what the gradient by a layer's output is called, if these were given by its readers."""
+        whole = f"g_{node.name}"
+        return whole if whole in given else self.seeds[node.name]
 
     def _shares(
         self,
@@ -246,32 +258,36 @@ class _Planner:
     ) -> tuple[dict[str, Variable], list[AddTo]]:
         """Name what a layer gives to what it takes, and what is added to what others gave.
 
-        ``by`` are the layer's inputs that it gives something; None for all that vary.
+        ``by`` are the layer's inputs that it gives something; None for all that vary. ``given`` are the
+        sums that have a share already.
         """
-        by = node.layer.inputs if by is None else by
+        wholes = {name: prefix + source for name, source in node.data.items() if source in self.varying}
+        if parameters is not None:
+            wholes |= {name: parameters + node.own(name) for name in node.layer.parameters}
         results: dict[str, Variable] = {}
         added: list[AddTo] = []
-        for name, source in node.data.items():
-            if source not in self.varying or name not in by:
+        for name, whole in wholes.items():
+            if by is not None and name not in by:
                 continue
-            whole = share = prefix + source
-            if source in given:
-                share = f"{whole}_by_{node.name}_{name}"
+            share = whole
+            if whole in given:
+                share = (
+                    f"{whole}_by_{node.name}_{name}"
+                    if name in node.data
+                    else f"shared_{node.name}_{name}"
+                )
                 added.append(AddTo(whole, share))
-            given.add(source)
+            given.add(whole)
             results[name] = Variable(share, node.layer.inputs[name])
-        if parameters is not None:
-            for name, shape in node.layer.parameters.items():
-                if name in by:
-                    results[name] = Variable(parameters + node.own(name), shape)
         return results, added
 
     def _through(self, node: Node, above: str, results: Mapping[str, Variable]) -> Iterator[Action]:
         """Compute a layer's gradients from that by its output: together, if they share steps."""
         if node.layer.is_view:
+            self.callers |= {result.name for result in results.values() if above in self.callers}
             yield from (Alias(result, above) for result in results.values())
             return
-        if node.layer.in_place and self._is_own(node):
+        if node.layer.in_place and above not in self.callers:
             yield from (Alias(result, above) for result in results.values())  # written over it
         together = f"_{node.name}_backward"
         if together in self.functions and set(results) == set(self.functions[together].function.by):
@@ -286,11 +302,6 @@ class _Planner:
         for name in names:
             by = self.functions[name].function.by
             yield self._call(name, {COTANGENT: above}, tuple(results[n] for n in by))
-
-    def _is_own(self, node: Node) -> bool:
-        """Whether the gradient by a layer's output is in memory of its own, not the caller's."""
-        behind = self.network.nodes[self.network.nodes.index(node) + 1 :]
-        return not all(other.layer.is_view for other in behind)
 
     def changes(self) -> Iterator[Action]:
         """Compute the change of every layer's output when what varies does."""
@@ -323,18 +334,20 @@ class _Planner:
         changed: set[str] = set()
         for node in self._reversed():
             own = self._curvature(node)
-            if node.name in changed:
+            yield from self._seeded(node, given)
+            above = self._above(node, given)
+            if f"tg_{node.name}" in changed:
                 results, added = self._shares(node, "tg_", PRODUCT, changed)
                 yield from self._through(node, f"tg_{node.name}", results)
                 more = {name: Variable(f"more_{node.name}_{name}", results[name].shape) for name in own}
-                yield from self._curved(node, more)
+                yield from self._curved(node, above, more)
                 yield from (AddTo(results[name].name, share.name) for name, share in more.items())
             else:
                 results, added = self._shares(node, "tg_", PRODUCT, changed, own)
-                yield from self._curved(node, results)
+                yield from self._curved(node, above, results)
             yield from added
             results, added = self._shares(node, "g_", None, given)
-            yield from self._through(node, self._above(node), results)
+            yield from self._through(node, above, results)
             yield from added
 
     def _curvature(self, node: Node) -> tuple[str, ...]:
@@ -346,19 +359,29 @@ class _Planner:
         self._add(node, [function], moved)
         return function.by
 
-    def _curved(self, node: Node, results: Mapping[str, Variable]) -> Iterator[Action]:
+    def _curved(self, node: Node, above: str, results: Mapping[str, Variable]) -> Iterator[Action]:
         """Compute what a layer's own derivatives of second order give, if there are any."""
         if results:
             given = {f"t{name}": array for name, array in self._moved(node).items()}
-            given[COTANGENT] = self._above(node)
+            given[COTANGENT] = above
             yield self._call(f"_{node.name}_second", given, tuple(results.values()))
 
     def _call(self, name: str, given: Mapping[str, str], results: tuple[Variable, ...]) -> Call:
         """Call a function; its arguments are the network's values and parameters, or what is given."""
         node, function = self.functions[name].node, self.functions[name].function
         own = {n: PARAMETERS + node.own(n) for n in node.layer.inputs}
+        own |= {n: MASKS + node.own(n) for n in node.layer.masks}
         own |= {n: n for n in node.layer.label_names} | node.data | dict(given)
         return Call(node.name, name, tuple(own[a.name] for a in function.inputs), results)
+
+
+def _seeds(network: Network) -> dict[str, str]:
+    """Return what the gradient that the caller gives is called, for each value that has one."""
+    if network.loss:
+        return {network.loss.name: ONE}
+    if len(network.outputs) == 1:
+        return {network.outputs[0]: COTANGENT}
+    return {name: f"grad_{name}" for name in network.outputs}
 
 
 def _given(kernel: Kernel, at: int) -> Kernel:

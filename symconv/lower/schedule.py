@@ -10,7 +10,7 @@ from typing import TypeAlias
 from symconv.notation.contraction import Size, integers
 
 LOSS, ONE, COTANGENT = "loss", "one", "grad_output"
-PARAMETERS, GRADIENTS, STATISTICS = "params/", "gradients/", "statistics/"
+PARAMETERS, GRADIENTS, STATISTICS, MASKS = "params/", "gradients/", "statistics/", "masks/"
 CHANGES, PRODUCT = "changes/", "product/"  # the vector, and the gradients of second order along it
 
 

@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from symconv.derive.network_view import by_tensor, drawn
+from symconv.layers.entries import Node
 from symconv.layers.layer import Layer
-from symconv.layers.network import INPUT, Network, Node
+from symconv.layers.network import SEED, Network
 from symconv.notation.arrays import evaluate_arrays
 from symconv.notation.backpropagation import gradient_of, gradients
 from symconv.notation.contraction import Tensor
@@ -63,7 +64,9 @@ def _composition(network: Network, rests: bool) -> Theorem:
     if finite:
         agree = f"all {len(whole)} gradients agree in float64, for random numbers, to {AGREE:.0e}"
         grounds.append(("numeric", agree))
-    sources = [source for node in network.nodes for source in node.sources if source != INPUT]
+    sources = [
+        source for node in network.nodes for source in node.sources if source not in network.values
+    ]
     if len(set(sources)) < len(sources):
         wrong = _in_reverse(network, point, together=lambda before, last: last)
         found = _difference(network, whole, wrong)
@@ -89,7 +92,7 @@ WIRED = (
 def _is_wired(network: Network) -> bool:
     """Whether the network's graph is the composition of its layers' graphs, and nothing else."""
     own = network.tensors
-    values = {INPUT: own[INPUT]}
+    values = {name: own[name] for name in network.values}
     expected: dict[str, Step] = {}
     for node in network.nodes:
         graph = node.layer.graph.only(node.layer.graph.output.name)
@@ -113,9 +116,7 @@ def _is_wired(network: Network) -> bool:
 def _whole(network: Network, point: Named) -> Named:
     """Return the gradients that the chain rule through the network's own graph gives."""
     tensors = network.tensors
-    back = gradients(
-        network.graph, [tensors[name] for name in network.differentiable], network.cotangent
-    )
+    back = gradients(network.energy, [tensors[name] for name in network.differentiable], SEED)
     given = by_tensor(network, point)
     return {
         name: evaluate_arrays(back.only(gradient_of(tensors[name]).name), given)
@@ -139,7 +140,7 @@ def _in_reverse(
         layer = node.layer
         output = layer.forward.only(layer.forward.output.name)
         values[node.name] = evaluate_arrays(output, _given(node, values))
-    found: Named = {network.nodes[-1].name: point[network.cotangent.name]}
+    found: Named = {name: point[g.name] for name, g in network.cotangents.items()}
     for node in reversed(network.nodes):
         given = _given(node, values)
         given[node.layer.cotangent.name] = above(found[node.name])
@@ -165,5 +166,5 @@ def _difference(network: Network, right: Named, claimed: Named) -> Counterexampl
     at = np.unravel_index(int(np.argmax(errors[name])), errors[name].shape)
     place = ", ".join(str(int(i)) for i in at)
     text = f"∂E/∂{name}[{place}] = {right[name][at]:g}, but the claim gives {claimed[name][at]:g}"
-    sizes = shape_text(network.input_shape)
-    return Counterexample(f"x {sizes}", text, right[name], claimed[name])
+    sizes = ", ".join(f"{name} {shape_text(shape)}" for name, shape in network.values.items())
+    return Counterexample(sizes, text, right[name], claimed[name])

@@ -24,7 +24,7 @@ def sum_decisions(layer: Layer) -> list[Decision]:
     decisions = []
     if isinstance(layer, AvgPool | GlobalAvgPool):
         decisions.append(_average(layer))
-    varying = {tensor.name for tensor in layer.tensors.values()}
+    varying = {tensor.name for tensor in layer.differentiated.values()}
     for at, step in enumerate(layer.graph.steps):
         if isinstance(step, Program):
             reads = [r.tensor for c in _program(layer, at).contractions for r in c.reads]

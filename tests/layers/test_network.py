@@ -27,7 +27,7 @@ from symconv import (
     prove,
 )
 from symconv.layers import rebuild
-from symconv.layers.network import Entry
+from symconv.layers.entries import Entry
 from symconv.notation.contraction import Program
 from symconv.prove import network as prove_network
 from symconv.verbs import Unit

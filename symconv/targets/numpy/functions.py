@@ -192,14 +192,22 @@ def _placed(result: Array, out: str, apart: Sequence[str]) -> list[str]:
 
 
 def several(
-    name: str, layer: Layer, given: Sequence[Array], results: Sequence[Array]
+    name: str,
+    layer: Layer,
+    given: Sequence[Array],
+    results: Sequence[Array],
+    before: Sequence[str] = (),
+    apart: Sequence[str] = (),
 ) -> dict[str, object]:
-    """Return the head and the end of a function with several results."""
+    """Return the head and the end of a function with several results.
+
+    ``before`` are parameters in front of the given arrays; results are kept ``apart`` from more arrays.
+    """
     names = [result.name for result in results]
     inputs = [array.name for array in given]
     outs = "out: tuple[Array, ...] | None = None"
     return {
-        "signature": signature(name, [*annotated(inputs), "*", outs], "tuple[Array, ...]"),
+        "signature": signature(name, [*before, *annotated(inputs), "*", outs], "tuple[Array, ...]"),
         "nones": shape(["None"] * len(results)),
         "count": len(results),
         "arrays": "1 array" if len(results) == 1 else f"{len(results)} arrays",
@@ -208,7 +216,7 @@ def several(
             *(
                 line
                 for number, result in enumerate(results)
-                for line in _placed(result, f"outs[{number}]", [*inputs, *names[:number]])
+                for line in _placed(result, f"outs[{number}]", [*inputs, *apart, *names[:number]])
             ),
         ],
         "returned": ", ".join(names) if len(names) > 1 else f"({names[0]},)",
@@ -299,6 +307,24 @@ def signature(name: str, parameters: list[str], returned: str) -> str:
     if len(folded) > WIDTH:
         folded = ",\n    ".join(parameters) + ","
     return f"def {name}(\n    {folded}\n) -> {returned}:"
+
+
+def render_mask(plan: Plan) -> list[Written]:
+    """Write what draws the mask, if the layer takes one."""
+    given = ["seed: int", *(["samples: int"] if plan.layer.any_batch else [])]
+    return [
+        Written(
+            (),
+            fill(
+                "numpy/draw_mask.py.j2",
+                signature=signature("draw_mask", given, "Array"),
+                shape=tuple_text(array.shape),
+                share=repr(plan.layer.masks[array.name]),
+            ),
+        )
+        for array in plan.forward.inputs
+        if array.name in plan.layer.masks
+    ]
 
 
 def render_backward(plan: Plan) -> str:

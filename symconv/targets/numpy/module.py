@@ -23,6 +23,7 @@ from symconv.targets.numpy.functions import (
     renamed,
     render_backward,
     render_function,
+    render_mask,
     render_shared,
     without_comments,
 )
@@ -40,6 +41,7 @@ def render_layer(plan: Plan, name: str, version: str) -> str:
     if plan.backward is None:
         at = 1 + len(plan.gradients)
         written.insert(at, Written((), render_backward(plan)))
+    written += render_mask(plan)
     written += [render_shared(kernel, name) for kernel, name in names.items()]
     return module_text(
         written,
