@@ -29,10 +29,8 @@ from symconv.explain.miniature import miniature
 from symconv.explanation import Explanation
 from symconv.files import layer_in, load_source, read_module, tuning_text, write_texts
 from symconv.layers.arguments import choice, refuse
-from symconv.layers.conv import Conv
 from symconv.layers.filter import Filter, Nested, with_weight
 from symconv.layers.layer import Layer
-from symconv.layers.network import Network
 from symconv.lower.layer import Plan
 from symconv.lower.network import NetworkPlan
 from symconv.lower.proof import compare_plan
@@ -251,9 +249,10 @@ def tune(
 
 
 def _with_weight(layer: Layer, weight: Nested) -> Filter:
-    if not isinstance(layer, Conv):
+    conv = layer.convolution
+    if conv is None or conv.plain is None:
         raise SymconvError("weight: is an argument for a Conv only")
-    return with_weight(layer, weight)
+    return with_weight(conv.plain, weight)
 
 
 def _of_layer(plan: Plan | NetworkPlan) -> Plan:
@@ -303,7 +302,7 @@ def check(
     O[0, 0] = -1, expected 0. Smallest failing case: Activation(input_shape=(1, 1), function='relu').
     """
     if isinstance(subject, Layer):
-        if isinstance(subject, Network):
+        if subject.network:
             raise SymconvError(
                 "layer: must be a single layer; for a network, check its generated module"
             )
@@ -393,7 +392,8 @@ def bench(
     for file in files:
         path, source = read_module(file)
         layer = layer_in(path, source)
-        if not isinstance(layer, Conv) or layer.bias or layer.dtype != "float32" or layer.any_batch:
+        conv = layer.convolution.plain if layer.convolution else None
+        if conv is None or conv.bias or conv.dtype != "float32" or conv.any_batch:
             raise SymconvError(
                 f"{path}: must be a Conv in float32 for a number of samples, without bias"
             )
@@ -401,7 +401,7 @@ def bench(
         fast = generate(layer, "benched", accuracy="fast")
         if any(function.fast for function in _of_layer(fast.plan).functions):
             ours[FAST] = fast.load()
-        modules.append((Path(path).stem, layer, ours))
+        modules.append((Path(path).stem, conv, ours))
     rows = []
     with one_core():
         found = limits()

@@ -87,7 +87,54 @@ def test_what_is_computed_does_not_depend_on_a_layers_kind(path: Path) -> None:
 
 
 def test_an_imported_kind_is_seen() -> None:
-    assert kinds(ROOT / "symconv" / "explain" / "frameworks.py")
+    assert kinds(ROOT / "symconv" / "prove" / "survey.py")
+
+
+BEHIND = [p for p in FILES if p.relative_to(ROOT / "symconv").parts[0] != "layers"]
+
+
+def asked(text: str) -> list[str]:
+    """Return the questions of a file for a layer's kind: isinstance, a case, or its type's name."""
+    tree = ast.parse(text)
+    known = set(Layer.kinds) | {"ConvLayer", "PoolLayer", "Normalisation"}
+    own = {
+        alias.asname or alias.name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("symconv.layers")
+        for alias in node.names
+        if alias.name in known
+    }
+    found = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.MatchClass) and ast.unparse(node.cls) in own:
+            found.append(ast.unparse(node.cls))
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in ("isinstance", "issubclass"):
+            words = {n.id for n in ast.walk(node.args[1]) if isinstance(n, ast.Name)}
+            found += [ast.unparse(node)] if words & own else []
+        if isinstance(node, ast.Compare) and "type(" in ast.unparse(node):
+            words = {n.id for n in ast.walk(node) if isinstance(n, ast.Name)}
+            found += [ast.unparse(node)] if words & own or ".__name__" in ast.unparse(node) else []
+    return found
+
+
+@pytest.mark.every
+@pytest.mark.parametrize("path", BEHIND, ids=lambda p: str(p.relative_to(ROOT)))
+def test_nothing_behind_the_layers_asks_for_a_kind(path: Path) -> None:
+    assert not asked(path.read_text("utf-8"))
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "isinstance(layer, Conv)",
+        "isinstance(layer, int | Conv)",
+        "type(layer) is Conv",
+        "type(layer).__name__ == 'Conv'",
+        "match layer:\n    case Conv():\n        pass",
+    ],
+)
+def test_a_question_for_a_kind_is_seen(question: str) -> None:
+    assert asked(f"from symconv.layers.conv import Conv\n{question}\n")
 
 
 @pytest.mark.every

@@ -12,14 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from symconv.check.probes import Probe, graph_of
-from symconv.layers.activation import Activation
-from symconv.layers.conv import ConvLayer, ConvTranspose
-from symconv.layers.cross_entropy import SoftmaxCrossEntropy
-from symconv.layers.index_notation import Contraction
+from symconv.layers.conv import ConvLayer
 from symconv.layers.layer import Layer, rebuild
-from symconv.layers.normalisation import BatchNorm, Normalisation
-from symconv.layers.pool import AvgPool, GlobalMaxPool, MaxPool
-from symconv.layers.softmax import Softmax
+from symconv.layers.normalisation import Normalisation
 from symconv.layers.window import Window
 from symconv.notation.arrays import evaluate_arrays, run_arrays
 from symconv.notation.backpropagation import gradient, gradients
@@ -109,7 +104,7 @@ def _of_any_layer(seen: Seen) -> Iterator[Rule]:
         "grad_output is ignored: the gradient is that for grad_output = 1",
         lambda: evaluate_arrays(graph, ones),
     )
-    batch = 1 if case.label_names or isinstance(case, Contraction) else case.cotangent.sizes[0]
+    batch = case.cotangent.sizes[0] if case.has_batch and not case.label_names else 1
     if batch > 1:
         yield (
             "the gradient is divided by the batch: that belongs to a loss that is a mean",
@@ -151,7 +146,7 @@ def _of_losses(seen: Seen) -> Iterator[Rule]:
     yield f"{what} summed where it should be averaged", lambda: total
     labels = math.prod(case.inputs["labels"]) if "labels" in case.inputs else case.input_shape[0]
     samples = "the sum of losses is divided by the number of samples"
-    weighted = ", not by the sum of their weights" if isinstance(case, SoftmaxCrossEntropy) else ""
+    weighted = ", not by the sum of their weights" if case.classes else ""
     yield f"{samples}{weighted}", lambda: total / labels
     elements = math.prod(case.input_shape)
     yield "the sum of losses is divided by the number of elements", lambda: total / elements
@@ -160,7 +155,7 @@ def _of_losses(seen: Seen) -> Iterator[Rule]:
 def _overwritten_by_taps(seen: Seen) -> Array | None:
     """Assign each element's part of the filter in turn, at all positions together."""
     case, values = seen.case, seen.probe.values
-    if seen.sweep != "x" or not isinstance(case, ConvLayer):
+    if seen.sweep != "x" or not case.convolution:
         return None
     graph = graph_of(case, "x")
     weight = case.tensors["weight"]
@@ -207,7 +202,7 @@ def _overwritten(seen: Seen, number: int) -> Array | None:
 def _apart(case: Layer) -> tuple[int, ...]:
     """Return how many positions along each axis are between windows that do not overlap."""
     windows: tuple[Window[int], ...] = getattr(case, "windows", ())
-    if windows and not isinstance(case, ConvTranspose):
+    if windows and not (case.convolution and case.convolution.transposed):
         return tuple(min(w.reach // w.stride + 1, w.outputs) for w in windows)
     return case.cotangent.sizes[2:]
 
@@ -234,40 +229,37 @@ def _touched(case: Layer) -> Callable[[Array], Array] | None:
 def _of_layers(seen: Seen) -> Iterator[Rule]:
     """Visit the wrong rules of a kind of layer."""
     case, values = seen.case, seen.probe.values
-    match case:
-        case AvgPool():
-            other = replace(case, count_include_pad=not case.count_include_pad)
-            yield _named(NOT_COUNTED), lambda: evaluate_arrays(graph_of(other, seen.sweep), values)
-        case MaxPool() | GlobalMaxPool():
+    if case.pooling:
+        for other in case.pooling.mistaken.values():
+            graph = graph_of(other, seen.sweep)
+            yield _named(NOT_COUNTED), partial(evaluate_arrays, graph, values)
+        if case.pooling.takes_maxima:
             yield from _of_maxima(seen)
-        case Normalisation():
-            yield from _of_normalisations(seen)
-        case Softmax() if seen.sweep == "x":
-            shares = evaluate_arrays(case.forward, values)
-            g = values[case.cotangent.name]
+    if case.normalisation:
+        yield from _of_normalisations(seen, case.normalisation)
+    if case.has_shares and not case.label_names and seen.sweep == "x":
+        shares = evaluate_arrays(case.forward, values)
+        g = values[case.cotangent.name]
+        yield (
+            "only the diagonal of the Jacobian is used: G·O·(1 - O)",
+            lambda: g * shares * (1 - shares),
+        )
+    if case.pointwise and seen.sweep == "x":
+        x, g = (values[name] for name in (case.tensors["x"].name, case.cotangent.name))
+        slopes = {"sigmoid": x * (1 - x), "tanh": 1 - x * x}
+        if case.pointwise.function in slopes:
+            slope = slopes[case.pointwise.function]
             yield (
-                "only the diagonal of the Jacobian is used: G·O·(1 - O)",
-                lambda: g * shares * (1 - shares),
+                "the derivative, written in terms of the output, is applied to the input",
+                lambda: g * slope,
             )
-        case Activation() if seen.sweep == "x":
-            x, g = (values[name] for name in (case.tensors["x"].name, case.cotangent.name))
-            slopes = {"sigmoid": x * (1 - x), "tanh": 1 - x * x}
-            if case.function in slopes:
-                yield (
-                    "the derivative, written in terms of the output, is applied to the input",
-                    lambda: g * slopes[case.function],
-                )
-        case _:
-            pass
-    yield from _of_convolutions(seen)
+    if case.convolution:
+        yield from _of_convolutions(seen, case.convolution)
 
 
-def _of_convolutions(seen: Seen) -> Iterator[Rule]:
-    case, sweep = seen.case, seen.sweep
-    if not isinstance(case, ConvLayer):
-        return
+def _of_convolutions(seen: Seen, case: ConvLayer) -> Iterator[Rule]:
     for pitfall in PITFALLS:
-        graph = pitfall.wrong(case) if pitfall.sweep == sweep else None
+        graph = pitfall.wrong(case) if pitfall.sweep == seen.sweep else None
         if graph is not None and min(graph.output.sizes) > 0:
             name = _named((pitfall.name, pitfall.seen))
             yield name, partial(evaluate_arrays, graph, seen.probe.values)
@@ -287,18 +279,18 @@ def _of_maxima(seen: Seen) -> Iterator[Rule]:
     yield "the padding's zero wins a maximum", lambda: wins
 
 
-def _of_normalisations(seen: Seen) -> Iterator[Rule]:
-    case, sweep = seen.case, seen.sweep
+def _of_normalisations(seen: Seen, case: Normalisation) -> Iterator[Rule]:
+    sweep = seen.sweep
     values = seen.probe.values
     known = run_arrays(Graph(case.graph.steps), values)
-    if isinstance(case, BatchNorm) and sweep == "new_var":
-        kept = (1 - case.momentum) * values["σ²"]
+    if sweep == "new_var":
+        kept = (1 - case.share) * values["σ²"]
         yield (
             "the running variance is moved by the biased variance, not by M/(M - 1) times it",
-            lambda: kept + case.momentum * known["V"],
+            lambda: kept + case.share * known["V"],
         )
-    if isinstance(case, BatchNorm) and sweep in case.updates:
-        other = replace(case, momentum=1 - case.momentum)
+    if sweep in case.updates:
+        other = rebuild({**case.as_dict(), "momentum": 1 - case.share})
         yield (
             "the momentum is the share of the old statistics, not of the batch's",
             lambda: evaluate_arrays(graph_of(other, sweep), values),

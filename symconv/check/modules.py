@@ -16,9 +16,7 @@ from symconv.check.promises import check_promises
 from symconv.check.report import Method, Report, Result
 from symconv.check.values import check_values
 from symconv.errors import SymconvError
-from symconv.layers.activation import Activation
 from symconv.layers.layer import Layer, rebuild
-from symconv.layers.network import Network
 
 
 def check_module(subject: str, layer: Layer, load: Callable[[object], ModuleType]) -> Report:
@@ -41,10 +39,10 @@ def _results(
         "exact": lambda: check_exactly(layer, load),
         "numeric": lambda: check_numerically(layer, load),
     }
-    if isinstance(layer, Network):
-        runs = {"numeric": lambda: check_network(layer, load)}
-    elif isinstance(layer, Activation):
-        runs = {"numeric": lambda: check_functions(layer, load)}
+    if network := layer.network:
+        runs = {"numeric": lambda: check_network(network, load)}
+    elif pointwise := layer.pointwise:
+        runs = {"numeric": lambda: check_functions(pointwise, load)}
     elif layer.composite:
         runs = {"numeric": lambda: check_values(layer, load)}
     if promises:

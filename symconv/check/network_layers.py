@@ -12,7 +12,6 @@ from symconv.check.exact import exact_range
 from symconv.check.interface import positional
 from symconv.check.report import Result, difference, largest
 from symconv.check.values import AGREE, FLOOR
-from symconv.layers.activation import Activation
 from symconv.layers.layer import Layer
 from symconv.layers.network import Network
 from symconv.layers.random_labels import labels_of
@@ -74,7 +73,7 @@ def _layer(module: ModuleType, functions: list[LayerFunction]) -> Result:
 def _is_sum(f: LayerFunction) -> bool:
     """Whether a function only adds products, of numbers that are not transformed."""
     layer = f.node.layer
-    alone = not isinstance(layer, Activation) and not layer.composite
+    alone = not layer.pointwise and not layer.composite
     return alone and not f.applied and not f.function.fast
 
 

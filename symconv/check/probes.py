@@ -15,12 +15,8 @@ from symconv.check.bounds import products_bound, running_bound
 from symconv.check.exact import FAR
 from symconv.layers.activation import Activation
 from symconv.layers.activations import NAMED
-from symconv.layers.cross_entropy import SoftmaxCrossEntropy
 from symconv.layers.layer import Layer
-from symconv.layers.network import Network
-from symconv.layers.normalisation import Normalisation
 from symconv.layers.random_labels import labels_of
-from symconv.layers.softmax import Softmax
 from symconv.notation.arrays import evaluate_arrays
 from symconv.notation.contraction import Program
 from symconv.notation.evaluate import cell_at
@@ -29,7 +25,6 @@ from symconv.notation.graph import Elementwise, Graph
 Array = NDArray[Any]
 Values = dict[str, Array]
 
-EXPONENTIAL = (Softmax, SoftmaxCrossEntropy)
 NEAR = 1e-6  # on both sides of a kink
 LIKELY_KINKS = np.concatenate([np.arange(-8.0, 9.0), np.arange(-8, 8, 1 / 8) + 1 / 16, [-0.01, 0.01]])
 BESIDE = np.array([0.03, 0.01, 1e-3, 1e-4, 1e-5])  # from a kink
@@ -91,11 +86,11 @@ class Probe:
                 return products_bound(graph, self.values, eps, self.whole)
             found = MARGIN * running_bound(graph, self.values, eps)
             scale = np.abs(expected)
-            if isinstance(case, Activation):
+            if case.pointwise:
                 above = 1.0 if sweep == "forward" else np.abs(self.values[case.cotangent.name])
                 size = 1 + np.abs(self.values[case.tensors["x"].name])
                 return np.asarray(np.fmax(found, MARGIN * eps * above * size))
-            if isinstance(case, EXPONENTIAL):  # a small share is as precise as a large one
+            if case.has_shares:  # a small share is as precise as a large one
                 return found + float(np.finfo(case.dtype).tiny)
             finite = np.isfinite(found)
             largest = float(np.max(found, initial=0.0, where=finite))
@@ -105,7 +100,7 @@ class Probe:
 
 def has_expressions(case: Layer) -> bool:
     """Whether a layer is more than sums and maxima of products."""
-    return case.composite or isinstance(case, Activation)
+    return case.composite or case.pointwise is not None
 
 
 @lru_cache(maxsize=512)
@@ -130,8 +125,8 @@ def probes(case: Layer) -> Iterator[Probe]:
         yield ordinary(case, seed)
     if _takes_maxima(case):
         yield from _of_maxima(case, draws[-1])
-    elif isinstance(case, Activation):
-        yield from _of_activations(case, draws[-1])
+    elif case.pointwise:
+        yield from _of_activations(case.pointwise, draws[-1])
     elif case.composite:
         yield from _of_expressions(case, draws[-1])
     else:
@@ -191,21 +186,21 @@ def _of_expressions(case: Layer, values: Values) -> Iterator[Probe]:
     names = {tensor.name for name, tensor in case.tensors.items() if name not in case.classes}
     x, g = next(iter(case.tensors.values())).name, case.cotangent.name
     others = {name: 1024 * values[name] for name in names - {x}}
-    exponential = isinstance(case, EXPONENTIAL)
+    exponential = case.has_shares
     yield Probe("where grad_output is near 1000", {**values, g: 1024 * values[g]})
     yield Probe("where all numbers are near 0.001", _scaled(values, names, 2.0**-10))
     if others:
         yield Probe("where parameters are near 1000", {**values, **others})
-    if isinstance(case, SoftmaxCrossEntropy):
+    if case.classes:
         (labels,) = (case.tensors[name].name for name in case.classes)
         best = np.where(values[labels] < 0, values[labels], values[x].argmax(axis=1))
         yield Probe("where losses are small", {**values, x: 8 * values[x], labels: best}, stable=True)
     if exponential:
         yield Probe("where shares are small", {**values, x: 16 * values[x]}, stable=True)
         yield Probe("where x is large", {**values, x: 1000 * values[x]}, stable=True)
-    elif not isinstance(case, Network):
+    elif not case.network:
         yield Probe("where x is a thousand times larger", {**values, x: 1024 * values[x]})
-    if isinstance(case, Normalisation):
+    if case.normalisation:
         loose = LOOSE * float(np.finfo(case.dtype).eps)
         yield Probe("where x is near 1000", {**values, x: values[x] + 1000}, loose=loose)
 
@@ -271,7 +266,7 @@ def whole_numbers(case: Layer, seed: int = 0) -> Values:
     rng = np.random.default_rng(seed)
     plain = not (has_expressions(case) or _takes_maxima(case))
     own = 1 + 2.0**-30 if case.dtype == "float64" and not plain else 1.0
-    named = isinstance(case, Activation) and case.function in NAMED
+    named = case.pointwise is not None and case.pointwise.function in NAMED
     small = 7 / 8 if named else 1 / 8 if has_expressions(case) else 1.0
     values: Values = {}
     for name, tensor in case.tensors.items():
@@ -302,9 +297,9 @@ def _drawn(case: Layer, seed: int, scale: float) -> Values:
         values[tensor.name] = _as(case, np.abs(numbers) + 0.25 if _positive(name) else numbers)
     g = case.cotangent
     values[g.name] = _as(case, scale * np.asarray(rng.standard_normal(g.sizes)))
-    if isinstance(case, Activation):  # an expression may have no value at some
+    if case.pointwise:  # an expression may have no value at some
         x = case.tensors["x"]
-        points = _finite(case, values[x.name].ravel())
+        points = _finite(case.pointwise, values[x.name].ravel())
         values[x.name] = np.resize(points, x.sizes) if points.size else values[x.name]
     return values
 

@@ -13,6 +13,7 @@ import tracemalloc
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from threading import Barrier
 from types import FunctionType, ModuleType
 from typing import Any
@@ -82,12 +83,14 @@ def _tried(promise: Callable[[Case], str], case: Case) -> str:
 
 def cases(layer: Layer, module: ModuleType) -> Iterator[Case]:
     """Visit the public functions with what draws their arguments by name."""
-    draw = _network_arguments if isinstance(layer, Network) else _layer_arguments
+    draw = (
+        partial(_network_arguments, layer.network) if layer.network else partial(_layer_arguments, layer)
+    )
     for name, function in public_functions(module).items():
         names = positional(function)
 
         def drawn(seed: int, names: tuple[str, ...] = names) -> Arguments:
-            return draw(layer, names, np.random.default_rng(seed))
+            return draw(names, np.random.default_rng(seed))
 
         yield Case(name, function, drawn)
 
@@ -108,9 +111,8 @@ def _layer_arguments(layer: Layer, names: tuple[str, ...], rng: np.random.Genera
     return {name: _numbers(layer, name, shapes[name], rng) for name in names}
 
 
-def _network_arguments(layer: Layer, names: tuple[str, ...], rng: np.random.Generator) -> Arguments:
+def _network_arguments(layer: Network, names: tuple[str, ...], rng: np.random.Generator) -> Arguments:
     """Draw what a network's function takes: dicts of parameters and their changes, and arrays."""
-    assert isinstance(layer, Network)  # it is called for these
     upstream = {"grad_output": next(iter(layer.returned.values()))}
     upstream |= {f"grad_{name}": shape for name, shape in layer.returned.items()}
     ways = {f"{way}{name}": shape for name, shape in layer.values.items() for way in ("t", "gg")}

@@ -14,10 +14,7 @@ from symconv.derive.index_view import index_steps
 from symconv.derive.network_view import network_steps
 from symconv.derive.steps import Formula, Step
 from symconv.errors import SymconvError
-from symconv.layers.activation import Activation
-from symconv.layers.conv import ConvLayer
 from symconv.layers.layer import Layer
-from symconv.layers.network import Network
 from symconv.notation.layout import WIDTH, wrapped
 from symconv.notation.text import prose_latex
 
@@ -25,8 +22,6 @@ if TYPE_CHECKING:
     import sympy
 
 View: TypeAlias = Literal["matrix", "index"]
-# besides convolutions; their view is imported only when it is asked for, for SymPy's sake
-WRITTEN_OUT = ("MaxPool", "AvgPool", "GlobalMaxPool", "GlobalAvgPool", "Activation")
 
 
 @dataclass(frozen=True, repr=False)
@@ -157,29 +152,30 @@ def derive_layer(layer: Layer, view: str | None, full: bool = False) -> Derivati
         raise SymconvError(f"view = {view!r}: must be 'matrix' or 'index'")
     if layer.any_batch:
         return _any_batch(layer, view, full)
-    if not isinstance(layer, ConvLayer):
-        if type(layer).__name__ in WRITTEN_OUT and (view == "matrix" or _is_small(layer, view)):
+    if (conv := layer.convolution) is None:
+        written_out = layer.pooling or layer.pointwise
+        if written_out and (view == "matrix" or _is_small(layer, view)):
             from symconv.derive.plane_view import plane_steps
 
             return Derivation(layer, "matrix", plane_steps(layer, full))
         if view == "matrix":
             raise SymconvError(f"view = 'matrix': must be 'index' for {type(layer).__name__}")
-        if isinstance(layer, Network):
+        if network := layer.network:
             return Derivation(
-                layer, "index", network_steps(layer, lambda of: derive_layer(of, None, full).steps)
+                layer, "index", network_steps(network, lambda of: derive_layer(of, None, full).steps)
             )
-        if isinstance(layer, Activation):
-            return Derivation(layer, "index", function_steps(layer))
+        if pointwise := layer.pointwise:
+            return Derivation(layer, "index", function_steps(pointwise))
         return Derivation(layer, "index", (composite_steps if layer.composite else graph_steps)(layer))
     if view is None:
-        plane = layer.input_shape[:2] == (1, 1) and layer.out_channels == 1
-        small = max(layer.input_shape[2:]) <= 9 and len(layer.windows) <= 2
+        plane = conv.input_shape[:2] == (1, 1) and conv.out_channels == 1
+        small = max(conv.input_shape[2:]) <= 9 and len(conv.windows) <= 2
         view = "matrix" if plane and small else "index"
     if view == "index":
-        return Derivation(layer, "index", index_steps(layer, full))
+        return Derivation(layer, "index", index_steps(conv, full))
     from symconv.derive.matrix_view import matrix_steps
 
-    return Derivation(layer, "matrix", matrix_steps(layer, full))
+    return Derivation(layer, "matrix", matrix_steps(conv, full))
 
 
 def _any_batch(layer: Layer, view: str | None, full: bool) -> Derivation:

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Generic, cast
 
-from symconv.layers.conv import ConvLayer, ConvTranspose
+from symconv.layers.conv import ConvLayer
 from symconv.layers.roles import Roles
 from symconv.layers.window import S, Window
 from symconv.notation.backpropagation import gradient_of
@@ -202,7 +202,7 @@ def weight_form(layer: ConvLayer) -> Graph:
 def input_form(layer: ConvLayer) -> Graph:
     """Return ∂E/∂X as the theorem has it, then the fold-back if a mode extends X."""
     parts = roles(layer)
-    if isinstance(layer, ConvTranspose):
+    if layer.transposed:
         return Graph((strided_correlation(parts),))
     full = full_convolution(parts, [FullConvolution.of(w) for w in parts.windows])
     backward = layer.gradient("x")

@@ -29,7 +29,7 @@ from symconv.derive.rewrites import (
     with_deltas,
 )
 from symconv.derive.steps import Check, Formula, Step
-from symconv.layers.conv import Conv, ConvLayer, ConvTranspose, along_axes
+from symconv.layers.conv import ConvLayer, along_axes
 from symconv.layers.window import Window
 from symconv.notation.backpropagation import gradient_of
 from symconv.notation.contraction import (
@@ -76,12 +76,9 @@ def _forward_step(layer: ConvLayer) -> Step:
         rf"F\in\mathbb{{R}}^{{{_times(layer.parameters['weight'])}}},\ "
         rf"O\in\mathbb{{R}}^{{{_times(layer.output_shape)}}}",
     )
-    added = layer.output_padding if isinstance(layer, ConvTranspose) else 0
+    added = layer.transposed.output_padding if layer.transposed else 0
     extra = (added,) * rank if isinstance(added, int) else added
-    fits = all(
-        _fits(w, None if isinstance(layer, Conv) else e)
-        for w, e in zip(layer.windows, extra, strict=True)
-    )
+    fits = all(_fits(w, None if layer.plain else e) for w, e in zip(layer.windows, extra, strict=True))
     remainders = ", ".join(
         f"r = {w.remainder} along {axis}" for w, axis in zip(layer.windows, POSITIONS[rank], strict=True)
     )
@@ -134,7 +131,7 @@ def _weight_steps(layer: ConvLayer) -> list[Step]:
 
 
 def _weight_reason(layer: ConvLayer) -> str:
-    cells, positions = ("X", "∂E/∂O") if isinstance(layer, Conv) else ("∂E/∂O", "X")
+    cells, positions = ("X", "∂E/∂O") if layer.plain else ("∂E/∂O", "X")
     natural = [w.kernel + max(w.remainder, 0) // w.dilation for w in layer.windows]
     kernel = [w.kernel for w in layer.windows]
     return (
@@ -152,7 +149,7 @@ def _input_steps(layer: ConvLayer, full: bool) -> list[Step]:
         lambda at: with_deltas(at, "x"),
         "that derivative is 1 if both are the same element, else 0",
     )
-    if isinstance(layer, ConvTranspose):
+    if layer.transposed:
         return steps + _rewritten(
             layer,
             "x",
@@ -373,7 +370,7 @@ def _checked_layers(layer: ConvLayer) -> tuple[ConvLayer, ...]:
         dilation=1,
         groups=few["groups"],
         bias=False,
-        **({"output_padding": 0} if isinstance(layer, ConvTranspose) else {"padding_mode": "zeros"}),
+        **({"output_padding": 0} if layer.transposed else {"padding_mode": "zeros"}),
     )
     axes = map(_shortened, along_axes(layer))
     return (tiny, *(axis for axis in axes if _visits(axis) <= CHECKED))
@@ -386,7 +383,7 @@ def _shortened(axis: ConvLayer) -> ConvLayer:
     (w,) = axis.windows
     taps, outputs = min(w.kernel, 9), min(w.outputs, 9)
     size = outputs
-    if isinstance(axis, Conv):
+    if axis.plain:
         size = w.stride * (outputs - 1) + w.dilation * (taps - 1) + 1 + w.remainder - w.lo - w.hi
     pads: tuple[tuple[int, int], ...] = ((w.lo, w.hi),)
     if size < 1 or max(w.lo, w.hi) >= size:

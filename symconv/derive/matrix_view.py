@@ -23,7 +23,7 @@ from symconv.derive.forms import (
 from symconv.derive.matrices import as_rows, correlate, grid, matrix_latex, pad, stuff
 from symconv.derive.steps import Check, Formula, Step
 from symconv.errors import SymconvError
-from symconv.layers.conv import Conv, ConvLayer, ConvTranspose
+from symconv.layers.conv import ConvLayer
 from symconv.notation.contraction import Tensor
 from symconv.notation.evaluate import evaluate
 from symconv.notation.graph import Graph
@@ -121,7 +121,7 @@ def _all_different(tensors: Sequence[Tensor]) -> bool:
 def _operation(plane: ConvLayer, full: bool) -> Step:
     elements = output_elements(plane)
     named = symbols(Tensor("O", plane.output_shape))
-    star, star_latex = ("⋆", r"\star") if isinstance(plane, Conv) else ("⋆ᵀ", r"\star^{\top}")
+    star, star_latex = ("⋆", r"\star") if plane.plain else ("⋆ᵀ", r"\star^{\top}")
     bias = " + b" if plane.bias else ""
     return Step(
         "Write out every element of the output",
@@ -149,7 +149,7 @@ def _evaluated(plane: ConvLayer, elements: Sequence[sympy.Expr]) -> Check:
 
 
 def _operation_reason(plane: ConvLayer) -> str:
-    if isinstance(plane, ConvTranspose):
+    if plane.transposed:
         return "every element of X adds the filter, times itself, to a window of O"
     filter_ = "filter, rotated by 180° (convolution)," if plane.flip else "filter (correlation)"
     return (
@@ -290,7 +290,7 @@ def _input_recognised(plane: ConvLayer) -> Step:
     filter_rows = as_rows(symbols(parts.taps), parts.taps.sizes)
     if plane.flip:
         filter_rows = [row[::-1] for row in filter_rows[::-1]]
-    if isinstance(plane, ConvTranspose):
+    if plane.transposed:
         cells = pad(_rows_of_cells(plane), [(w.lo, w.hi) for w in parts.windows])
         return Step(
             "Recognise ∂E/∂X as a correlation",
@@ -327,7 +327,6 @@ def _input_recognised(plane: ConvLayer) -> Step:
         f"180° meets the same elements of G{_steps('dilation', axes)}"
     )
     if folded:
-        assert isinstance(plane, Conv)  # only a convolution has padding modes
         reason += (
             f". Then the gradient of each element of the {plane.padding_mode} padding is added to the "
             "element that it copies"
@@ -386,7 +385,7 @@ def _printed_check(
 
 def _rows_of_cells(plane: ConvLayer) -> list[list[str]]:
     """Return what windows read: X (extended by a padding mode), or G of a transposed convolution."""
-    if isinstance(plane, ConvTranspose):
+    if plane.transposed:
         cotangent = Tensor("G", plane.output_shape)
         return as_rows(symbols(cotangent), cotangent.sizes)
     x = plane.tensors["x"]

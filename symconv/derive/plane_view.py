@@ -16,7 +16,6 @@ from symconv.derive.steps import Check, Formula, Step
 from symconv.errors import SymconvError
 from symconv.layers.activation import Activation
 from symconv.layers.layer import Layer
-from symconv.layers.pool import GlobalMaxPool, MaxPool
 from symconv.notation.arrays import evaluate_arrays
 from symconv.notation.contraction import Program
 from symconv.notation.evaluate import program_terms
@@ -50,9 +49,9 @@ def plane_steps(layer: Layer, full: bool = False) -> tuple[Step, ...]:
             f"view = 'matrix': must be 'index' for three spatial axes, or more than {MOST} elements"
         )
     full = full or max(plane.input_shape[2:], default=elements) <= 4
-    if isinstance(plane, Activation):
-        return (_given(layer, plane), function_steps(plane)[0], *_of_function(plane, full))
-    if isinstance(plane, MaxPool | GlobalMaxPool):
+    if one := plane.pointwise:
+        return (_given(layer, plane), function_steps(one)[0], *_of_function(one, full))
+    if plane.pooling and plane.pooling.takes_maxima:
         return (_given(layer, plane), *_of_maximum(plane, full))
     return (_given(layer, plane), *_of_average(plane, full))
 

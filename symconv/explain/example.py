@@ -7,7 +7,6 @@ from symconv.explain.numbers import Given
 from symconv.explain.worked import Worked, worked_layer
 from symconv.layers.arguments import refuse
 from symconv.layers.layer import Layer
-from symconv.layers.network import Network
 
 
 def worked(layer: Layer, numbers: Given = 0, blanks: bool = False) -> Worked | Chain:
@@ -42,8 +41,8 @@ def worked(layer: Layer, numbers: Given = 0, blanks: bool = False) -> Worked | C
     >>> print(example.text().splitlines()[11].strip())
     O12 = F11·X12 + F12·X13 = 4·2 + 5·3 = 23
     """
-    if isinstance(layer, Network):
-        return worked_network(layer, numbers, blanks)
     if not isinstance(layer, Layer):
         raise refuse("layer", layer, "a layer")
+    if layer.network:
+        return worked_network(layer.network, numbers, blanks)
     return worked_layer(layer, numbers, blanks)

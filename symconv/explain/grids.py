@@ -273,8 +273,8 @@ class Planes:
 
 def plane_choices(layer: Layer, tensors: Sequence[Tensor]) -> tuple[Planes, ...]:
     """Return the planes that can be seen together; of a layer without channels there is one choice."""
-    if isinstance(layer, ConvLayer):
-        return tuple(_channel_pairs(layer, tensors))
+    if layer.convolution:
+        return tuple(_channel_pairs(layer.convolution, tensors))
     counts = {t.name: math.prod(t.sizes[: outer_axes(t, layer)]) for t in tensors}
     most = max(counts.values(), default=1)
     return tuple(

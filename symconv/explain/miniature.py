@@ -7,10 +7,8 @@ from dataclasses import replace
 from typing import Any
 
 from symconv.errors import SymconvError
-from symconv.layers.conv import ConvLayer, ConvTranspose
-from symconv.layers.layer import Layer
-from symconv.layers.linear import Linear
-from symconv.layers.pool import AvgPool, MaxPool
+from symconv.layers.conv import ConvLayer
+from symconv.layers.layer import Layer, rebuild
 from symconv.layers.window import Window
 
 POSITIONS = 4  # of the output along an axis, at most, for one or two spatial axes
@@ -18,7 +16,6 @@ POSITIONS_IN_SPACE = 2  # for three
 KERNEL = 7  # elements of a filter along an axis, at most
 CHANNELS = 2  # in each group, and groups
 FEATURES = 5
-WINDOWED = (ConvLayer, MaxPool, AvgPool)
 
 
 def miniature(layer: Layer) -> Layer:
@@ -29,13 +26,15 @@ def miniature(layer: Layer) -> Layer:
     """
     if "input_shape" not in layer.arguments:  # several inputs, in shapes that depend on each other
         return layer
-    if isinstance(layer, Linear):
-        features = min(layer.out_features, FEATURES)
-        return replace(layer, input_shape=_at_most(layer.input_shape, FEATURES), out_features=features)
-    if isinstance(layer, ConvLayer):
-        return _smaller_convolution(layer)
-    if isinstance(layer, MaxPool | AvgPool):
-        sizes = [_smaller(w, len(layer.windows)) for w in layer.windows]
+    if "out_features" in layer.arguments:
+        features = min(layer.output_shape[-1], FEATURES)
+        shape = _at_most(layer.input_shape, FEATURES)
+        return rebuild({**layer.as_dict(), "input_shape": shape, "out_features": features})
+    if layer.convolution:
+        return _smaller_convolution(layer.convolution)
+    if layer.pooling and not layer.pooling.covers_axes:
+        windows = layer.pooling.windows
+        sizes = [_smaller(w, len(windows)) for w in windows]
         shape = (1, min(layer.input_shape[1], CHANNELS), *(w.size for w in sizes))
         kernel = tuple(w.kernel for w in sizes)
         return _the_first_that_fits(layer, ({"input_shape": shape, "kernel_size": kernel},))
@@ -48,8 +47,9 @@ def what_differs(layer: Layer, drawn: Layer) -> str:
         return ""
     shape = "×".join(map(str, drawn.input_shape))
     same = "The stride, dilation, padding and the elements that the stride leaves over are the same."
-    if isinstance(layer, WINDOWED) and isinstance(drawn, WINDOWED):
-        kernels = [[w.kernel for w in of.windows] for of in (layer, drawn)]
+    windows = [_windows(of) for of in (layer, drawn)]
+    if all(windows):
+        kernels = [[w.kernel for w in each] for each in windows]
         smaller = (
             ""
             if kernels[0] == kernels[1]
@@ -82,7 +82,7 @@ def _smaller_convolution(layer: ConvLayer) -> Layer:
     filters = groups * min(layer.out_channels // layer.groups, CHANNELS)
     sizes = [_smaller(w, len(layer.windows)) for w in layer.windows]
     wider = [replace(w, size=w.size + w.stride * POSITIONS) for w in sizes]  # room for reflections
-    transposed = isinstance(layer, ConvTranspose)
+    transposed = layer.transposed
     common: dict[str, Any] = {"out_channels": filters, "groups": groups}
     common["padding"] = tuple((w.lo, w.hi) for w in layer.windows)
     return _the_first_that_fits(
@@ -96,6 +96,13 @@ def _smaller_convolution(layer: ConvLayer) -> Layer:
             for found in (sizes, wider)
         ],
     )
+
+
+def _windows(layer: Layer) -> Sequence[Window[int]]:
+    """Return the windows that slide over a layer's input, if they do."""
+    if layer.convolution:
+        return layer.convolution.windows
+    return layer.pooling.windows if layer.pooling and not layer.pooling.covers_axes else ()
 
 
 def _the_first_that_fits(layer: Layer, candidates: Sequence[dict[str, Any]]) -> Layer:

@@ -23,7 +23,6 @@ from symconv.explain.dependence import (
     sum_text,
 )
 from symconv.explain.documents import command_line
-from symconv.explain.frameworks import pytorch_line
 from symconv.explain.grids import (
     Grid,
     Kind,
@@ -49,7 +48,6 @@ from symconv.explain.sections import (
     receptive_section,
 )
 from symconv.explain.sliding import Place, Sliding, slidings
-from symconv.layers.conv import ConvLayer
 from symconv.layers.layer import Layer
 from symconv.notation.contraction import Tensor
 from symconv.notation.text import number_text
@@ -110,7 +108,7 @@ def page(
         version=version,
         title=_title(layer),
         spelled=f"symconv.{spelled(layer)}",
-        pytorch=[line for line in [pytorch_line(layer)] if line],
+        pytorch=_pytorch(layer),
         sizes=_sizes(layer),
         contents=contents,
         notes=[note for note in [what_differs(layer, drawn)] if note and by_elements],
@@ -144,6 +142,13 @@ def page(
         style=Markup(template_text("html/page.css")),
         script=Markup(template_text("html/page.js")),
     )
+
+
+def _pytorch(layer: Layer) -> list[str]:
+    """Return the expression that makes the layer in PyTorch; none where no module is the same."""
+    double = layer.dtype == "float64" and "weight" in layer.inputs
+    dtype = ", dtype=torch.float64" if double else ""
+    return [f"torch.nn.{layer.pytorch[:-1]}{dtype})"] if layer.pytorch else []
 
 
 def _title(layer: Layer) -> str:
@@ -260,9 +265,9 @@ def _meeting(picture: Sliding, place: Place) -> str:
 
 def _phases(number: int, picture: Sliding, dependence: Dependence) -> list[Data]:
     layer = dependence.layer
-    if not isinstance(layer, ConvLayer) or picture.filter != layer.tensors["weight"]:
+    if (conv := layer.convolution) is None or picture.filter != layer.tensors["weight"]:
         return []
-    if picture.key != ("output" if layer.roles.transposed else "x"):
+    if picture.key != ("output" if conv.transposed else "x"):
         return []
     kernel = Layout.of(picture.filter.sizes[2:])
     result = dependence.output if picture.key == "output" else dependence.gradients["x"]
@@ -395,14 +400,14 @@ def _rest(picture: Sliding, layer: Layer) -> str:
 
 def _is_summed(picture: Sliding, layer: Layer) -> bool:
     """Whether an element of the result is a sum over channels, of which a picture shows one."""
-    if not isinstance(layer, ConvLayer):
+    if (conv := layer.convolution) is None:
         return False
     first, second = layer.parameters["weight"][:2]
     if picture.key == "weight":
         return int(layer.input_shape[0]) > 1
     by_input = picture.key == "x"
-    transposed = layer.roles.transposed
-    return (second if by_input == transposed else first // layer.groups) > 1
+    transposed = conv.roles.transposed
+    return (second if by_input == transposed else first // conv.groups) > 1
 
 
 def _flat(places: Iterable[Sequence[int]], sizes: Sequence[int]) -> list[int]:

@@ -8,7 +8,6 @@ from itertools import product
 
 from symconv.explain.dependence import Result
 from symconv.explain.sliding import Place
-from symconv.layers.conv import Conv, ConvLayer
 from symconv.layers.layer import Layer
 
 
@@ -41,11 +40,12 @@ def phases(layer: Layer, result: Result) -> tuple[Phase, ...]:
     result
         The tensor that the full convolution computes, with its terms.
     """
-    if not isinstance(layer, ConvLayer) or all(w.stride == 1 for w in layer.roles.windows):
+    conv = layer.convolution
+    if conv is None or all(w.stride == 1 for w in conv.roles.windows):
         return ()
-    if isinstance(layer, Conv) and len(layer.graph.steps) > 1:
+    if len(conv.graph.steps) > 1:
         return ()  # a border of copies is folded back into other phases
-    windows, taps = layer.roles.windows, layer.roles.taps
+    windows, taps = conv.roles.windows, conv.roles.taps
     sizes, kernel = result.tensor.sizes[2:], taps.sizes[2:]
     places = list(product(*map(range, sizes)))
     filter_places = list(product(*map(range, kernel)))

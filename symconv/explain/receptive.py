@@ -6,15 +6,8 @@ elements depend on all others (a linear layer, a softmax, statistics of a batch)
 
 from __future__ import annotations
 
-from symconv.layers.activation import Activation
-from symconv.layers.conv import Conv, ConvTranspose
-from symconv.layers.dropout import Dropout
-from symconv.layers.filter import Filter
 from symconv.layers.layer import Layer
 from symconv.layers.network import INPUT, Network
-from symconv.layers.pool import AvgPool, MaxPool
-from symconv.layers.prelu import PReLU
-from symconv.layers.shapes import Add, Concat
 
 Span = tuple[int, int]  # the first and the last element
 Axis = tuple[Span, ...]  # for each element of an axis
@@ -44,7 +37,7 @@ def _axis(layer: Layer, axis: int, size: int, sources: list[Axis], whole: Span) 
     for at in range(size):
         parts = []
         for source in sources:
-            read = _read(layer, axis, at, len(source))
+            read = layer.reads(axis, at, len(source))
             if read is None:
                 parts.append(whole)
                 continue
@@ -52,23 +45,3 @@ def _axis(layer: Layer, axis: int, size: int, sources: list[Axis], whole: Span) 
             parts += inside
         spans.append((min((lo for lo, _ in parts), default=0), max((hi for _, hi in parts), default=-1)))
     return tuple(spans)
-
-
-def _read(layer: Layer, axis: int, at: int, size: int) -> Span | None:
-    """Return the elements of a layer's input that an element of its output reads; None if all."""
-    if isinstance(layer, ConvTranspose):
-        w = layer.roles.windows[axis]
-        return -(-(at + w.lo - w.reach) // w.stride), (at + w.lo) // w.stride
-    if isinstance(layer, Conv) and layer.padding_mode != "zeros":
-        w = layer.windows[axis]
-        first = w.stride * at - w.lo  # copies stand for elements near the border
-        last = first + w.reach
-        return (0, size - 1) if first < 0 or last >= size else (first, last)
-    if isinstance(layer, Conv | Filter | MaxPool | AvgPool):
-        of = layer.conv if isinstance(layer, Filter) else layer
-        window = of.windows[axis]
-        first = window.stride * at - window.lo
-        return first, first + window.reach
-    if isinstance(layer, Activation | Add | Concat | Dropout | PReLU):
-        return at, at
-    return None

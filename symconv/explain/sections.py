@@ -12,7 +12,6 @@ from symconv.explain.figures import figures
 from symconv.explain.flow import Box, laid_out, layer_boxes, network_boxes
 from symconv.explain.mathml import rows_mathml
 from symconv.explain.receptive import Axis, receptive_fields
-from symconv.layers.activation import Activation
 from symconv.layers.layer import Layer
 from symconv.layers.network import Network
 from symconv.notation.text import shape_text
@@ -24,16 +23,16 @@ MOST_LAYERS = 24  # of a network that are drawn on its page
 
 def graph_section(layer: Layer) -> list[Data]:
     """Return the graph of a layer of several steps, or of a network's layers."""
-    if isinstance(layer, Network):
+    if network := layer.network:
         words = (
             "Each box is a layer, with the shape of what it gives. A click on it leads to its pictures."
         )
-        more = len(layer.nodes) - MOST_LAYERS
+        more = len(network.nodes) - MOST_LAYERS
         if more > 0:
             words += f" The last {more} layers are not drawn below."
-        drawn = [node.name for node in layer.nodes[:MOST_LAYERS]]
-        return [_graph("The network", words, network_boxes(layer, drawn))]
-    if not layer.composite or isinstance(layer, Activation):
+        drawn = [node.name for node in network.nodes[:MOST_LAYERS]]
+        return [_graph("The network", words, network_boxes(network, drawn))]
+    if not layer.composite or layer.pointwise:
         return []
     words = "Each box is a tensor of the layer's definition; the arrows show what it is computed from."
     return [_graph("The steps of the layer", words, layer_boxes(layer))]
@@ -49,10 +48,10 @@ def _graph(heading: str, words: str, boxes: list[Box]) -> Data:
 
 def curve_section(layer: Layer) -> list[Data]:
     """Return an activation's curve, and its samples for the page's script."""
-    if not isinstance(layer, Activation):
+    if (pointwise := layer.pointwise) is None:
         return []
-    curve = curve_of(layer)
-    label = f"{layer.function} and its derivative, from −4 to 4"
+    curve = curve_of(pointwise)
+    label = f"{pointwise.function} and its derivative, from −4 to 4"
     svg = fill("html/curve.html.j2", curve=curve, label=label)
     first = "The solid curve is the function f, the dashed one its derivative f′."
     return [{"svg": Markup(svg), "last": len(curve.x) - 1, "words": first}]
@@ -60,19 +59,19 @@ def curve_section(layer: Layer) -> list[Data]:
 
 def curve_data(layer: Layer) -> Data | None:
     """Return the samples of an activation's curve for the page's script."""
-    if not isinstance(layer, Activation):
+    if (pointwise := layer.pointwise) is None:
         return None
-    curve: Curve = curve_of(layer)
+    curve: Curve = curve_of(pointwise)
     return {"x": curve.x, "values": curve.values, "slopes": curve.slopes}
 
 
 def layer_sections(layer: Layer) -> list[Data]:
     """Return a network's layers: each with its pictures and its derivation; equal ones once."""
-    if not isinstance(layer, Network):
+    if (network := layer.network) is None:
         return []
     found: list[Data] = []
     first: dict[Layer, str] = {}
-    for node in layer.nodes[:MOST_LAYERS]:
+    for node in network.nodes[:MOST_LAYERS]:
         same = first.setdefault(node.layer, node.name)
         here = same == node.name
         steps = derive_layer(node.layer, None).steps if here else ()
@@ -93,16 +92,17 @@ def layer_sections(layer: Layer) -> list[Data]:
 
 def receptive_section(layer: Layer) -> list[Data]:
     """Return what each layer's elements see of a network's input."""
-    if not isinstance(layer, Network) or len(layer.input_shape) < 3:
+    network = layer.network
+    if network is None or len(network.input_shape) < 3:
         return []
-    fields = receptive_fields(layer)
-    layer_names = [n.name for n in layer.nodes if not n.layer.is_view]
+    fields = receptive_fields(network)
+    layer_names = [n.name for n in network.nodes if not n.layer.is_view]
     rows = [
         {"name": name, "size": _size(axes), "step": _step(axes)}
         for name, axes in fields.items()
         if name in layer_names
     ]
-    return [{"rows": rows, "names": [row["name"] for row in rows], **_plane(layer)}]
+    return [{"rows": rows, "names": [row["name"] for row in rows], **_plane(network)}]
 
 
 def _plane(network: Network) -> Data:
@@ -113,9 +113,10 @@ def _plane(network: Network) -> Data:
 
 def receptive_data(layer: Layer) -> Data | None:
     """Return the receptive field of every element, for the page's script."""
-    if not isinstance(layer, Network) or len(layer.input_shape) < 3:
+    network = layer.network
+    if network is None or len(network.input_shape) < 3:
         return None
-    fields = receptive_fields(layer)
+    fields = receptive_fields(network)
     return {name: [list(axis) for axis in axes[-2:]] for name, axes in fields.items()}
 
 

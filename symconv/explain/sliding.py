@@ -18,9 +18,9 @@ from symconv.derive.forms import (
     full_convolution,
     strided_correlation,
 )
-from symconv.layers.conv import Conv, ConvLayer, ConvTranspose
+from symconv.layers.conv import Conv, ConvLayer
 from symconv.layers.layer import Layer
-from symconv.layers.pool import AvgPool, GlobalAvgPool, GlobalMaxPool, MaxPool
+from symconv.layers.pool import PoolLayer
 from symconv.layers.roles import correlation
 from symconv.notation.backpropagation import gradient_of
 from symconv.notation.contraction import Access, Contraction, Program, Tensor
@@ -105,18 +105,16 @@ class Sliding:
 
 def slidings(layer: Layer) -> tuple[Sliding, ...]:
     """Return the pictures of a layer: up to four of a convolution, one of a pool, else none."""
-    if isinstance(layer, ConvTranspose):
-        return (_full(layer), _weight(layer), _correlation(layer))
-    if isinstance(layer, Conv):
-        return (_correlation(layer), _other_kind(layer), _weight(layer), _full(layer))
-    if isinstance(layer, MaxPool | AvgPool | GlobalMaxPool | GlobalAvgPool):
-        return (_pool(layer),)
-    return ()
+    if (conv := layer.convolution) is None:
+        return (_pool(layer.pooling),) if layer.pooling else ()
+    if conv.plain is None:
+        return (_full(conv), _weight(conv), _correlation(conv))
+    return (_correlation(conv), _other_kind(conv.plain), _weight(conv), _full(conv))
 
 
 def _correlation(layer: ConvLayer) -> Sliding:
     """Draw O; of a transposed convolution ∂E/∂X."""
-    if isinstance(layer, ConvTranspose):
+    if layer.transposed:
         roles = layer.roles.reading(layer.cotangent)
         key, result, over = "x", gradient_of(layer.tensors["x"]), "G = ∂E/∂O"
         (contraction,) = strided_correlation(roles).contractions
@@ -134,7 +132,7 @@ def _correlation(layer: ConvLayer) -> Sliding:
         f"{result.name} is the {kind} of {over[0]} with F",
         f"The filter{turned} slides over {over}{steps}. {_SUM.format(result.name)}",
         contraction,
-        _extended(layer) if isinstance(layer, Conv) else _plain(roles.cells),
+        _extended(layer.plain) if layer.plain else _plain(roles.cells),
         roles.taps,
         result,
     )
@@ -167,7 +165,7 @@ def _weight(layer: ConvLayer) -> Sliding:
         f"{result.name} is the correlation of {over[0]} with {laid[0]}",
         f"{laid} slides over {over}{steps}. {_SUM.format(result.name)}{stored}",
         contraction,
-        _extended(layer) if isinstance(layer, Conv) else _plain(roles.cells),
+        _extended(layer.plain) if layer.plain else _plain(roles.cells),
         roles.positions,
         result,
     )
@@ -175,7 +173,7 @@ def _weight(layer: ConvLayer) -> Sliding:
 
 def _full(layer: ConvLayer) -> Sliding:
     """Draw ∂E/∂X; of a transposed convolution O."""
-    if isinstance(layer, ConvTranspose):
+    if layer.transposed:
         roles, key, result = layer.roles, "output", Tensor("O", layer.output_shape)
     else:
         roles, key = layer.roles.reading(layer.cotangent), "x"
@@ -188,7 +186,7 @@ def _full(layer: ConvLayer) -> Sliding:
     turned = "as it is stored" if layer.flip else "rotated by 180°"
     folded = (
         " Each element of the border is a copy: its gradient is added to that of the element it copies."
-        if isinstance(layer, Conv) and len(layer.graph.steps) > 1
+        if len(layer.graph.steps) > 1
         else ""
     )
     return _sliding(
@@ -203,7 +201,7 @@ def _full(layer: ConvLayer) -> Sliding:
     )
 
 
-def _pool(layer: MaxPool | AvgPool | GlobalMaxPool | GlobalAvgPool) -> Sliding:
+def _pool(layer: PoolLayer) -> Sliding:
     program = layer.graph.steps[-1]
     assert isinstance(program, Program)
     (contraction,) = program.contractions

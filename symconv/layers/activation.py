@@ -28,6 +28,21 @@ if TYPE_CHECKING:
 USES = "where(x > 0, x, a*x) with a=0.2"  # how an expression has constants
 
 
+TORCH = {
+    "relu": "ReLU()",
+    "leaky_relu": "LeakyReLU()",
+    "relu6": "ReLU6()",
+    "hardtanh": "Hardtanh()",
+    "elu": "ELU()",
+    "sigmoid": "Sigmoid()",
+    "tanh": "Tanh()",
+    "softplus": "Softplus()",
+    "silu": "SiLU()",
+    "gelu": "GELU()",
+    "gelu_tanh": "GELU(approximate='tanh')",
+}
+
+
 @dataclass(frozen=True)
 class Activation(Layer):
     """A function applied to each element: ``O[n, c, ...] = f(X[n, c, ...])``.
@@ -123,6 +138,20 @@ class Activation(Layer):
     def in_place(self) -> Literal["", "inference", "training"]:
         """Always for functions whose slope is the same at the output as at the input."""
         return "training" if self.function in SAME_SLOPE else "inference"
+
+    @property
+    def pointwise(self) -> Activation:
+        """The layer."""
+        return self
+
+    @property
+    def pytorch(self) -> str:
+        """The call that makes the layer in ``torch.nn``; expressions have none."""
+        return TORCH.get(self.function, "")
+
+    def reads(self, axis: int, at: int, size: int) -> tuple[int, int] | None:
+        """Return the same element."""
+        return at, at
 
     @property
     def output_shape(self) -> tuple[int, ...]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import ClassVar, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 from symconv.layers import arguments
 from symconv.layers.arguments import Padding, PerAxis, refuse
@@ -13,7 +13,8 @@ from symconv.layers.batch import Shape
 from symconv.layers.layer import Layer, smaller_sizes, with_size
 from symconv.layers.padding import MODES, most, padding_steps
 from symconv.layers.roles import Roles, correlation, with_bias
-from symconv.layers.window import PADDINGS, Window, fitting, padded
+from symconv.layers.torch_call import as_one, torch_call
+from symconv.layers.window import PADDINGS, Window, fitting, padded, read_by
 from symconv.notation.contraction import Program, Tensor
 from symconv.notation.graph import Graph
 
@@ -181,6 +182,33 @@ class Conv(_Sizes):
             self.flip,
         )
 
+    @property
+    def convolution(self) -> ConvLayer:
+        """The layer."""
+        return self
+
+    @property
+    def plain(self) -> Conv | None:
+        """The layer: it is not transposed."""
+        return self
+
+    @property
+    def transposed(self) -> ConvTranspose | None:
+        """None: the layer is not transposed."""
+        return None
+
+    @property
+    def pytorch(self) -> str:
+        """The call that makes the layer in ``torch.nn``."""
+        return "" if self.flip else _torch_call(self, self.windows, {})
+
+    def reads(self, axis: int, at: int, size: int) -> tuple[int, int] | None:
+        """Return the window; copies stand for elements near the border."""
+        first, last = read_by(self.windows[axis], at)
+        if self.padding_mode != "zeros" and (first < 0 or last >= size):
+            return 0, size - 1
+        return first, last
+
 
 @dataclass(frozen=True)
 class ConvTranspose(_Sizes):
@@ -308,8 +336,53 @@ class ConvTranspose(_Sizes):
             transposed=True,
         )
 
+    @property
+    def convolution(self) -> ConvLayer:
+        """The layer."""
+        return self
+
+    @property
+    def plain(self) -> Conv | None:
+        """None: the layer is transposed."""
+        return None
+
+    @property
+    def transposed(self) -> ConvTranspose | None:
+        """The layer: it is transposed."""
+        return self
+
+    @property
+    def pytorch(self) -> str:
+        """The call that makes the layer in ``torch.nn``."""
+        more = {"output_padding": self.output_padding}
+        return "" if self.flip else _torch_call(self, self.windows, more)
+
+    def reads(self, axis: int, at: int, size: int) -> tuple[int, int] | None:
+        """Return the elements whose windows meet one of the output's."""
+        w = self.windows[axis]
+        return -(-(at + w.lo - w.reach) // w.stride), (at + w.lo) // w.stride
+
 
 ConvLayer: TypeAlias = Conv | ConvTranspose
+
+
+def _torch_call(layer: ConvLayer, windows: Sequence[Window[int]], more: dict[str, Any]) -> str:
+    """Write the call of PyTorch's module; it pads both sides alike."""
+    if any(w.lo != w.hi or w.lo < 0 for w in windows):
+        return ""
+    options = {
+        "stride": as_one([w.stride for w in windows]),
+        "padding": as_one([w.lo for w in windows]),
+        "dilation": as_one([w.dilation for w in windows]),
+        "groups": layer.groups,
+        "bias": layer.bias,
+        "padding_mode": layer.padding_mode,
+        **more,
+    }
+    kernel = as_one([w.kernel for w in windows])
+    channels = [layer.input_shape[1], layer.out_channels]
+    name = f"{type(layer).__name__}{len(windows)}d"
+    return torch_call(name, [*channels, kernel], options)
 
 
 def along_axes(layer: ConvLayer) -> tuple[ConvLayer, ...]:

@@ -62,6 +62,10 @@ class Dropout(Layer):
         object.__setattr__(self, "training", arguments.flag("training", self.training))
         object.__setattr__(self, "dtype", arguments.dtype(self.dtype))
 
+    def reads(self, axis: int, at: int, size: int) -> tuple[int, int] | None:
+        """Return the same element."""
+        return at, at
+
     @property
     def output_shape(self) -> tuple[int, ...]:
         """Shape of the output."""

@@ -146,6 +146,15 @@ class Filter(Layer):
         )
 
     @property
+    def known_weight(self) -> Filter:
+        """The layer."""
+        return self
+
+    def reads(self, axis: int, at: int, size: int) -> tuple[int, int] | None:
+        """Return the window."""
+        return self.conv.reads(axis, at, size)
+
+    @property
     def output_shape(self) -> tuple[int, ...]:
         """Shape of the output."""
         return self.conv.output_shape

@@ -140,6 +140,16 @@ class Contraction(Layer):
         """Shape of the first input."""
         return next(iter(self.inputs.values()))
 
+    @property
+    def has_batch(self) -> bool:
+        """A formula does not say what its indices count."""
+        return False
+
+    @property
+    def recognised(self) -> ConvLayer | None:
+        """The convolution that the formula is, if it is one."""
+        return self.conv
+
     def reductions(self) -> Iterator[Layer]:
         """Visit the layers with one extent reduced, or one axis that no index addresses alone."""
         shapes, extents = dict(self.shapes), dict(self.extents)

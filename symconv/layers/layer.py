@@ -8,7 +8,7 @@ import difflib
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import ClassVar, Literal, Self
+from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 from symconv.errors import SymconvError
 from symconv.layers.activations import NAMED
@@ -19,6 +19,14 @@ from symconv.notation.graph import Elementwise, Graph
 from symconv.notation.markup import html_table
 from symconv.notation.tangent import second_gradients, tangent
 from symconv.notation.text import shape_text
+
+if TYPE_CHECKING:
+    from symconv.layers.activation import Activation
+    from symconv.layers.conv import ConvLayer
+    from symconv.layers.filter import Filter
+    from symconv.layers.network import Network
+    from symconv.layers.normalisation import Normalisation
+    from symconv.layers.pool import PoolLayer
 
 SIZES = ("input_shape", "out_channels", "out_features", "kernel_size")
 
@@ -83,6 +91,63 @@ class Layer(ABC):
     def differentiable(self) -> tuple[str, ...]:
         """The names of the inputs that have a gradient; labels and running statistics have none."""
         return tuple(self.inputs)
+
+    @property
+    def network(self) -> Network | None:
+        """The layer as a network of several."""
+        return None
+
+    @property
+    def convolution(self) -> ConvLayer | None:
+        """The layer as a convolution, or a transposed one."""
+        return None
+
+    @property
+    def recognised(self) -> ConvLayer | None:
+        """The convolution that the layer is, written in another way."""
+        return None
+
+    @property
+    def known_weight(self) -> Filter | None:
+        """The layer as a convolution whose coefficients are known."""
+        return None
+
+    @property
+    def pooling(self) -> PoolLayer | None:
+        """The layer as a maximum or a mean over windows."""
+        return None
+
+    @property
+    def pointwise(self) -> Activation | None:
+        """The layer as a function of one number, applied to each element."""
+        return None
+
+    @property
+    def normalisation(self) -> Normalisation | None:
+        """The layer as a normalisation by mean and variance."""
+        return None
+
+    @property
+    def has_batch(self) -> bool:
+        """Whether the first axis of the first input counts samples."""
+        return True
+
+    @property
+    def has_shares(self) -> bool:
+        """Whether exponentials are divided by their sum."""
+        return False
+
+    @property
+    def pytorch(self) -> str:
+        """The call that makes the layer in ``torch.nn``; empty where no module is the same."""
+        return ""
+
+    def reads(self, axis: int, at: int, size: int) -> tuple[int, int] | None:
+        """Return the first and the last element of a spatial axis that an output's element reads.
+
+        ``axis`` counts the spatial axes, of which the input has ``size`` elements. None: all are read.
+        """
+        return None
 
     @property
     def differentiated(self) -> dict[str, Tensor]:

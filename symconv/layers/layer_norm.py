@@ -12,6 +12,7 @@ from symconv.layers import arguments
 from symconv.layers.arguments import refuse
 from symconv.layers.layer import Layer, smaller_sizes, with_size
 from symconv.layers.normalisation import RANKS, Normalisation
+from symconv.layers.torch_call import torch_call
 from symconv.notation.backpropagation import gradient_of
 from symconv.notation.contraction import Access
 from symconv.notation.graph import Graph, Step, each, total
@@ -127,6 +128,13 @@ class LayerNorm(PerSample):
                 yield from self._reduced(
                     input_shape=shape, normalized_shape=last and shape[-len(last) :]
                 )
+
+    @property
+    def pytorch(self) -> str:
+        """The call that makes the layer in ``torch.nn``."""
+        options = {"eps": self.eps, "elementwise_affine": self.elementwise_affine}
+        shape = self.parameters.get("weight") or self.normalized_shape or self.input_shape[1:]
+        return torch_call("LayerNorm", [shape], options)
 
     @property
     def _normalised(self) -> tuple[int, ...]:

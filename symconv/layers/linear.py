@@ -10,6 +10,7 @@ from typing import ClassVar
 from symconv.layers import arguments
 from symconv.layers.batch import Shape
 from symconv.layers.layer import Layer, smaller_sizes
+from symconv.layers.torch_call import torch_call
 from symconv.notation.contraction import Contraction, Program, Tensor, index
 from symconv.notation.graph import Graph
 from symconv.notation.names import element
@@ -69,6 +70,11 @@ class Linear(Layer):
         """Shapes of ``weight`` and, with a bias, of ``bias``."""
         weight = (self.out_features, self.input_shape[-1])
         return {"weight": weight} | ({"bias": (self.out_features,)} if self.bias else {})
+
+    @property
+    def pytorch(self) -> str:
+        """The call that makes the layer in ``torch.nn``."""
+        return torch_call("Linear", [self.input_shape[-1], self.out_features], {"bias": self.bias})
 
     def reductions(self) -> Iterator[Layer]:
         """Visit the layers with one size reduced."""

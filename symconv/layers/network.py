@@ -95,6 +95,11 @@ class Network(Layer):
         self._check_values()
 
     @property
+    def network(self) -> Network:
+        """The layer."""
+        return self
+
+    @property
     def values(self) -> dict[str, tuple[int, ...]]:
         """The names and shapes of what the network is given, besides parameters, masks and labels."""
         return dict(cast(Shapes, self.input_shapes)) or {INPUT: self.input_shape}
@@ -345,7 +350,7 @@ class Network(Layer):
                     with contextlib.suppress(SymconvError):
                         yield self._of({**self.values, name: with_size(shape, axis, less)})
 
-    def smaller(self) -> Layer:
+    def smaller(self) -> Network:
         """Return the network for a batch of at most two samples."""
         try:
             return self.with_batch(min(next(iter(self.values.values()))[0], 2))

@@ -13,6 +13,7 @@ from symconv.layers import arguments
 from symconv.layers.arguments import refuse
 from symconv.layers.batch import Shape
 from symconv.layers.layer import Layer
+from symconv.layers.torch_call import torch_call
 from symconv.notation.backpropagation import gradient_of
 from symconv.notation.contraction import Access, Tensor, index
 from symconv.notation.graph import Graph, Step, each, needed, total
@@ -46,6 +47,16 @@ class Normalisation(Layer, common=True):
     def output_shape(self) -> tuple[int, ...]:
         """Shape of the output, which is that of the input."""
         return self.input_shape
+
+    @property
+    def normalisation(self) -> Normalisation:
+        """The layer."""
+        return self
+
+    @property
+    def share(self) -> float:
+        """The batch's share in the new running statistics; 0 without any."""
+        return 0.0
 
     @property
     def reasons(self) -> dict[str, str]:
@@ -191,6 +202,18 @@ class BatchNorm(Normalisation):
             object.__setattr__(self, name, value)
         if self.training and self._count == 1:
             raise refuse("input_shape", sizes, "more than one value per channel in training")
+
+    @property
+    def pytorch(self) -> str:
+        """The call that makes the layer in ``torch.nn``."""
+        rank = {2: 1, 3: 1, 4: 2, 5: 3}.get(len(self.input_shape))
+        options = {"eps": self.eps, "momentum": self.momentum, "affine": self.affine}
+        return torch_call(f"BatchNorm{rank}d", [self.input_shape[1]], options) if rank else ""
+
+    @property
+    def share(self) -> float:
+        """The batch's share in the new running statistics."""
+        return self.momentum
 
     @property
     def _kept(self) -> tuple[int, ...]:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property
-from typing import ClassVar, TypeAlias
+from typing import Any, ClassVar
 
 from symconv.layers import arguments
 from symconv.layers.arguments import Padding, PerAxis, refuse
 from symconv.layers.batch import Shape
 from symconv.layers.layer import Layer
-from symconv.layers.window import PADDINGS, Window, padded, pooling
+from symconv.layers.torch_call import as_one, torch_call
+from symconv.layers.window import PADDINGS, Window, padded, pooling, read_by
 from symconv.notation.contraction import Access, Contraction, Program, Tensor, index
 from symconv.notation.graph import Constant, Graph
 from symconv.notation.names import POSITIONS, TAPS
@@ -20,7 +21,7 @@ IMAGES = "batch, channels, then 1, 2 or 3 spatial sizes, all positive ints"
 
 
 @dataclass(frozen=True)
-class _Pool(Layer, common=True):
+class PoolLayer(Layer, common=True):
     """What all poolings have: an image and its windows."""
 
     input_shape: Shape
@@ -34,6 +35,33 @@ class _Pool(Layer, common=True):
     def output_shape(self) -> tuple[int, ...]:
         """Shape of the output."""
         return (*self.input_shape[:2], *(w.outputs for w in self.windows))
+
+    @property
+    def pooling(self) -> PoolLayer:
+        """The layer."""
+        return self
+
+    @property
+    def takes_maxima(self) -> bool:
+        """Whether windows give their maximum, and not their mean."""
+        windows = self.graph.steps[-1]
+        return isinstance(windows, Program) and windows.contractions[0].reduce == "max"
+
+    @property
+    def covers_axes(self) -> bool:
+        """Whether one window covers each axis whatever its size."""
+        return True
+
+    @property
+    def mistaken(self) -> dict[str, Layer]:
+        """Layers that this one is taken for, by what is known of the mistake."""
+        return {}
+
+    @property
+    def pytorch(self) -> str:
+        """The call that makes the layer in ``torch.nn``."""
+        kind = "Max" if self.takes_maxima else "Avg"
+        return f"Adaptive{kind}PoolLayer{len(self.windows)}d(1)"
 
     def _over_windows(self, *factors: Access, maximum: bool = False) -> Program:
         """Return the sum, or the maximum, of each window's cells times other factors."""
@@ -65,7 +93,7 @@ class _Pool(Layer, common=True):
 
 
 @dataclass(frozen=True)
-class _SlidingPool(_Pool, common=True):
+class _SlidingPool(PoolLayer, common=True):
     """What poolings with a window of their own have: its arguments, PyTorch's, and their sizes."""
 
     example: ClassVar[dict[str, object]] = {"input_shape": (1, 4, 16, 16), "kernel_size": 3}
@@ -140,6 +168,25 @@ class _SlidingPool(_Pool, common=True):
         )
         return tuple(pooling(*axis, self.ceil_mode) for axis in sizes)
 
+    @property
+    def covers_axes(self) -> bool:
+        """Whether one window covers each axis whatever its size: a window slides."""
+        return False
+
+    def reads(self, axis: int, at: int, size: int) -> tuple[int, int] | None:
+        """Return the window."""
+        return read_by(self.windows[axis], at)
+
+    def _torch_call(self, more: dict[str, Any]) -> str:
+        """Write the call of PyTorch's module; it pads both sides alike."""
+        if not isinstance(self.padding, int) or any(w.lo < 0 for w in self.windows):
+            return ""
+        kernel, stride = (as_one([getattr(w, of) for w in self.windows]) for of in ("kernel", "stride"))
+        padding = as_one([w.lo for w in self.windows])
+        options = {"padding": padding, "ceil_mode": self.ceil_mode, **more}
+        name = f"{type(self).__name__}{len(self.windows)}d"
+        return torch_call(name, [kernel] if stride == kernel else [kernel, stride], options)
+
 
 @dataclass(frozen=True)
 class MaxPool(_SlidingPool):
@@ -177,6 +224,11 @@ class MaxPool(_SlidingPool):
     def __post_init__(self) -> None:
         self._validate()
         object.__setattr__(self, "dtype", arguments.dtype(self.dtype))
+
+    @property
+    def pytorch(self) -> str:
+        """The call that makes the layer in ``torch.nn``."""
+        return self._torch_call({"dilation": as_one([w.dilation for w in self.windows])})
 
     @cached_property
     def graph(self) -> Graph:
@@ -225,6 +277,17 @@ class AvgPool(_SlidingPool):
         object.__setattr__(self, "count_include_pad", counted)
         object.__setattr__(self, "dtype", arguments.dtype(self.dtype))
 
+    @property
+    def mistaken(self) -> dict[str, Layer]:
+        """The average in which padding counts if it does not in this one, and the other way round."""
+        return {"count_include_pad": replace(self, count_include_pad=not self.count_include_pad)}
+
+    @property
+    def pytorch(self) -> str:
+        """The call that makes the layer in ``torch.nn``; there, averages are not dilated."""
+        dilated = any(w.dilation != 1 for w in self.windows)
+        return "" if dilated else self._torch_call({"count_include_pad": self.count_include_pad})
+
     @cached_property
     def graph(self) -> Graph:
         """The divisors along each axis, and the sum over each window."""
@@ -236,7 +299,7 @@ class AvgPool(_SlidingPool):
 
 
 @dataclass(frozen=True)
-class GlobalMaxPool(_Pool):
+class GlobalMaxPool(PoolLayer):
     """The maximum of each channel over all spatial axes.
 
     Parameters
@@ -266,7 +329,7 @@ class GlobalMaxPool(_Pool):
 
 
 @dataclass(frozen=True)
-class GlobalAvgPool(_Pool):
+class GlobalAvgPool(PoolLayer):
     """The average of each channel over all spatial axes.
 
     Parameters
@@ -293,7 +356,3 @@ class GlobalAvgPool(_Pool):
     def graph(self) -> Graph:
         """The divisors, which are the spatial sizes, and the sum over all spatial axes."""
         return self._averages([[w.size] for w in self.windows])
-
-
-POOLS = (MaxPool, AvgPool, GlobalMaxPool, GlobalAvgPool)
-PoolLayer: TypeAlias = MaxPool | AvgPool | GlobalMaxPool | GlobalAvgPool

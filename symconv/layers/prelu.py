@@ -63,6 +63,10 @@ class PReLU(Layer):
         object.__setattr__(self, "init", arguments.number("init", self.init, "a finite number"))
         object.__setattr__(self, "dtype", arguments.dtype(self.dtype))
 
+    def reads(self, axis: int, at: int, size: int) -> tuple[int, int] | None:
+        """Return the same element."""
+        return at, at
+
     @property
     def output_shape(self) -> tuple[int, ...]:
         """Shape of the output, which is that of the input."""

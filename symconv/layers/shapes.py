@@ -264,6 +264,10 @@ class Add(Broadcast):
         If an argument is not valid, or the shapes do not broadcast.
     """
 
+    def reads(self, axis: int, at: int, size: int) -> tuple[int, int] | None:
+        """Return the same element."""
+        return at, at
+
     @cached_property
     def graph(self) -> Graph:
         """The sum."""
@@ -309,6 +313,10 @@ class Concat(Several):
         first = self.input_shapes[0]
         length = sum(shape[self.axis] for shape in self.input_shapes)
         return (*first[: self.axis], length, *first[self.axis + 1 :])
+
+    def reads(self, axis: int, at: int, size: int) -> tuple[int, int] | None:
+        """Return the same element."""
+        return at, at
 
     @cached_property
     def graph(self) -> Graph:

@@ -36,6 +36,11 @@ class _Exponential(Layer, common=True):
     input_shape: Shape
 
     @property
+    def has_shares(self) -> bool:
+        """Whether exponentials are divided by their sum."""
+        return True
+
+    @property
     def _class_axis(self) -> int:
         return 1
 
@@ -111,6 +116,11 @@ class Softmax(_Exponential):
         object.__setattr__(self, "input_shape", sizes)
         object.__setattr__(self, "axis", axis)
         object.__setattr__(self, "dtype", arguments.dtype(self.dtype))
+
+    @property
+    def pytorch(self) -> str:
+        """The call that makes the layer in ``torch.nn``."""
+        return f"Softmax(dim={self.axis})"
 
     @property
     def _class_axis(self) -> int:

@@ -106,3 +106,9 @@ def padded(
             "same_lower": (total - total // 2, total // 2),
         }[padding]
     return pair(padding, axis)
+
+
+def read_by(window: Window[int], at: int) -> tuple[int, int]:
+    """Return the first and the last cell that the window at a position reads."""
+    first = window.stride * at - window.lo
+    return first, first + window.reach

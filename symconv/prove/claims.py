@@ -15,9 +15,7 @@ import numpy as np
 
 from symconv.errors import SymconvError
 from symconv.layers.conv import ConvLayer
-from symconv.layers.layer import Layer
-from symconv.layers.linear import Linear
-from symconv.layers.pool import POOLS
+from symconv.layers.layer import Layer, rebuild
 from symconv.layers.window import Window
 from symconv.notation.evaluate import Values, evaluate
 from symconv.notation.graph import Graph
@@ -86,7 +84,7 @@ def refute(claim: Claim, like: Layer) -> Counterexample | None:
     Sizes are searched in the order of their number of products; None means that none was found,
     which is no proof.
     """
-    layers = smaller(replace(like, bias=False) if isinstance(like, ConvLayer) else like)
+    layers = smaller(replace(like.convolution, bias=False) if like.convolution else like)
     for layer in layers:
         left, right = claim.sides(layer)
         same_shape = left.output.shape == right.output.shape
@@ -107,14 +105,14 @@ def smaller(like: Layer, kernels: int = 3) -> Iterator[Layer]:
 
     A convolution's kernels are those up to a size; with ``kernels = 0`` only the layer's own.
     """
-    if isinstance(like, ConvLayer):
-        yield from _smaller_convolutions(like, kernels)
+    if like.convolution:
+        yield from _smaller_convolutions(like.convolution, kernels)
         return
-    if isinstance(like, POOLS):
-        sizes = [sorted(set(_small_sizes(w, w.kernel, w.size))) for w in like.windows]
+    if like.pooling:
+        sizes = [sorted(set(_small_sizes(w, w.kernel, w.size))) for w in like.pooling.windows]
         for spatial in sorted(product(*sizes), key=math.prod)[:TRIED]:
             with contextlib.suppress(SymconvError):
-                yield replace(like, input_shape=(1, 1, *spatial))
+                yield rebuild({**like.as_dict(), "input_shape": (1, 1, *spatial)})
     else:
         yield from itertools.islice(_with_less(like), TRIED)
     yield like
@@ -131,7 +129,8 @@ def _with_less(like: Layer) -> Iterator[Layer]:
     elif "input_shape" in arguments:
         sizes = [sorted({1, 2, size}) if size > 2 else range(1, size + 1) for size in like.input_shape]
         for shape in sorted(product(*sizes), key=math.prod):
-            less = {"out_features": min(like.out_features, 2)} if isinstance(like, Linear) else {}
+            features = like.arguments.get("out_features")
+            less = {"out_features": min(features, 2)} if isinstance(features, int) else {}
             with contextlib.suppress(SymconvError):
                 yield dataclasses.replace(like, input_shape=shape, **less)  # type: ignore[type-var]  # every kind is a dataclass
 

@@ -16,7 +16,7 @@ from symconv.derive.forms import (
     weight_form,
 )
 from symconv.derive.rewrites import phase_forms
-from symconv.layers.conv import Conv, ConvLayer, ConvTranspose
+from symconv.layers.conv import Conv, ConvLayer
 from symconv.notation.backpropagation import gradient
 from symconv.notation.contraction import Program, Tensor
 from symconv.notation.graph import Graph
@@ -41,7 +41,7 @@ def convolution_decisions(layer: ConvLayer) -> list[Decision]:
 
 
 def _weight(layer: ConvLayer) -> Decision:
-    cells, positions = ("X", "∂E/∂O") if isinstance(layer, Conv) else ("∂E/∂O", "X")
+    cells, positions = ("X", "∂E/∂O") if layer.plain else ("∂E/∂O", "X")
     statement = (
         f"∂E/∂F is the correlation of {cells} with {positions}"
         + _by("stride", layer, "dilation")
@@ -88,7 +88,7 @@ def _numbers(layer: ConvLayer, name: str) -> str:
 
 
 def _input(layer: ConvLayer) -> Decision:
-    if isinstance(layer, ConvTranspose):
+    if layer.transposed:
         statement = (
             "∂E/∂X is the correlation of ∂E/∂O with F"
             + _by("stride", layer, "stride")
@@ -111,7 +111,7 @@ def _input(layer: ConvLayer) -> Decision:
 
 
 def _phases(layer: ConvLayer) -> Decision:
-    result = "O" if isinstance(layer, ConvTranspose) else "∂E/∂X"
+    result = "O" if layer.transposed else "∂E/∂X"
     claim = Claim(
         f"{result} splits into {_numbers(layer, 'stride')} phases, one for each remainder of the "
         "stride; each is a plain correlation, without the inserted zeros",
@@ -197,7 +197,7 @@ def _padding(layer: ConvLayer) -> Decision:
 
 def _transposition(layer: ConvLayer) -> Decision:
     statement = "the transposed convolution is ∂E/∂X of the convolution with equal arguments"
-    if isinstance(layer, ConvTranspose):
+    if layer.transposed:
         statement += ", restricted to its first P outputs"
     return Decision(
         "T4′",
@@ -212,7 +212,7 @@ def _transposed(error: int) -> Sides:
 
     def sides(layer: ConvLayer) -> tuple[Graph, Graph]:
         layer = replace(layer, bias=False)
-        if isinstance(layer, ConvTranspose):
+        if layer.transposed:
             x = layer.tensors["x"]
             pads = tuple((w.lo + error, w.hi - error) for w in layer.windows)
             conv = Conv(

@@ -12,11 +12,8 @@ from symconv.derive.forms import (
     roles,
     weight_form,
 )
-from symconv.layers.conv import Conv, ConvLayer, ConvTranspose
-from symconv.layers.filter import Filter
-from symconv.layers.index_notation import Contraction
+from symconv.layers.conv import ConvLayer, ConvTranspose
 from symconv.layers.layer import Layer
-from symconv.layers.pool import AvgPool, GlobalAvgPool, GlobalMaxPool, MaxPool
 from symconv.layers.roles import Roles
 from symconv.notation.graph import Graph
 from symconv.notation.names import POSITIONS
@@ -92,7 +89,7 @@ def cover(
 def _core(layer: ConvLayer) -> tuple[Roles[int], dict[str, str]]:
     """Return a layer's roles behind its padding, and what its tensors are called there."""
     core = roles(layer)
-    return core, {} if isinstance(layer, ConvTranspose) else {core.cells.name: "X"}
+    return core, {} if layer.transposed else {core.cells.name: "X"}
 
 
 def weight_cover(layer: ConvLayer, sides: tuple[Graph, Graph]) -> list[Cover]:
@@ -158,30 +155,28 @@ def phases_cover(layer: ConvLayer, sides: tuple[Graph, Graph]) -> list[Cover]:
 
 def rests_on(layer: Layer) -> dict[str, tuple[str, ...]]:
     """Return the theorems for every size that the formulas of a layer's results rest on."""
-    if isinstance(layer, MaxPool | GlobalMaxPool):
-        return {"∂E/∂X": ("T7′",)}
-    if isinstance(layer, AvgPool | GlobalAvgPool):
-        return {"O": ("T7",)}
-    if isinstance(layer, Contraction):
-        return rests_on(layer.conv) if layer.conv else {}
-    if isinstance(layer, Filter):
-        known = {result: names for result, names in rests_on(layer.conv).items() if result != "∂E/∂F"}
-        return known | ({} if layer.forward == layer.graph else {"O": ("R2", *known.get("O", ()))})
-    if not isinstance(layer, ConvLayer):
+    if layer.pooling:
+        return {"∂E/∂X": ("T7′",)} if layer.pooling.takes_maxima else {"O": ("T7",)}
+    if layer.recognised:
+        return rests_on(layer.recognised)
+    if known := layer.known_weight:
+        found = {result: names for result, names in rests_on(known.conv).items() if result != "∂E/∂F"}
+        return found | ({} if known.forward == known.graph else {"O": ("R2", *found.get("O", ()))})
+    if (conv := layer.convolution) is None:
         return {}
-    phases = ("T2′",) if any(w.stride > 1 for w in layer.windows) else ()
-    modes = ("T6",) if len(layer.graph.steps) > 1 else ()
-    if isinstance(layer, ConvTranspose):
+    phases = ("T2′",) if any(w.stride > 1 for w in conv.windows) else ()
+    modes = ("T6",) if len(conv.graph.steps) > 1 else ()
+    if conv.transposed:
         results = {"O": ("T4′", *phases), "∂E/∂X": ("T2",), "∂E/∂F": ("T1",)}
     else:
-        rotated = {"O": ("T3",)} if layer.flip else {}
+        rotated = {"O": ("T3",)} if conv.flip else {}
         results = {**rotated, "∂E/∂X": ("T2", *phases, *modes), "∂E/∂F": ("T1",)}
-    return results | ({"∂E/∂b": ("T4",)} if layer.bias else {})
+    return results | ({"∂E/∂b": ("T4",)} if conv.bias else {})
 
 
 def written_with_stride(layer: ConvLayer) -> Graph:
     """Return the sum that is written along the stride: ∂E/∂X, or a transposed convolution's own."""
-    if isinstance(layer, ConvTranspose):
+    if layer.transposed:
         return Graph(replace(layer, bias=False).graph.steps[-1:])
     return Graph(layer.gradient("x").steps[:1])
 
@@ -222,9 +217,8 @@ def transposition_cover(layer: ConvLayer) -> list[Cover]:
 
 def transposed_of(layer: ConvLayer, error: int = 0) -> ConvTranspose:
     """Return the transposed convolution with a layer's arguments, its padding moved by an error."""
-    if isinstance(layer, ConvTranspose):
-        return replace(layer, bias=False)
-    assert isinstance(layer, Conv)  # there are no other kinds
+    if layer.transposed:
+        return replace(layer.transposed, bias=False)
     return ConvTranspose(
         layer.output_shape,
         layer.input_shape[1],

@@ -3,13 +3,8 @@
 from __future__ import annotations
 
 from symconv.derive.forms import roles
-from symconv.layers.activation import Activation
 from symconv.layers.conv import ConvLayer
-from symconv.layers.filter import Filter
-from symconv.layers.index_notation import Contraction
 from symconv.layers.layer import Layer
-from symconv.layers.network import Network
-from symconv.layers.pool import POOLS
 from symconv.layers.spelling import shell_options
 from symconv.prove.batch import any_batch_proof
 from symconv.prove.composites import composite_theorems
@@ -28,26 +23,26 @@ def prove_layer(layer: Layer) -> Proof:
     if layer.any_batch:
         return any_batch_proof(layer, prove_layer)
     numbers: dict[str, int] = {}
-    if isinstance(layer, Network):
-        theorems = network_theorems(layer, lambda of: prove_layer(of).theorems)
+    if network := layer.network:
+        theorems = network_theorems(network, lambda of: prove_layer(of).theorems)
         return Proof(layer, numbers, theorems)
-    if isinstance(layer, Contraction) and layer.conv:
-        known = prove_layer(layer.conv)
-        return Proof(layer, known.numbers, (_recognised(layer.conv), *known.theorems))
-    if isinstance(layer, Filter):
-        known = prove_layer(layer.conv)
-        own = [filter_theorem(layer), *(t for t in known.theorems if "∂E/∂F" not in t.statement)]
+    if conv := layer.recognised:
+        known = prove_layer(conv)
+        return Proof(layer, known.numbers, (_recognised(conv), *known.theorems))
+    if filter_ := layer.known_weight:
+        known = prove_layer(filter_.conv)
+        own = [filter_theorem(filter_), *(t for t in known.theorems if "∂E/∂F" not in t.statement)]
         return Proof(layer, known.numbers, tuple(theorem for theorem in own if theorem))
-    if isinstance(layer, Activation):
-        return Proof(layer, numbers, function_theorems(layer))
+    if pointwise := layer.pointwise:
+        return Proof(layer, numbers, function_theorems(pointwise))
     if layer.composite:
         return Proof(layer, numbers, composite_theorems(layer))
-    if isinstance(layer, ConvLayer):
-        numbers, decisions = numbers_of(roles(layer)), convolution_decisions(layer)
+    if conv := layer.convolution:
+        numbers, decisions = numbers_of(roles(conv)), convolution_decisions(conv)
     else:
         decisions = sum_decisions(layer)
-        if isinstance(layer, POOLS):
-            numbers = pool_numbers(layer)
+        if layer.pooling:
+            numbers = pool_numbers(layer.pooling)
     return Proof(layer, numbers, tuple(decide(decision, layer) for decision in decisions))
 
 

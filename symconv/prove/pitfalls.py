@@ -19,7 +19,7 @@ from symconv.derive.forms import (
     roles,
 )
 from symconv.derive.rewrites import substituted, sum_of
-from symconv.layers.conv import Conv, ConvLayer, ConvTranspose
+from symconv.layers.conv import ConvLayer
 from symconv.layers.roles import correlation
 from symconv.layers.window import Window
 from symconv.notation.backpropagation import gradient
@@ -57,7 +57,7 @@ def _wrong_input(
     change: Callable[[FullConvolution[int], Window[int]], FullConvolution[int]],
 ) -> Callable[[ConvLayer], Graph | None]:
     def wrong(layer: ConvLayer) -> Graph | None:
-        if isinstance(layer, ConvTranspose) or len(layer.graph.steps) > 1:
+        if layer.transposed or len(layer.graph.steps) > 1:
             return None
         parts = roles(layer)
         right = [FullConvolution.of(w) for w in parts.windows]
@@ -69,7 +69,7 @@ def _wrong_input(
 
 def _interleaved(sweep: Sweep) -> Callable[[ConvLayer], Graph | None]:
     def wrong(layer: ConvLayer) -> Graph | None:
-        if layer.groups == 1 or isinstance(layer, ConvTranspose):
+        if layer.groups == 1 or layer.transposed:
             return None
         parts = replace(roles(layer), interleaved=True)
         if sweep == "weight":
@@ -92,7 +92,7 @@ def _cropped(layer: ConvLayer) -> Graph | None:
 
 def _undivided(layer: ConvLayer) -> Graph | None:
     """Solve s·p + d·k - lo = i for p = (i + lo - d·k)/s, rounded down where s does not divide."""
-    if isinstance(layer, ConvTranspose) or all(w.stride == 1 for w in layer.windows):
+    if layer.transposed or all(w.stride == 1 for w in layer.windows):
         return None
     (gather,) = sum_of(substituted(layer))[:1]
     factors: list[Factor] = [f for f in gather.factors if not isinstance(f, Solved)]
@@ -115,16 +115,17 @@ def _like(change: Callable[[ConvLayer], ConvLayer | None]) -> Callable[[ConvLaye
 
 def _same_swapped(layer: ConvLayer) -> ConvLayer | None:
     other = {"same": "same_lower", "same_lower": "same"}
-    if isinstance(layer, Conv) and isinstance(layer.padding, str) and layer.padding in other:
-        swapped_layer = replace(layer, padding=other[layer.padding])
+    conv = layer.plain
+    if conv and isinstance(conv.padding, str) and conv.padding in other:
+        swapped_layer = replace(conv, padding=other[conv.padding])
         return None if swapped_layer.windows == layer.windows else swapped_layer
     return None
 
 
 def _output_padding_first(layer: ConvLayer) -> ConvLayer | None:
-    if not isinstance(layer, ConvTranspose) or not layer.output_padding:
+    if not layer.transposed or not layer.transposed.output_padding:
         return None
-    added = layer.output_padding
+    added = layer.transposed.output_padding
     extra = [added] * len(layer.windows) if isinstance(added, int) else list(added)
     pads = tuple((w.lo + e, w.hi - e) for w, e in zip(layer.windows, extra, strict=True))
     return replace(layer, padding=pads)
@@ -147,7 +148,7 @@ def _as_input(
 def _stride_of_one(layer: ConvLayer) -> Graph | None:
     """Add to the window that begins at cell p - lo, not at s·p - lo."""
     strided = any(w.stride > 1 for w in layer.windows)
-    if isinstance(layer, ConvTranspose) or len(layer.graph.steps) > 1 or not strided:
+    if layer.transposed or len(layer.graph.steps) > 1 or not strided:
         return None
     parts = layer.roles
     windows = tuple(replace(w, stride=1) for w in parts.windows)

@@ -6,7 +6,7 @@ import re
 from dataclasses import replace
 
 from symconv.layers.layer import Layer
-from symconv.layers.pool import POOLS, AvgPool, GlobalAvgPool, PoolLayer
+from symconv.layers.pool import PoolLayer
 from symconv.notation.contraction import Access, Contraction, Factor, Program, Tensor, index
 from symconv.notation.graph import Graph
 from symconv.notation.names import POSITIONS, TAPS
@@ -22,8 +22,9 @@ _COPY = re.compile(r"_[0-9]+$")  # what a tensor's second, third, … read adds 
 def sum_decisions(layer: Layer) -> list[Decision]:
     """Return what is to be shown of each sum of a layer, by each tensor that varies in it."""
     decisions = []
-    if isinstance(layer, AvgPool | GlobalAvgPool):
-        decisions.append(_average(layer))
+    pool = layer.pooling
+    if pool and not pool.takes_maxima:
+        decisions.append(_average(pool))
     varying = {tensor.name for tensor in layer.differentiated.values()}
     for at, step in enumerate(layer.graph.steps):
         if isinstance(step, Program):
@@ -45,9 +46,9 @@ def _adjoint(layer: Layer, at: int, tensor: Tensor) -> Decision:
         return left, _shifted(right, shift) if shift else right
 
     def covers(layer: Layer, own: tuple[Graph, Graph]) -> list[Cover]:
-        if isinstance(layer, POOLS):
-            make = averaged if isinstance(layer, AvgPool | GlobalAvgPool) else selected
-            return [cover(make, (len(layer.windows),), pool_numbers(layer), own, {})]
+        if pool := layer.pooling:
+            make = selected if pool.takes_maxima else averaged
+            return [cover(make, (len(pool.windows),), pool_numbers(pool), own, {})]
         program = _program(layer, at)
         return [cover(swaps.adjointness, ("T4", statement, program, tensor), {}, own, {})]
 
@@ -58,7 +59,7 @@ def _adjoint(layer: Layer, at: int, tensor: Tensor) -> Decision:
     statement = f"the gradient ∂E/∂{of}{which} is the adjoint: ⟨{output}, G⟩ = ⟨{of}, ∂E/∂{of}⟩"
     if maximum:
         statement += ", once every window has selected its first maximum"
-    theorem = "T7′" if maximum else "T7" if isinstance(layer, POOLS) else "T4"
+    theorem = "T7′" if maximum else "T7" if layer.pooling else "T4"
     shifts = [("a read off by one", Claim("off by one", lambda layer: sides(layer, 1)))]
     if not _program(layer, at).target.shape:
         shifts = []  # G is a number

@@ -39,6 +39,6 @@ def plan_module(
 ) -> Plan | NetworkPlan:
     """Choose how a module's functions are computed."""
     chosen = machine != MIDDLING
-    if isinstance(layer, Network):
-        return replace(plan_network(layer, order, accuracy, machine), calibrated=chosen)
+    if layer.network:
+        return replace(plan_network(layer.network, order, accuracy, machine), calibrated=chosen)
     return replace(plan_layer(layer, order, accuracy, machine), calibrated=chosen)
