@@ -25,9 +25,14 @@ def gradient_functions(layer: Layer, module: ModuleType) -> list[GradientFunctio
     """Return the function of each gradient, in the order of the layer's inputs."""
     found = []
     for name in layer.differentiable:
-        function = f"{'input' if name == 'x' else name.rstrip('_')}_gradient"
+        function = gradient_name(name)
         found.append(GradientFunction(function, positional(getattr(module, function)), name))
     return found
+
+
+def gradient_name(name: str) -> str:
+    """Return what the function of the gradient by an input is called."""
+    return f"{'input' if name == 'x' else name.rstrip('_')}_gradient"
 
 
 def positional(function: FunctionType) -> tuple[str, ...]:

@@ -86,7 +86,7 @@ def named_shapes(given: object, valid: str) -> Shapes:
         (str(name), arguments.shape("input_shapes", shape, range(1, 6), valid)) for name, shape in pairs
     ]
     for at, (name, _) in enumerate(found):
-        _check_name("input_shapes", name, [*LOCAL, *(other for other, _ in found[:at])])
+        _check_name("input_shapes", name, [other for other, _ in found[:at]], (*TAKEN, *LOCAL))
     return tuple(found)
 
 
@@ -170,6 +170,8 @@ def _layer(entry: object, shapes: Sequence[tuple[int, ...]], dtype: str) -> Laye
         if dtype and "dtype" in fields:
             data.setdefault("dtype", dtype)
         entry = rebuild(data)
+    if isinstance(entry, Layer) and entry.network:
+        raise SymconvError("a Network cannot be a layer of another: give its layers")
     if not isinstance(entry, Layer):
         hint = kind_hint(entry) if isinstance(entry, str) else ""
         raise SymconvError(f"{entry!r}: must be a layer, or a name and a layer{hint}")
@@ -186,19 +188,21 @@ def _name(name: object, layer: Layer, before: Mapping[str, Node], values: Iterab
         count = sum(bool(re.fullmatch(rf"{word}\d+", other)) for other in before)
         name = f"{word}{count + 1}"
     arrays = [form + value for value in values for form in ("", "g", "t", "gg")]
-    own = [*before, *arrays]
+    taken = (*TAKEN, *arrays)
     if name == "loss" and layer.label_names:
         return "loss"
-    return _check_name("name", name, own)
+    return _check_name("name", name, before, taken)
 
 
-def _check_name(argument: str, name: object, others: Collection[str]) -> str:
+def _check_name(
+    argument: str, name: object, others: Collection[str], taken: Collection[str] = TAKEN
+) -> str:
     """Return a value's name, if a module can call it so and nothing else has it."""
     if not isinstance(name, str) or not re.fullmatch("[a-z]([a-z0-9_]{0,38}[a-z0-9])?", name):
         valid = "up to 40 lower-case letters, digits and _, with a letter first and no _ last"
     elif name in others:
-        valid = "different from the names of the other layers and inputs, and of their gradients"
-    elif name in TAKEN or keyword.iskeyword(name):
+        valid = "different from the names of the other layers"
+    elif name in taken or keyword.iskeyword(name):
         valid = "different from the module's own names and from Python's keywords"
     elif name.startswith(BEGINNINGS) or "_by_" in name:
         valid = f"a name that does not begin with {', '.join(BEGINNINGS)} and does not contain _by_"

@@ -79,8 +79,6 @@ class Network(Layer):
         for number, entry in enumerate(entries, 1):
             try:
                 node = read_node(entry, found, self.values, self.dtype)
-                if isinstance(node.layer, Network):
-                    raise SymconvError("a Network cannot be a layer of another: give its layers")
             except SymconvError as error:
                 raise SymconvError(f"layer {number}: {error}") from error
             if not self.dtype:
