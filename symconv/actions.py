@@ -10,9 +10,9 @@ from pathlib import Path
 import click
 
 from symconv import verbs
+from symconv.bench.benchmark import Benchmark, document
 from symconv.bench.calibrate import calibrate as measure_machine
 from symconv.bench.growth import FAMILIES, Growth
-from symconv.bench.report import Benchmark, document
 from symconv.bench.row import processor
 from symconv.check.report import Report
 from symconv.errors import SymconvError
@@ -36,7 +36,7 @@ from symconv.files import (
     write_texts,
 )
 from symconv.layers.layer import Layer
-from symconv.lower.network import NetworkPlan
+from symconv.lower.network_plan import NetworkPlan
 from symconv.notation.layout import WIDTH
 from symconv.prove.catalogue import CATALOGUE
 from symconv.prove.refutations import refutations

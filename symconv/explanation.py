@@ -12,7 +12,7 @@ from pathlib import Path
 from symconv.check.report import Report
 from symconv.derive.derivation import Derivation
 from symconv.errors import SymconvError
-from symconv.explain.code import blocks
+from symconv.explain.code_blocks import blocks
 from symconv.explain.figures import Figure, figures
 from symconv.explain.page import page
 from symconv.explain.paper import explanation_document

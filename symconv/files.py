@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
 
-from symconv.bench.report import document
+from symconv.bench.benchmark import document
 from symconv.errors import SymconvError
 from symconv.layers.layer import Layer, rebuild
 from symconv.lower.tuning import Tuning

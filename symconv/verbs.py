@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
+from symconv.bench.benchmark import Benchmark
 from symconv.bench.growth import Growth, time_families
 from symconv.bench.peers import absent, versions
-from symconv.bench.report import Benchmark
 from symconv.bench.row import FAST, OURS, limits, measure, processor
 from symconv.bench.timing import one_core
 from symconv.bench.tune import tune as measure_algorithms
@@ -31,12 +31,12 @@ from symconv.files import layer_in, load_source, read_module, tuning_text, write
 from symconv.layers.arguments import choice, refuse
 from symconv.layers.filter import Filter, Nested, with_weight
 from symconv.layers.layer import Layer
-from symconv.lower.layer import Plan
-from symconv.lower.network import NetworkPlan
+from symconv.lower.layer_plan import Plan
+from symconv.lower.network_plan import NetworkPlan
 from symconv.lower.proof import compare_plan
 from symconv.lower.tuning import Tuning, tuned
 from symconv.notation.monomials import term_count
-from symconv.prove.layer import prove_layer
+from symconv.prove.layer_theorems import prove_layer
 from symconv.prove.theorems import Proof
 from symconv.targets.numpy.cost import MIDDLING, Machine
 from symconv.targets.numpy.functions import formulas_by_function

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -150,6 +151,12 @@ def test_text_is_never_run(path: Path) -> None:
 def test_oracles_import_nothing_from_symconv() -> None:
     for path in (ROOT / "tests" / "oracles").glob("*.py"):
         assert not any(module.startswith("symconv") for module in imports(path))
+
+
+def test_no_two_files_have_one_name() -> None:
+    """One concept, one place, one name."""
+    names = Counter(path.name for path in FILES)
+    assert [name for name, count in names.items() if count > 1] == ["__init__.py"]
 
 
 def test_files_are_short() -> None:

@@ -6,7 +6,7 @@ import dataclasses
 import math
 from collections.abc import Callable
 
-from symconv.bench.report import svg, table
+from symconv.bench.benchmark import svg, table
 from symconv.bench.row import OURS, SWEEPS, Row, measure
 from symconv.bench.timing import one_core
 from symconv.bench.tune import Load

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from symconv.bench.peers import PEERS, Call, Data, Peer, draw, peers
 from symconv.bench.timing import Time, race
 from symconv.layers.conv import Conv
-from symconv.lower.figures import flops
+from symconv.lower.flops import flops
 from symconv.notation.arrays import evaluate_arrays
 
 OURS, FAST = "symconv", "symconv fast"  # with accuracy="fast", where that is another algorithm

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from symconv.bench.row import processor
 from symconv.bench.timing import one_core, race
-from symconv.lower.layer import Function, Plan
+from symconv.lower.layer_plan import Function, Plan
 from symconv.lower.tuning import Measured, Tuning, variants, with_choice, with_functions
 from symconv.targets.numpy.module import render_layer
 

@@ -7,14 +7,14 @@ from contextlib import contextmanager
 from dataclasses import replace
 from types import ModuleType
 
+from symconv.check.activation_values import check_functions
 from symconv.check.batches import SAMPLES, check_batches, members
 from symconv.check.exact import check_exactly
-from symconv.check.functions import check_functions
-from symconv.check.network import check_network
 from symconv.check.numeric import check_numerically
 from symconv.check.promises import check_promises
 from symconv.check.report import Method, Report, Result
 from symconv.check.values import check_values
+from symconv.check.whole_network import check_network
 from symconv.errors import SymconvError
 from symconv.layers.layer import Layer, rebuild
 

@@ -13,7 +13,7 @@ from markupsafe import Markup
 from symconv.check.report import Report
 from symconv.check.smallest import spelled
 from symconv.derive.derivation import Derivation
-from symconv.explain.code import Block
+from symconv.explain.code_blocks import Block
 from symconv.explain.dependence import (
     Dependence,
     Result,
@@ -38,7 +38,7 @@ from symconv.explain.grids import (
 )
 from symconv.explain.mathml import rows_mathml
 from symconv.explain.miniature import miniature, what_differs
-from symconv.explain.phases import Phase, phases
+from symconv.explain.phase_pictures import Phase, phases
 from symconv.explain.sections import (
     curve_data,
     curve_section,

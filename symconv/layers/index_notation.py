@@ -22,8 +22,8 @@ from symconv.notation.arrays import evaluate_arrays
 from symconv.notation.contraction import Contraction as Contraction_
 from symconv.notation.contraction import Program, Tensor, index
 from symconv.notation.correlation import Correlation, recognise
+from symconv.notation.formulas import Formula, parse_formula, program_of
 from symconv.notation.graph import Graph, renamed
-from symconv.notation.index_notation import Formula, parse_formula, program_of
 
 RESERVED = ("G", "E", "O", "INPUT")  # ∂E/∂O, the error, the result; the input's gradient has its name
 SHORT = {"weight": "w", "bias": "b"}  # in the names of gradients

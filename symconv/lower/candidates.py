@@ -22,8 +22,8 @@ from symconv.lower.shift import Shift
 from symconv.lower.table import Table
 from symconv.lower.winograd import Winograd
 from symconv.notation.contraction import Contraction
+from symconv.notation.cook_toom import CELLS, cook_toom, outputs_by_taps
 from symconv.notation.correlation import Correlation, phase_count, polyphase, recognise
-from symconv.notation.winograd import CELLS, cook_toom, outputs_by_taps
 
 LARGEST_TABLE = 256  # entries: a table is a constant that is printed
 LONGEST_ROW = 18  # entries of one of its rows: it is a line

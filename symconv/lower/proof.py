@@ -11,9 +11,9 @@ import numpy as np
 from symconv.errors import KernelError
 from symconv.kernel.language import at
 from symconv.kernel.run import run
-from symconv.lower.batch import COMPARED, LETTER
-from symconv.lower.layer import Function, Plan
-from symconv.lower.network import NetworkPlan
+from symconv.lower.any_batch import COMPARED, LETTER
+from symconv.lower.layer_plan import Function, Plan
+from symconv.lower.network_plan import NetworkPlan
 from symconv.notation.contraction import integers
 from symconv.notation.evaluate import evaluate
 from symconv.notation.graph import Elementwise

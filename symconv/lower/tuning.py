@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from symconv.errors import SymconvError
 from symconv.lower.algorithms import Algorithm, Candidate
-from symconv.lower.layer import Function, Plan, planned
+from symconv.lower.layer_plan import Function, Plan, planned
 from symconv.lower.options import Cost
 from symconv.lower.rows import Rows
 

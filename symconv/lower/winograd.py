@@ -12,8 +12,8 @@ from symconv.kernel.rewrite import nested
 from symconv.lower.frame import C, Frame, G, M, N, scratch
 from symconv.lower.tiles import Tiled
 from symconv.notation.contraction import Access, Contraction, Size, Tensor, index
+from symconv.notation.cook_toom import POINTS, MinimalFiltering
 from symconv.notation.polynomial import Polynomial
-from symconv.notation.winograd import POINTS, MinimalFiltering
 
 At = tuple[Polynomial, ...]
 Sizes = tuple[tuple[str, Size], ...]

@@ -10,7 +10,7 @@ import pytest
 
 from symconv import Conv, Linear, Network, SymconvError, check, generate, read_tuning, tune
 from symconv.configuration import read_config
-from symconv.lower.layer import Plan
+from symconv.lower.layer_plan import Plan
 from symconv.lower.tuning import Tuning, label
 from symconv.targets.numpy.choice import choice_text
 from tests.shell.command import run

@@ -33,7 +33,7 @@ from symconv import (
 )
 from symconv.check.report import Report
 from symconv.derive.elements import gradient_elements, output_elements
-from symconv.explain.code import blocks
+from symconv.explain.code_blocks import blocks
 from symconv.explain.dependence import is_drawn_by_elements
 from symconv.explain.miniature import miniature
 from symconv.explain.page import page

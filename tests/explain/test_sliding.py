@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from symconv import Conv, ConvTranspose, MaxPool
 from symconv.explain.dependence import Dependence
 from symconv.explain.miniature import miniature, what_differs
-from symconv.explain.phases import phases
+from symconv.explain.phase_pictures import phases
 from symconv.explain.sliding import Sliding, slidings
 from symconv.layers.conv import ConvLayer
 from symconv.layers.window import Window

@@ -12,7 +12,7 @@ import symconv
 from symconv.kernel.language import Kernel
 from symconv.layers.layer import Layer
 from symconv.layers.normalisation import Normalisation
-from symconv.lower.layer import Function
+from symconv.lower.layer_plan import Function
 from symconv.notation.evaluate import evaluate
 from symconv.targets.numpy.plan import plan_layer
 

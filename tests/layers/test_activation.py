@@ -19,7 +19,7 @@ from symconv.layers.activations import NAMED
 from symconv.layers.spelling import read, spell
 from symconv.notation.expression import parse_expression
 from symconv.notation.expression_text import GRAMMAR, expression_text
-from symconv.prove import functions
+from symconv.prove import function_theorems
 from symconv.targets.numpy.expressions import ERFC
 from symconv.verbs import Unit
 from tests.effort import many
@@ -168,8 +168,8 @@ def test_a_wrong_derivative_is_false_and_a_wrong_form_is_not_proved(
     assert "but the claim gives" in proof.text()
     monkeypatch.undo()
     other = parse_expression(NAMED["gelu"].value, ["x"], {})
-    assert functions._computed(layer, other, right, layer.curvature).holds is None
-    assert functions._computed(layer, layer.computed[0], right, right).holds is None
+    assert function_theorems._computed(layer, other, right, layer.curvature).holds is None
+    assert function_theorems._computed(layer, layer.computed[0], right, right).holds is None
 
 
 def test_sympy_expressions_are_taken() -> None:

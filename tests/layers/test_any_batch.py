@@ -18,7 +18,7 @@ from symconv.files import load_source
 from symconv.kernel.run import run
 from symconv.layers import Layer, rebuild
 from symconv.layers.random_labels import labels_of
-from symconv.lower.batch import LETTER
+from symconv.lower.any_batch import LETTER
 from symconv.notation.evaluate import evaluate
 from symconv.targets.numpy.plan import plan_layer
 from tests.shell.command import run as run_command

@@ -29,7 +29,7 @@ from symconv import (
 from symconv.layers import rebuild
 from symconv.layers.entries import Entry
 from symconv.notation.contraction import Program
-from symconv.prove import network as prove_network
+from symconv.prove import composition as prove_network
 from symconv.verbs import Unit
 from tests.effort import many
 

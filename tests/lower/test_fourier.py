@@ -16,7 +16,7 @@ from symconv.files import load_source
 from symconv.layers.layer import Layer
 from symconv.lower.algorithms import Candidate
 from symconv.lower.fourier import Fourier
-from symconv.lower.layer import Plan
+from symconv.lower.layer_plan import Plan
 from symconv.lower.rounding import rounding_bound
 from symconv.lower.tuning import with_choice, with_functions
 from symconv.targets.numpy.network_module import render_module

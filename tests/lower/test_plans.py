@@ -14,7 +14,7 @@ from symconv.bench.row import extra_memory
 from symconv.files import load_source
 from symconv.lower import candidates as planning
 from symconv.lower.algorithms import Algorithm
-from symconv.lower.layer import Plan
+from symconv.lower.layer_plan import Plan
 from symconv.lower.phases import Phases
 from symconv.lower.scatter import Scatter
 from symconv.lower.tuning import with_choice, with_functions

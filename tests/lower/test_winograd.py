@@ -16,12 +16,12 @@ from symconv.configuration import read_config
 from symconv.files import load_source
 from symconv.layers import Layer
 from symconv.lower.algorithms import Candidate
-from symconv.lower.layer import Plan
+from symconv.lower.layer_plan import Plan
 from symconv.lower.rounding import plain_bound, rounding_bound, roundings
 from symconv.lower.tuning import with_choice, with_functions
 from symconv.lower.winograd import Winograd
-from symconv.notation.winograd import cook_toom
-from symconv.prove.winograd import compared, identities, row
+from symconv.notation.cook_toom import cook_toom
+from symconv.prove.bilinear import compared, identities, row
 from symconv.targets.numpy.module import render_layer
 from symconv.targets.numpy.plan import plan_layer
 from symconv.verbs import Unit

@@ -10,8 +10,8 @@ import pytest
 
 from symconv import Conv, Linear, Network, generate
 from symconv.layers import Layer
-from symconv.lower.figures import flops
-from symconv.lower.network import NetworkPlan
+from symconv.lower.flops import flops
+from symconv.lower.network_plan import NetworkPlan
 from symconv.targets.numpy.memory import needs
 from symconv.targets.numpy.rationale import rationale
 from tests.layers.test_network import RELU, drawn, layer

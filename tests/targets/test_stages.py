@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import symconv
-from symconv.lower.layer import Plan
+from symconv.lower.layer_plan import Plan
 from symconv.targets.numpy.cost import MIDDLING
 from tests.effort import long
 from tests.shell.command import run

@@ -7,7 +7,7 @@ import math
 from symconv.lower.algorithms import Algorithm, Candidate
 from symconv.lower.columns import Columns
 from symconv.lower.fourier import Fourier
-from symconv.lower.layer import Function
+from symconv.lower.layer_plan import Function
 from symconv.lower.phases import Phases
 from symconv.lower.planes import Planes
 from symconv.lower.pointwise import Pointwise

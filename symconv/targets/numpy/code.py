@@ -10,8 +10,8 @@ from symconv.errors import KernelError
 from symconv.kernel.language import Buffer, Kernel, Loop, walk
 from symconv.notation.contraction import Access
 from symconv.targets.numpy.fresh import fresh_buffers
+from symconv.targets.numpy.identifiers import Names
 from symconv.targets.numpy.lines import INDENT, LONGEST, in_lines, is_closed
-from symconv.targets.numpy.names import Names
 from symconv.targets.numpy.views import (
     Groups,
     Sizes,

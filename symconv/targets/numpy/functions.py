@@ -10,9 +10,9 @@ from fractions import Fraction
 
 from symconv.kernel.language import Kernel
 from symconv.layers.layer import Layer
-from symconv.lower.batch import LETTER
-from symconv.lower.layer import Array, Function, Plan
-from symconv.lower.network import NetworkPlan
+from symconv.lower.any_batch import LETTER
+from symconv.lower.layer_plan import Array, Function, Plan
+from symconv.lower.network_plan import NetworkPlan
 from symconv.notation.contraction import index
 from symconv.notation.graph import Graph
 from symconv.notation.step_text import step_text

@@ -8,10 +8,10 @@ from math import prod
 
 from symconv.kernel.language import Do, at, walk
 from symconv.kernel.simplify import simplified
-from symconv.lower.batch import CHOSEN_FOR
-from symconv.lower.figures import flops
-from symconv.lower.layer import Function
-from symconv.lower.network import LayerFunction, NetworkPlan, network_plan
+from symconv.lower.any_batch import CHOSEN_FOR
+from symconv.lower.flops import flops
+from symconv.lower.layer_plan import Function
+from symconv.lower.network_plan import LayerFunction, NetworkPlan, network_plan
 from symconv.lower.schedule import Call, Schedule
 from symconv.notation.contraction import integers
 from symconv.notation.graph import Elementwise

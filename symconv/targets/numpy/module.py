@@ -10,8 +10,8 @@ from collections.abc import Iterable, Sequence
 from symconv.kernel.share import shared
 from symconv.layers.layer import Layer
 from symconv.layers.spelling import shell_options
-from symconv.lower.layer import Function, Plan
-from symconv.lower.network import NetworkPlan
+from symconv.lower.layer_plan import Function, Plan
+from symconv.lower.network_plan import NetworkPlan
 from symconv.lower.winograd import Winograd
 from symconv.notation.text import shape_text
 from symconv.prove.covers import rests_on

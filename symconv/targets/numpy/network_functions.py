@@ -8,9 +8,9 @@ from functools import cached_property
 
 from symconv.layers.layer import Layer
 from symconv.layers.network import Network
-from symconv.lower.batch import lettered
-from symconv.lower.layer import Array
-from symconv.lower.network import Initial, NetworkPlan
+from symconv.lower.any_batch import lettered
+from symconv.lower.layer_plan import Array
+from symconv.lower.network_plan import Initial, NetworkPlan
 from symconv.lower.schedule import COTANGENT, Schedule
 from symconv.targets.numpy.functions import annotated, check_of, counted, several, signature
 from symconv.targets.numpy.lines import in_lines

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 from symconv.layers.layer import Layer
 from symconv.layers.network import Network
-from symconv.lower.batch import any_batch_network_plan, any_batch_plan
-from symconv.lower.layer import Plan, layer_plan
-from symconv.lower.network import NetworkPlan, network_plan
+from symconv.lower.any_batch import any_batch_network_plan, any_batch_plan
+from symconv.lower.layer_plan import Plan, layer_plan
+from symconv.lower.network_plan import NetworkPlan, network_plan
 from symconv.lower.options import Options
 from symconv.targets.numpy.cost import MIDDLING, Machine, cost_of
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import textwrap
 
-from symconv.lower.batch import CHOSEN_FOR
-from symconv.lower.layer import Plan
-from symconv.lower.network import NetworkPlan
+from symconv.lower.any_batch import CHOSEN_FOR
+from symconv.lower.layer_plan import Plan
+from symconv.lower.network_plan import NetworkPlan
 from symconv.notation.text import shape_text
 from symconv.targets.numpy.choice import choice_text
 from symconv.targets.numpy.memory import Needs, needs

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from symconv.kernel.kernel_text import kernel_text
 from symconv.kernel.simplify import simplified
-from symconv.kernel.text import kernel_text
-from symconv.lower.layer import Function, Plan
-from symconv.lower.network import NetworkPlan
+from symconv.lower.layer_plan import Function, Plan
+from symconv.lower.network_plan import NetworkPlan
 from symconv.notation.step_text import graph_text
 from symconv.targets.numpy.choice import choice_text
 

@@ -11,7 +11,7 @@ from symconv.layers.index_notation import SHORT
 from symconv.layers.layer import Layer
 from symconv.lower.algorithms import Candidate
 from symconv.lower.fourier import Fourier
-from symconv.lower.graph import Choose, as_ranked, lower_graph
+from symconv.lower.lowering import Choose, as_ranked, lower_graph
 from symconv.lower.options import Options
 from symconv.lower.winograd import Winograd
 from symconv.notation.backpropagation import gradient_of

@@ -11,7 +11,7 @@ from symconv.kernel.language import Do, Kernel
 from symconv.layers.entries import Node
 from symconv.layers.layer import Layer
 from symconv.layers.network import Network
-from symconv.lower.layer import Function, layer_plan, plan_change, plan_second
+from symconv.lower.layer_plan import Function, layer_plan, plan_change, plan_second
 from symconv.lower.options import Options
 from symconv.lower.schedule import (
     CHANGES,

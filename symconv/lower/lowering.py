@@ -15,10 +15,10 @@ from symconv.kernel.rewrite import fresh_name, map_accesses
 from symconv.lower import pools, sums
 from symconv.lower.algorithms import Candidate
 from symconv.lower.candidates import rank_candidates
+from symconv.lower.extend import Extend, FoldBack, extended, folded_back, padding_chains, padding_stage
 from symconv.lower.frame import scratch
 from symconv.lower.lowered import Lowered
 from symconv.lower.options import Options
-from symconv.lower.padding import Extend, FoldBack, extended, folded_back, padding_chains, padding_stage
 from symconv.lower.scatter import Scatter
 from symconv.lower.windows import is_pool, is_window, one_read, window_axes
 from symconv.notation.contraction import Access, Contraction, Program, Tensor, index

@@ -11,8 +11,8 @@ from symconv.kernel.family import common
 from symconv.layers.batch import AnyBatch, with_samples
 from symconv.layers.layer import Layer
 from symconv.layers.network import Network
-from symconv.lower.layer import Function, Plan, layer_plan
-from symconv.lower.network import LayerFunction, NetworkPlan, network_plan
+from symconv.lower.layer_plan import Function, Plan, layer_plan
+from symconv.lower.network_plan import LayerFunction, NetworkPlan, network_plan
 from symconv.lower.options import Options
 from symconv.lower.schedule import Schedule
 from symconv.notation.contraction import Size, index

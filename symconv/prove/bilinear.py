@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from symconv.notation.winograd import CELLS, MinimalFiltering, cook_toom, outputs_by_taps
+from symconv.notation.cook_toom import CELLS, MinimalFiltering, cook_toom, outputs_by_taps
 
 SAYS = (
     "F(m, r) computes m outputs of r taps from m + r - 1 products, along each axis, and with roles "

@@ -6,15 +6,15 @@ from symconv.derive.forms import roles
 from symconv.layers.conv import ConvLayer
 from symconv.layers.layer import Layer
 from symconv.layers.spelling import shell_options
-from symconv.prove.batch import any_batch_proof
 from symconv.prove.composites import composite_theorems
+from symconv.prove.composition import network_theorems
 from symconv.prove.convolutions import convolution_decisions
 from symconv.prove.decisions import decide
+from symconv.prove.every_batch import any_batch_proof
 from symconv.prove.filters import filter_theorem
-from symconv.prove.functions import function_theorems
+from symconv.prove.function_theorems import function_theorems
 from symconv.prove.instances import numbers_of
-from symconv.prove.network import network_theorems
-from symconv.prove.sums import pool_numbers, sum_decisions
+from symconv.prove.sum_theorems import pool_numbers, sum_decisions
 from symconv.prove.theorems import Proof, Theorem
 
 
