@@ -6,8 +6,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import product
 
-from symconv.prove import adjoints, gradients, pooling, splits
 from symconv.prove.certificate import Equation
+from symconv.prove.t1_weight_gradient import weight_gradient
+from symconv.prove.t2_input_gradient import input_gradient
+from symconv.prove.t2_polyphase import polyphase
+from symconv.prove.t3_rotation import rotation
+from symconv.prove.t4_adjoint import adjoint
+from symconv.prove.t4_transposition import transposition
+from symconv.prove.t5_shards import shards
+from symconv.prove.t5_tiles import tiles
+from symconv.prove.t6_padding import padding, padding_covers
+from symconv.prove.t7_average import average, averaged
+from symconv.prove.t7_maximum import selected
 
 Variant = tuple[Callable[..., Equation], tuple[object, ...]]  # what makes an equation, and from what
 Variants = Callable[[int, Sequence[bool]], Sequence[Variant]]
@@ -40,7 +50,7 @@ def _every(make: Callable[..., Equation], *more: Sequence[object]) -> Variants:
 
 def _adjoints(rank: int, flips: Sequence[bool]) -> list[Variant]:
     flags = product("XF", flips, YES_OR_NO, YES_OR_NO)
-    return [(adjoints.adjoint, (rank, *kinds)) for kinds in flags]
+    return [(adjoint, (rank, *kinds)) for kinds in flags]
 
 
 def _modes(make: Callable[..., Equation]) -> Variants:
@@ -59,27 +69,27 @@ CATALOGUE = (
         "∂E/∂F is the correlation of X with ∂E/∂O: stride and dilation exchanged, the same padding, "
         "natural size K + ⌊r/d⌋ cropped to K",
         _BOTH,
-        _every(gradients.weight_gradient, YES_OR_NO),
+        _every(weight_gradient, YES_OR_NO),
     ),
     Entry(
         "T2",
         "∂E/∂X is the full convolution of ∂E/∂O, zero-upsampled, with the filter rotated by 180°, "
         "padding (d(K - 1) - lo, d(K - 1) - hi + r)",
         _BOTH,
-        _every(gradients.input_gradient, YES_OR_NO),
+        _every(input_gradient, YES_OR_NO),
     ),
     Entry(
         "T2′",
         "the same in phases of s elements, a plain correlation each, without the inserted zeros: the "
         "form that is computed",
         _BOTH,
-        _every(gradients.polyphase, YES_OR_NO),
+        _every(polyphase, YES_OR_NO),
     ),
     Entry(
         "T3",
         "convolution is the correlation with the filter rotated by 180°",
         _BOTH.replace(", flip", "") + "; bias",
-        lambda rank, _: [(adjoints.rotation, (rank, *kinds)) for kinds in product(YES_OR_NO, YES_OR_NO)],
+        lambda rank, _: [(rotation, (rank, *kinds)) for kinds in product(YES_OR_NO, YES_OR_NO)],
     ),
     Entry(
         "T4",
@@ -92,45 +102,45 @@ CATALOGUE = (
         "the transposed convolution is the full convolution of its zero-upsampled input: by T2, ∂E/∂X "
         "of the convolution with equal arguments",
         _ONE + "; any output padding",
-        _every(gradients.transposition),
+        _every(transposition),
     ),
     Entry(
         "T5",
         "a convolution computed in tiles that overlap by a halo is the convolution",
         _ONE + "; any tiles",
-        _every(splits.tiles),
+        _every(tiles),
     ),
     Entry(
         "T5′",
         "∂E/∂F is the sum of those of shards of the batch",
         _ONE + "; any shards",
-        _every(splits.shards),
+        _every(shards),
     ),
     Entry(
         "T6",
         "padding that copies elements has the fold-back as adjoint: each copy's gradient is added to "
         "its source",
         _MODES,
-        _modes(adjoints.padding),
+        _modes(padding),
     ),
     Entry(
         "T6′",
         "such padding copies an element of the axis to each element of the padded one, once",
         _MODES,
-        _modes(adjoints.padding_covers),
+        _modes(padding_covers),
     ),
     Entry(
         "T7",
         "average pooling is the depthwise correlation with ones, each position divided by its divisor; "
         "its gradient is its adjoint",
         _WINDOWS,
-        lambda rank, _: [(pooling.average, (rank,)), (pooling.averaged, (rank,))],
+        lambda rank, _: [(average, (rank,)), (averaged, (rank,))],
     ),
     Entry(
         "T7′",
         "max pooling, each window's element selected, is linear, and its gradient the selection's "
         "adjoint",
         _WINDOWS,
-        lambda rank, _: [(pooling.selected, (rank,))],
+        lambda rank, _: [(selected, (rank,))],
     ),
 )

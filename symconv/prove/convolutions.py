@@ -20,11 +20,13 @@ from symconv.layers.conv import Conv, ConvLayer
 from symconv.notation.backpropagation import gradient
 from symconv.notation.contraction import Program, Tensor
 from symconv.notation.graph import Graph
-from symconv.prove import adjoints, covers
+from symconv.prove import covers
 from symconv.prove.claims import Claim, Sides
 from symconv.prove.covers import written_with_stride
 from symconv.prove.decisions import Decision
 from symconv.prove.pitfalls import PITFALLS, Pitfall, Sweep
+from symconv.prove.statements import inner, names_of, paired
+from symconv.prove.t3_rotation import rotated_first
 
 
 def convolution_decisions(layer: ConvLayer) -> list[Decision]:
@@ -127,7 +129,7 @@ def _rotation(layer: ConvLayer) -> Decision:
     def rotated(at: ConvLayer) -> Graph:
         plain = turned(at, False)
         core = replace(at, flip=False).roles
-        return Graph((*plain.steps[:-1], *adjoints.rotated_first(core, at.bias).steps))
+        return Graph((*plain.steps[:-1], *rotated_first(core, at.bias).steps))
 
     wrong = Claim("filter not rotated", lambda at: (turned(at, True), turned(at, False)))
     claim = Claim(
@@ -158,7 +160,7 @@ def _pairing(by: str, error: int) -> Sides:
             tensor = layer.tensors["x" if by == "X" else "weight"]
             form = input_form(layer) if by == "X" else weight_form(layer)
             whole = replace(core, cells=tensor) if by == "X" and not core.transposed else core
-            return adjoints.paired(whole, layer.graph, form, tensor, layer.bias)
+            return paired(whole, layer.graph, form, tensor, layer.bias)
         moved = replace(
             core,
             windows=tuple(replace(w, lo=w.lo + error, hi=w.hi - error) for w in core.windows),
@@ -171,7 +173,7 @@ def _pairing(by: str, error: int) -> Sides:
         else:
             form = full_convolution(moved, [FullConvolution.of(w) for w in moved.windows])
         tensor = core.taps if by == "F" else core.x
-        return adjoints.paired(core, Graph(layer.graph.steps[-1:]), form, tensor, layer.bias)
+        return paired(core, Graph(layer.graph.steps[-1:]), form, tensor, layer.bias)
 
     return sides
 
@@ -182,10 +184,10 @@ def _padding(layer: ConvLayer) -> Decision:
     def sides(at: ConvLayer) -> tuple[Graph, Graph]:
         pad = Graph(at.graph.steps[:-1])
         x, cotangent = at.tensors["x"], Tensor("Y", pad.output.shape)
-        names = adjoints.names_of(roles(at), x)
-        left = adjoints.inner(pad, (pad.output, cotangent, names))
+        names = names_of(roles(at), x)
+        left = inner(pad, (pad.output, cotangent, names))
         fold = gradient(pad, x, cotangent)
-        return left, adjoints.inner(fold, (x, fold.output, names))
+        return left, inner(fold, (x, fold.output, names))
 
     claim = Claim(
         f"{layer.padding_mode} padding copies one element of X to each element of the padded X, and its "

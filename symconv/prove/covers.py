@@ -17,7 +17,7 @@ from symconv.layers.layer import Layer
 from symconv.layers.roles import Roles
 from symconv.notation.graph import Graph
 from symconv.notation.names import POSITIONS
-from symconv.prove import adjoints, gradients, letters
+from symconv.prove import letters
 from symconv.prove.certificate import Equation
 from symconv.prove.instances import (
     Proved,
@@ -27,6 +27,14 @@ from symconv.prove.instances import (
     proved,
     satisfied,
 )
+from symconv.prove.statements import natural_numbers, paired
+from symconv.prove.t1_weight_gradient import weight_gradient
+from symconv.prove.t2_input_gradient import input_gradient
+from symconv.prove.t2_polyphase import gcd_numbers, polyphase
+from symconv.prove.t3_rotation import rotation
+from symconv.prove.t4_adjoint import adjoint
+from symconv.prove.t4_transposition import transposition
+from symconv.prove.t6_padding import padding, padding_covers
 
 
 @dataclass(frozen=True)
@@ -95,10 +103,10 @@ def _core(layer: ConvLayer) -> tuple[Roles[int], dict[str, str]]:
 def weight_cover(layer: ConvLayer, sides: tuple[Graph, Graph]) -> list[Cover]:
     """T1, of the sums behind the padding."""
     core, names = _core(layer)
-    numbers = letters.with_further(numbers_of(core), core.rank, gradients.natural_numbers)
+    numbers = letters.with_further(numbers_of(core), core.rank, natural_numbers)
     own = Graph(sides[0].steps[-1:]), Graph(sides[1].steps[-1:])
     arguments = (core.rank, core.flip, core.transposed)
-    return [cover(gradients.weight_gradient, arguments, numbers, own, names)]
+    return [cover(weight_gradient, arguments, numbers, own, names)]
 
 
 def input_cover(layer: ConvLayer, sides: tuple[Graph, Graph]) -> list[Cover]:
@@ -107,7 +115,7 @@ def input_cover(layer: ConvLayer, sides: tuple[Graph, Graph]) -> list[Cover]:
     sums = 1 if core.transposed else 2
     own = Graph(sides[0].steps[:1]), Graph(sides[1].steps[:sums])
     arguments = (core.rank, core.flip, core.transposed)
-    found = cover(gradients.input_gradient, arguments, numbers_of(core), own, names)
+    found = cover(input_gradient, arguments, numbers_of(core), own, names)
     same = sides[0].steps[1:] == sides[1].steps[sums:]
     return [replace(found, fits=found.fits and same), *padding_cover(layer)]
 
@@ -127,11 +135,11 @@ def padding_cover(layer: ConvLayer) -> Iterator[Cover]:
         numbers |= {"N": x.sizes[0], "C": x.sizes[1]}
         numbers |= {f"lo{suffixes[axis]}": window.lo, f"hi{suffixes[axis]}": window.hi}
         names = {x.name: "X", pad.target.name: f"X{name}", f"∂E/∂{pad.target.name}": "Y"}
-        for make in (adjoints.padding, adjoints.padding_covers):
+        for make in (padding, padding_covers):
             theorem = proved(make, rank, axis, layer.padding_mode)
             equation = theorem.equation
             sides = [(equation.left.steps[0], pad), (equation.right.steps[0], fold)]
-            if make is adjoints.padding_covers:
+            if make is padding_covers:
                 sides = [(equation.right.steps[1], pad)]
             fits = satisfied(equation, numbers) and all(
                 is_instance(Graph((general,)), numbers, Graph((own,)), names) for general, own in sides
@@ -142,8 +150,8 @@ def padding_cover(layer: ConvLayer) -> Iterator[Cover]:
 def phases_cover(layer: ConvLayer, sides: tuple[Graph, Graph]) -> list[Cover]:
     """T2′: the write that a stride scatters, and a sum for each phase of its cells."""
     core, names = _core(layer)
-    theorem = proved(gradients.polyphase, core.rank, core.flip, core.transposed)
-    numbers = letters.with_further(numbers_of(core), core.rank, gradients.gcd_numbers)
+    theorem = proved(polyphase, core.rank, core.flip, core.transposed)
+    numbers = letters.with_further(numbers_of(core), core.rank, gcd_numbers)
     scatter, phases = sides
     fits = (
         satisfied(theorem.equation, numbers)
@@ -186,7 +194,7 @@ def rotation_cover(layer: ConvLayer, sides: tuple[Graph, Graph]) -> list[Cover]:
     core, names = _core(layer)
     own = Graph(sides[0].steps[-1:]), Graph(sides[1].steps[-2:])
     arguments = (core.rank, layer.bias, core.transposed)
-    return [cover(adjoints.rotation, arguments, numbers_of(core), own, names)]
+    return [cover(rotation, arguments, numbers_of(core), own, names)]
 
 
 def adjoint_cover(layer: ConvLayer, by: str, sides: tuple[Graph, Graph]) -> list[Cover]:
@@ -197,11 +205,11 @@ def adjoint_cover(layer: ConvLayer, by: str, sides: tuple[Graph, Graph]) -> list
     own = sides
     if len(layer.graph.steps) > 1:  # what is paired behind the padding
         form = input_form(layer).steps[:2] if by == "X" else weight_form(layer).steps[-1:]
-        own = adjoints.paired(core, Graph(layer.graph.steps[-1:]), Graph(form), tensor, layer.bias)
+        own = paired(core, Graph(layer.graph.steps[-1:]), Graph(form), tensor, layer.bias)
     if by == "F":
-        numbers = letters.with_further(numbers, core.rank, gradients.natural_numbers)
+        numbers = letters.with_further(numbers, core.rank, natural_numbers)
     arguments = (core.rank, by, core.flip, core.transposed, layer.bias)
-    found = cover(adjoints.adjoint, arguments, numbers, own, names)
+    found = cover(adjoint, arguments, numbers, own, names)
     return [found, *(padding_cover(layer) if by == "X" else ())]
 
 
@@ -212,7 +220,7 @@ def transposition_cover(layer: ConvLayer) -> list[Cover]:
     cells = replace(core, cells=replace(core.cells, name="Y"))
     own = back.graph, full_convolution(cells, [FullConvolution.of(w) for w in core.windows])
     arguments = (core.rank, core.flip)
-    return [cover(gradients.transposition, arguments, numbers_of(core), own, {})]
+    return [cover(transposition, arguments, numbers_of(core), own, {})]
 
 
 def transposed_of(layer: ConvLayer, error: int = 0) -> ConvTranspose:

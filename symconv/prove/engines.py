@@ -18,7 +18,7 @@ from symconv.notation.graph import Graph
 from symconv.notation.polynomial import Polynomial
 from symconv.notation.substitution import Division, Substitution
 from symconv.prove.certificate import Context, Equation
-from symconv.prove.gradients import gcd_numbers
+from symconv.prove.t2_polyphase import gcd_numbers
 
 STRIDES, DILATIONS = range(1, 5), range(1, 4)
 FEWER = ((1, 1), (2, 3), (3, 2), (4, 2))  # with more axes than one, whose terms are a product

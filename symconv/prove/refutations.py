@@ -15,10 +15,11 @@ from symconv.notation.backpropagation import gradient
 from symconv.notation.contraction import Tensor
 from symconv.notation.evaluate import Values, evaluate
 from symconv.notation.graph import Graph
-from symconv.prove import pooling
 from symconv.prove.claims import Claim, Counterexample, refute, rows_text
 from symconv.prove.instances import put
 from symconv.prove.pitfalls import PITFALLS, Pitfall
+from symconv.prove.t7_average import average
+from symconv.prove.t7_maximum import selected
 
 LAYERS: tuple[ConvLayer, ...] = (  # a wrong rule about convolutions is wrong for one of these
     Conv((1, 1, 5, 5), 1, 2, bias=False),
@@ -144,7 +145,7 @@ def _sizes() -> Iterator[dict[str, int]]:
 
 def _maxima(weights: Weights) -> Iterator[Counterexample]:
     """Visit inputs for which a selection's adjoint is another gradient than the first maximum's."""
-    graph = Graph(pooling.selected(1).right.steps[:1])
+    graph = Graph(selected(1).right.steps[:1])
     for sizes in _sizes():
         for x in product((1, 2), repeat=sizes["H"]):
             right, wrong = (
@@ -167,7 +168,7 @@ def _selection(x: tuple[int, ...], sizes: dict[str, int], credit: Weights) -> Va
 
 def _averages(lo: int | None, counted: bool) -> Iterator[Counterexample]:
     """Visit sizes for which an average's gradient is another with a wrong padding or divisor."""
-    forward = pooling.average(1).left
+    forward = average(1).left
     x = forward.programs[0].contractions[0].reads[0].tensor
     graph = gradient(forward, x, Tensor("G", forward.output.shape))
     for sizes in _sizes():

@@ -14,7 +14,8 @@ from symconv.prove import letters, swaps
 from symconv.prove.claims import Claim
 from symconv.prove.covers import Cover, cover
 from symconv.prove.decisions import Decision
-from symconv.prove.pooling import Pool, average, averaged, averages, selected
+from symconv.prove.t7_average import Pool, average, averaged, averages
+from symconv.prove.t7_maximum import selected
 
 _COPY = re.compile(r"_[0-9]+$")  # what a tensor's second, third, … read adds to its name
 

@@ -7,8 +7,8 @@ from symconv.notation.contraction import Program, Tensor, index
 from symconv.notation.graph import Graph
 from symconv.notation.names import CELLS, element
 from symconv.notation.substitution import Substitution
-from symconv.prove.adjoints import inner
 from symconv.prove.certificate import Context, Equation, Pairing
+from symconv.prove.statements import inner
 
 GIVEN_SIZES = Context((), (), (), ({},))
 

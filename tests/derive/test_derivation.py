@@ -27,8 +27,8 @@ from symconv.notation.graph import Graph
 from symconv.notation.polynomial import Polynomial
 from symconv.notation.substitution import Substitution
 from symconv.notation.text import subscript_text
-from symconv.prove.gradients import input_gradient
 from symconv.prove.instances import numbers_of
+from symconv.prove.t2_input_gradient import input_gradient
 from tests.bridge import close, expected
 from tests.effort import many
 from tests.layers import test_composites, test_network

@@ -21,7 +21,7 @@ from symconv.lower.rounding import plain_bound, rounding_bound, roundings
 from symconv.lower.tuning import with_choice, with_functions
 from symconv.lower.winograd import Winograd
 from symconv.notation.cook_toom import cook_toom
-from symconv.prove.bilinear import compared, identities, row
+from symconv.prove.t8_cook_toom import compared, identities, row
 from symconv.targets.numpy.module import render_layer
 from symconv.targets.numpy.plan import plan_layer
 from symconv.verbs import Unit

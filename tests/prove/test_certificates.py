@@ -22,12 +22,22 @@ from symconv.notation.evaluate import evaluate
 from symconv.notation.graph import Graph
 from symconv.notation.polynomial import Polynomial
 from symconv.notation.substitution import Substitution
-from symconv.prove import adjoints, checker, engines, gradients, letters, splits
+from symconv.prove import checker, engines, letters
 from symconv.prove.catalogue import CATALOGUE, RANKS, Variant
 from symconv.prove.certificate import Data, Equation, certificate, statement_of
 from symconv.prove.instances import numbers_of, proved
 from symconv.prove.search import SearchError
+from symconv.prove.statements import natural_numbers
 from symconv.prove.survey import disagreements, engines_table, opinions
+from symconv.prove.t1_weight_gradient import weight_gradient
+from symconv.prove.t2_input_gradient import input_gradient
+from symconv.prove.t2_polyphase import gcd_numbers, polyphase
+from symconv.prove.t3_rotation import rotation
+from symconv.prove.t4_adjoint import adjoint
+from symconv.prove.t4_transposition import transposition
+from symconv.prove.t5_shards import shards
+from symconv.prove.t5_tiles import tiles
+from symconv.prove.t6_padding import padding
 from tests.bridge import close, expected
 from tests.effort import long, many, some
 from tests.statements import read_programs
@@ -94,31 +104,31 @@ def test_statements_are_about_convolutions(layer: Conv | ConvTranspose) -> None:
     pairing = np.array((want.output * want.cotangent).sum())
     claims: list[tuple[Variant, Any, Any]] = [
         (
-            (gradients.weight_gradient, (rank, flip, transposed)),
-            gradients.natural_numbers,
+            (weight_gradient, (rank, flip, transposed)),
+            natural_numbers,
             want.gradients[1],
         ),
-        ((gradients.input_gradient, (rank, flip, transposed)), None, want.gradients[0]),
+        ((input_gradient, (rank, flip, transposed)), None, want.gradients[0]),
         (
-            (gradients.polyphase, (rank, flip, transposed)),
-            gradients.gcd_numbers,
+            (polyphase, (rank, flip, transposed)),
+            gcd_numbers,
             plain if transposed else want.gradients[0],
         ),
-        ((adjoints.adjoint, (rank, "X", flip, transposed, True)), None, pairing),
+        ((adjoint, (rank, "X", flip, transposed, True)), None, pairing),
         (
-            (adjoints.adjoint, (rank, "F", flip, transposed, False)),
-            gradients.natural_numbers,
+            (adjoint, (rank, "F", flip, transposed, False)),
+            natural_numbers,
             (plain * want.cotangent).sum(),
         ),
-        ((adjoints.adjoint, (rank, "F", flip, transposed, True)), gradients.natural_numbers, pairing),
+        ((adjoint, (rank, "F", flip, transposed, True)), natural_numbers, pairing),
     ]
     if flip:
-        claims.append(((adjoints.rotation, (rank, True, transposed)), None, want.output))
+        claims.append(((rotation, (rank, True, transposed)), None, want.output))
     if transposed:
-        claims.append(((gradients.transposition, (rank, flip)), None, plain))
+        claims.append(((transposition, (rank, flip)), None, plain))
     else:
-        claims.append(((splits.tiles, (rank, flip)), lambda n: {"T": 2, "B": -(-n["P"] // 2)}, plain))
-        claims.append(((splits.shards, (rank, flip)), None, want.gradients[1]))
+        claims.append(((tiles, (rank, flip)), lambda n: {"T": 2, "B": -(-n["P"] // 2)}, plain))
+        claims.append(((shards, (rank, flip)), None, want.gradients[1]))
     for (make, arguments), further, result in claims:
         known = letters.with_further(numbers, rank, further) if further else numbers
         known = {"S": 1, "B": layer.input_shape[0]} | dict(known)
@@ -131,7 +141,7 @@ def test_statements_are_about_convolutions(layer: Conv | ConvTranspose) -> None:
 def test_padding_is_numpys(rank: int, mode: str) -> None:
     numpys = {"reflect": "reflect", "replicate": "edge", "circular": "wrap"}
     for axis in range(rank):
-        found = the((adjoints.padding, (rank, axis, mode)))
+        found = the((padding, (rank, axis, mode)))
         (example,) = found["examples"]
         left, _ = read_programs(found["statement"], example)
         pad = Graph(left.steps[:1])
@@ -153,7 +163,7 @@ def test_contexts_have_examples_that_leave_something_over() -> None:
 
 def planted() -> list[tuple[str, Equation]]:
     """Wrong statements, with the pairing of the right ones."""
-    by_input, by_weight = gradients.input_gradient(1), gradients.weight_gradient(1)
+    by_input, by_weight = input_gradient(1), weight_gradient(1)
     stuffed, (correlate,) = by_input.right.steps[0], by_input.right.programs[1:]
     (contraction,) = correlate.contractions
     read, tap = contraction.reads
@@ -186,7 +196,7 @@ def test_a_wrong_statement_has_no_certificate(name: str, equation: Equation) -> 
     """Neither is one found, nor does the right statement's proof do for it."""
     with pytest.raises((SearchError, ValueError)):
         checker.check(certificate(equation))
-    make = gradients.weight_gradient if equation.name == "T1" else gradients.input_gradient
+    make = weight_gradient if equation.name == "T1" else input_gradient
     right = certificate(make(1))
     statement = statement_of(equation)
     digest = hashlib.sha256(json.dumps(statement, sort_keys=True).encode()).hexdigest()
@@ -195,7 +205,7 @@ def test_a_wrong_statement_has_no_certificate(name: str, equation: Equation) -> 
 
 
 def test_a_right_statement_with_a_wrong_pairing_has_no_certificate() -> None:
-    right = gradients.input_gradient(1)
+    right = input_gradient(1)
     (pairing,) = right.pairings
     there = dict(pairing.there.values) | {"u": Polynomial.variable("x")}
     wrong = replace(right, pairings=(replace(pairing, there=Substitution(there)),))
@@ -206,7 +216,7 @@ def test_a_right_statement_with_a_wrong_pairing_has_no_certificate() -> None:
 def test_certificates_are_the_same_everywhere() -> None:
     """Whatever the seed of Python's hashes."""
     program = (
-        "import json; from symconv.prove.gradients import polyphase; "
+        "import json; from symconv.prove.t2_polyphase import polyphase; "
         "from symconv.prove.certificate import certificate; print(json.dumps(certificate(polyphase(2))))"
     )
     texts = {

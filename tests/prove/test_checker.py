@@ -18,23 +18,30 @@ import pytest
 
 from symconv.notation.evaluate import evaluate
 from symconv.notation.graph import Graph
-from symconv.prove import adjoints, checker, gradients, splits
+from symconv.prove import checker
 from symconv.prove.certificate import Data
 from symconv.prove.instances import proved
+from symconv.prove.t1_weight_gradient import weight_gradient
+from symconv.prove.t2_input_gradient import input_gradient
+from symconv.prove.t2_polyphase import polyphase
+from symconv.prove.t3_rotation import rotation
+from symconv.prove.t4_adjoint import adjoint
+from symconv.prove.t5_tiles import tiles
+from symconv.prove.t6_padding import padding_covers
 from tests.effort import many, some
 from tests.prove.test_certificates import filled
 from tests.statements import read_programs
 
 FILE = Path(checker.__file__)
 SUBJECTS = [
-    (gradients.weight_gradient, (1,)),
-    (gradients.input_gradient, (1,)),
-    (gradients.polyphase, (1,)),
-    (adjoints.rotation, (1, True)),
-    (adjoints.adjoint, (1, "X", False, False, True)),
-    (splits.tiles, (1,)),
-    (adjoints.padding_covers, (1, 0, "reflect")),
-    (gradients.input_gradient, (2, True)),
+    (weight_gradient, (1,)),
+    (input_gradient, (1,)),
+    (polyphase, (1,)),
+    (rotation, (1, True)),
+    (adjoint, (1, "X", False, False, True)),
+    (tiles, (1,)),
+    (padding_covers, (1, 0, "reflect")),
+    (input_gradient, (2, True)),
 ]
 
 
@@ -196,7 +203,7 @@ def file_of(certificate: Any) -> str:
 
 
 def hostile() -> list[tuple[str, bytes]]:
-    good = subject(gradients.input_gradient, (1,))
+    good = subject(input_gradient, (1,))
     text = file_of(good)
     first = good["statement"]["left"][0]["sums"][0]
 
@@ -315,7 +322,7 @@ def test_forgeries_are_rejected(name: str, certificate: Data) -> None:
 
 def test_splitting_costs(tmp_path: Path) -> None:
     """A part split many times over takes no memory without bound."""
-    bad = copy.deepcopy(subject(gradients.input_gradient, (1,)))
+    bad = copy.deepcopy(subject(input_gradient, (1,)))
     bad["proof"]["left"] = [[0, "0"]] * 20_000
     done = run(file_of(bad).encode(), tmp_path)
     assert done.returncode == 1
@@ -344,7 +351,7 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
 
 
 def test_a_good_file_is_accepted(tmp_path: Path) -> None:
-    text = file_of(subject(gradients.input_gradient, (1,)))
+    text = file_of(subject(input_gradient, (1,)))
     done = run(text.encode(), tmp_path)
     assert done.returncode == 0
     assert done.stdout.startswith(

@@ -14,7 +14,8 @@ from symconv.notation.names import POSITIONS
 from symconv.prove.catalogue import RANKS
 from symconv.prove.instances import proved
 from symconv.prove.letters import suffixes
-from symconv.prove.pooling import average, selected
+from symconv.prove.t7_average import average
+from symconv.prove.t7_maximum import selected
 from tests.statements import read_programs
 
 Cell = tuple[int, ...]

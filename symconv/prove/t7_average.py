@@ -1,4 +1,4 @@
-"""Pooling for every size, T7: an average is a correlation; a maximum, given its selection, is linear."""
+"""T7: average pooling is a correlation with ones, divided; its gradient is its adjoint."""
 
 from __future__ import annotations
 
@@ -43,7 +43,8 @@ class Pool:
         return Access(tensor, tuple(map(index, names)))
 
 
-def _pool(rank: int) -> Pool:
+def pool_of(rank: int) -> Pool:
+    """Return the windows of a pool of any size along so many axes."""
     along = letters.axes(rank)
     windows = [letters.window(a) for a in along]
     names = zip(POSITIONS[rank], TAPS[rank], windows, strict=True)
@@ -65,7 +66,7 @@ def _divisors(pool: Pool) -> tuple[Access, ...]:
 
 def average(rank: int) -> Equation:
     """T7: an average is the depthwise correlation with ones, times R = 1/D along each axis."""
-    pool = _pool(rank)
+    pool = pool_of(rank)
     left, right = averages(pool)
     place = ("n", "c", *pool.positions)
     there = {f"{name}'": index(name) for name in (*place, *pool.taps)}
@@ -107,30 +108,11 @@ def averages(pool: Pool) -> tuple[Graph, Graph]:
 
 def averaged(rank: int) -> Equation:
     """T7: the gradient of an average is its adjoint: each cell gets its share of each window."""
-    pool = _pool(rank)
+    pool = pool_of(rank)
     return adjointness(
         "T7",
         "the gradient of average pooling is its adjoint: ⟨O, G⟩ = ⟨X, ∂E/∂X⟩",
         averages(pool)[0].programs[0],
-        pool.x,
-        letters.context(rank, channels=CHANNELS),
-    )
-
-
-def selected(rank: int) -> Equation:
-    """T7′: with S = 1 where a window selects its tap, max pooling is linear in X, and S its adjoint."""
-    pool = _pool(rank)
-    maximum = Contraction(
-        target=pool.at(pool.output, "n", "c", *pool.positions),
-        factors=(pool.read(),),
-        extents=pool.extents,
-        reduce="max",
-    )
-    return adjointness(
-        "T7′",
-        "max pooling is linear once each window has selected its tap, and its gradient is the "
-        "selection's adjoint: ⟨O, G⟩ = ⟨X, ∂E/∂X⟩",
-        Program((maximum,)),
         pool.x,
         letters.context(rank, channels=CHANNELS),
     )
