@@ -113,6 +113,24 @@ def running_bound(graph: Graph, values: Values, eps: float) -> Array:
     return errors[graph.output.name]
 
 
+def terms_scale(graph: Graph, values: Values) -> float:
+    """Return how large the terms of a graph's last expression are, of which some may cancel.
+
+    The gradient by the input of a normalisation is nearly 0 where few numbers are normalised, though
+    its terms are not; 0 for sums, whose terms are compared with their result.
+    """
+    last = graph.steps[-1]
+    if not isinstance(last, Elementwise):
+        return 0.0
+    known = run_arrays(graph, values)
+    largest = 0.0
+    for read, slope in _slopes(last):
+        moved = run_arrays(Graph((slope,)), known)[written(last).name]
+        size = float(np.abs(known[read.tensor.name]).max(initial=0.0))
+        largest = max(largest, size * float(np.abs(moved).max(initial=0.0)))
+    return largest
+
+
 def _step_error(step: Step, known: Values, errors: Values, eps: float) -> Array:
     target = written(step)
     match step:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from symconv.check.bounds import terms_scale
 from symconv.check.interface import gradient_functions
 from symconv.check.report import Result
 from symconv.check.slope import falls
@@ -95,8 +96,9 @@ def agreement(
         module.release()
         alone = getattr(module, function.name)(*(point[name] for name in function.arguments))
         wanted = evaluate_arrays(gradients[by], tensors)
-        results.append(_compared(function.name, alone, wanted, most, floor))
-        results.append(_compared(f"backward, by {by}", array, wanted, most, floor))
+        own = max(floor, terms_scale(gradients[by], tensors))
+        results.append(_compared(function.name, alone, wanted, most, own))
+        results.append(_compared(f"backward, by {by}", array, wanted, most, own))
     return results
 
 

@@ -210,6 +210,15 @@ def test_a_planted_error_in_the_code_is_seen(layer: Layer, old: str, new: str, s
     assert seen in {r.name for r in check(wrong).results if not r.passed}
 
 
+@pytest.mark.parametrize(
+    "layer", [BatchNorm((2, 3)), BatchNorm((1, 3, 1, 2)), LayerNorm((2, 2))], ids=str
+)
+def test_few_numbers_are_normalised_without_a_false_failure(layer: Layer) -> None:
+    """The gradient by the input of two numbers is nearly 0, its terms are not: they cancel."""
+    report = check(generate(layer, "m"))
+    assert report.passed, report.text()
+
+
 def test_labels_are_checked() -> None:
     module = generate(SoftmaxCrossEntropy((3, 4)), "module").load()
     x = np.zeros((3, 4), np.float32)
