@@ -63,6 +63,7 @@ from symconv.terminal import (
     screen,
     write,
 )
+from symconv.verb_arguments import check_seconds
 from symconv.version import __version__
 
 
@@ -308,7 +309,7 @@ def generate(
 def calibrate(output: str, seconds: float, force: bool) -> int:
     """Measure this machine's constants for the cost model and write them to a file."""
     with progress("calibrating"):
-        machine = measure_machine(verbs.check_seconds(seconds))
+        machine = measure_machine(check_seconds(seconds))
     write_texts({Path(output): machine_text(machine, processor(), __version__)}, force)
     write(screen(), output)
     return 0

@@ -14,7 +14,8 @@ from symconv.files import is_generated, read_data, read_tuning, reason_of
 from symconv.layers.arguments import refuse
 from symconv.layers.layer import Layer, rebuild
 from symconv.lower.tuning import Tuning
-from symconv.verbs import Unit, check_accuracy, check_name, check_order, generate
+from symconv.verb_arguments import check_accuracy, check_name, check_order
+from symconv.verbs import Unit, generate
 
 
 @dataclass(frozen=True)

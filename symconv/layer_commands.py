@@ -218,7 +218,7 @@ def _read(name: str, text: str) -> object:
     if name in DATA and text.endswith(DOCUMENTS):
         data = read_data(text)
         if isinstance(data, dict):
-            hint = "; name the file of a whole network as a command: symconv prove FILE"
+            hint = "; the file of a whole network is a command of its own: symconv generate FILE"
             raise SymconvError(f"{text}: must be a list{hint if name == 'layers' else ''}")
         return data
     return read(name, text)

@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import html
-import keyword
-import math
 import os
-import re
-import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -28,7 +24,7 @@ from symconv.errors import SymconvError
 from symconv.explain.miniature import miniature
 from symconv.explanation import Explanation
 from symconv.files import layer_in, load_source, read_module, tuning_text, write_texts
-from symconv.layers.arguments import choice, refuse
+from symconv.layers.arguments import refuse
 from symconv.layers.filter import Filter, Nested, with_weight
 from symconv.layers.layer import Layer
 from symconv.lower.layer_plan import Plan
@@ -42,6 +38,7 @@ from symconv.targets.numpy.cost import MIDDLING, Machine
 from symconv.targets.numpy.functions import formulas_by_function
 from symconv.targets.numpy.network_module import render_module
 from symconv.targets.numpy.plan import plan_module
+from symconv.verb_arguments import check_accuracy, check_name, check_order, check_seconds
 from symconv.version import __version__
 
 MOST_TERMS_CHECKED = 100_000  # of a layer whose own module is checked for its page
@@ -314,7 +311,8 @@ def check(
         for name, function in (("forward", forward), ("backward", backward)):
             if function is not None and not callable(function):
                 raise SymconvError(f"{name} = {function!r}: must be a function")
-        return Report(type(subject).__name__, check_callables(subject.few, forward, backward))
+        several = subject.with_batch(3) if subject.any_batch else subject  # and all below
+        return Report(type(subject).__name__, check_callables(several, forward, backward))
     if forward is not None or backward is not None:
         raise SymconvError(
             "subject: must be a layer for functions to be checked, such as symconv.Linear((8, 3), 4); "
@@ -443,38 +441,3 @@ def _check_source(subject: str, source: str) -> Report:
         return module
 
     return check_module(subject, layer, load)
-
-
-def check_name(name: object) -> str:
-    """Return the name, if a module can have it."""
-    if (
-        not isinstance(name, str)
-        or not re.fullmatch("[A-Za-z_][A-Za-z0-9_]{0,99}", name)
-        or keyword.iskeyword(name)
-        or name in sys.stdlib_module_names | {"numpy", "symconv"}
-    ):
-        raise SymconvError(
-            f"name = {name!r}: must be a Python identifier of at most 100 ASCII characters, and not a "
-            "keyword, numpy, symconv or a module of the standard library"
-        )
-    return name
-
-
-def check_seconds(seconds: float) -> float:
-    """Return the number of seconds, if it is positive and finite."""
-    real = isinstance(seconds, int | float) and not isinstance(seconds, bool)
-    if not real or not 0 < seconds < math.inf:
-        raise SymconvError(f"seconds = {seconds!r}: must be a positive number")
-    return seconds
-
-
-def check_order(order: object) -> int:
-    """Return the order of derivatives, if it is 1 or 2."""
-    if isinstance(order, bool) or order not in (1, 2):
-        raise SymconvError(f"order = {order!r}: must be 1 or 2")
-    return 2 if order == 2 else 1
-
-
-def check_accuracy(accuracy: object) -> str:
-    """Return the accuracy, if it is ``"direct"`` or ``"fast"``."""
-    return choice("accuracy", accuracy, ("direct", "fast"))

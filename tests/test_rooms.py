@@ -30,6 +30,7 @@ ROOMS = [
     "files",
     "figure_files",
     "explanation",
+    "verb_arguments",
     "verbs",
     "configuration",
     "terminal",

@@ -10,7 +10,7 @@ from symconv.check.report import Result
 from symconv.errors import SymconvError
 from symconv.layers.layer import Layer
 
-SAMPLES = (1, 2, 33)  # one, several, and more than a block, whose last one is shorter
+SAMPLES = (1, 2, 65)  # one, several, and more than two blocks, the last one shorter
 
 
 def members(layer: Layer) -> Iterator[tuple[int, Layer]]:
@@ -30,7 +30,7 @@ def check_batches(layer: Layer, module: ModuleType) -> Result:
     """
     small, large = (dict(_cases(layer, module, samples)) for samples in SAMPLES[1:])
     broken = [f"{name}: {text}" for name in small if (text := _tried(small[name], large[name]))]
-    detail = "; ".join(broken) or f"{', '.join(small)}: any number is taken, none is refused"
+    detail = "; ".join(broken) or f"{', '.join(small)}: any number is taken, an empty batch is refused"
     return Result("number of samples", "contract", not broken, detail)
 
 

@@ -147,7 +147,7 @@ class _Subject:
             elsewhere += wrong is None
         else:
             if elsewhere:
-                text += f" and at {elsewhere} smaller ones"
+                text += f" and at {elsewhere} smaller one{'s' * (elsewhere != 1)}"
             if refused:
                 text += f"; it refuses {f'{refused} others' if elsewhere else 'smaller ones'}"
         if transforms:

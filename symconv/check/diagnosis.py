@@ -104,6 +104,8 @@ def _of_any_layer(seen: Seen) -> Iterator[Rule]:
         "grad_output is ignored: the gradient is that for grad_output = 1",
         lambda: evaluate_arrays(graph, ones),
     )
+    for share in case.masks.values():
+        yield "what is kept is not divided by the share that is kept", partial(np.multiply, right, share)
     batch = case.cotangent.sizes[0] if case.has_batch and not case.label_names else 1
     if batch > 1:
         yield (

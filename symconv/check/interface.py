@@ -31,7 +31,7 @@ def gradient_functions(layer: Layer, module: ModuleType) -> list[GradientFunctio
 
 
 def gradient_name(name: str) -> str:
-    """Return what the function of the gradient by an input is called."""
+    """Return the name of the function of the gradient with respect to an input."""
     return f"{'input' if name == 'x' else name.rstrip('_')}_gradient"
 
 

@@ -116,7 +116,26 @@ def graph_of(case: Layer, sweep: str, stable: bool = False) -> Graph:
 
 
 def probes(case: Layer) -> Iterator[Probe]:
-    """Visit the numbers to call a layer's functions with."""
+    """Visit the numbers to call a layer's functions with; masks are 0 or 1."""
+    for probe in _probes(case):
+        yield replace(probe, values=_with_masks(case, probe.values)) if case.masks else probe
+
+
+def _with_masks(case: Layer, values: Values) -> Values:
+    """Return numbers with masks of 0 and 1, which are 1 where only some elements are not 0."""
+    rng = np.random.default_rng(300)
+    found = dict(values)
+    for name, share in case.masks.items():
+        tensor = case.tensors[name].name
+        chosen = values[tensor] != 0
+        if chosen.all():
+            chosen = rng.random(chosen.shape) < share
+            chosen.flat[0] = True
+        found[tensor] = chosen.astype(float)
+    return found
+
+
+def _probes(case: Layer) -> Iterator[Probe]:
     smallest = min((math.prod(shape) for shape in case.inputs.values()), default=FEW_CELLS)
     seeds = range(min(4, max(1, FEW_CELLS // smallest)))  # a few must not be right by luck
     draws = [whole_numbers(case, seed) for seed in seeds]

@@ -15,7 +15,9 @@ from symconv.derive.network_view import network_steps
 from symconv.derive.steps import Formula, Step
 from symconv.errors import SymconvError
 from symconv.layers.layer import Layer
+from symconv.notation.graph import Graph
 from symconv.notation.layout import WIDTH, wrapped
+from symconv.notation.step_text import graph_text
 from symconv.notation.text import prose_latex
 
 if TYPE_CHECKING:
@@ -182,11 +184,16 @@ def _any_batch(layer: Layer, view: str | None, full: bool) -> Derivation:
     """Derive a layer that takes any number of samples, for a few; matrices are those of one sample."""
     samples = (1, 2) if view == "matrix" else (2, 3)
     few, more = (derive_layer(layer.with_batch(n), view, full) for n in samples)
-    same = [step.after for step in few.steps] == [step.after for step in more.steps]
+    graphs = zip(_graphs(few.layer), _graphs(more.layer), strict=True)
+    same = all(graph_text(one) == graph_text(other) for one, other in graphs)
     note = f"The number of samples, N, may be any. What follows is written for N = {samples[0]}; " + (
         "its formulas are the same for every N." if same else "numbers in its formulas depend on N."
     )
     return replace(few, note=note)
+
+
+def _graphs(layer: Layer) -> tuple[Graph, ...]:
+    return layer.graph, layer.forward, layer.backward
 
 
 def _is_small(layer: Layer, view: str | None) -> bool:

@@ -192,6 +192,8 @@ def worked_layer(layer: Layer, numbers: Given = 0, blanks: bool = False) -> Work
     found = {}
     for name, tensor in tensors.items():
         drawn = rng.integers(*DRAWN, tensor.sizes)
+        if name in layer.masks:  # half of the elements are kept
+            drawn = rng.permutation(np.arange(drawn.size) % 2).reshape(tensor.sizes)
         array = checked_array(name, given.get(name, drawn), tensor.sizes)
         found[tensor.name] = tuple(Fraction(str(number)) for number in array.ravel().tolist())
     return Worked(layer, found, blanks)

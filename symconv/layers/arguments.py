@@ -32,7 +32,7 @@ def refuse(argument: str, value: object, valid: str) -> SymconvError:
 def integer(argument: str, value: object, at_least: int, valid: str, given: object = None) -> int:
     """Return an integer that is at least a bound; ``given`` is the argument that contains it."""
     shown = value if given is None else given
-    if isinstance(value, bool) or not isinstance(value, SupportsIndex):
+    if isinstance(value, bool | AnyBatch) or not isinstance(value, SupportsIndex):
         raise refuse(argument, shown, valid)
     number = operator.index(value)
     if number >= LARGEST:
@@ -88,6 +88,8 @@ def shape(
         raise refuse(argument, value, valid)
     any_batch = argument in with_batch and bool(sizes) and _is_any(sizes[0])
     rest = sizes[1:] if any_batch else sizes
+    if any(map(_is_any, rest)):
+        raise refuse(argument, value, f"{valid}; only the first size of an input may be None (or N)")
     found = tuple(integer(argument, size, 1, valid, value) for size in rest)
     return bounded(argument, (ANY_BATCH, *found) if any_batch else found)
 

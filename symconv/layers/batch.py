@@ -11,8 +11,9 @@ Shape: TypeAlias = tuple[Any, ...]  # of ints; the first is None where any numbe
 class AnyBatch(int):
     """The number of samples where any is possible: an int, so that shapes stay shapes of ints.
 
-    What needs a number takes it for 2, so that a sum over the batch is seen to be one. It equals no
-    number but itself, also plus 0 and times 1. It is written ``None`` in arguments, ``N`` in formulas.
+    What needs a number takes it for 2, so that a sum over the batch is seen to be one: it is ordered
+    and computed with as 2, and only adding 0 or multiplying by 1 keeps it. It equals no number but
+    itself. It is written ``None`` in arguments and ``N`` in formulas.
     """
 
     def __new__(cls) -> AnyBatch:

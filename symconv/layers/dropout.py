@@ -78,13 +78,13 @@ class Dropout(Layer):
 
     @property
     def differentiable(self) -> tuple[str, ...]:
-        """The input; the mask is no number that is learnt."""
+        """The input; a mask has no gradient."""
         return ("x",)
 
     @property
     def masks(self) -> dict[str, float]:
         """The mask, and the share that it keeps."""
-        return {"mask": 1 - self.p} if self.training else {}
+        return {"mask": float(1 - Fraction(str(self.p)))} if self.training else {}
 
     @property
     def inference(self) -> Layer:

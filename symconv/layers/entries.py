@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import dataclasses
 import keyword
 import re
@@ -79,14 +80,15 @@ def named_shapes(given: object, valid: str) -> Shapes:
     """Return the names and shapes of several inputs."""
     pairs = tuple(given.items()) if isinstance(given, Mapping) else given
     if not isinstance(pairs, tuple | list) or not all(
-        isinstance(pair, tuple | list) and len(pair) == 2 for pair in pairs
+        isinstance(pair, tuple | list) and len(pair) == 2 and isinstance(pair[0], str) for pair in pairs
     ):
         raise arguments.refuse("input_shapes", given, "names and shapes, as a mapping or pairs")
     found = [
         (str(name), arguments.shape("input_shapes", shape, range(1, 6), valid)) for name, shape in pairs
     ]
     for at, (name, _) in enumerate(found):
-        _check_name("input_shapes", name, [other for other, _ in found[:at]], (*TAKEN, *LOCAL))
+        taken = (*TAKEN, *LOCAL, *dir(builtins), *derived_names(other for other, _ in found[:at]))
+        _check_name("input_shapes", name, (), taken)
     return tuple(found)
 
 
@@ -122,7 +124,7 @@ def read_node(
     needs = len(data_inputs(found))
     if len(taken) != needs:
         raise SymconvError(
-            f"{node.name} takes {needs} values, but {len(taken)} are given: {', '.join(taken)}"
+            f"{node.name} takes {needs} value{'s' * (needs != 1)}, but is given {', '.join(taken)}"
         )
     return node
 
@@ -131,15 +133,14 @@ def _shared(given: object, layer: Layer, before: Mapping[str, Node]) -> str:
     """Return the layer whose parameters another one takes: the one that has them, of several."""
     if given == "":
         return ""
-    if given not in before:
+    if not isinstance(given, str) or given not in before:
         known = ", ".join(before) or "there is none yet"
         raise arguments.refuse("shares", given, f"one of the earlier layers: {known}")
     if layer.statistic_names or layer.masks or not layer.parameters:
         kind = type(layer).__name__
-        raise arguments.refuse(
-            "shares", given, f"left out: {kind} has no parameters, or more than these"
-        )
-    return before[str(given)].shares or str(given)
+        has = "statistics or masks of its own" if layer.parameters or layer.masks else "no parameters"
+        raise arguments.refuse("shares", given, f"left out: {kind} has {has}")
+    return before[given].shares or given
 
 
 def _sources(given: object, before: Mapping[str, Node], values: Iterable[str]) -> tuple[str, ...]:
@@ -187,11 +188,17 @@ def _name(name: object, layer: Layer, before: Mapping[str, Node], values: Iterab
         word = re.sub("(?<=[a-z])(?=[A-Z])", "_", kind).lower()
         count = sum(bool(re.fullmatch(rf"{word}\d+", other)) for other in before)
         name = f"{word}{count + 1}"
-    arrays = [form + value for value in values for form in ("", "g", "t", "gg")]
-    taken = (*TAKEN, *arrays)
+    taken = (*TAKEN, *derived_names(values))
     if name == "loss" and layer.label_names:
         return "loss"
     return _check_name("name", name, before, taken)
+
+
+def derived_names(values: Iterable[str], outputs: Sequence[str] = ()) -> list[str]:
+    """Return what functions call arrays after inputs, and after outputs if there are several."""
+    found = [form + value for value in values for form in ("", "g", "t", "gg")]
+    several = outputs if len(outputs) > 1 else ()
+    return found + [form + name for name in several for form in ("y_", "ty_", "ggo_", "grad_")]
 
 
 def _check_name(
@@ -203,7 +210,7 @@ def _check_name(
     elif name in others:
         valid = "different from the names of the other layers"
     elif name in taken or keyword.iskeyword(name):
-        valid = "different from the module's own names and from Python's keywords"
+        valid = "different from inputs, from the module's own names and from Python's keywords"
     elif name.startswith(BEGINNINGS) or "_by_" in name:
         valid = f"a name that does not begin with {', '.join(BEGINNINGS)} and does not contain _by_"
     else:

@@ -28,7 +28,7 @@ from symconv.notation.graph import Graph, renamed
 RESERVED = ("G", "E", "O", "INPUT")  # ∂E/∂O, the error, the result; the input's gradient has its name
 SHORT = {"weight": "w", "bias": "b"}  # in the names of gradients
 # what functions of modules call something else: a tensor of this name gets an underscore
-TAKEN = {*dir(builtins), "np", "math", "product", "out", "outs", "ty", "ggo", "labels", "w", "b"}
+TAKEN = {*dir(builtins), "np", "math", "product", "out", "outs", "y", "ty", "ggo", "labels", "w", "b"}
 ARRAYS = {"X": "x", "F": "weight", "b": "bias"}  # what tensors are called in the module
 MOST = 2**34  # terms of a sum
 SHAPES = "names and shapes of up to eight positive ints, as a mapping or pairs"
@@ -99,7 +99,8 @@ class Contraction(Layer):
         parsed, sizes = parse_formula(self.formula), dict(self.shapes)
         _check_names(parsed, sizes)
         program = program_of(parsed, sizes, dict(self.extents))
-        arguments.shape("output_shape", program.target.sizes, range(9), "up to eight positive ints")
+        valid = "up to eight positive ints"
+        arguments.shape("output_shape", program.target.sizes, range(9), valid, ["output_shape"])
         for contraction in program.contractions:
             points = 1
             for size in contraction.ranges.values():

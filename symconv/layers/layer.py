@@ -312,10 +312,13 @@ class Layer(ABC):
         given: dict[str, object] = {"layer": type(self).__name__, **self.arguments}
         if self.any_batch:
             return rebuild(with_samples(given, batch))
+        first, *_ = shapes = tuple(self.inputs.values())
         if "input_shapes" in given:
-            shapes = tuple((batch, *shape[1:]) for shape in self.inputs.values())
-            return rebuild({**given, "input_shapes": shapes})
-        return rebuild({**given, "input_shape": (batch, *self.input_shape[1:])})
+            moved = ((batch, *s[1:]) if s[:1] == first[:1] else s for s in shapes)
+            return rebuild({**given, "input_shapes": tuple(moved)})
+        if "input_shape" in given:
+            return rebuild({**given, "input_shape": (batch, *first[1:])})
+        raise SymconvError(f"{type(self).__name__}: does not say which sizes count samples: give None")
 
     @property
     def fewest(self) -> int:

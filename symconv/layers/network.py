@@ -11,7 +11,7 @@ from typing import ClassVar, cast
 from symconv.errors import SymconvError
 from symconv.layers import arguments
 from symconv.layers.batch import Shape
-from symconv.layers.entries import Entry, Node, Shapes, named_shapes, read_node
+from symconv.layers.entries import Entry, Node, Shapes, derived_names, named_shapes, read_node
 from symconv.layers.layer import Layer, rebuild, smaller_sizes, with_size
 from symconv.notation.backpropagation import gradients
 from symconv.notation.contraction import Contraction, Program, Tensor, index
@@ -42,7 +42,7 @@ class Network(Layer):
     input_shapes
         Instead of ``input_shape``, the names and shapes of several inputs, as a mapping or pairs.
     outputs
-        The layers whose outputs ``forward`` returns; by default, the last one that is no loss.
+        The layers whose outputs ``forward`` returns; by default, the last one before the loss.
 
     Raises
     ------
@@ -120,9 +120,13 @@ class Network(Layer):
                 f"{node.name} has dtype {node.layer.dtype}, but the other layers have {self.dtype}"
             )
         if node.shares and before[node.shares].layer.parameters != node.layer.parameters:
+            wanted, own = (
+                ", ".join(f"{name} {sizes}" for name, sizes in of.parameters.items())
+                for of in (node.layer, before[node.shares].layer)
+            )
             raise SymconvError(
-                f"{node.name} shares the parameters of {node.shares}, but takes others: "
-                f"{node.layer.parameters} instead of {before[node.shares].layer.parameters}"
+                f"{node.name} shares the parameters of {node.shares}, but takes others: {wanted} "
+                f"instead of {own}"
             )
 
     def _outputs(self) -> tuple[str, ...]:
@@ -130,13 +134,13 @@ class Network(Layer):
         names = [node.name for node in self.body]
         if not self.outputs:
             return tuple(names[-1:])
-        given = self.outputs
+        given = (self.outputs,) if isinstance(self.outputs, str) else self.outputs
         known = ", ".join(names)
         if not isinstance(given, tuple | list) or len(set(map(str, given))) < len(given):
             raise arguments.refuse("outputs", given, f"names of different layers: {known}")
         for name in given:
             if name not in names:
-                raise arguments.refuse("outputs", name, f"one of the layers that are no loss: {known}")
+                raise arguments.refuse("outputs", name, f"one of the layers before the loss: {known}")
         return tuple(map(str, given))
 
     def _check_values(self) -> None:
@@ -144,6 +148,11 @@ class Network(Layer):
         read = {source for node in self.nodes for source in node.sources}
         if not self.body:
             raise SymconvError("a loss alone is not a network: generate it as a single layer")
+        names = [*self.values, *(node.name for node in self.nodes)]
+        own = derived_names(self.values, tuple(self.outputs))
+        twice = [name for name in names if own.count(name) + (name not in self.values) > 1]
+        if twice:
+            raise SymconvError(f"{twice[0]}: is what the module calls an array of another value")
         for name in self.values:
             if name not in read:
                 raise SymconvError(f"no layer takes the input {name}")
@@ -155,7 +164,7 @@ class Network(Layer):
                 raise SymconvError(f"no layer{lead} takes the output of {node.name}")
         last = self.body[-1].name
         if not self.loss and last not in self.outputs:
-            raise SymconvError(f"no layer takes the output of {last}, and it is none of outputs")
+            raise SymconvError(f"no layer takes the output of {last}, and outputs does not name it")
 
     def with_batch(self, batch: int) -> Network:
         """Return the same network for another number of samples.
@@ -302,7 +311,7 @@ class Network(Layer):
 
     @property
     def cotangents(self) -> dict[str, Tensor]:
-        """The gradients that backpropagation begins with: by the loss, 1, or by what is returned."""
+        """The gradients of E that backpropagation begins with: 1 for a loss, G for what is returned."""
         shapes = {self.loss.name: self.output_shape} if self.loss else self.returned
         if len(shapes) == 1:
             return {name: Tensor("G", shape) for name, shape in shapes.items()}
@@ -350,6 +359,8 @@ class Network(Layer):
 
     def smaller(self) -> Network:
         """Return the network for a batch of at most two samples."""
+        if self.any_batch:
+            return self.with_batch(2)
         try:
             return self.with_batch(min(next(iter(self.values.values()))[0], 2))
         except SymconvError:  # a layer has a size that the batch's number is part of

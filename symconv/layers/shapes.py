@@ -140,7 +140,7 @@ class Reshape(Layer):
         entries = list(self.shape)
         if is_any_batch(sizes):
             valid = f"None, then sizes of {prod(sizes[1:])} elements, of which one may be -1"
-            if not entries or not (entries[0] is None or is_any_batch(entries[0]) or entries[0] == -1):
+            if not entries or not (entries[0] in (None, "N", -1) or is_any_batch(entries[0])):
                 raise refuse("shape", self.shape, valid)
             entries[0] = sizes[0]
         known = [1 if size == -1 else size for size in entries]

@@ -7,6 +7,7 @@ import json
 import re
 
 from symconv.errors import SymconvError
+from symconv.layers.arguments import WITH_BATCH
 from symconv.layers.batch import with_samples
 from symconv.layers.layer import Layer
 
@@ -64,6 +65,8 @@ def read(argument: str, text: str) -> object:
         return _real(argument, text)
     if argument in DATA:
         return _json(argument, text)
+    if argument in WITH_BATCH and text == "N":
+        return (None,)
     return parse(option_name(argument), text)
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
-from symconv.errors import KernelError, SymconvError
-from symconv.kernel.family import common
-from symconv.layers.batch import AnyBatch, with_samples
+from symconv.layers.batch import AnyBatch
+from symconv.layers.families import MEMBERS, SIZE, family, in_common, refused
 from symconv.layers.layer import Layer
 from symconv.layers.network import Network
 from symconv.lower.layer_plan import Function, Plan, layer_plan
@@ -16,13 +15,12 @@ from symconv.lower.network_plan import LayerFunction, NetworkPlan, network_plan
 from symconv.lower.options import Options
 from symconv.lower.schedule import Schedule
 from symconv.notation.contraction import Size, index
+from symconv.notation.graph import folded
 
 T = TypeVar("T")
 LETTER = "samples"  # the size of the batch in kernels
-SIZE = "N"  # and in formulas
 CHOSEN_FOR = 32  # samples: what algorithms and blocks are chosen for
 COMPARED = 2  # samples: what the kernel is compared with its graph for
-MEMBERS = (37, 41, 43, 47)  # sizes that no block divides, whose plans are compared
 
 
 def any_batch_plan(layer: Layer, order: int, options: Options) -> Plan:
@@ -34,17 +32,15 @@ def any_batch_plan(layer: Layer, order: int, options: Options) -> Plan:
         If the layer computes something else where the batch is larger, or a function's arguments do not
         tell the batch's size.
     """
-    for n in MEMBERS:
-        if layer.with_batch(n).output_shape != with_samples(layer.output_shape, n):
-            raise _refused(layer, "its output has another shape where the batch is larger")
     chosen = replace(options, batch=CHOSEN_FOR)
+    definition = family(layer, lambda of: folded(of.graph))
     plans = {n: layer_plan(layer.with_batch(n), order, chosen) for n in MEMBERS}
     first = layer_plan(layer.with_batch(COMPARED), order, chosen)
     together = {n: plan.backward for n, plan in plans.items() if plan.backward}
     found = replace(
         first,
         layer=layer,
-        definition=common({n: plan.definition for n, plan in plans.items()}, SIZE),
+        definition=definition,
         forward=_function(layer, first.forward, {n: plan.forward for n, plan in plans.items()}),
         gradients=_functions(layer, first.gradients, {n: p.gradients for n, p in plans.items()}),
         backward=_function(layer, first.backward, together) if first.backward else None,
@@ -52,21 +48,27 @@ def any_batch_plan(layer: Layer, order: int, options: Options) -> Plan:
     )
     for function in found.functions:
         if not any(index(LETTER) in array.shape for array in function.inputs):
-            raise _refused(layer, f"{function.name} cannot tell it from what it takes")
+            raise refused(layer, f"{function.name} cannot tell it from what it takes")
     return found
 
 
 def any_batch_network_plan(network: Network, order: int, options: Options) -> NetworkPlan:
     """Plan a network's module for a batch of any size.
 
+    Buffers are shared as they are for the batch that algorithms are chosen for.
+
     Raises
     ------
     SymconvError
         If a layer computes something else where the batch is larger.
     """
+    for node in network.nodes:
+        if node.layer.any_batch:
+            family(node.layer, lambda of: of.graph)
     chosen = replace(options, batch=CHOSEN_FOR)
     plans = {n: network_plan(network.with_batch(n), order, chosen) for n in MEMBERS}
     first = network_plan(network.with_batch(COMPARED), order, chosen)
+    typical = network_plan(network.with_batch(CHOSEN_FOR), order, chosen)
     nodes = {node.name: node for node in network.nodes}
 
     def placed(own: LayerFunction, members: Mapping[int, LayerFunction]) -> LayerFunction:
@@ -75,9 +77,12 @@ def any_batch_network_plan(network: Network, order: int, options: Options) -> Ne
         applied = nodes[own.applied.name] if own.applied else None
         return replace(own, node=node, function=function, applied=applied)
 
-    def scheduled(members: Mapping[int, Schedule]) -> Schedule:
-        found: Schedule = common(members, LETTER)
-        return found
+    def second(name: str) -> Callable[[NetworkPlan], Schedule]:
+        return lambda plan: plan.second[name]
+
+    def scheduled(of: Callable[[NetworkPlan], Schedule]) -> Schedule:
+        sections = in_common({n: of(plan).sections for n, plan in plans.items()}, network, LETTER)
+        return replace(of(typical), sections=sections)
 
     return replace(
         first,
@@ -85,11 +90,9 @@ def any_batch_network_plan(network: Network, order: int, options: Options) -> Ne
         functions=tuple(
             map(placed, first.functions, _columns({n: p.functions for n, p in plans.items()}))
         ),
-        forward=scheduled({n: plan.forward for n, plan in plans.items()}),
-        training=scheduled({n: plan.training for n, plan in plans.items()}),
-        second={
-            name: scheduled({n: plan.second[name] for n, plan in plans.items()}) for name in first.second
-        },
+        forward=scheduled(lambda plan: plan.forward),
+        training=scheduled(lambda plan: plan.training),
+        second={name: scheduled(second(name)) for name in first.second},
     )
 
 
@@ -113,18 +116,8 @@ def _functions(
 def _function(layer: Layer, own: Function, members: Mapping[int, Function]) -> Function:
     """Return the function of any number of samples; its own graph is that of few."""
     parts = {n: (f.inputs, f.results, f.kernel) for n, f in members.items()}
-    try:
-        inputs, results, kernel = common(parts, LETTER)
-        formula = common({n: f.formula for n, f in members.items()}, SIZE)
-    except KernelError as error:
-        raise _refused(layer, str(error)) from error
+    inputs, results, kernel = in_common(parts, layer, LETTER)
+    formula = in_common({n: f.formula for n, f in members.items()}, layer, SIZE)
     choices = members[MEMBERS[0]].choices  # with blocks that are smaller than the batch
     found = {"inputs": inputs, "results": results, "formula": formula, "kernel": kernel}
     return replace(own, **found, choices=choices)
-
-
-def _refused(layer: Layer, why: str) -> SymconvError:
-    return SymconvError(
-        f"input_shape = {next(iter(layer.inputs.values()))}: must begin with a number of samples for "
-        f"{type(layer).__name__}; {why}"
-    )

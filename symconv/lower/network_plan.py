@@ -67,9 +67,10 @@ class Initial:
 class NetworkPlan:
     """A network's module: its parameters' first values, its layers' functions, and its schedules.
 
-    ``training`` computes the loss and its gradients, or without a loss the gradients from that by the
-    output. ``second`` are the functions of second order by name, if they are wanted: ``jvp``, and the
-    product of the loss's Hessian with a vector, or without a loss ``double_backward``.
+    ``training`` computes the loss and its gradients, or without a loss the gradients from those with
+    respect to the outputs. ``second`` are the functions of second order by name, if they are wanted:
+    ``jvp``, and the product of the loss's Hessian with a vector, or without a loss
+    ``double_backward``.
     """
 
     layer: Network
@@ -155,7 +156,10 @@ class _Planner:
         for node in network.nodes:
             if node.layer.parameters or self.varying & set(node.sources):
                 self.varying.add(node.name)
-        self.fused = {node.name for node in network.nodes if self._fuses(node)}
+        self.fused: set[str] = set()
+        for node in network.nodes:
+            if node.sources[0] not in self.fused and self._fuses(node):
+                self.fused.add(node.name)
 
     def _fuses(self, node: Node) -> bool:
         """Let the layer before an activation that is written over it apply that, if it can."""
@@ -210,7 +214,7 @@ class _Planner:
             yield self._call(name, {}, (output, *moved))
 
     def _in_place(self, node: Node, training: bool) -> bool:
-        """Whether a function's values may be written over what it is of, which nothing else reads.
+        """Whether the output may overwrite the input's buffer: no other layer, or caller, reads it.
 
         In training, only where the derivative is the same function of either.
         """
@@ -227,7 +231,7 @@ class _Planner:
         return False
 
     def backward(self) -> Iterator[Action]:
-        """Go through the layers in reverse: each gives gradients to what it takes; readers' add up."""
+        """Go through the layers in reverse; what several layers give to one value is added."""
         given: set[str] = set()
         for node in self._reversed():
             yield from self._seeded(node, given)
@@ -244,7 +248,7 @@ class _Planner:
         return [node for node in reversed(self.network.nodes) if node.name in self.varying]
 
     def _above(self, node: Node, given: Collection[str]) -> str:
-        """Return what the gradient by a layer's output is called, if these were given by its readers."""
+        """Return the name of the gradient with respect to a layer's output: a sum, or what is given."""
         whole = f"g_{node.name}"
         return whole if whole in given else self.seeds[node.name]
 
@@ -327,8 +331,8 @@ class _Planner:
     def second(self) -> Iterator[Action]:
         """Go through the layers in reverse: ``tg_`` is how a gradient changes when what varies does.
 
-        The gradient by the last value does not change, so neither do others, but for what layers'
-        own derivatives of second order give.
+        The gradient that is given does not change. Others change by what the layers' own derivatives of
+        second order add, and by what comes from behind.
         """
         given: set[str] = set()
         changed: set[str] = set()
@@ -351,7 +355,7 @@ class _Planner:
             yield from added
 
     def _curvature(self, node: Node) -> tuple[str, ...]:
-        """Return by which inputs a layer has derivatives of second order that are not all 0."""
+        """Return the inputs with derivatives of second order that are not all 0."""
         moved = self._moved(node)
         function = plan_second(node.layer, list(moved), self.options)
         if function is None:

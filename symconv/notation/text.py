@@ -224,7 +224,7 @@ def _is_condition(factor: Factor) -> bool:
 
 
 def assignments(program: Program) -> dict[Access, str]:
-    """Return ``=`` for each target that is written once a cell, ``+=`` for the others."""
+    """Return ``=`` for each target that writes each element once, ``+=`` for the others."""
     signs: dict[Access, str] = {}
     for at, contraction in enumerate(program.contractions):
         if contraction.target not in signs:

@@ -38,7 +38,7 @@ def network_theorems(
         for layer, names in users.items()
         for theorem in theorems_of(layer)
     ]
-    small = network.smaller()  # the same network for fewer images
+    small = network.smaller()  # the same network for fewer samples
     return (*own, _composition(small, all(theorem.holds for theorem in own)))
 
 
@@ -90,6 +90,7 @@ WIRED = (
 
 def _is_wired(network: Network) -> bool:
     """Whether the network's graph is the composition of its layers' graphs, and nothing else."""
+    # composed here once more, on purpose: what is compared must not be made by what it is compared with
     own = network.tensors
     values = {name: own[name] for name in network.values}
     expected: dict[str, Step] = {}

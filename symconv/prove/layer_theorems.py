@@ -20,7 +20,7 @@ from symconv.prove.theorems import Proof, Theorem
 
 def prove_layer(layer: Layer) -> Proof:
     """Decide the theorems about a layer, and show that their controls are refuted."""
-    if layer.any_batch:
+    if layer.any_batch and not layer.network:
         return any_batch_proof(layer, prove_layer)
     numbers: dict[str, int] = {}
     if network := layer.network:

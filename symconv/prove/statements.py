@@ -63,11 +63,11 @@ def input_form(roles: Roles[Polynomial]) -> Graph:
     """Return ∂E/∂X as a full convolution; of a transposed convolution, as a correlation."""
     if roles.transposed:
         return Graph((strided_correlation(roles),))
-    return stuffed_form(roles)
+    return full_convolution_form(roles)
 
 
-def stuffed_form(roles: Roles[Polynomial]) -> Graph:
-    """Return the full convolution of the stuffed positions with the rotated filter, into the cells."""
+def full_convolution_form(roles: Roles[Polynomial]) -> Graph:
+    """Return the full convolution of what is zero-upsampled with the rotated filter."""
     along = zip(roles.windows, letters.axes(roles.rank), strict=True)
     forms = [
         FullConvolution(w.stride, w.dilation, w.reach - w.lo, w.reach - w.hi + a["r"]) for w, a in along

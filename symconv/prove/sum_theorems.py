@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from functools import partial
 
+from symconv.layers.families import family
 from symconv.layers.layer import Layer
 from symconv.layers.pool import PoolLayer
 from symconv.notation.contraction import Access, Contraction, Factor, Program, Tensor, index
@@ -14,6 +16,7 @@ from symconv.prove import letters, swaps
 from symconv.prove.claims import Claim
 from symconv.prove.covers import Cover, cover
 from symconv.prove.decisions import Decision
+from symconv.prove.instances import Proved, proved
 from symconv.prove.t7_average import Pool, average, averaged, averages
 from symconv.prove.t7_maximum import selected
 
@@ -26,14 +29,30 @@ def sum_decisions(layer: Layer) -> list[Decision]:
     pool = layer.pooling
     if pool and not pool.takes_maxima:
         decisions.append(_average(pool))
+    return decisions + [_adjoint(layer, at, tensor) for at, tensor in _varying_reads(layer)]
+
+
+def for_any_batch(layer: Layer) -> list[Proved]:
+    """Return the adjointness of each sum of a layer with a letter for the number of samples."""
+    found = []
+    for at, tensor in _varying_reads(layer.with_batch(2)):
+        program = family(layer, partial(_program, at=at))
+        reads = [r.tensor for c in program.contractions for r in c.reads]
+        by = next(t for t in reads if t.name == tensor.name)
+        found.append(proved(swaps.of_any_batch, "T4", f"by {by.name}", program, by))
+    return found
+
+
+def _varying_reads(layer: Layer) -> list[tuple[int, Tensor]]:
+    """Return the number of each sum, and each tensor that varies in it."""
+    found: list[tuple[int, Tensor]] = []
     varying = {tensor.name for tensor in layer.differentiated.values()}
     for at, step in enumerate(layer.graph.steps):
         if isinstance(step, Program):
             reads = [r.tensor for c in _program(layer, at).contractions for r in c.reads]
-            by = (t for t in dict.fromkeys(reads) if _COPY.sub("", t.name) in varying)
-            decisions += [_adjoint(layer, at, tensor) for tensor in by]
+            found += [(at, t) for t in dict.fromkeys(reads) if _COPY.sub("", t.name) in varying]
             varying.add(step.target.name)
-    return decisions
+    return found
 
 
 def _adjoint(layer: Layer, at: int, tensor: Tensor) -> Decision:

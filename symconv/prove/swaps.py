@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from symconv.layers.families import SIZE
 from symconv.notation.backpropagation import gradient, gradient_of, linearised, selection_of
 from symconv.notation.contraction import Program, Tensor, index
 from symconv.notation.graph import Graph
@@ -11,6 +12,7 @@ from symconv.prove.certificate import Context, Equation, Pairing
 from symconv.prove.statements import inner
 
 GIVEN_SIZES = Context((), (), (), ({},))
+ANY_BATCH = Context((SIZE,), (index(SIZE) - 1,), (), ({SIZE: 1}, {SIZE: 3}))
 
 
 def reading(program: Program, tensor: Tensor) -> Program:
@@ -57,3 +59,8 @@ def adjointness(
         )
     left, right = sides(program, tensor)
     return Equation(name, title, context, left, right, tuple(pairings))
+
+
+def of_any_batch(name: str, title: str, program: Program, tensor: Tensor) -> Equation:
+    """Return the adjointness of a program with a letter for the number of samples."""
+    return adjointness(name, title, program, tensor, ANY_BATCH)

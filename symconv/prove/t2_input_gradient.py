@@ -9,13 +9,13 @@ from symconv.prove.statements import forward, input_form, substitutions
 
 
 def input_gradient(rank: int, flip: bool = False, transposed: bool = False) -> Equation:
-    """T2: the swapped sum is the full convolution of the stuffed cotangent with the rotated filter."""
+    """T2: the swapped sum is the full convolution of G, zero-upsampled, with the rotated filter."""
     roles = letters.roles(rank, flip, transposed)
     return Equation(
         "T2",
-        "∂E/∂X is the correlation of the cotangent with F: stride s, dilation d, the same padding"
+        "∂E/∂X is the correlation of G with F: stride s, dilation d, the same padding"
         if transposed
-        else "∂E/∂X is the full convolution: the cotangent stuffed to s(P - 1) + 1 cells, padded by "
+        else "∂E/∂X is the full convolution: G, zero-upsampled to s(P - 1) + 1 elements, padded by "
         "(d(K - 1) - lo, d(K - 1) - hi + r), with the filter rotated by 180°, dilation d, stride 1",
         letters.context(rank),
         gradient(forward(roles), roles.x, roles.output),

@@ -15,7 +15,7 @@ from symconv.prove.statements import forward
 
 
 def shards(rank: int, flip: bool = False) -> Equation:
-    """T5′: ∂E/∂F is the sum over B shards of S images each, the last one perhaps smaller."""
+    """T5′: ∂E/∂F is the sum over B shards of S samples each, the last one perhaps smaller."""
     roles = letters.roles(rank, flip)
     whole = letters.context(rank)
     shard, count, images = map(index, ("S", "B", "N"))
@@ -48,7 +48,7 @@ def shards(rank: int, flip: bool = False) -> Equation:
     back["n"] = shard * index("b'") + index("e'")
     return Equation(
         "T5′",
-        "∂E/∂F is the sum of those of shards of the batch, S images each",
+        "∂E/∂F is the sum of those of shards of the batch, S samples each",
         context,
         left,
         Graph((Program((each,)), Program((add,)))),

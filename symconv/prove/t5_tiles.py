@@ -14,7 +14,7 @@ from symconv.prove.statements import forward
 
 
 def tiles(rank: int, flip: bool = False) -> Equation:
-    """T5: B tiles of T positions each, from cells that overlap in a halo, make the convolution."""
+    """T5: B tiles of T outputs each, from inputs that overlap in a halo, make the convolution."""
     context = letters.context(
         rank,
         lambda n: {"T": 2, "B": -(-n["P"] // 2)},
@@ -39,7 +39,7 @@ def tiles(rank: int, flip: bool = False) -> Equation:
     )
     return Equation(
         "T5",
-        "the convolution is that of tiles of T positions, whose cells overlap by a halo of "
+        "the convolution is that of tiles of T outputs, whose inputs overlap by a halo of "
         "d(K - 1) + 1 - s",
         context,
         forward(roles),
@@ -49,7 +49,7 @@ def tiles(rank: int, flip: bool = False) -> Equation:
 
 
 def tiled(roles: Roles[Polynomial]) -> Graph:
-    """Cut the cells into overlapping tiles, correlate each, and put the results together."""
+    """Cut the input into overlapping tiles, correlate each, and put the results together."""
     rank = roles.rank
     along = letters.axes(rank, ("T", "B"))
     suffixes = letters.suffixes(rank)

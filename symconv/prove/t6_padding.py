@@ -42,7 +42,7 @@ def padding(rank: int, axis: int, mode: str) -> Equation:
 
 
 def padding_covers(rank: int, axis: int, mode: str) -> Equation:
-    """T6′: padding writes each cell once, from within the axis: padded ones are ones."""
+    """T6′: padding writes each element once, from within the axis: padded ones are ones."""
     x, pad, context = _padding(rank, axis, mode)
     names = ("n", "c", *CELLS[rank])
     u = names[2 + axis]
@@ -59,7 +59,7 @@ def padding_covers(rank: int, axis: int, mode: str) -> Equation:
         pairings.append(Pairing(at, at, Substitution(there | {u: place}), Substitution({u: cell})))
     return Equation(
         "T6′",
-        f"{mode} padding copies a cell of the axis to each cell of the padded one, once",
+        f"{mode} padding copies an element of the axis to each one of the padded axis, once",
         replace(context, least=(lo, hi, *most.get(mode, (size - 1,)))),
         Graph((_ones(pad.target, names),)),
         ones,

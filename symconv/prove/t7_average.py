@@ -107,7 +107,7 @@ def averages(pool: Pool) -> tuple[Graph, Graph]:
 
 
 def averaged(rank: int) -> Equation:
-    """T7: the gradient of an average is its adjoint: each cell gets its share of each window."""
+    """T7: the gradient of an average is its adjoint: each element gets its share of each window."""
     pool = pool_of(rank)
     return adjointness(
         "T7",

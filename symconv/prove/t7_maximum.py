@@ -10,7 +10,7 @@ from symconv.prove.t7_average import CHANNELS, pool_of
 
 
 def selected(rank: int) -> Equation:
-    """T7′: with S = 1 where a window selects its tap, max pooling is linear in X, and S its adjoint."""
+    """T7′: max pooling is linear in X once each window has selected its element, S = 1 there."""
     pool = pool_of(rank)
     maximum = Contraction(
         target=pool.at(pool.output, "n", "c", *pool.positions),
@@ -20,7 +20,7 @@ def selected(rank: int) -> Equation:
     )
     return adjointness(
         "T7′",
-        "max pooling is linear once each window has selected its tap, and its gradient is the "
+        "max pooling is linear once each window has selected its element, and its gradient is the "
         "selection's adjoint: ⟨O, G⟩ = ⟨X, ∂E/∂X⟩",
         Program((maximum,)),
         pool.x,

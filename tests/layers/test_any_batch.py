@@ -31,6 +31,8 @@ LAYERS: list[Layer] = [
     symconv.Conv((N, 4, 7, 7), 4, 3, stride=2, groups=2, padding_mode="reflect", padding=1),
     symconv.Conv((N, 1, 12), 2, 3, dilation=2),
     symconv.Conv((N, 4, 6, 6), 4, 3, groups=4),
+    symconv.Conv((N, 6, 3, 3), 4, 3),
+    symconv.Conv((N, 4, 4, 4), 4, 3, stride=2),
     symconv.ConvTranspose((N, 2, 4, 4), 3, 3, stride=2, output_padding=1),
     symconv.MaxPool((N, 2, 6, 6), 3, 2, padding=1),
     symconv.AvgPool((N, 2, 6, 6), 3, 2, padding=1, ceil_mode=True, count_include_pad=False),
@@ -118,7 +120,7 @@ def test_every_kind_passes_every_verb(layer: Layer) -> None:
     assert hash(rebuild(layer.as_dict())) == hash(layer)
 
 
-@pytest.mark.parametrize("layer", [LAYERS[0], LAYERS[1], LAYERS[4], LAYERS[9]], ids=str)
+@pytest.mark.parametrize("layer", [LAYERS[0], LAYERS[1], LAYERS[6], LAYERS[11]], ids=str)
 def test_kernels_of_any_size_are_their_graphs(layer: Layer) -> None:
     """The kernel with a letter, run for sizes that it was not made from, is the graph's evaluator."""
     plan = plan_layer(layer)
@@ -211,6 +213,16 @@ def test_planted_errors_are_found(name: str) -> None:
     assert not check_module("m", layer, load)
 
 
+STRIDED = symconv.Contraction("O[p,o] = X[2*p+k,c] * F[o,k,c]", (("X", (N, 3)), ("F", (2, 2, 3))))
+FORMULA: Any = ("O[n] = X[n,c] * F[c]", (("X", (2, 3)), ("F", (3,))))
+
+
+def _over(kind: str, **arguments: Any) -> object:
+    """Generate a network of one layer that changes the batch, and another."""
+    layers: Any = [{"layer": kind, **arguments}, {"layer": "Linear", "out_features": 2}]
+    return symconv.generate(symconv.Network(layers, input_shape=(N, 3)), "m")
+
+
 @pytest.mark.parametrize(
     ("make", "said"),
     [
@@ -218,8 +230,13 @@ def test_planted_errors_are_found(name: str) -> None:
         (lambda: symconv.Conv((N, 1, 8, 8), N, 3), "out_channels = None"),
         (lambda: symconv.Reshape((N, 12), (6, -1)), "must be None, then sizes of 12 elements"),
         (lambda: symconv.generate(symconv.ReduceSum((N, 3)), "m"), "cannot tell it from what it takes"),
-        (lambda: symconv.generate(symconv.Concat(((N, 3), (N, 3)), axis=0), "m"), "another shape"),
+        (lambda: symconv.generate(symconv.Concat(((N, 3), (N, 3)), axis=0), "m"), "another way"),
         (lambda: symconv.Add(((N, 3), (2, 3))), "broadcast"),
+        (lambda: symconv.Softmax(symconv.Transpose((N, 12), (1, 0)).output_shape), "(12, None)"),
+        (lambda: symconv.prove(STRIDED), "output's shape depends on it in another way"),
+        (lambda: _over("Slice", starts=0, ends=10, axes=0), "Slice needs a number of samples"),
+        (lambda: _over("Pad", padding=((1, 1), (0, 0))), "Pad needs a number of samples"),
+        (lambda: symconv.Contraction(*FORMULA).with_batch(3), "give None"),
         (lambda: symconv.tune(symconv.Linear((N, 3), 2)), "a number of samples to be tuned"),
         (
             lambda: symconv.Network([symconv.Conv((4, 1, 8, 8), 2, 3)], input_shape=(N, 1, 8, 8)),
@@ -247,6 +264,41 @@ def test_the_shell_and_files_name_any_batch(tmp_path: Any) -> None:
         "kernel_size = 3\n"
     )
     run_command("generate", "--config", str(config), "--check")
+
+
+def test_a_given_batch_becomes_another() -> None:
+    """Only sizes that count samples change."""
+    assert symconv.Add(((8, 3), (1, 3))).with_batch(7).inputs == {"a": (7, 3), "b": (1, 3)}
+    assert symconv.MatMul(((2, 3, 4), (4, 5))).with_batch(7).output_shape == (7, 3, 5)
+    assert symconv.Linear((2, 3), 4).with_batch(7).input_shape == (7, 3)
+
+
+def test_one_sample_is_inferred_where_training_needs_two() -> None:
+    layers: Any = [{"layer": "Linear", "out_features": 3}, {"layer": "BatchNorm"}]
+    module = symconv.generate(symconv.Network(layers, input_shape=(N, 4)), "m").load()
+    params, x = module.init(0), np.ones((1, 4), np.float32)
+    assert module.forward(params, x).shape == (1, 3)
+    with pytest.raises(ValueError, match="a batch of at least 2"):
+        module.backward(params, np.ones((1, 3), np.float32), x)
+
+
+def test_what_depends_on_the_batch_is_not_called_proved() -> None:
+    """Theorems of sums hold for a letter N; means over the batch are compared for two N."""
+    for layer in (LAYERS[11], LAYERS[29], symconv.Dropout((N, 3)), LAYERS[35]):
+        assert {theorem.status for theorem in symconv.prove(layer).theorems} == {"proved"}
+    for layer in (symconv.BatchNorm((N, 3, 2, 2)), symconv.SoftmaxCrossEntropy((N, 5))):
+        assert "compared" in {theorem.status for theorem in symconv.prove(layer).theorems}
+
+
+def test_functions_of_ones_own_are_tried_with_several_samples() -> None:
+    layer = symconv.Linear((N, 3), 2)
+
+    def backward(g: Array, x: Array, w: Array, b: Array) -> tuple[Array, ...]:
+        return g @ w, g.T @ x, g.sum(axis=0)
+
+    assert symconv.check(layer, backward=backward)
+    wrong = symconv.check(layer, backward=lambda g, x, w, b: (g @ w, g.T @ x / len(x), g.sum(axis=0)))
+    assert "the gradient is divided by the batch" in wrong.text()
 
 
 def test_any_batch_equals_itself_alone() -> None:

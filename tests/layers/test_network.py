@@ -415,12 +415,12 @@ def test_another_batch() -> None:
         (lambda: Network((layer("Conv"),)), "layer 1: input_shape: missing, but Conv requires it"),
         (
             lambda: Network((("x", Flatten((1, 2))),)),
-            "name = 'x': must be different from the module's own names",
+            "name = 'x': must be different from inputs, from the module's own names",
         ),
         (lambda: Network((("t_conv", Flatten((1, 2))),)), "does not begin with g_, t_, tg_"),
         (
             lambda: Network((("loss", Flatten((1, 2))),)),
-            "name = 'loss': must be different from the module's own names",
+            "name = 'loss': must be different from inputs, from the module's own names",
         ),
         (lambda: Network((layer("MeanSquaredError"),), (1, 2)), "a loss alone is not a network"),
         (lambda: Network((layer("Flatten", inputs="y"),), (1, 2)), "inputs = 'y': must be one of"),

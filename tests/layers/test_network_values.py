@@ -95,6 +95,16 @@ NETWORKS = {
         ],
         input_shape=(N, 5),
     ),
+    "twins of any batch": Network(
+        [
+            ("a", layer("Linear", out_features=8), "first"),
+            ("b", layer("Linear", out_features=8, shares="a"), "second"),
+            ("product", layer("Multiply"), ("a", "b")),
+            layer("Linear", out_features=1),
+            TANH,
+        ],
+        input_shapes={"first": (N, 5), "second": (N, 5)},
+    ),
     "dropout": Network(
         [
             ("conv", layer("Conv", out_channels=3, kernel_size=3)),
@@ -162,6 +172,17 @@ def test_masks_are_drawn_from_a_seed() -> None:
     assert abs(mask.mean() - 0.7) < 0.01
     assert (mask == module.draw_mask(1)).all()
     assert (mask != module.draw_mask(2)).any()
+
+
+def test_masks_of_functions_of_ones_own_are_0_and_1() -> None:
+    layer_ = symconv.Dropout((4, 3))
+    assert symconv.check(layer_, backward=lambda g, x, mask: np.where(mask == 1, 2 * g, 0))
+    unscaled = symconv.check(layer_, backward=lambda g, x, mask: g * mask)
+    assert "not divided by the share that is kept" in unscaled.text()
+    ignored = symconv.check(layer_, backward=lambda g, x, mask: g)
+    assert "mask is ignored" in ignored.text()
+    given = symconv.worked(symconv.Dropout((1, 9)), 0).text().partition("M = ")[2].partition("G =")[0]
+    assert set(re.findall(r"-?\d+", given)) == {"0", "1"}
 
 
 def test_dropout_in_a_network_is_the_definition() -> None:
@@ -258,8 +279,10 @@ LINEAR = ("a", layer("Linear", out_features=4))
         ),
         ({"input_shapes": {"class": (2, 3)}}, "Python's keywords"),
         ({"input_shapes": {"y": (2, 3)}}, "must be different"),
+        ({"input_shapes": {"b": (2, 3), "gb": (2, 3)}}, "must be different"),
+        ({"input_shapes": {"tuple": (2, 3)}}, "must be different"),
         ({"input_shapes": 3}, "names and shapes"),
-        ({"input_shape": (2, 3), "outputs": ("b",)}, "one of the layers that are no loss: a"),
+        ({"input_shape": (2, 3), "outputs": ("b",)}, "one of the layers before the loss: a"),
         ({"input_shape": (2, 3), "outputs": ("a", "a")}, "names of different layers"),
     ],
 )
@@ -274,6 +297,7 @@ def test_bad_values_are_refused(arguments: dict[str, Any], said: str) -> None:
     [
         (layer("Linear", out_features=4, shares="b"), "one of the earlier layers: a"),
         (layer("Linear", out_features=5, shares="a"), "shares the parameters of a, but takes others"),
+        (layer("Linear", out_features=4, shares=["a"]), "one of the earlier layers: a"),
         (layer("BatchNorm", shares="a"), "left out"),
         (layer("Dropout", p=1), "a number from 0 to below 1"),
     ],
@@ -301,3 +325,10 @@ def test_a_file_names_inputs_outputs_and_what_is_shared(tmp_path: Any) -> None:
 
     again = run_command(*shlex.split(command[1]))
     assert again == source
+
+
+def test_names_of_arrays_are_kept_apart() -> None:
+    names = [("left", layer("Linear", out_features=3)), ("y_left", RELU)]
+    with pytest.raises(SymconvError, match="y_left: is what the module calls an array"):
+        Network(names, input_shape=(2, 3), outputs=("left", "y_left"))
+    assert Network(names, input_shape=(2, 3)).outputs == ("y_left",)

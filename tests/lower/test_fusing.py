@@ -132,3 +132,19 @@ def test_an_activation_behind_moving_statistics_stays_apart() -> None:
     module = unit.load()
     params = module.init(0)
     assert module.forward(params, -np.ones((4, 3, 2, 2), np.float32)).max() == 0
+
+
+def test_only_the_first_of_two_activations_is_applied_by_what_is_before() -> None:
+    network = Network(
+        [
+            {"layer": "Conv", "out_channels": 2, "kernel_size": 3},
+            {"layer": "Activation", "function": "leaky_relu"},
+            {"layer": "Activation", "function": "relu"},
+        ],
+        input_shape=(2, 1, 6, 6),
+    )
+    unit = symconv.generate(network, "m")
+    assert symconv.check(unit)
+    module = unit.load()
+    x = np.random.default_rng(0).standard_normal((2, 1, 6, 6)).astype(np.float32)
+    assert module.forward(module.init(0), x).min() == 0

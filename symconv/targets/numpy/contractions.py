@@ -41,7 +41,7 @@ def write_contraction(code: Code, do: Do, contraction: Contraction) -> None:
         _matmul(code, do, contraction.target, product, sizes)
         return
     groups = shared_axes(code.axes(contraction.target, sizes), contraction.reads, sizes)
-    if do.hint == "table" and len(groups) > 1:
+    if do.hint == "table" and _has_table(contraction, groups):
         _look_up(code, do, contraction, groups)
     elif len(contraction.reads) == 1:
         _move(code, do, contraction, groups)
@@ -318,12 +318,25 @@ def _without_copies(read: Access, groups: Groups, sizes: Sizes) -> Groups:
     return [[name] for group in groups for name in group]
 
 
+def _outside_table(read: Access, groups: Groups) -> list[str]:
+    """Return the index that a table has no rows for: that of the samples, if it is an axis alone."""
+    alone = len(groups) > 2 and read.subscripts[0] == index(groups[0][0])
+    return [groups[0][0]] if alone else []
+
+
+def _has_table(contraction: Contraction, groups: Groups) -> bool:
+    """Whether a copy can be a look-up: there is an axis to look up along, and every size is known."""
+    (read,) = contraction.reads
+    inside = {name for group in groups for name in group} - set(_outside_table(read, groups))
+    known = dict(contraction.extents)
+    return len(groups) > 1 and all(isinstance(known[name], int) for name in inside)
+
+
 def _look_up(code: Code, do: Do, contraction: Contraction, groups: Groups) -> None:
     """Write a copy as a look-up: a constant table says where each element is."""
     sizes = dict(contraction.extents)
     (read,) = contraction.reads
-    first = read.subscripts[0]
-    lead = [groups[0][0]] if len(groups) > 2 and first == index(groups[0][0]) else []
+    lead = _outside_table(read, groups)
     start = len(lead)
     inner = read.tensor.shape[start:]
     place = Polynomial.lift(0)

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
+from symconv.errors import SymconvError
 from symconv.kernel.language import Kernel
 from symconv.layers.layer import Layer
 from symconv.lower.any_batch import LETTER
@@ -66,7 +67,7 @@ def render_function(function: Function, layer: Layer, shared: Mapping[Kernel, st
         "body": body,
     }
     if len(function.results) > 1:
-        head = several(function.name, layer, function.inputs, function.results)
+        head = several(function.name, layer.fewest, function.inputs, function.results)
         return Written(constants, fill("numpy/functions.py.j2", **common, **head).rstrip("\n"))
     (result,) = function.results
     text = fill(
@@ -76,7 +77,7 @@ def render_function(function: Function, layer: Layer, shared: Mapping[Kernel, st
             function.name, [*annotated(names), "*", "out: Array | None = None"], "Array"
         ),
         result=result.name,
-        placed=[*counted(function.inputs, layer), *_placed(result, "out", names)],
+        placed=[*counted(function.inputs, layer.fewest), *_placed(result, "out", names)],
     )
     return Written(constants, text.rstrip("\n"))
 
@@ -133,6 +134,8 @@ def _body(
     lines, constants = written(kernel, label, shared, given_views)
     if private and any(re.search(rf"\b{LETTER}\b", line) for line in lines):
         arrays = [b.tensor for b in (*kernel.inputs, *kernel.outputs) if index(LETTER) in b.tensor.shape]
+        if not arrays:
+            raise SymconvError(f"{label}: no array's shape tells the number of samples")
         axis = arrays[0].shape.index(index(LETTER))
         count = f"{arrays[0].name}.shape[{axis}]" if axis else f"len({arrays[0].name})"
         lines.insert(0, f"{LETTER} = {count}")
@@ -193,13 +196,13 @@ def _placed(result: Array, out: str, apart: Sequence[str]) -> list[str]:
 
 def several(
     name: str,
-    layer: Layer,
+    least: int,
     given: Sequence[Array],
     results: Sequence[Array],
     before: Sequence[str] = (),
     apart: Sequence[str] = (),
 ) -> dict[str, object]:
-    """Return the head and the end of a function with several results.
+    """Return the head and the end of a function with several results, of at least so many samples.
 
     ``before`` are parameters in front of the given arrays; results are kept ``apart`` from more arrays.
     """
@@ -212,7 +215,7 @@ def several(
         "count": len(results),
         "arrays": "1 array" if len(results) == 1 else f"{len(results)} arrays",
         "results": [
-            *counted(given, layer),
+            *counted(given, least),
             *(
                 line
                 for number, result in enumerate(results)
@@ -223,11 +226,11 @@ def several(
     }
 
 
-def counted(arrays: Sequence[Array], layer: Layer) -> list[str]:
+def counted(arrays: Sequence[Array], least: int) -> list[str]:
     """Write the number of samples, where it may be any: that of the first array with a batch."""
     for array in arrays:
         if index(LETTER) in array.shape:
-            axis, least = array.shape.index(index(LETTER)), layer.fewest
+            axis = array.shape.index(index(LETTER))
             given = f'"{array.name}", {array.name}' + (f", axis={axis}" if axis else "")
             return [f"{LETTER} = _samples({given}{f', least={least}' if least > 1 else ''})"]
     return []
@@ -338,7 +341,7 @@ def render_backward(plan: Plan) -> str:
     ]
     return fill(
         "numpy/backward.py.j2",
-        **several("backward", plan.layer, inputs, results),
+        **several("backward", plan.layer.fewest, inputs, results),
         summary=f"Return {shape(r.name for r in results)}, all gradients, into ``out`` if given.",
         checks=[(a.name, check_of(a, plan.layer)) for a in inputs if a not in taken],
         calls=calls,

@@ -61,7 +61,7 @@ class _Functions:
 
     @cached_property
     def upstream(self) -> list[Array]:
-        """The gradients by the outputs, which backward is given."""
+        """The gradients with respect to the outputs, which backward is given."""
         if len(self.outputs) == 1:
             return [Array(COTANGENT, self.outputs[0].shape)]
         return [Array(f"grad_{array.name}", array.shape) for array in self.outputs]
@@ -77,15 +77,14 @@ class _Functions:
         names = [array.name for array in self.values]
         results = _numbered("y", self.outputs)
         found = {o.name: (r.name, r.shape) for o, r in zip(self.outputs, results, strict=True)}
-        last = network.body[-1].layer
         holes: dict[str, object] = {
             "outputs": listed([array.name for array in self.outputs]),
             "shapes": _shapes([*self.values, *self.outputs]),
-            "statistics": ", by the running statistics" if network.running else "",
+            "statistics": ", normalised with the running statistics" if network.running else "",
             "checked": self._checked(self.values),
             "lines": schedule_lines(self.plan.forward, found, {a.name: a.shape for a in self.values}),
         }
-        counts = counted(self.values, last)
+        counts = counted(self.values, 1)  # whatever training needs
         if len(results) == 1:
             (result,) = results
             placed = ", ".join(["out", tuple_text(result.shape), *names, "*p.values()"])
@@ -99,7 +98,7 @@ class _Functions:
                 ),
                 placed=[*counts, *in_lines(f"y = _result({placed})", 1)],
             )
-        head = several("forward", last, self.values, results, ["params: Arrays"], ["*p.values()"])
+        head = several("forward", 1, self.values, results, ["params: Arrays"], ["*p.values()"])
         return fill("numpy/network_forwards.py.j2", **holes, **head)
 
     def loss(self) -> str:
@@ -113,9 +112,8 @@ class _Functions:
                 ["params: Arrays", *self._arrays(self.values, self.labels), *self.masks],
                 "tuple[float, Arrays, Arrays]" if statistics else "tuple[float, Arrays]",
             ),
-            summary="the loss, its gradients by the parameters, and the new running statistics"
-            if statistics
-            else "the loss and its gradients with respect to the parameters",
+            summary=f"the loss{',' if statistics else ' and'} its gradients with respect to the "
+            f"parameters{', and the new running statistics' if statistics else ''}",
             given=_shapes(self.values),
             taken=self._taken(self.values, self.labels),
             lines=[*self._statistics(), *self._lines(self.plan.training, [], [])],
@@ -138,7 +136,7 @@ class _Functions:
                 ["params: Arrays", *self._arrays(self.upstream, self.values), *self.masks],
                 f"tuple[{', '.join(kinds)}]",
             ),
-            summary=f"the gradients with respect to {inputs} and by the parameters, by name{also}",
+            summary=f"the gradients with respect to {inputs} and, by name, to the parameters{also}",
             given=_shapes([*self.values, *self.upstream]),
             taken=self._taken(self.values, upstream=self.upstream),
             empty=_empty(results),
@@ -163,7 +161,7 @@ class _Functions:
             ),
             outputs=listed([array.name for array in self.outputs]),
             gives="gives" if len(results) == 1 else "give",
-            changes=" and ".join(changes),
+            changes=listed(changes),
             given=_shapes(self.values),
             taken=self._taken(self.values),
             moved=self._moved(ways),
@@ -205,7 +203,7 @@ class _Functions:
             energy=" + ".join([*inner, "⟨g, v⟩"]),
             by=listed([*(a.name for a in (*self.upstream, *self.values)), "the parameters"]),
             backward=listed([*(array.name for array in seconds), "g"]),
-            moves=" and ".join(moves),
+            moves=listed(moves),
             given=_shapes(self.values),
             taken=self._taken(self.values, upstream=self.upstream),
             moved=self._moved(ways, [array.name for array in self.values]),
@@ -255,7 +253,7 @@ class _Functions:
         named = ", ".join(f'"{name}": {tuple_text(sizes)}' for name, sizes in masks.items())
         if masks:
             checks += in_lines(f'm = _named("masks", masks, {{{named}}})', 1)
-        return [*counted(values, self.network), *checks]
+        return [*counted(values, self.network.fewest), *checks]
 
     def _moved(self, ways: Sequence[Array], of: Sequence[str] = ()) -> list[str]:
         """Write the checks of how inputs change."""

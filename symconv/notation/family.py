@@ -1,7 +1,7 @@
 """What values for several sizes have in common: one value, in which numbers depend on a letter.
 
-A number that is different for each size must be an affine function of it, or a quotient of two. Two
-sizes tell an affine function, three a quotient; every further size has to agree.
+A number that is different for each size must be an affine function of it, or a quotient of two. An
+affine function is found from two sizes, a quotient from all; every size has to agree.
 """
 
 from __future__ import annotations
@@ -149,7 +149,9 @@ def _quotient(members: Mapping[int, Fraction], letter: str) -> Ratio:
     rows = [[n, 1, -value * n, -value] for n, value in members.items()]
     solutions = sympy.Matrix(rows).nullspace()
     if len(solutions) != 1:
-        raise KernelError(f"{list(map(str, members.values()))} is no quotient in the number of samples")
+        raise KernelError(
+            f"{list(map(str, members.values()))} is not a quotient in the number of samples"
+        )
     whole = solutions[0] * sympy.ilcm(*(entry.q for entry in solutions[0]))
     a, b, c, d = (int(entry) for entry in whole / sympy.igcd(*whole))
     sign = -1 if (c, d) < (0, 0) else 1

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from symconv.errors import KernelError
-from symconv.kernel.family import common, member
 from symconv.notation.contraction import Contraction, Tensor, index
+from symconv.notation.family import common, member
 from symconv.notation.graph import Elementwise
 from symconv.notation.polynomial import Polynomial
 from symconv.notation.ratio import Ratio
