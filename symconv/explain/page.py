@@ -111,7 +111,7 @@ def page(
         pytorch=_pytorch(layer),
         sizes=_sizes(layer),
         contents=contents,
-        notes=[note for note in [what_differs(layer, drawn)] if note and by_elements],
+        notes=_notes(derivation, what_differs(layer, drawn) if by_elements else ""),
         elements=views,
         pictures=sliding,
         curves=curves,
@@ -142,6 +142,12 @@ def page(
         style=Markup(template_text("html/page.css")),
         script=Markup(template_text("html/page.js")),
     )
+
+
+def _notes(derivation: Derivation, differs: str) -> list[str]:
+    """Say what the pictures are of: of how many samples, and of which smaller layer."""
+    several = "The layer and its module take any number of samples. The pictures show the fewest."
+    return [note for note in (several if derivation.note else "", differs) if note]
 
 
 def _pytorch(layer: Layer) -> list[str]:

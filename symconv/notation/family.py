@@ -14,7 +14,7 @@ from typing import Any
 import sympy
 
 from symconv.errors import KernelError
-from symconv.notation.contraction import Access, Contraction
+from symconv.notation.contraction import Contraction
 from symconv.notation.graph import Elementwise
 from symconv.notation.polynomial import Polynomial
 from symconv.notation.ratio import Ratio
@@ -76,34 +76,6 @@ def common(members: Mapping[int, Any], letter: str) -> Any:
     if dataclasses.is_dataclass(first):
         return _fields(members, letter)
     raise _differ(values)
-
-
-def member(value: Any, letter: str, size: int) -> Any:
-    """Return the value for one size: what :func:`common` was given for it."""
-    at = {letter: size}
-    match value:
-        case Polynomial():
-            found = value.substitute(at)
-            return found if found.variables else int(found)
-        case Ratio():
-            return value.substitute(at)
-        case sympy.Basic():
-            return value.subs({s: size for s in value.free_symbols if s.name == letter})
-        case tuple():
-            return tuple(member(each, letter, size) for each in value)
-        case Access():
-            return Access(member(value.tensor, letter, size), value.substitute(at).subscripts)
-        case Elementwise():
-            given = tuple(pair for pair in value.arguments if pair[0] != letter)
-            return _member(dataclasses.replace(value, arguments=given), letter, size)
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return _member(value, letter, size)
-    return value
-
-
-def _member(value: Any, letter: str, size: int) -> Any:
-    fields = dataclasses.fields(value)
-    return type(value)(*(member(getattr(value, field.name), letter, size) for field in fields))
 
 
 def _differ(values: list[Any]) -> KernelError:

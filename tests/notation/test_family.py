@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from fractions import Fraction
 from typing import Any
 
@@ -11,11 +12,40 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from symconv.errors import KernelError
-from symconv.notation.contraction import Contraction, Tensor, index
-from symconv.notation.family import common, member
+from symconv.notation.contraction import Access, Contraction, Tensor, index
+from symconv.notation.family import common
 from symconv.notation.graph import Elementwise
 from symconv.notation.polynomial import Polynomial
 from symconv.notation.ratio import Ratio
+
+
+def member(value: Any, letter: str, size: int) -> Any:
+    """Return the value for one size: what ``common`` was given for it."""
+    at = {letter: size}
+    match value:
+        case Polynomial():
+            found = value.substitute(at)
+            return found if found.variables else int(found)
+        case Ratio():
+            return value.substitute(at)
+        case sympy.Basic():
+            return value.subs({s: size for s in value.free_symbols if s.name == letter})
+        case tuple():
+            return tuple(member(each, letter, size) for each in value)
+        case Access():
+            return Access(member(value.tensor, letter, size), value.substitute(at).subscripts)
+        case Elementwise():
+            given = tuple(pair for pair in value.arguments if pair[0] != letter)
+            return _member(dataclasses.replace(value, arguments=given), letter, size)
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return _member(value, letter, size)
+    return value
+
+
+def _member(value: Any, letter: str, size: int) -> Any:
+    fields = dataclasses.fields(value)
+    return type(value)(*(member(getattr(value, field.name), letter, size) for field in fields))
+
 
 SIZES = (37, 41, 43, 47)
 small = st.integers(-9, 9)
