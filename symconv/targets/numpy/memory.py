@@ -8,7 +8,7 @@ from math import prod
 
 from symconv.kernel.language import Do, at, walk
 from symconv.kernel.simplify import simplified
-from symconv.lower.any_batch import CHOSEN_FOR
+from symconv.lower.any_batch import CHOSEN_FOR, LETTER
 from symconv.lower.flops import flops
 from symconv.lower.layer_plan import Function
 from symconv.lower.network_plan import LayerFunction, NetworkPlan, network_plan
@@ -133,7 +133,8 @@ def scratch_of(function: Function, label: str) -> dict[str, int]:
         name = buffer.tensor.name
         if name not in fresh and buffer.kind == "real":
             key = f"{label} {name}" if buffer.role == "zeroed" else name
-            found[key] = prod(int(at(size, letters)) for size in buffer.tensor.shape)
+            free = {LETTER: CHOSEN_FOR, **letters}
+            found[key] = prod(int(at(size, free)) for size in buffer.tensor.shape)
     return found
 
 

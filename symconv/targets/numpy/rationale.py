@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import textwrap
 
-from symconv.lower.any_batch import CHOSEN_FOR
-from symconv.lower.layer_plan import Plan
+from symconv.kernel.count import count
+from symconv.kernel.simplify import simplified
+from symconv.lower.any_batch import CHOSEN_FOR, LETTER
+from symconv.lower.layer_plan import Function, Plan
 from symconv.lower.network_plan import NetworkPlan
 from symconv.notation.text import shape_text
 from symconv.targets.numpy.choice import choice_text
-from symconv.targets.numpy.memory import Needs, needs
+from symconv.targets.numpy.legal import legalised
+from symconv.targets.numpy.memory import BYTES, Needs, needs, scratch_of
 
 
 def rationale(plan: Plan | NetworkPlan) -> str:
@@ -17,11 +20,33 @@ def rationale(plan: Plan | NetworkPlan) -> str:
 
     For a network a table comes first: what each layer computes, and what memory that takes.
     """
-    text = "\n".join(f"{name}\n    {text}" for name, text in choices(plan).items())
-    if not isinstance(plan, NetworkPlan):
-        return text
-    counted = f"Counted for {CHOSEN_FOR} samples.\n" if plan.layer.any_batch else ""
-    return f"{counted}{_table(needs(plan))}\n\n{text}"
+    if isinstance(plan, NetworkPlan):
+        counted = f"Counted for {CHOSEN_FOR} samples.\n" if plan.layer.any_batch else ""
+        text = "\n".join(f"{name}\n    {text}" for name, text in choices(plan).items())
+        return f"{counted}{_table(needs(plan))}\n\n{text}"
+    lines: list[str] = []
+    for function in plan.functions:
+        choice = choice_text(function, timed=True)
+        lines += [function.name, f"    {choice}", f"    {_counts(function, plan)}"]
+    samples = f" Counted for {CHOSEN_FOR} samples." if plan.layer.any_batch else ""
+    return "\n".join([*lines, *textwrap.wrap(COUNTED + samples, 100)])
+
+
+COUNTED = (
+    "FLOPs: multiplications, additions, comparisons and operations of expressions, as computed. Moved: "
+    "what the statements read and write. Scratch: what stays allocated between calls."
+)
+
+
+def _counts(function: Function, plan: Plan) -> str:
+    """Say what a function computes, moves and needs."""
+    size = BYTES[plan.layer.dtype]
+    found = count(legalised(simplified(function.kernel)), {LETTER: CHOSEN_FOR})
+    held = sum(scratch_of(function, function.name).values())
+    return (
+        f"{found.flops:,} FLOPs, {_bytes(size * found.moved)} moved in {found.statements:,} "
+        f"statement{'s' * (found.statements != 1)}, {_bytes(size * held)} of scratch"
+    )
 
 
 HEAD = ("layer", "gives", "parameters", "FLOPs", "FLOPs back", "memory")

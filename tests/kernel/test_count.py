@@ -1,0 +1,81 @@
+"""Counts of a kernel: what running it does, statement by statement."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pytest
+
+from symconv.kernel import run as runs
+from symconv.kernel.count import Counts, count
+from symconv.kernel.language import Kernel, Meaning, written_by
+from symconv.kernel.simplify import simplified
+from symconv.lower.flops import flops
+from symconv.notation.contraction import Access, Contraction
+from symconv.notation.evaluate import cell_at, points
+from symconv.notation.graph import Elementwise, reads
+from symconv.targets.numpy.legal import legalised
+from symconv.targets.numpy.plan import plan_layer
+from tests.kernel.kernels import LAYERS
+
+
+def _cells(meaning: Meaning) -> int:
+    """Count the elements that a statement reads and writes, one after the other."""
+    if isinstance(meaning, Contraction | Elementwise):
+        others = meaning.reads if isinstance(meaning, Contraction) else reads(meaning)
+        accesses = [meaning.target, *others]
+        sizes = {name: int(size) for name, size in meaning.extents}
+    else:
+        accesses, sizes = list(meaning.maximum.reads), meaning.maximum.ranges  # type: ignore[union-attr]  # no transforms here
+    return sum(_elements(access, sizes) for access in accesses)
+
+
+def _elements(access: Access, sizes: Mapping[str, int]) -> int:
+    """Count the elements of a view one by one; each must lie within its buffer."""
+    names = {name for subscript in access.subscripts for name in subscript.variables}
+    own = points({name: size for name, size in sizes.items() if name in names})
+    return sum(cell_at(access, point) is not None for point in own)
+
+
+@pytest.mark.parametrize("layer", LAYERS, ids=str)
+def test_counts_are_what_a_run_does(layer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    for function in plan_layer(layer).functions:
+        kernel = legalised(simplified(function.kernel))
+        seen = _seen(kernel, monkeypatch)
+        found = count(kernel)
+        assert (found.moved, found.statements) == (seen.moved, seen.statements), function.name
+
+
+def _seen(kernel: Kernel, monkeypatch: pytest.MonkeyPatch) -> Counts:
+    """Run a kernel and count what it does."""
+    total = [Counts()]
+    do = runs._do
+
+    def counting(kernel: Kernel, meaning: Meaning, *rest: Any) -> None:
+        total[0] += Counts(0, _cells(meaning), 1)
+        assert written_by(meaning)
+        do(kernel, meaning, *rest)
+
+    rng = np.random.default_rng(0)
+    inputs = {b.tensor.name: rng.random(b.tensor.sizes) for b in kernel.inputs}
+    with monkeypatch.context() as patch:
+        patch.setattr(runs, "_do", counting)
+        runs.run(kernel, inputs)
+    return total[0]
+
+
+@pytest.mark.parametrize(
+    "layer",
+    # A formula adds the copies that a padding mode makes up to its image; a kernel only copies.
+    [layer for layer in LAYERS if getattr(layer, "padding_mode", "zeros") == "zeros"],
+    ids=str,
+)
+def test_operations_are_at_least_those_of_the_formula(layer: Any) -> None:
+    """Padding and phases may add some, but only a few; nothing is left out."""
+    for function in plan_layer(layer).functions:
+        if not function.choices:  # pools compare, and expressions share parts
+            continue
+        counted, formula = count(function.kernel).flops, flops(function.formula)
+        assert formula * 0.99 <= counted <= 3 * formula + 1000, function.name
