@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from symconv.check.interface import gradient_functions
 from symconv.check.report import Result
 from symconv.check.values import AGREE, agreement, drawn
-from symconv.layers.index_notation import SHORT
 from symconv.layers.layer import Layer
+from symconv.layers.module_names import upstream_array
 from symconv.lower.rounding import integer_growth
 from symconv.lower.winograd import Winograd
 from symconv.notation.arrays import evaluate_arrays
@@ -222,7 +222,7 @@ def _of_fast(layer: Layer, order: int) -> tuple[dict[str, int], int]:
             growth = max(growth, integer_growth(algorithm))
             taps = algorithm.correlation.taps
             for name in layer.tensors if algorithm.correlation.result != "taps" else ():
-                if taps in (name, f"t{name}", f"gg{SHORT.get(name, name)}"):
+                if taps in (name, f"t{name}", upstream_array(name)):
                     whole = math.prod(f.divisor for f in algorithm.filtering)
                     scale[name] = math.lcm(whole, scale.get(name, 1))
     return scale, growth

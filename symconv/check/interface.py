@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from types import FunctionType, ModuleType
 
 from symconv.layers.layer import Layer
+from symconv.layers.module_names import gradient_function
 
 # public functions that compute no layer
 RESERVED = ("init", "release", "sgd_step", "draw_mask", "draw_masks")
@@ -25,14 +26,9 @@ def gradient_functions(layer: Layer, module: ModuleType) -> list[GradientFunctio
     """Return the function of each gradient, in the order of the layer's inputs."""
     found = []
     for name in layer.differentiable:
-        function = gradient_name(name)
+        function = gradient_function(name)
         found.append(GradientFunction(function, positional(getattr(module, function)), name))
     return found
-
-
-def gradient_name(name: str) -> str:
-    """Return the name of the function of the gradient with respect to an input."""
-    return f"{'input' if name == 'x' else name.rstrip('_')}_gradient"
 
 
 def positional(function: FunctionType) -> tuple[str, ...]:

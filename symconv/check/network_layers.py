@@ -15,12 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from symconv.check.exact import exact_range
-from symconv.check.interface import gradient_name, positional
+from symconv.check.interface import positional
 from symconv.check.report import Result, difference, largest
 from symconv.check.values import AGREE, FLOOR
 from symconv.layers.entries import Node
-from symconv.layers.index_notation import SHORT
 from symconv.layers.layer import Layer
+from symconv.layers.module_names import gradient_array, gradient_function
 from symconv.layers.network import Network
 from symconv.layers.random_labels import labels_of
 from symconv.notation.arrays import evaluate_arrays
@@ -59,7 +59,7 @@ def check_layers(network: Network, module: ModuleType) -> list[Result]:
 def _functions(network: Network, node: Node, module: ModuleType) -> list[LayerFunction]:
     """Return a module's functions of a layer."""
     layer = node.layer
-    short = {f"g{SHORT.get(name, name)}": name for name in layer.differentiable}
+    short = {gradient_array(name): name for name in layer.differentiable}
     found = []
     for what in _kinds(layer):
         function = getattr(module, f"_{node.name}_{what}", None)
@@ -77,7 +77,7 @@ def _functions(network: Network, node: Node, module: ModuleType) -> list[LayerFu
 
 def _kinds(layer: Layer) -> list[str]:
     """Return what functions of a layer are called behind its name."""
-    gradients_ = [gradient_name(name) for name in layer.differentiable]
+    gradients_ = [gradient_function(name) for name in layer.differentiable]
     return ["forward", "inference", *gradients_, "backward", "jvp", "second"]
 
 

@@ -18,6 +18,7 @@ from symconv.layers import arguments
 from symconv.layers.batch import Shape
 from symconv.layers.conv import Conv, ConvLayer, ConvTranspose
 from symconv.layers.layer import Layer, rebuild, smaller_sizes, with_size
+from symconv.layers.module_names import gradient_array, upstream_array
 from symconv.notation.arrays import evaluate_arrays
 from symconv.notation.contraction import Contraction as Contraction_
 from symconv.notation.contraction import Program, Tensor, index
@@ -26,7 +27,6 @@ from symconv.notation.formulas import Formula, parse_formula, program_of
 from symconv.notation.graph import Graph, renamed
 
 RESERVED = ("G", "E", "O", "INPUT")  # ∂E/∂O, the error, the result; the input's gradient has its name
-SHORT = {"weight": "w", "bias": "b"}  # in the names of gradients
 # what functions of modules call something else: a tensor of this name gets an underscore
 TAKEN = {*dir(builtins), "np", "math", "product", "out", "outs", "y", "ty", "ggo", "labels", "w", "b"}
 ARRAYS = {"X": "x", "F": "weight", "b": "bias"}  # what tensors are called in the module
@@ -292,8 +292,8 @@ def _check_names(formula: Formula, shapes: Mapping[str, object]) -> None:
                 f"{name}: is not a tensor of the formula, whose tensors are {formula_names(formula)}"
             )
     arrays = [_array(name) for name in formula.tensors]
-    short = [SHORT.get(array, array) for array in arrays]
-    derived = {f"t{array}" for array in arrays} | {g + name for name in short for g in ("g", "gg")}
+    derived = {f"t{array}" for array in arrays}
+    derived |= {name(array) for name in (gradient_array, upstream_array) for array in arrays}
     for name in formula.tensors:
         changes = name[:1] == "d" and name[1:] in formula.tensors
         twice = arrays.count(_array(name)) > 1 or _array(name) in derived

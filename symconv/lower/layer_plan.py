@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 
 from symconv.kernel.language import Buffer, Kernel
 from symconv.kernel.rewrite import fresh_name
-from symconv.layers.index_notation import SHORT
 from symconv.layers.layer import Layer
+from symconv.layers.module_names import gradient_array, gradient_function, upstream_array
 from symconv.lower.algorithms import Candidate
 from symconv.lower.fourier import Fourier
 from symconv.lower.lowering import Choose, as_ranked, lower_graph
@@ -18,8 +18,6 @@ from symconv.notation.backpropagation import gradient_of
 from symconv.notation.contraction import Size, Tensor, integers
 from symconv.notation.graph import Elementwise, Graph, folded, written
 from symconv.notation.tangent import tangent_of
-
-_WORDS = {"x": "input"}  # in the names of functions: input_gradient
 
 
 @dataclass(frozen=True)
@@ -144,13 +142,13 @@ def _jvp(layer: Layer, options: Options) -> Function:
 def _double_backward(layer: Layer, options: Options) -> Function:
     """Plan the gradients of ⟨the gradients, what comes before them⟩, by grad_output first."""
     by = layer.differentiable
-    changes = {name: f"gg{SHORT.get(name, name)}" for name in by}
+    changes = {name: upstream_array(name) for name in by}
     inputs = [
         *(Array(changes[name], layer.inputs[name]) for name in by),
         Array("grad_output", layer.output_shape),
         *_inputs(layer),
     ]
-    called = ["ggo", *(f"g{SHORT.get(name, name)}" for name in by)]
+    called = ["ggo", *map(gradient_array, by)]
     return _planned(
         layer, "double_backward", inputs, called, ("grad_output", *by), layer.second(), changes, options
     )
@@ -172,7 +170,7 @@ def plan_second(layer: Layer, by: Sequence[str], options: Options) -> Function |
     graph = second.only(*(gradient_of(layer.tensors[name]).name for name in kept))
     changes = {name: f"t{name}" for name in by}
     inputs = [Array("grad_output", layer.output_shape), *_read(layer, graph, changes)]
-    called = [f"g{SHORT.get(name, name)}" for name in kept]
+    called = [gradient_array(name) for name in kept]
     return _planned(layer, "second", inputs, called, tuple(kept), graph, changes, options)
 
 
@@ -191,9 +189,7 @@ def _gradient(layer: Layer, name: str, options: Options) -> Function:
     """Plan the gradient by one of forward's inputs; it takes what its formula reads."""
     graph = layer.backward_by(name)
     reads = tuple(n for n, t in layer.tensors.items() if t.name in graph.inputs)
-    return _function(
-        layer, f"{_WORDS.get(name, name.rstrip('_'))}_gradient", (name,), reads, graph, options
-    )
+    return _function(layer, gradient_function(name), (name,), reads, graph, options)
 
 
 def _backward(layer: Layer, options: Options) -> Function | None:
@@ -211,7 +207,7 @@ def _function(
 ) -> Function:
     """Plan a function that computes a graph's results from some of forward's inputs."""
     inputs = [Array(n, layer.inputs[n]) for n in reads]
-    called = [f"g{SHORT.get(n, n)}" for n in by] or ["y", *layer.updates]
+    called = [gradient_array(n) for n in by] or ["y", *layer.updates]
     if by:
         inputs.insert(0, Array("grad_output", layer.output_shape))
     return _planned(layer, name, inputs, called, by, graph, {}, options)
