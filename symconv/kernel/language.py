@@ -323,6 +323,28 @@ def walk(statements: Sequence[Statement]) -> Iterator[Statement]:
             yield from walk(statement.body)
 
 
+def largest_letters(statements: Sequence[Statement]) -> dict[str, int]:
+    """Return the largest value of each letter that loops bind."""
+    found: dict[str, int] = {}
+    for statement in walk(statements):
+        if not isinstance(statement, Loop):
+            continue
+        match statement.rows:
+            case Span(stop=int(stop)):
+                rows: Sequence[tuple[int, ...]] = [(stop - 1,)]
+                letters = statement.letters
+            case Blocks(size=size):
+                rows, letters = [(size,)], statement.letters[1:]
+            case Table(rows=rows):
+                letters = statement.letters
+            case _:
+                continue
+        for row in rows:
+            for letter, number in zip(letters, row, strict=True):
+                found[letter] = max(number, found.get(letter, 0))
+    return found
+
+
 def calls(kernel: Kernel) -> Iterator[Kernel]:
     """Visit the kernels that a kernel calls, each before those that call it."""
     for statement in walk(kernel.body):

@@ -32,6 +32,8 @@ class Dialect:
         Between conditions.
     formats
         Writes functions that are not calls, by their names.
+    decimal
+        How a decimal number is written.
     """
 
     times: str
@@ -42,6 +44,7 @@ class Dialect:
     both: str = " and "
     either: str = " or "
     formats: Mapping[str, Callable[..., str]] = field(default_factory=dict)
+    decimal: str = "{}"
 
 
 def _paper_cases(cases: Sequence[tuple[str, str]]) -> str:
@@ -89,7 +92,7 @@ def _written(expression: Any, names: Mapping[str, str], dialect: Dialect) -> tup
     if expression.is_Rational:
         return _number(expression, dialect)
     if dialect.decimals and expression.is_number and expression.is_finite:
-        return repr(float(expression.evalf(20))), ATOM
+        return dialect.decimal.format(float(expression.evalf(20))), ATOM
     if expression.is_Add:
         return _sum(expression, names, dialect), SUM
     if expression.is_Mul:
@@ -126,7 +129,7 @@ def _number(value: Any, dialect: Dialect) -> tuple[str, int]:
     if value.is_Integer:
         return str(value), ATOM if value >= 0 else SUM
     if dialect.decimals:
-        return repr(float(value)), ATOM if value >= 0 else SUM
+        return dialect.decimal.format(float(value)), ATOM if value >= 0 else SUM
     return f"{value.p}/{value.q}", PRODUCT
 
 

@@ -4,10 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from symconv.kernel.language import Do, Kernel, Loop, Statement, Transform, at, product, written_by
+from symconv.kernel.language import (
+    Do,
+    Kernel,
+    Loop,
+    Statement,
+    Transform,
+    at,
+    largest_letters,
+    product,
+    written_by,
+)
 from symconv.notation.contraction import Contraction
 from symconv.notation.graph import Elementwise, Selection
-from symconv.targets.numpy.legal import largest_letters
 from symconv.targets.numpy.views import sliced
 
 SMALL = 1 << 14  # elements of an array that is as cheap to allocate anew as to keep

@@ -6,17 +6,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from symconv.kernel.language import (
-    Blocks,
     Buffer,
     Do,
     Kernel,
     Kind,
     Loop,
-    Span,
     Statement,
-    Table,
     at,
-    walk,
+    largest_letters,
 )
 from symconv.kernel.rewrite import fresh_name
 from symconv.notation.contraction import Access, Contraction, Size, Tensor, index
@@ -132,22 +129,3 @@ def counted(names: Sequence[str], sizes: Mapping[str, Size]) -> tuple[Polynomial
     for name in names:
         place, length = place * sizes[name] + index(name), length * sizes[name]
     return place, at(length, {})
-
-
-def largest_letters(statements: Iterable[Statement]) -> dict[str, int]:
-    """Return the largest value of each letter that loops bind."""
-    found: dict[str, int] = {}
-    for statement in walk(tuple(statements)):
-        if not isinstance(statement, Loop):
-            continue
-        match statement.rows:
-            case Span(stop=int(stop)):
-                found[statement.letters[0]] = stop - 1
-            case Blocks(size=size):
-                found[statement.letters[1]] = size
-            case Table(rows=rows):
-                for place, letter in enumerate(statement.letters):
-                    found[letter] = max((row[place] for row in rows), default=0)
-            case _:
-                pass
-    return found

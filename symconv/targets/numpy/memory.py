@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
 
-from symconv.kernel.language import Do, at, walk
+from symconv.kernel.language import Do, at, largest_letters, walk
 from symconv.kernel.simplify import simplified
 from symconv.lower.any_batch import CHOSEN_FOR, LETTER
 from symconv.lower.flops import flops
@@ -17,7 +17,7 @@ from symconv.notation.contraction import integers
 from symconv.notation.graph import Elementwise
 from symconv.targets.numpy.expressions import common_parts
 from symconv.targets.numpy.fresh import fresh_buffers
-from symconv.targets.numpy.legal import largest_letters, legalised
+from symconv.targets.numpy.legal import legalised
 from symconv.targets.numpy.plan import options
 
 BYTES = {"float32": 4, "float64": 8}

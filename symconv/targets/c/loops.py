@@ -1,0 +1,227 @@
+"""Kernels as loops in C: each ``Do`` is a nest of them, its indices outermost first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+
+import sympy
+
+from symconv.errors import KernelError
+from symconv.kernel.language import (
+    Blocks,
+    Call,
+    Do,
+    Extents,
+    Kernel,
+    Loop,
+    Span,
+    Statement,
+    Table,
+    Transform,
+    substitute,
+    walk,
+)
+from symconv.kernel.rewrite import fresh_name
+from symconv.notation.contraction import Access, Contraction
+from symconv.notation.expression_text import expression_text
+from symconv.notation.graph import Elementwise, Selection
+from symconv.notation.polynomial import Polynomial
+from symconv.targets.c.dialect import C99
+from symconv.targets.c.nests import Line, nest
+from symconv.targets.c.wording import element_text, number_text, size_text, syntax, value_text
+
+STORE = {"assign": "assign", "add": "add", "max": "larger"}
+
+
+def loops(kernel: Kernel) -> list[Line]:
+    """Return a kernel's statements in C, behind the tables that they visit.
+
+    Raises
+    ------
+    KernelError
+        If there is a call, or a Fourier transform.
+    """
+    writer = _Writer(kernel)
+    body = writer.block(kernel.body)
+    return [*writer.tables.values(), *body]
+
+
+class _Writer:
+    """Statements while they are written: the names that are taken, and tables."""
+
+    def __init__(self, kernel: Kernel) -> None:
+        self.name = kernel.name
+        loops = [statement for statement in walk(kernel.body) if isinstance(statement, Loop)]
+        self.taken = {letter for loop in loops for letter in loop.letters}
+        self.taken |= {buffer.tensor.name for buffer in kernel.buffers}
+        self.table_names: dict[Table, str] = {}
+        self.tables: dict[str, str] = {}
+
+    def block(self, statements: Iterable[Statement]) -> list[Line]:
+        """Return statements that are in the same loops."""
+        lines: list[Line] = []
+        for statement in statements:
+            match statement:
+                case Loop():
+                    lines += self._loop(statement)
+                case Do(meaning=Transform()):
+                    raise KernelError(f"{self.name}: there are no Fourier transforms in C")
+                case Do():
+                    lines += self._do(self._apart(statement))
+                case Call():
+                    raise KernelError(f"{self.name}: calls {statement.kernel.name}")
+        return lines
+
+    def _loop(self, loop: Loop) -> Sequence[Line]:
+        if isinstance(loop.rows, Table):
+            return self._visited(loop.rows, loop)
+        body = self.block(loop.body)
+        first, *others = loop.letters
+        match loop.rows:
+            case Span(stop=stop, start=start):
+                header = syntax("count", letter=first, start=start, stop=size_text(stop))
+                return nest([header], body)
+            case Blocks(stop=stop, size=size):
+                end = size_text(stop)
+                header = syntax("blocks", letter=first, stop=end, size=size)
+                count = syntax("shorter", letter=others[0], stop=end, first=first, size=size)
+                return nest([header], [count, *body])
+
+    def _visited(self, table: Table, loop: Loop) -> Sequence[Line]:
+        """Visit a table's rows."""
+        name = self._table(table)
+        row = fresh_name("row", self.taken)
+        columns = [
+            syntax("column", letter=letter, name=name, row=row, at=at)
+            for at, letter in enumerate(loop.letters)
+        ]
+        header = syntax("count", letter=row, start=0, stop=len(table.rows))
+        lines = nest([header], [*columns, *self.block(loop.body)])
+        self.taken.remove(row)
+        return lines
+
+    def _table(self, table: Table) -> str:
+        """Return the name of a table, once for all loops that visit the same rows.
+
+        A negative number is the one of ``size_t`` that adds up to the same.
+        """
+        if table not in self.table_names:
+            name = self.table_names[table] = fresh_name(table.name, self.taken)
+            rows = ", ".join("{" + ", ".join(map(_whole, row)) + "}" for row in table.rows)
+            self.tables[name] = syntax("table", name=name, columns=len(table.rows[0]), rows=rows)
+        return self.table_names[table]
+
+    def _apart(self, do: Do) -> Do:
+        """Give indices that are named like an array, or a loop's letter, a name of their own."""
+        extents = _extents(do.meaning)
+        taken = self.taken | {name for name, _ in extents}
+        new = {name: fresh_name(2 * name, taken) for name, _ in extents if name in self.taken}
+        return replace(do, meaning=_renamed(do.meaning, new)) if new else do
+
+    def _do(self, do: Do) -> Sequence[Line]:
+        match do.meaning:
+            case Contraction() as contraction:
+                return self._contraction(contraction, do.how)
+            case Elementwise() as elementwise:
+                return _elementwise(elementwise, do.how)
+            case Selection(target=target, maximum=maximum):
+                return self._selection(target[tuple(_indices(maximum))], maximum)
+            case Transform():
+                raise KernelError(f"{self.name}: there are no Fourier transforms in C")
+
+    def _contraction(self, contraction: Contraction, how: str) -> Sequence[Line]:
+        """Add terms up, or find the greatest, in a variable; then store it."""
+        headers = _headers(contraction.extents)
+        free = [header for name, header in headers.items() if name not in contraction.summed]
+        target, number = element_text(contraction.target), number_text(contraction.number)
+        term = " * ".join(map(element_text, contraction.reads))
+        if not contraction.summed:
+            factors = [factor for factor in (number, term) if factor and factor != "1"]
+            return nest(free, [syntax(STORE[how], target=target, value=" * ".join(factors) or "1")])
+        summed = [headers[name] for name in contraction.summed]
+        adds = contraction.reduce == "sum"
+        name = self._variable("sum" if adds else "greatest", free)
+        value = name if number == "1" else f"{number} * {name}"
+        step = syntax("add" if adds else "larger", target=name, value=term or "1")
+        lines = [
+            syntax("variable", name=name, value="0" if adds else "-INFINITY"),
+            *nest(summed, [step]),
+            syntax(STORE[how], target=target, value=value),
+        ]
+        return nest(free, lines)
+
+    def _variable(self, name: str, headers: Sequence[str]) -> str:
+        """Return a name for a variable: of the innermost loop, or of the block if there is none."""
+        return fresh_name(name, set(self.taken) if headers else self.taken)
+
+    def _selection(self, target: Access, maximum: Contraction) -> Sequence[Line]:
+        """Find the greatest term; then mark the first that equals it."""
+        headers = _headers(maximum.extents)
+        free = [header for name, header in headers.items() if name not in maximum.summed]
+        summed = [headers[name] for name in maximum.summed]
+        term = " * ".join(map(element_text, maximum.reads))
+        greatest, waiting = self._variable("greatest", free), self._variable("waiting", free)
+        marked = element_text(target)
+        first = C99.formats["first_attaining"](waiting, term, greatest)
+        still = C99.formats["still_waiting"](waiting, marked)
+        lines = [
+            syntax("variable", name=greatest, value="-INFINITY"),
+            syntax("variable", name=waiting, value=1),
+            *nest(summed, [syntax("larger", target=greatest, value=term)]),
+            *nest(
+                summed,
+                [
+                    syntax("assign", target=marked, value=first),
+                    syntax("assign", target=waiting, value=still),
+                ],
+            ),
+        ]
+        return nest(free, lines)
+
+
+def _elementwise(elementwise: Elementwise, how: str) -> Sequence[Line]:
+    """Compute an expression's common parts, then its value, at every place."""
+    names = {
+        symbol: element_text(argument) if isinstance(argument, Access) else value_text(argument)
+        for symbol, argument in elementwise.arguments
+    }
+    fresh = sympy.numbered_symbols("t", real=True)
+    parts, (result,) = sympy.cse([elementwise.expression], fresh, order="canonical")
+    lines = [
+        syntax("number", name=symbol.name, value=expression_text(part, names, C99))
+        for symbol, part in parts
+    ]
+    value = expression_text(result, names, C99)
+    lines.append(syntax(STORE[how], target=element_text(elementwise.target), value=value))
+    return nest(list(_headers(elementwise.extents).values()), lines)
+
+
+def _extents(meaning: Contraction | Elementwise | Selection | Transform) -> Extents:
+    if isinstance(meaning, Transform):
+        return ()
+    return meaning.maximum.extents if isinstance(meaning, Selection) else meaning.extents
+
+
+def _indices(contraction: Contraction) -> list[Polynomial]:
+    return [Polynomial.variable(name) for name, _ in contraction.extents]
+
+
+def _renamed(
+    meaning: Contraction | Elementwise | Selection | Transform, new: Mapping[str, str]
+) -> Contraction | Elementwise | Selection | Transform:
+    """Give indices other names."""
+    found = substitute(meaning, {old: Polynomial.variable(name) for old, name in new.items()})
+    extents = tuple((new.get(name, name), size) for name, size in _extents(meaning))
+    if isinstance(found, Selection):
+        return replace(found, maximum=replace(found.maximum, extents=extents))
+    return found if isinstance(found, Transform) else replace(found, extents=extents)
+
+
+def _headers(extents: Extents) -> dict[str, str]:
+    """Return the header of the loop over each index."""
+    return {name: syntax("count", letter=name, start=0, stop=size_text(size)) for name, size in extents}
+
+
+def _whole(number: int) -> str:
+    return str(number) if number >= 0 else f"(size_t){number}"
