@@ -1,4 +1,4 @@
-"""What a kernel does, counted on its statements: operations, numbers that are moved, statements."""
+"""What a kernel does, counted on its statements: operations, elements read and written, statements."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from math import log2, prod
 
-from symconv.kernel.language import Call, Do, Extents, Kernel, Loop, Statement, Transform, at, rows_of
+from symconv.kernel.language import Call, Do, Kernel, Loop, Statement, Transform, at, extents_of, rows_of
 from symconv.notation.contraction import Access, Contraction
 from symconv.notation.graph import Elementwise, Selection, reads
 
@@ -20,7 +20,7 @@ class Counts:
     flops
         Multiplications, additions, comparisons, and the operations of expressions.
     moved
-        How many numbers are read and written: of each view that a statement reads, all elements.
+        How many elements are read and written. What is added to is read, too.
     statements
         How many statements are done.
     """
@@ -76,23 +76,23 @@ def _of_do(do: Do, letters: Mapping[str, int]) -> Counts:
         whole = meaning.source if meaning.inverse else meaning.target
         size = 2 * prod(int(at(n, letters)) for n in whole.shape)
         return Counts(round(5 * size * log2(prod(meaning.lengths))), 2 * size, 1)
-    sizes = {name: int(at(size, letters)) for name, size in _extents(meaning)}
+    sizes = {name: int(at(size, letters)) for name, size in extents_of(meaning)}
     points = prod(sizes.values())
     match meaning:
         case Contraction():
             adds = bool(meaning.summed) or do.how != "assign"
+            scaled = bool(meaning.reads) and meaning.coefficient != 1
             flops = points * (max(len(meaning.reads) - 1, 0) + adds)
+            flops += scaled * _elements(meaning.target, sizes)
             accesses = [meaning.target, *meaning.reads]
         case Elementwise():
             flops = points * (int(meaning.expression.count_ops()) + (do.how != "assign"))
             accesses = [meaning.target, *reads(meaning)]
         case Selection(maximum=maximum):
-            flops, accesses = points, list(maximum.reads)
+            return Counts(points, points + sum(_elements(r, sizes) for r in maximum.reads), 1)
+    if do.how != "assign":
+        accesses.append(meaning.target)
     return Counts(flops, sum(_elements(access, sizes) for access in accesses), 1)
-
-
-def _extents(meaning: Contraction | Elementwise | Selection) -> Extents:
-    return meaning.maximum.extents if isinstance(meaning, Selection) else meaning.extents
 
 
 def _elements(access: Access, sizes: Mapping[str, int]) -> int:

@@ -242,6 +242,13 @@ def read_by(meaning: Meaning) -> tuple[Tensor, ...]:
             return tuple(read.tensor for read in reads(meaning))
 
 
+def extents_of(meaning: Meaning) -> Extents:
+    """Return the indices that a statement goes through; a transform has none."""
+    if isinstance(meaning, Transform):
+        return ()
+    return meaning.maximum.extents if isinstance(meaning, Selection) else meaning.extents
+
+
 def at(size: Size, values: Mapping[str, Polynomial | Number]) -> Size:
     """Return a size with letters replaced; a number where none is left."""
     if isinstance(size, int):

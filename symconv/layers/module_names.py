@@ -1,4 +1,4 @@
-"""What a module calls the gradients by a layer's inputs."""
+"""What a module calls gradients with respect to a layer's inputs."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ _SHORT = {"weight": "w", "bias": "b"}
 
 
 def gradient_function(argument: str) -> str:
-    """Return the name of the function of the gradient by an input.
+    """Return the name of the function that computes an input's gradient.
 
     Examples
     --------
@@ -17,7 +17,7 @@ def gradient_function(argument: str) -> str:
 
 
 def gradient_array(argument: str) -> str:
-    """Return the name of an array that holds the gradient by an input.
+    """Return the name of the array that holds an input's gradient.
 
     Examples
     --------
@@ -28,7 +28,7 @@ def gradient_array(argument: str) -> str:
 
 
 def upstream_array(argument: str) -> str:
-    """Return the name of an array that comes in: the gradient by that gradient.
+    """Return what ``double_backward`` calls the upstream gradient of an input's gradient.
 
     Examples
     --------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -25,7 +26,7 @@ class Dialect:
     cases
         Writes values with conditions, the last of which always holds.
     power
-        Writes a power of a base and an exponent that is no -1; holds as tightly as an atom.
+        Writes a power of a base and an exponent other than -1; holds as tightly as an atom.
     decimals
         Whether numbers are written as decimals.
     both, either
@@ -34,6 +35,8 @@ class Dialect:
         Writes functions that are not calls, by their names.
     decimal
         How a decimal number is written.
+    largest
+        The largest integer that is written as such; those beyond are decimals.
     """
 
     times: str
@@ -45,6 +48,7 @@ class Dialect:
     either: str = " or "
     formats: Mapping[str, Callable[..., str]] = field(default_factory=dict)
     decimal: str = "{}"
+    largest: float = math.inf
 
 
 def _paper_cases(cases: Sequence[tuple[str, str]]) -> str:
@@ -126,7 +130,7 @@ def _written(expression: Any, names: Mapping[str, str], dialect: Dialect) -> tup
 
 
 def _number(value: Any, dialect: Dialect) -> tuple[str, int]:
-    if value.is_Integer:
+    if value.is_Integer and abs(int(value)) <= dialect.largest:
         return str(value), ATOM if value >= 0 else SUM
     if dialect.decimals:
         return dialect.decimal.format(float(value)), ATOM if value >= 0 else SUM

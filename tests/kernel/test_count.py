@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -10,26 +11,30 @@ import pytest
 
 from symconv.kernel import run as runs
 from symconv.kernel.count import Counts, count
-from symconv.kernel.language import Kernel, Meaning, written_by
+from symconv.kernel.language import Buffer, Do, Kernel, Meaning, written_by
 from symconv.kernel.simplify import simplified
 from symconv.lower.flops import flops
-from symconv.notation.contraction import Access, Contraction
+from symconv.notation.contraction import Access, Contraction, Tensor, index
 from symconv.notation.evaluate import cell_at, points
-from symconv.notation.graph import Elementwise, reads
+from symconv.notation.graph import Elementwise, Selection, reads
 from symconv.targets.numpy.legal import legalised
 from symconv.targets.numpy.plan import plan_layer
 from tests.kernel.kernels import LAYERS
 
 
-def _cells(meaning: Meaning) -> int:
+def _cells(meaning: Meaning, how: str) -> int:
     """Count the elements that a statement reads and writes, one after the other."""
     if isinstance(meaning, Contraction | Elementwise):
         others = meaning.reads if isinstance(meaning, Contraction) else reads(meaning)
         accesses = [meaning.target, *others]
         sizes = {name: int(size) for name, size in meaning.extents}
-    else:
-        accesses, sizes = list(meaning.maximum.reads), meaning.maximum.ranges  # type: ignore[union-attr]  # no transforms here
-    return sum(_elements(access, sizes) for access in accesses)
+        if how != "assign":
+            accesses.append(meaning.target)
+        return sum(_elements(access, sizes) for access in accesses)
+    assert isinstance(meaning, Selection)
+    maximum = meaning.maximum
+    reads_ = sum(_elements(access, maximum.ranges) for access in maximum.reads)
+    return prod(meaning.target.sizes) + reads_
 
 
 def _elements(access: Access, sizes: Mapping[str, int]) -> int:
@@ -53,10 +58,10 @@ def _seen(kernel: Kernel, monkeypatch: pytest.MonkeyPatch) -> Counts:
     total = [Counts()]
     do = runs._do
 
-    def counting(kernel: Kernel, meaning: Meaning, *rest: Any) -> None:
-        total[0] += Counts(0, _cells(meaning), 1)
+    def counting(kernel: Kernel, meaning: Meaning, how: str, *rest: Any) -> None:
+        total[0] += Counts(0, _cells(meaning, how), 1)
         assert written_by(meaning)
-        do(kernel, meaning, *rest)
+        do(kernel, meaning, how, *rest)
 
     rng = np.random.default_rng(0)
     inputs = {b.tensor.name: rng.random(b.tensor.sizes) for b in kernel.inputs}
@@ -79,3 +84,18 @@ def test_operations_are_at_least_those_of_the_formula(layer: Any) -> None:
             continue
         counted, formula = count(function.kernel).flops, flops(function.formula)
         assert formula * 0.99 <= counted <= 3 * formula + 1000, function.name
+
+
+def test_a_statement_is_counted_in_all_its_parts() -> None:
+    x, f, o = (Tensor(name, (4,)) for name in "xfo")
+    i = index("i")
+    product = Contraction(o[i], (x[i], f[i]), (("i", 4),), 3)
+    buffers = (Buffer(x, "input"), Buffer(f, "input"), Buffer(o, "output"))
+    once = count(Kernel("once", buffers, (Do(product),)))
+    assert once == Counts(flops=4 + 4, moved=3 * 4, statements=1)  # products, then times 3
+    added = count(Kernel("added", buffers, (Do(product, "add"),)))
+    assert added == Counts(flops=4 + 4 + 4, moved=4 * 4, statements=1)  # o is read, too
+    largest = Contraction(o[i], (x[i],), (("i", 4), ("k", 2)), reduce="max")
+    marked = Selection(Tensor("m", (4, 2)), largest)
+    chosen = count(Kernel("chosen", (*buffers, Buffer(marked.target, "scratch")), (Do(marked),)))
+    assert chosen == Counts(flops=8, moved=8 + 4, statements=1)

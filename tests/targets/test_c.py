@@ -17,7 +17,7 @@ from symconv.errors import KernelError
 from symconv.kernel.language import Blocks, Loop, walk
 from symconv.kernel.run import run
 from symconv.kernel.simplify import simplified
-from symconv.layers import Conv, Layer, Linear
+from symconv.layers import Activation, Contraction, Conv, Layer, Linear
 from symconv.lower.layer_plan import Function
 from symconv.notation.arrays import run_arrays
 from symconv.targets.c.routine import routine
@@ -40,10 +40,11 @@ typedef {real} real;
 static inline int is_nan(real a) {{ return {is_nan}; }}
 static inline real larger(real a, real b) {{ return a > b || is_nan(a) ? a : b; }}
 static inline real square(real a) {{ return a * a; }}
+static inline real sign(real a) {{ return {sign}; }}
 """
 REALS = {
-    np.float64: HEAD.format(real="double", is_nan="isnan(a)"),
-    np.uint64: HEAD.format(real="uint64_t", is_nan="(void)a, 0"),
+    np.float64: HEAD.format(real="double", is_nan="isnan(a)", sign="isnan(a) ? a : (a > 0) - (a < 0)"),
+    np.uint64: HEAD.format(real="uint64_t", is_nan="(void)a, 0", sign="a > 0"),
 }
 needs_compiler = pytest.mark.skipif(COMPILER is None, reason="no C compiler: install gcc or clang")
 
@@ -74,6 +75,10 @@ def called(
 @needs_compiler
 @pytest.mark.parametrize("layer", LAYERS, ids=str)
 def test_c_computes_what_a_kernel_means(layer: Layer, tmp_path: Path) -> None:
+    _check(layer, tmp_path)
+
+
+def _check(layer: Layer, tmp_path: Path) -> None:
     functions = plan_layer(layer).functions
     library = compiled([routine(f.kernel, f.name)[0] for f in functions], np.float64, tmp_path)
     for function in functions:
@@ -118,13 +123,33 @@ def test_the_last_block_is_shorter(tmp_path: Path) -> None:
     assert (found["y"] == expected[graph.output.name]).all()
 
 
+NAMES = [
+    ("O[i] = double[i+k]*F[k]", (("double", (6,)), ("F", (3,)))),
+    ("O[i] = X[i+sum]*F[sum]", (("X", (6,)), ("F", (3,)))),
+    ("O[i] = workspace[i+k]*real[k]", (("workspace", (6,)), ("real", (3,)))),
+    ("O[do] max= X[do+largest]*F[largest]", (("X", (6,)), ("F", (3,)))),
+]
+
+
+@needs_compiler
+@pytest.mark.parametrize(("formula", "shapes"), NAMES)
+def test_names_that_mean_something_in_c(formula: str, shapes: Any, tmp_path: Path) -> None:
+    _check(Contraction(formula, shapes=shapes), tmp_path)
+
+
+@needs_compiler
+@pytest.mark.parametrize("function", ["abs(x)", "erf(x)", "x^3", "log(1 + exp(x))", "10^30*x"])
+def test_functions_of_expressions(function: str, tmp_path: Path) -> None:
+    _check(Activation((2, 3), function=function), tmp_path)
+
+
 MUTANTS = {
     "a product is not added": ("sum += ", "sum = "),
     "a sum does not begin at 0": ("real sum = 0;", "real sum = 1;"),
     "a loop ends early": ("c < 2;", "c < 1;"),
     "a subscript is shifted": ("[i + yy]", "[yy]"),
     "a border is not cleared": ("memset(padded, 0, 384 * sizeof(real));", ""),
-    "a workspace is too small": ("(workspace + 1056)", "(workspace + 1072)"),
+    "an array lies too far back in the workspace": ("(workspace + 1056)", "(workspace + 1072)"),
     "a bias is of the first group": ("bias[3 * g + o]", "bias[o]"),
 }
 
@@ -158,5 +183,5 @@ def test_what_c_cannot_do_is_refused() -> None:
     plan = plan_layer(Conv((1, 1, 64, 64), 1, 31), accuracy="fast")
     with pytest.raises(KernelError, match="no Fourier transforms in C"):
         routine(plan.forward.kernel, "forward")
-    with pytest.raises(KernelError, match="a number of samples"):
+    with pytest.raises(KernelError, match=r"C needs numbers for its shape \(samples, 3\)"):
         routine(plan_layer(Linear((None, 3), 2)).forward.kernel, "forward")

@@ -1,10 +1,12 @@
-"""Expressions as C: type-generic functions, numbers of the file's own type."""
+"""Expressions as C: the functions of ``math.h`` by their plain names, numbers of the file's own type."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
 from symconv.notation.expression_text import Dialect
+
+LARGEST = 2**15 - 1  # integer that any ``int`` holds
 
 
 def _cases(cases: Sequence[tuple[str, str]]) -> str:
@@ -14,17 +16,28 @@ def _cases(cases: Sequence[tuple[str, str]]) -> str:
 
 
 def _power(base: str, exponent: str) -> str:
-    inner = base.removeprefix("(").removesuffix(")") if base.startswith("(") else base
-    return f"square({inner})" if exponent == "2" else f"pow({inner}, {exponent})"
+    return f"square({base})" if exponent == "2" else f"pow({base}, {exponent})"
 
 
 FORMATS: dict[str, Callable[..., str]] = {
-    "first_attaining": lambda waiting, element, greatest: (
-        f"{waiting} != 0 && ({element} == {greatest} || is_nan({element}))"
+    "first_attaining": lambda waiting, element, largest: (
+        f"{waiting} != 0 && ({element} == {largest} || is_nan({element}))"
     ),
     "still_waiting": lambda waiting, first: f"{waiting} != 0 && {first} == 0",
     "where_true": lambda condition, value: f"({condition} != 0 ? {value} : 0)",
 }
+HELPERS = ("real", "larger", "square", "sign", "is_nan")  # what a file defines for its functions
+FUNCTIONS = {
+    *("exp", "log", "sqrt", "sin", "cos", "tan", "sinh", "cosh", "tanh", "asin", "acos", "atan"),
+    *("asinh", "acosh", "atanh", "erf", "erfc", "log1p", "expm1", "Abs", "sign", *FORMATS),
+}
+WORDS = {
+    *("auto", "break", "case", "char", "const", "continue", "default", "do", "double", "else"),
+    *("enum", "extern", "float", "for", "goto", "if", "inline", "int", "long", "register"),
+    *("restrict", "return", "short", "signed", "sizeof", "static", "struct", "switch", "typedef"),
+    *("union", "unsigned", "void", "volatile", "while", "size_t", "memset", "fabs", "pow"),
+    *("INFINITY", "NAN", "NULL", "I", "workspace", *HELPERS, *FUNCTIONS),
+}  # that no array and no index may be called
 C99 = Dialect(
     " * ",
     {"Abs": "fabs", "pi": "(real)3.141592653589793", "-oo": "-INFINITY"},
@@ -35,4 +48,5 @@ C99 = Dialect(
     either=" || ",
     formats=FORMATS,
     decimal="(real){}",
+    largest=LARGEST,
 )

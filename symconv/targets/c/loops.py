@@ -19,6 +19,7 @@ from symconv.kernel.language import (
     Statement,
     Table,
     Transform,
+    extents_of,
     substitute,
     walk,
 )
@@ -27,7 +28,7 @@ from symconv.notation.contraction import Access, Contraction
 from symconv.notation.expression_text import expression_text
 from symconv.notation.graph import Elementwise, Selection
 from symconv.notation.polynomial import Polynomial
-from symconv.targets.c.dialect import C99
+from symconv.targets.c.dialect import C99, FUNCTIONS, WORDS
 from symconv.targets.c.nests import Line, nest
 from symconv.targets.c.wording import element_text, number_text, size_text, syntax, value_text
 
@@ -52,8 +53,10 @@ class _Writer:
 
     def __init__(self, kernel: Kernel) -> None:
         self.name = kernel.name
+        if any(buffer.kind == "complex" for buffer in kernel.buffers):
+            raise KernelError(f"{self.name}: there are no Fourier transforms in C")
         loops = [statement for statement in walk(kernel.body) if isinstance(statement, Loop)]
-        self.taken = {letter for loop in loops for letter in loop.letters}
+        self.taken = WORDS | {letter for loop in loops for letter in loop.letters}
         self.taken |= {buffer.tensor.name for buffer in kernel.buffers}
         self.table_names: dict[Table, str] = {}
         self.tables: dict[str, str] = {}
@@ -63,12 +66,12 @@ class _Writer:
         lines: list[Line] = []
         for statement in statements:
             match statement:
+                case Loop(letters=letters) if not WORDS.isdisjoint(letters):
+                    raise KernelError(f"{self.name}: no letter of C is called {letters}")
                 case Loop():
                     lines += self._loop(statement)
-                case Do(meaning=Transform()):
-                    raise KernelError(f"{self.name}: there are no Fourier transforms in C")
                 case Do():
-                    lines += self._do(self._apart(statement))
+                    lines += self._do(self._with_own_indices(statement))
                 case Call():
                     raise KernelError(f"{self.name}: calls {statement.kernel.name}")
         return lines
@@ -112,9 +115,9 @@ class _Writer:
             self.tables[name] = syntax("table", name=name, columns=len(table.rows[0]), rows=rows)
         return self.table_names[table]
 
-    def _apart(self, do: Do) -> Do:
+    def _with_own_indices(self, do: Do) -> Do:
         """Give indices that are named like an array, or a loop's letter, a name of their own."""
-        extents = _extents(do.meaning)
+        extents = extents_of(do.meaning)
         taken = self.taken | {name for name, _ in extents}
         new = {name: fresh_name(2 * name, taken) for name, _ in extents if name in self.taken}
         return replace(do, meaning=_renamed(do.meaning, new)) if new else do
@@ -124,14 +127,14 @@ class _Writer:
             case Contraction() as contraction:
                 return self._contraction(contraction, do.how)
             case Elementwise() as elementwise:
-                return _elementwise(elementwise, do.how)
+                return self._elementwise(elementwise, do.how)
             case Selection(target=target, maximum=maximum):
                 return self._selection(target[tuple(_indices(maximum))], maximum)
             case Transform():
-                raise KernelError(f"{self.name}: there are no Fourier transforms in C")
+                raise KernelError(f"{self.name}: transforms what is not complex")
 
     def _contraction(self, contraction: Contraction, how: str) -> Sequence[Line]:
-        """Add terms up, or find the greatest, in a variable; then store it."""
+        """Add terms up, or find the largest, in a variable; then store it."""
         headers = _headers(contraction.extents)
         free = [header for name, header in headers.items() if name not in contraction.summed]
         target, number = element_text(contraction.target), number_text(contraction.number)
@@ -141,7 +144,7 @@ class _Writer:
             return nest(free, [syntax(STORE[how], target=target, value=" * ".join(factors) or "1")])
         summed = [headers[name] for name in contraction.summed]
         adds = contraction.reduce == "sum"
-        name = self._variable("sum" if adds else "greatest", free)
+        name = self._variable("sum" if adds else "largest", contraction.extents, free)
         value = name if number == "1" else f"{number} * {name}"
         step = syntax("add" if adds else "larger", target=name, value=term or "1")
         lines = [
@@ -151,24 +154,28 @@ class _Writer:
         ]
         return nest(free, lines)
 
-    def _variable(self, name: str, headers: Sequence[str]) -> str:
-        """Return a name for a variable: of the innermost loop, or of the block if there is none."""
-        return fresh_name(name, set(self.taken) if headers else self.taken)
+    def _variable(self, name: str, extents: Extents, headers: Sequence[str]) -> str:
+        """Return a name for a variable under loops; it is taken for good where there is no loop."""
+        found = fresh_name(name, self.taken | {index for index, _ in extents})
+        if not headers:
+            self.taken.add(found)
+        return found
 
     def _selection(self, target: Access, maximum: Contraction) -> Sequence[Line]:
-        """Find the greatest term; then mark the first that equals it."""
+        """Find the largest term; then mark the first that equals it."""
         headers = _headers(maximum.extents)
         free = [header for name, header in headers.items() if name not in maximum.summed]
         summed = [headers[name] for name in maximum.summed]
         term = " * ".join(map(element_text, maximum.reads))
-        greatest, waiting = self._variable("greatest", free), self._variable("waiting", free)
+        largest = self._variable("largest", maximum.extents, free)
+        waiting = self._variable("waiting", maximum.extents, free)
         marked = element_text(target)
-        first = C99.formats["first_attaining"](waiting, term, greatest)
+        first = C99.formats["first_attaining"](waiting, term, largest)
         still = C99.formats["still_waiting"](waiting, marked)
         lines = [
-            syntax("variable", name=greatest, value="-INFINITY"),
+            syntax("variable", name=largest, value="-INFINITY"),
             syntax("variable", name=waiting, value=1),
-            *nest(summed, [syntax("larger", target=greatest, value=term)]),
+            *nest(summed, [syntax("larger", target=largest, value=term)]),
             *nest(
                 summed,
                 [
@@ -179,28 +186,27 @@ class _Writer:
         ]
         return nest(free, lines)
 
-
-def _elementwise(elementwise: Elementwise, how: str) -> Sequence[Line]:
-    """Compute an expression's common parts, then its value, at every place."""
-    names = {
-        symbol: element_text(argument) if isinstance(argument, Access) else value_text(argument)
-        for symbol, argument in elementwise.arguments
-    }
-    fresh = sympy.numbered_symbols("t", real=True)
-    parts, (result,) = sympy.cse([elementwise.expression], fresh, order="canonical")
-    lines = [
-        syntax("number", name=symbol.name, value=expression_text(part, names, C99))
-        for symbol, part in parts
-    ]
-    value = expression_text(result, names, C99)
-    lines.append(syntax(STORE[how], target=element_text(elementwise.target), value=value))
-    return nest(list(_headers(elementwise.extents).values()), lines)
-
-
-def _extents(meaning: Contraction | Elementwise | Selection | Transform) -> Extents:
-    if isinstance(meaning, Transform):
-        return ()
-    return meaning.maximum.extents if isinstance(meaning, Selection) else meaning.extents
+    def _elementwise(self, elementwise: Elementwise, how: str) -> Sequence[Line]:
+        """Compute an expression's common parts, then its value, at every place."""
+        found = elementwise.expression.atoms(sympy.Function, sympy.Max, sympy.Min)
+        missing = {function.func.__name__ for function in found} - FUNCTIONS - {"Piecewise"}
+        if missing:
+            raise KernelError(f"{self.name}: there is no {', '.join(sorted(missing))} in C")
+        headers = list(_headers(elementwise.extents).values())
+        names = {
+            symbol: element_text(argument) if isinstance(argument, Access) else value_text(argument)
+            for symbol, argument in elementwise.arguments
+        }
+        fresh = sympy.numbered_symbols("part", real=True)
+        parts, (result,) = sympy.cse([elementwise.expression], fresh, order="canonical")
+        lines = []
+        for symbol, part in parts:
+            name = self._variable(symbol.name, elementwise.extents, headers)
+            lines.append(syntax("number", name=name, value=expression_text(part, names, C99)))
+            names[symbol.name] = name
+        value = expression_text(result, names, C99)
+        lines.append(syntax(STORE[how], target=element_text(elementwise.target), value=value))
+        return nest(headers, lines)
 
 
 def _indices(contraction: Contraction) -> list[Polynomial]:
@@ -212,7 +218,7 @@ def _renamed(
 ) -> Contraction | Elementwise | Selection | Transform:
     """Give indices other names."""
     found = substitute(meaning, {old: Polynomial.variable(name) for old, name in new.items()})
-    extents = tuple((new.get(name, name), size) for name, size in _extents(meaning))
+    extents = tuple((new.get(name, name), size) for name, size in extents_of(meaning))
     if isinstance(found, Selection):
         return replace(found, maximum=replace(found.maximum, extents=extents))
     return found if isinstance(found, Transform) else replace(found, extents=extents)

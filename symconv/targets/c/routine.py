@@ -3,30 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from math import prod
 
 from symconv.errors import KernelError
 from symconv.kernel.language import Buffer, Kernel, at, largest_letters
+from symconv.kernel.rewrite import fresh_name, with_views
 from symconv.kernel.simplify import simplified
 from symconv.notation.polynomial import Polynomial
+from symconv.targets.c.dialect import WORDS
 from symconv.targets.c.loops import loops
 from symconv.targets.c.nests import INDENT, text_lines
 from symconv.targets.c.wording import brackets, syntax, values_text
 
-ALIGNED = 16  # each scratch array begins at a multiple of so many numbers
+ALIGNED = 16  # each scratch array starts at a multiple of this many elements
 
 
 def routine(kernel: Kernel, name: str) -> tuple[str, int]:
-    """Return a function in C99 that computes a kernel, and how many numbers of workspace it needs.
+    """Return a function in C99 that computes a kernel, and how many elements of workspace it needs.
 
     It takes the kernel's inputs, its outputs, and the workspace if it needs one. ``real`` is the type of
-    a number; ``square``, ``larger`` and ``is_nan`` are functions of such numbers. Nothing is allocated,
-    and nothing is kept from call to call.
+    a number; ``square``, ``sign``, ``larger`` and ``is_nan`` are functions of such numbers. The file
+    includes ``math.h``, ``stddef.h`` and ``string.h``. Nothing is allocated, and nothing is kept from
+    call to call.
 
     Raises
     ------
     KernelError
-        If the kernel has a Fourier transform, or is one for any number of samples.
+        If the kernel has a Fourier transform, a function that C has not, or any number of samples.
 
     Examples
     --------
@@ -46,14 +50,12 @@ def routine(kernel: Kernel, name: str) -> tuple[str, int]:
     }
     <BLANKLINE>
     """
-    whole = simplified(kernel)
+    whole = _with_own_names(simplified(kernel))
     largest = largest_letters(whole.body)
     shapes = {buffer.tensor.name: _shape(buffer, largest) for buffer in whole.buffers}
     lines = [_constant(buffer, shapes[buffer.tensor.name]) for buffer in whole.with_role("constant")]
     size = 0
     for buffer in whole.with_role("scratch", "zeroed"):
-        if buffer.kind == "complex":
-            raise KernelError(f"{kernel.name}: there are no Fourier transforms in C")
         shape = shapes[buffer.tensor.name]
         lines += _placed(buffer, shape, size)
         size += -(-prod(shape) // ALIGNED) * ALIGNED
@@ -66,11 +68,25 @@ def routine(kernel: Kernel, name: str) -> tuple[str, int]:
     return "\n".join([f"{header} {{", *body, "}", ""]), size
 
 
+def _with_own_names(kernel: Kernel) -> Kernel:
+    """Return a kernel none of whose arrays has a name that means something else in C."""
+    names = {buffer.tensor.name for buffer in kernel.buffers}
+    taken = names | WORDS
+    new = {name: fresh_name(f"{name}_", taken) for name in sorted(names & WORDS)}
+    buffers = tuple(
+        replace(b, tensor=replace(b.tensor, name=new.get(b.tensor.name, b.tensor.name)))
+        for b in kernel.buffers
+    )
+    body = tuple(with_views(statement, {}, new) for statement in kernel.body)
+    return replace(kernel, buffers=buffers, body=body)
+
+
 def _shape(buffer: Buffer, largest: Mapping[str, int]) -> tuple[int, ...]:
     """Return a buffer's sizes, the largest where they change from row to row; a number has one."""
     found = [at(size, largest) for size in buffer.tensor.shape]
     if any(isinstance(size, Polynomial) for size in found):
-        raise KernelError(f"{buffer.tensor.name}: C needs a number of samples instead of any")
+        shape = ", ".join(map(str, found))
+        raise KernelError(f"{buffer.tensor.name}: C needs numbers for its shape ({shape})")
     return tuple(map(int, found)) or (1,)
 
 

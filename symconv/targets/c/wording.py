@@ -6,6 +6,7 @@ from symconv.kernel.language import Buffer
 from symconv.notation.contraction import Access, Size
 from symconv.notation.polynomial import Number, Polynomial
 from symconv.notation.text import subscript_text
+from symconv.targets.c.dialect import LARGEST
 from symconv.templating import environment
 
 
@@ -38,8 +39,10 @@ def brackets(sizes: list[str] | list[int] | tuple[int, ...]) -> str:
 
 
 def number_text(value: Number) -> str:
-    """Write a number; decimals are of the file's own type."""
-    return str(int(value)) if int(value) == value else f"(real){float(value)!r}"
+    """Write a number; decimals, and what an ``int`` may not hold, are of the file's own type."""
+    if int(value) == value and -LARGEST <= int(value) <= LARGEST:
+        return str(int(value))
+    return f"(real){float(value)!r}"
 
 
 def values_text(buffer: Buffer) -> str:
