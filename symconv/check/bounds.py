@@ -116,8 +116,8 @@ def running_bound(graph: Graph, values: Values, eps: float) -> Array:
 def terms_scale(graph: Graph, values: Values) -> float:
     """Return how large the terms of a graph's last expression are, of which some may cancel.
 
-    The gradient by the input of a normalisation is nearly 0 where few numbers are normalised, though
-    its terms are not; 0 for sums, whose terms are compared with their result.
+    A normalisation of few elements has an input gradient near 0, though its terms are large. For a sum
+    this is 0: its terms are compared with their result elsewhere.
     """
     last = graph.steps[-1]
     if not isinstance(last, Elementwise):

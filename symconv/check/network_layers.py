@@ -36,8 +36,8 @@ Arrays = dict[str, Array]
 class LayerFunction:
     """A module's function of a layer, read from its name and its signature.
 
-    ``by`` are the inputs that it gives the gradients by; ``moved`` those that change, in a function of
-    second order. ``applied`` is the activation that it applies to its result, too.
+    ``by`` are the inputs whose gradients it returns, ``moved`` those that change in a function of second
+    order, and ``applied`` is the activation that it applies to its result.
     """
 
     name: str

@@ -20,7 +20,7 @@ class Counts:
     flops
         Multiplications, additions, comparisons, and the operations of expressions.
     moved
-        How many elements are read and written. What is added to is read, too.
+        How many elements are read and written; an addition also reads its target.
     statements
         How many statements are done.
     """

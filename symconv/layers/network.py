@@ -19,7 +19,7 @@ from symconv.notation.graph import Graph, needed, renamed, total, written
 from symconv.notation.names import element
 
 INPUT = "x"  # what a network's only input is called among the values
-ENERGY, SEED = Tensor("E", ()), Tensor("1", ())  # E, and its gradient by itself
+ENERGY, SEED = Tensor("E", ()), Tensor("1", ())  # E, and ∂E/∂E, which is 1
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ ALONE = "numbers in its formulas depend on N, the number of samples: decided for
 
 
 def any_batch_proof(layer: Layer, prove: Callable[[Layer], Proof]) -> Proof:
-    """Decide the theorems about a layer, which is no network, for every number of samples.
+    """Decide the theorems about a layer that is not a network, for every number of samples.
 
     Raises
     ------

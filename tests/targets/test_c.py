@@ -11,15 +11,19 @@ from typing import Any
 
 import numpy as np
 import pytest
+import sympy
 from numpy.typing import NDArray
 
 from symconv.errors import KernelError
-from symconv.kernel.language import Blocks, Loop, walk
+from symconv.kernel.language import Blocks, Buffer, Do, Kernel, Loop, Span, walk
 from symconv.kernel.run import run
 from symconv.kernel.simplify import simplified
 from symconv.layers import Activation, Contraction, Conv, Layer, Linear
 from symconv.lower.layer_plan import Function
 from symconv.notation.arrays import run_arrays
+from symconv.notation.contraction import Contraction as Contraction_
+from symconv.notation.contraction import Tensor, index
+from symconv.notation.graph import Elementwise
 from symconv.targets.c.routine import routine
 from symconv.targets.numpy.plan import plan_layer
 from tests.kernel.kernels import LAYERS, drawn
@@ -181,7 +185,17 @@ def test_lines_are_short_and_the_text_is_the_same_again(layer: Layer) -> None:
 
 def test_what_c_cannot_do_is_refused() -> None:
     plan = plan_layer(Conv((1, 1, 64, 64), 1, 31), accuracy="fast")
-    with pytest.raises(KernelError, match="no Fourier transforms in C"):
+    with pytest.raises(KernelError, match="C has no Fourier transforms"):
         routine(plan.forward.kernel, "forward")
     with pytest.raises(KernelError, match=r"C needs numbers for its shape \(samples, 3\)"):
         routine(plan_layer(Linear((None, 3), 2)).forward.kernel, "forward")
+    x = Tensor("x", (3,))
+    y = Tensor("y", (3,))
+    buffers = (Buffer(x, "input"), Buffer(y, "output"))
+    i = index("i")
+    copy = Do(Contraction_(y[index("do")], (x[index("do")],), ()))
+    with pytest.raises(KernelError, match="another meaning for a letter"):
+        routine(Kernel("letters", buffers, (Loop(("do",), Span(3), (copy,)),)), "letters")
+    gamma = Elementwise(y[i], sympy.gamma(sympy.Symbol("a")), (("a", x[i]),), (("i", 3),))
+    with pytest.raises(KernelError, match="C has no function gamma"):
+        routine(Kernel("functions", buffers, (Do(gamma),)), "functions")

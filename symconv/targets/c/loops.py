@@ -54,7 +54,7 @@ class _Writer:
     def __init__(self, kernel: Kernel) -> None:
         self.name = kernel.name
         if any(buffer.kind == "complex" for buffer in kernel.buffers):
-            raise KernelError(f"{self.name}: there are no Fourier transforms in C")
+            raise KernelError(f"{self.name}: C has no Fourier transforms")
         loops = [statement for statement in walk(kernel.body) if isinstance(statement, Loop)]
         self.taken = WORDS | {letter for loop in loops for letter in loop.letters}
         self.taken |= {buffer.tensor.name for buffer in kernel.buffers}
@@ -67,7 +67,7 @@ class _Writer:
         for statement in statements:
             match statement:
                 case Loop(letters=letters) if not WORDS.isdisjoint(letters):
-                    raise KernelError(f"{self.name}: no letter of C is called {letters}")
+                    raise KernelError(f"{self.name}: C has another meaning for a letter of {letters}")
                 case Loop():
                     lines += self._loop(statement)
                 case Do():
@@ -155,7 +155,7 @@ class _Writer:
         return nest(free, lines)
 
     def _variable(self, name: str, extents: Extents, headers: Sequence[str]) -> str:
-        """Return a name for a variable under loops; it is taken for good where there is no loop."""
+        """Return a name for a variable; outside all loops, no later variable may have it."""
         found = fresh_name(name, self.taken | {index for index, _ in extents})
         if not headers:
             self.taken.add(found)
@@ -191,7 +191,7 @@ class _Writer:
         found = elementwise.expression.atoms(sympy.Function, sympy.Max, sympy.Min)
         missing = {function.func.__name__ for function in found} - FUNCTIONS - {"Piecewise"}
         if missing:
-            raise KernelError(f"{self.name}: there is no {', '.join(sorted(missing))} in C")
+            raise KernelError(f"{self.name}: C has no function {', '.join(sorted(missing))}")
         headers = list(_headers(elementwise.extents).values())
         names = {
             symbol: element_text(argument) if isinstance(argument, Access) else value_text(argument)

@@ -30,7 +30,7 @@ def routine(kernel: Kernel, name: str) -> tuple[str, int]:
     Raises
     ------
     KernelError
-        If the kernel has a Fourier transform, a function that C has not, or any number of samples.
+        If the kernel has a Fourier transform, a function that C lacks, or a batch of any size.
 
     Examples
     --------
