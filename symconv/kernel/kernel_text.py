@@ -30,7 +30,8 @@ def kernel_text(kernel: Kernel) -> str:
     lines = [f"kernel {kernel.name}"]
     for buffer in kernel.buffers:
         shape = ", ".join(map(_size, buffer.tensor.shape))
-        lines.append(f"    {buffer.role:8} {buffer.tensor.name}[{shape}]")
+        of = f" of {buffer.of}" if buffer.of else ""
+        lines.append(f"    {buffer.role:8} {buffer.tensor.name}[{shape}]{of}")
     lines += [f"    {line}" for line in _lines(kernel.body)]
     return "\n".join(lines)
 

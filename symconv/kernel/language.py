@@ -22,7 +22,7 @@ from symconv.notation.graph import Elementwise, Selection, reads
 from symconv.notation.polynomial import Number, Polynomial
 from symconv.notation.ratio import Ratio
 
-Role: TypeAlias = Literal["input", "output", "scratch", "zeroed", "constant"]
+Role: TypeAlias = Literal["input", "output", "scratch", "zeroed", "constant", "alias"]
 Kind: TypeAlias = Literal["real", "truth", "complex"]
 How: TypeAlias = Literal["assign", "add", "max"]
 Extents: TypeAlias = tuple[tuple[str, Size], ...]
@@ -39,7 +39,8 @@ class Buffer:
     role
         ``input`` is read only. ``output`` is written completely. ``scratch`` is undefined at first.
         ``zeroed`` is zero when it is allocated and keeps its content from call to call: elements that
-        no statement writes are zero. ``constant`` has ``values``.
+        no statement writes are zero. ``constant`` has ``values``. ``alias`` is the beginning of another
+        buffer's memory: in another shape, or written over.
     values
         A constant's numbers, row by row.
     kind
@@ -48,6 +49,8 @@ class Buffer:
         What a reader should know of a constant.
     given
         Where the module's own description of its layer has a constant's values.
+    of
+        The buffer whose memory an alias is.
     """
 
     tensor: Tensor
@@ -56,6 +59,7 @@ class Buffer:
     kind: Kind = "real"
     note: str = ""
     given: tuple[str | int, ...] = ()
+    of: str = ""
 
 
 @dataclass(frozen=True)
@@ -161,10 +165,15 @@ class View:
 
 @dataclass(frozen=True)
 class Call:
-    """A kernel run on views: one for each of its inputs, and one for each of its outputs."""
+    """A kernel run on views: one for each of its inputs, and one for each of its outputs.
+
+    A view that is written may be of the memory of one that is read if the kernel is one expression, or
+    one after the other, of single elements.
+    """
 
     kernel: Kernel
     views: tuple[View, ...]
+    note: str = ""
 
 
 Statement: TypeAlias = Do | Loop | Call
@@ -217,6 +226,11 @@ class Kernel:
         """Return the buffer of a name."""
         return next(buffer for buffer in self.buffers if buffer.tensor.name == name)
 
+    def owner(self, name: str) -> Buffer:
+        """Return the buffer whose memory that of a name is: itself, or what it is an alias of."""
+        buffer = self.buffer(name)
+        return self.owner(buffer.of) if buffer.role == "alias" else buffer
+
 
 def whole(tensor: Tensor, names: Sequence[str]) -> View:
     """Return a whole tensor as a view, its axes addressed by these indices."""
@@ -247,6 +261,28 @@ def extents_of(meaning: Meaning) -> Extents:
     if isinstance(meaning, Transform):
         return ()
     return meaning.maximum.extents if isinstance(meaning, Selection) else meaning.extents
+
+
+def tensors_read(statement: Statement) -> tuple[Tensor, ...]:
+    """Return what a statement reads, and loops' statements in turn; what is added to is read, too."""
+    match statement:
+        case Do(meaning=meaning, how=how):
+            return (*read_by(meaning), *((written_by(meaning),) if how != "assign" else ()))
+        case Call(kernel=kernel, views=views):
+            return tuple(view.access.tensor for view in views[: len(kernel.inputs)])
+        case Loop(body=body):
+            return tuple(tensor for each in body for tensor in tensors_read(each))
+
+
+def tensors_written(statement: Statement) -> tuple[Tensor, ...]:
+    """Return what a statement writes, and loops' statements in turn."""
+    match statement:
+        case Do(meaning=meaning):
+            return (written_by(meaning),)
+        case Call(kernel=kernel, views=views):
+            return tuple(view.access.tensor for view in views[len(kernel.inputs) :])
+        case Loop(body=body):
+            return tuple(tensor for each in body for tensor in tensors_written(each))
 
 
 def at(size: Size, values: Mapping[str, Polynomial | Number]) -> Size:

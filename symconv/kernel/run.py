@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -105,18 +106,17 @@ def _statement(
                 for each in statement.body:
                     _statement(each, kernel, buffers, memory, inner)
         case Call():
-            _call(statement, buffers, memory, letters)
+            _call(statement, kernel, buffers, memory, letters)
         case Do(meaning=meaning, how=how):
-            _do(kernel, substitute(meaning, letters), how, buffers, memory)
+            placed = substitute(meaning, letters)
+            for tensor in (*read_by(placed), written_by(placed)):
+                _place(buffers[tensor.name], tensor.sizes, buffers, memory, letters)
+            _do(kernel, placed, how, memory)
 
 
-def _do(
-    kernel: Kernel, meaning: Meaning, how: str, buffers: Mapping[str, Buffer], memory: Memory
-) -> None:
+def _do(kernel: Kernel, meaning: Meaning, how: str, memory: Memory) -> None:
     target = written_by(meaning)
-    for tensor in (*read_by(meaning), target):
-        _place(buffers[tensor.name], tensor.sizes, memory)
-    if buffers[target.name].role in ("input", "constant"):
+    if kernel.owner(target.name).role in ("input", "constant"):
         raise KernelError(f"{kernel.name}: writes {target.name}, which is read only")
     for name, point in _read_cells(meaning):
         if memory[name][point] is UNDEFINED:
@@ -131,10 +131,23 @@ def _do(
             array[cell] = array[cell] + value if how == "add" else max(array[cell], value)
 
 
-def _place(buffer: Buffer, sizes: tuple[int, ...], memory: Memory) -> None:
+def _place(
+    buffer: Buffer,
+    sizes: tuple[int, ...],
+    buffers: Mapping[str, Buffer],
+    memory: Memory,
+    letters: Mapping[str, int],
+) -> None:
     """Allocate a buffer when it is first used, and anew where its shape changes from row to row."""
     name = buffer.tensor.name
-    if name not in memory or memory[name].shape != sizes:
+    if buffer.role == "alias":
+        owner = buffers[buffer.of]
+        own = tuple(int(at(size, letters)) for size in owner.tensor.shape)
+        _place(owner, own, buffers, memory, letters)
+        if prod(sizes) > prod(own):
+            raise KernelError(f"{name} has more elements than {buffer.of}, whose memory it is")
+        memory[name] = memory[buffer.of].reshape(-1)[: prod(sizes)].reshape(sizes)
+    elif name not in memory or memory[name].shape != sizes:
         memory[name] = _fresh(buffer, sizes)
 
 
@@ -146,7 +159,13 @@ def _fresh(buffer: Buffer, sizes: tuple[int, ...]) -> Values:
     return array
 
 
-def _call(call: Call, buffers: Mapping[str, Buffer], memory: Memory, letters: Mapping[str, int]) -> None:
+def _call(
+    call: Call,
+    caller: Kernel,
+    buffers: Mapping[str, Buffer],
+    memory: Memory,
+    letters: Mapping[str, int],
+) -> None:
     """Copy views in, run the kernel, copy its outputs out: what a view that shares memory does."""
     inner: Memory = {}
     parameters = (*call.kernel.inputs, *call.kernel.outputs)
@@ -154,13 +173,15 @@ def _call(call: Call, buffers: Mapping[str, Buffer], memory: Memory, letters: Ma
     for buffer, view in zip(parameters, call.views, strict=True):
         tensor = view.access.tensor
         sizes = tuple(int(at(size, letters)) for size in tensor.shape)
-        _place(buffers[tensor.name], sizes, memory)
+        _place(buffers[tensor.name], sizes, buffers, memory, letters)
         cells = _cells(view, sizes, letters, call.kernel.name)
         name = buffer.tensor.name
         inner[name] = np.empty(cells.shape, dtype=object)
         for index in np.ndindex(*cells.shape):
             inner[name][index] = memory[tensor.name][cells[index]]
         if buffer.role == "output":
+            if caller.owner(tensor.name).role in ("input", "constant"):
+                raise KernelError(f"{call.kernel.name}: writes {tensor.name}, which is read only")
             places.append((buffer, view, cells))
     _run(call.kernel, inner, letters)
     for buffer, view, cells in places:

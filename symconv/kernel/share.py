@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from symconv.kernel.language import Call, Do, Kernel, Statement, read_by, walk, written_by
+from symconv.kernel.language import Call, Do, Kernel, Statement, tensors_read, tensors_written, walk
 
 LEAST = 4  # statements of a kernel that is worth a function of its own
 
@@ -41,7 +41,4 @@ def _is_long(kernel: Kernel) -> bool:
 
 
 def _mentioned(statement: Statement) -> set[str]:
-    if isinstance(statement, Call):
-        return {view.access.tensor.name for view in statement.views}
-    dos = (s for s in walk([statement]) if isinstance(s, Do))
-    return {t.name for do in dos for t in (*read_by(do.meaning), written_by(do.meaning))}
+    return {t.name for t in (*tensors_read(statement), *tensors_written(statement))}

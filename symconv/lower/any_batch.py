@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
+from symconv.kernel.language import Call, Kernel
 from symconv.layers.batch import AnyBatch
 from symconv.layers.families import MEMBERS, SIZE, family, in_common, refused
 from symconv.layers.layer import Layer
 from symconv.layers.network import Network
 from symconv.lower.layer_plan import Function, Plan, layer_plan
-from symconv.lower.network_plan import LayerFunction, NetworkPlan, network_plan
+from symconv.lower.network_plan import NetworkPlan, network_plan
+from symconv.lower.network_steps import LayerFunction
 from symconv.lower.options import Options
-from symconv.lower.schedule import Schedule
 from symconv.notation.contraction import Size, index
 from symconv.notation.graph import folded
 
@@ -55,8 +56,6 @@ def any_batch_plan(layer: Layer, order: int, options: Options) -> Plan:
 def any_batch_network_plan(network: Network, order: int, options: Options) -> NetworkPlan:
     """Plan a network's module for a batch of any size.
 
-    Buffers are shared as they are for the batch that algorithms are chosen for.
-
     Raises
     ------
     SymconvError
@@ -68,7 +67,6 @@ def any_batch_network_plan(network: Network, order: int, options: Options) -> Ne
     chosen = replace(options, batch=CHOSEN_FOR)
     plans = {n: network_plan(network.with_batch(n), order, chosen) for n in MEMBERS}
     first = network_plan(network.with_batch(COMPARED), order, chosen)
-    typical = network_plan(network.with_batch(CHOSEN_FOR), order, chosen)
     nodes = {node.name: node for node in network.nodes}
 
     def placed(own: LayerFunction, members: Mapping[int, LayerFunction]) -> LayerFunction:
@@ -77,23 +75,33 @@ def any_batch_network_plan(network: Network, order: int, options: Options) -> Ne
         applied = nodes[own.applied.name] if own.applied else None
         return replace(own, node=node, function=function, applied=applied)
 
-    def second(name: str) -> Callable[[NetworkPlan], Schedule]:
-        return lambda plan: plan.second[name]
+    columns = _columns({n: plan.functions for n, plan in plans.items()})
+    functions = tuple(map(placed, first.functions, columns))
+    callees = {f.name: f.function.kernel for f in functions}
 
-    def scheduled(of: Callable[[NetworkPlan], Schedule]) -> Schedule:
-        sections = in_common({n: of(plan).sections for n, plan in plans.items()}, network, LETTER)
-        return replace(of(typical), sections=sections)
+    def of_any(members: Mapping[int, Kernel]) -> Kernel:
+        alone = {n: _with_callees(kernel, {}) for n, kernel in members.items()}
+        return _with_callees(in_common(alone, network, LETTER), callees)
 
     return replace(
         first,
         layer=network,
-        functions=tuple(
-            map(placed, first.functions, _columns({n: p.functions for n, p in plans.items()}))
-        ),
-        forward=scheduled(lambda plan: plan.forward),
-        training=scheduled(lambda plan: plan.training),
-        second={name: scheduled(second(name)) for name in first.second},
+        functions=functions,
+        forward=of_any({n: plan.forward for n, plan in plans.items()}),
+        training=of_any({n: plan.training for n, plan in plans.items()}),
+        second=tuple(map(of_any, _columns({n: plan.second for n, plan in plans.items()}))),
     )
+
+
+def _with_callees(kernel: Kernel, callees: Mapping[str, Kernel]) -> Kernel:
+    """Return a kernel that calls others of the same names; empty ones for names that are not known."""
+    body = []
+    for statement in kernel.body:
+        if isinstance(statement, Call):
+            name = statement.kernel.name
+            statement = replace(statement, kernel=callees.get(name, Kernel(name, (), ())))
+        body.append(statement)
+    return replace(kernel, body=tuple(body))
 
 
 def lettered(shape: Sequence[int]) -> tuple[Size, ...]:

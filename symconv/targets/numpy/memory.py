@@ -6,13 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
 
-from symconv.kernel.language import Do, at, largest_letters, walk
+from symconv.kernel.language import Buffer, Call, Do, Kernel, at, largest_letters, walk
+from symconv.kernel.liveness import lifetimes, placed
 from symconv.kernel.simplify import simplified
 from symconv.lower.any_batch import CHOSEN_FOR, LETTER
 from symconv.lower.flops import flops
 from symconv.lower.layer_plan import Function
-from symconv.lower.network_plan import LayerFunction, NetworkPlan, network_plan
-from symconv.lower.schedule import Call, Schedule
+from symconv.lower.network_plan import NetworkPlan, network_plan
+from symconv.lower.network_steps import LayerFunction
 from symconv.notation.contraction import integers
 from symconv.notation.graph import Elementwise
 from symconv.targets.numpy.expressions import common_parts
@@ -66,17 +67,15 @@ def needs(plan: NetworkPlan) -> Needs:
     if plan.layer.any_batch:
         network = plan.layer.with_batch(CHOSEN_FOR)
         return needs(network_plan(network, plan.order, options(plan.accuracy)))
-    schedule, network = plan.training, plan.layer
+    kernel, network = plan.training, plan.layer
     size = BYTES[network.dtype]
-    functions = {f.name: f for f in plan.functions}
-    called: dict[str, list[LayerFunction]] = {node.name: [] for node in network.nodes}
-    for action in schedule.actions:
-        if isinstance(action, Call):
-            called[action.node].append(functions[action.function])
-    peaks = _peaks(schedule, functions)
+    functions = {f.function.kernel: f for f in plan.functions}
+    used = [functions[call.kernel] for call in _calls(kernel)]
+    peaks = _peaks(kernel, functions)
     rows = []
     for node in network.nodes:
-        counts = [(f.function.by, flops(f.function.formula)) for f in called[node.name]]
+        own = [f.function for f in used if f.node == node]
+        counts = [(function.by, flops(function.formula)) for function in own]
         rows.append(
             Row(
                 node.name,
@@ -88,39 +87,36 @@ def needs(plan: NetworkPlan) -> Needs:
                 size * peaks.get(node.name, 0),
             )
         )
-    used = [functions[a.function] for a in schedule.actions if isinstance(a, Call)]
     scratch: dict[str, int] = {}
     for f in used:
         for name, numbers in scratch_of(f.function, f.name).items():
             scratch[name] = max(numbers, scratch.get(name, 0))
-    kept = size * (sum(schedule.buffers) + sum(scratch.values()))
+    buffers = placed(kernel).with_role("scratch")
+    kept = size * (sum(map(_numbers, buffers)) + sum(scratch.values()))
     gradients = size * sum(map(prod, network.parameters.values()))
     passing = size * max((temporaries(f.function) for f in used), default=0)
     return Needs(tuple(rows), kept, gradients, kept + gradients + passing)
 
 
-def _peaks(schedule: Schedule, functions: Mapping[str, LayerFunction]) -> dict[str, int]:
+def _calls(kernel: Kernel) -> list[Call]:
+    return [statement for statement in kernel.body if isinstance(statement, Call)]
+
+
+def _numbers(buffer: Buffer) -> int:
+    """Return how many numbers a buffer has, whose shape has no letters."""
+    return prod(integers(buffer.tensor.shape))
+
+
+def _peaks(kernel: Kernel, functions: Mapping[Kernel, LayerFunction]) -> dict[str, int]:
     """Return, for each layer, the most numbers that are in use while one of its functions runs."""
-    sizes = {
-        schedule.owners[result.name]: prod(integers(result.shape))
-        for action in schedule.actions
-        if isinstance(action, Call)
-        for result in action.results
-        if schedule.owners[result.name] in schedule.places
-    }
-    used = [
-        {schedule.owners[name] for name in (*action.reads, *action.writes)} & set(sizes)
-        for action in schedule.actions
-    ]
-    first = {name: min(step for step, names in enumerate(used) if name in names) for name in sizes}
-    last = {name: max(step for step, names in enumerate(used) if name in names) for name in sizes}
+    lives = lifetimes(kernel)
     peaks: dict[str, int] = {}
-    for step, action in enumerate(schedule.actions):
-        if isinstance(action, Call):
-            alive = sum(size for name, size in sizes.items() if first[name] <= step <= last[name])
-            f = functions[action.function]
+    for step, statement in enumerate(kernel.body):
+        if isinstance(statement, Call):
+            alive = sum(_numbers(kernel.buffer(name)) for name in lives.at(step))
+            f = functions[statement.kernel]
             own = sum(scratch_of(f.function, f.name).values()) + temporaries(f.function)
-            peaks[action.node] = max(peaks.get(action.node, 0), alive + own)
+            peaks[f.node.name] = max(peaks.get(f.node.name, 0), alive + own)
     return peaks
 
 

@@ -6,15 +6,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+from symconv.kernel.language import Kernel
 from symconv.layers.layer import Layer
 from symconv.layers.network import Network
 from symconv.lower.any_batch import lettered
+from symconv.lower.assembly import COTANGENT
 from symconv.lower.layer_plan import Array
 from symconv.lower.network_plan import Initial, NetworkPlan
-from symconv.lower.schedule import COTANGENT, Schedule
 from symconv.targets.numpy.functions import annotated, check_of, counted, several, signature
 from symconv.targets.numpy.lines import in_lines
-from symconv.targets.numpy.network_lines import schedule_lines
+from symconv.targets.numpy.network_lines import network_lines
 from symconv.targets.numpy.syntax import shape, tuple_text
 from symconv.templating import fill
 
@@ -27,8 +28,8 @@ def network_functions(plan: NetworkPlan) -> Iterator[str]:
     yield of.forward()
     yield of.loss() if plan.layer.loss else of.backward()
     yield fill("numpy/sgd_step.py.j2")
-    for name, schedule in plan.second.items():
-        yield getattr(of, name)(schedule)
+    for kernel in plan.second:
+        yield getattr(of, kernel.name)(kernel)
     if plan.layer.masks:
         yield of.draw_masks()
 
@@ -43,6 +44,11 @@ class _Functions:
     def network(self) -> Network:
         """The network."""
         return self.plan.layer
+
+    @cached_property
+    def names(self) -> dict[Kernel, str]:
+        """The names of the layers' functions."""
+        return {f.function.kernel: f.name for f in self.plan.functions}
 
     @cached_property
     def values(self) -> list[Array]:
@@ -76,13 +82,12 @@ class _Functions:
         network = self.network
         names = [array.name for array in self.values]
         results = _numbered("y", self.outputs)
-        found = {o.name: (r.name, r.shape) for o, r in zip(self.outputs, results, strict=True)}
         holes: dict[str, object] = {
             "outputs": listed([array.name for array in self.outputs]),
             "shapes": _shapes([*self.values, *self.outputs]),
             "statistics": ", normalised with the running statistics" if network.running else "",
             "checked": self._checked(self.values),
-            "lines": schedule_lines(self.plan.forward, found, {a.name: a.shape for a in self.values}),
+            "lines": self._lines(self.plan.forward),
         }
         counts = counted(self.values, 1)  # whatever training needs
         if len(results) == 1:
@@ -116,7 +121,7 @@ class _Functions:
             f"parameters{', and the new running statistics' if statistics else ''}",
             given=_shapes(self.values),
             taken=self._taken(self.values, self.labels),
-            lines=[*self._statistics(), *self._lines(self.plan.training, [], [])],
+            lines=[*self._statistics(), *self._lines(self.plan.training)],
             returned=f"_finite(loss, {{{given}}} | p), {'g, s' if statistics else 'g'}",
         )
 
@@ -126,7 +131,6 @@ class _Functions:
         results = [Array(f"g{array.name}", array.shape) for array in self.values]
         kinds = ["Array"] * len(results) + ["Arrays"] * (1 + statistics)
         returned = [*(result.name for result in results), "g", *(["s"] if statistics else [])]
-        sources = [f"g_{array.name}" for array in self.values]
         inputs = listed([array.name for array in self.values])
         also = ", and the new running statistics" if statistics else ""
         return fill(
@@ -140,11 +144,11 @@ class _Functions:
             given=_shapes([*self.values, *self.upstream]),
             taken=self._taken(self.values, upstream=self.upstream),
             empty=_empty(results),
-            lines=[*self._statistics(), *self._lines(self.plan.training, sources, results)],
+            lines=[*self._statistics(), *self._lines(self.plan.training)],
             returned=", ".join(returned),
         )
 
-    def jvp(self, schedule: Schedule) -> str:
+    def jvp(self, kernel: Kernel) -> str:
         """Write how the outputs change; without a loss the inputs change, too."""
         moved = [] if self.network.loss else self.values
         results = _numbered("ty", self.outputs)
@@ -166,11 +170,11 @@ class _Functions:
             taken=self._taken(self.values),
             moved=self._moved(ways),
             empty=_empty(results),
-            lines=self._lines(schedule, [f"t_{array.name}" for array in self.outputs], results),
+            lines=self._lines(kernel),
             returned=", ".join(result.name for result in results),
         )
 
-    def hessian_vector_product(self, schedule: Schedule) -> str:
+    def hessian_vector_product(self, kernel: Kernel) -> str:
         """Write the product of the loss's Hessian with a vector."""
         given = [*self._arrays(self.values, self.labels), *self.masks, "v: Arrays"]
         return fill(
@@ -178,16 +182,15 @@ class _Functions:
             signature=signature("hessian_vector_product", ["params: Arrays", *given], "Arrays"),
             given=_shapes(self.values),
             taken=self._taken(self.values, self.labels),
-            lines=self._lines(schedule, [], []),
+            lines=self._lines(kernel),
         )
 
-    def double_backward(self, schedule: Schedule) -> str:
+    def double_backward(self, kernel: Kernel) -> str:
         """Write the gradients of what backward returns."""
         ways = [Array(f"gg{array.name}", array.shape) for array in self.values]
         seconds = [Array(f"g{array.name}", array.shape) for array in self.values]
         changes = _numbered("ggo", self.outputs)
         results = [*changes, *seconds]
-        sources = [f"t_{a.name}" for a in self.outputs] + [f"tg_{a.name}" for a in self.values]
         given = [*self._arrays(ways), "v: Arrays", *self._arrays(self.upstream, self.values)]
         kinds = ["Array"] * len(results) + ["Arrays"]
         returned = [array.name for array in results]
@@ -208,7 +211,7 @@ class _Functions:
             taken=self._taken(self.values, upstream=self.upstream),
             moved=self._moved(ways, [array.name for array in self.values]),
             empty=_empty(results),
-            lines=self._lines(schedule, sources, results),
+            lines=self._lines(kernel),
             returned=", ".join([*returned, "h"]),
         )
 
@@ -230,11 +233,9 @@ class _Functions:
         """Write parameters that are arrays."""
         return annotated(array.name for group in arrays for array in group)
 
-    def _lines(self, schedule: Schedule, sources: Sequence[str], results: Sequence[Array]) -> list[str]:
-        """Write a schedule whose variables ``sources`` are returned as ``results``."""
-        found = {s: (r.name, r.shape) for s, r in zip(sources, results, strict=True)}
-        given = {array.name: array.shape for array in (*self.values, *self.upstream)}
-        return schedule_lines(schedule, found, given)
+    def _lines(self, kernel: Kernel) -> list[str]:
+        """Write what a function does."""
+        return network_lines(kernel, self.names)
 
     def _checked(self, arrays: Sequence[Array], layer: Layer | None = None) -> list[str]:
         """Write the checks of arrays."""

@@ -8,7 +8,8 @@ import textwrap
 from symconv.layers.entries import Node
 from symconv.layers.network import Network
 from symconv.lower.layer_plan import Plan
-from symconv.lower.network_plan import LayerFunction, NetworkPlan
+from symconv.lower.network_plan import NetworkPlan
+from symconv.lower.network_steps import LayerFunction
 from symconv.notation.text import shape_text
 from symconv.prove.covers import rests_on
 from symconv.targets.numpy.functions import Written, render_private

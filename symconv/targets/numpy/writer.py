@@ -59,10 +59,18 @@ def written(
     return lines, tuple(code.constants.values())
 
 
+def written_calls(kernel: Kernel, shared: Mapping[Kernel, str]) -> list[str]:
+    """Return the lines of a kernel of calls, as it is."""
+    code = Code(kernel, kernel.name, shared)
+    return _block(code, kernel.body, ())
+
+
 def _block(code: Code, statements: Sequence[Statement], letters: Sequence[str]) -> list[str]:
     """Write statements that are in the same loops, with a scope of their own."""
     code.open(letters)
     for statement in statements:
+        if isinstance(statement, Call):
+            code.comment(statement.note)
         _allocate(code, statement, letters)
         match statement:
             case Do():
@@ -86,7 +94,8 @@ def _call(code: Code, call: Call) -> None:
         given.append(as_array(text, view.extents))
     name = code.shared[call.kernel]
     for at, view in enumerate(call.views):
-        if not code.fits(f"{name}({', '.join(given)})"):
+        whole = given[at] == view.access.tensor.name
+        if not whole and not code.fits(f"{name}({', '.join(given)})"):
             given[at] = code.bound(given[at], f"{view.access.tensor.name}_part")
     code.add(syntax("call", name=name, arguments=", ".join(given)))
 
@@ -102,7 +111,9 @@ def _allocate(code: Code, statement: Statement, letters: Sequence[str]) -> None:
         if buffer.kind != "real" and buffer.role == "scratch":
             continue  # by the statement that fills it
         code.allocated.add(name)
-        if buffer.role == "zeroed":
+        if buffer.role == "alias":
+            _alias(code, buffer)
+        elif buffer.role == "zeroed":
             key = f"{code.label} {name}"
             code.add(syntax("scratch", name=name, key=key, shape=tuple_text(shape)))
         elif buffer.role == "scratch":
@@ -113,6 +124,24 @@ def _allocate(code: Code, statement: Statement, letters: Sequence[str]) -> None:
         elif _in_sums(statement, buffer):
             constant = code.constant(name, nested_rows(buffer), buffer.note)
             code.add(syntax("constant", name=name, constant=constant))
+
+
+def _alias(code: Code, buffer: Buffer) -> None:
+    """Write another name for a buffer's memory, after that of the buffer."""
+    name, tensor = buffer.tensor.name, buffer.tensor
+    owner = code.buffers[buffer.of]
+    if owner.role == "scratch":
+        code.add(syntax("scratch", name=name, key=owner.tensor.name, shape=tuple_text(tensor.shape)))
+        return
+    if owner.role == "alias" and owner.tensor.name not in code.allocated:
+        code.allocated.add(owner.tensor.name)
+        _alias(code, owner)
+    source = owner.tensor.name
+    if owner.tensor.shape != tensor.shape:
+        source += f".reshape{tuple_text(tensor.shape)}"
+    elif owner.role != "output":
+        source += "  # the same memory"
+    code.add(syntax("assign", target=name, source=source))
 
 
 def _in_sums(statement: Statement, buffer: Buffer) -> bool:
