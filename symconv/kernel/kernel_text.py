@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 from symconv.kernel.language import (
     Blocks,
@@ -25,29 +25,33 @@ from symconv.notation.text import access_text, contraction_text, subscript_text
 SIGNS = {"assign": "=", "add": "+=", "max": "max="}
 
 
-def kernel_text(kernel: Kernel) -> str:
-    """Return a kernel as text: buffers, and each statement with the extents of its indices."""
+def kernel_text(kernel: Kernel, known: Collection[Kernel] = ()) -> str:
+    """Return a kernel as text: buffers, and each statement with the extents of its indices.
+
+    What it calls stands inside it, but for kernels that are ``known``.
+    """
     lines = [f"kernel {kernel.name}"]
     for buffer in kernel.buffers:
         shape = ", ".join(map(_size, buffer.tensor.shape))
         of = f" of {buffer.of}" if buffer.of else ""
         lines.append(f"    {buffer.role:8} {buffer.tensor.name}[{shape}]{of}")
-    lines += [f"    {line}" for line in _lines(kernel.body)]
+    lines += [f"    {line}" for line in _lines(kernel.body, known)]
     return "\n".join(lines)
 
 
-def _lines(statements: Iterable[Statement]) -> Iterator[str]:
+def _lines(statements: Iterable[Statement], known: Collection[Kernel]) -> Iterator[str]:
     for statement in statements:
         match statement:
             case Loop():
                 yield f"for {', '.join(statement.letters)} in {_rows(statement)}:"
-                yield from (f"    {line}" for line in _lines(statement.body))
+                yield from (f"    {line}" for line in _lines(statement.body, known))
             case Do():
                 yield from _do(statement)
             case Call(kernel=kernel, views=views):
                 given = ", ".join(access_text(view.access) for view in views)
-                yield f"call {kernel.name} on {given}:"
-                yield from (f"    {line}" for line in kernel_text(kernel).splitlines()[1:])
+                inside = [] if kernel in known else kernel_text(kernel, known).splitlines()[1:]
+                yield f"call {kernel.name} on {given}{':' if inside else ''}"
+                yield from (f"    {line}" for line in inside)
 
 
 def _rows(loop: Loop) -> str:

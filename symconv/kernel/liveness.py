@@ -22,7 +22,7 @@ ARENA = "buffer {}"  # what memory that several buffers have in turn is called
 
 
 def without_unread(kernel: Kernel) -> Kernel:
-    """Return a kernel without statements whose results nothing reads, and without such buffers."""
+    """Return a kernel without statements whose results nothing reads, and without unused buffers."""
     wanted = {buffer.tensor.name for buffer in kernel.outputs}
     body: list[Statement] = []
     for statement in reversed(kernel.body):
@@ -35,7 +35,7 @@ def without_unread(kernel: Kernel) -> Kernel:
         while kernel.buffer(name).role == "alias":
             name = kernel.buffer(name).of
             named.add(name)
-    kept = [b for b in kernel.buffers if b.tensor.name in named or b.role in ("input", "output")]
+    kept = [b for b in kernel.buffers if b.tensor.name in named or b.role == "output"]
     return replace(kernel, buffers=tuple(kept), body=tuple(body))
 
 

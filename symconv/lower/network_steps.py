@@ -61,7 +61,7 @@ class NetworkSteps:
         self.readers = {source: sources.count(source) for source in sources}
         self.varying: set[str] = set() if network.loss else set(network.values)
         self.seeds = _seeds(network)
-        self.callers = set(self.seeds.values()) if len(self.seeds) == 1 else set[str]()
+        self.callers = set(self.seeds.values())  # whose arrays are not written over
         for node in network.nodes:
             if node.layer.parameters or self.varying & set(node.sources):
                 self.varying.add(node.name)

@@ -29,6 +29,16 @@ def test_each_stage_is_printed(stage: str, shown: str) -> None:
     assert shown in run("generate", *LAYER, "--show", stage)
 
 
+def test_a_networks_kernels_are_calls_of_its_layers() -> None:
+    layers = '[{"layer": "Conv", "out_channels": 2, "kernel_size": 3}, {"layer": "Flatten"}]'
+    text = run(
+        "generate", "network", "--layers", layers, "--input-shape", "1x1x5x5", "--name", "m",
+        "--show", "kernel",
+    )  # fmt: skip  # an option and its value belong on one line
+    assert "call _conv1_forward on x[n, c, y, x], params/conv1.weight[n, c, y, x]" in text
+    assert text.count("kernel _conv1_forward") == 1
+
+
 def test_constants_decide_the_choice() -> None:
     layer = symconv.Conv((4, 32, 28, 28), 32, 3, padding=1, groups=32)
     chosen = []

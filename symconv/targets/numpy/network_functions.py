@@ -244,12 +244,8 @@ class _Functions:
     def _taken(
         self, values: Sequence[Array], labels: Sequence[Array] = (), upstream: Sequence[Array] = ()
     ) -> list[str]:
-        """Write the checks of what a function takes; several upstream gradients are added to: copied."""
-        copy = ".copy()" if len(upstream) > 1 else ""
-        checks = [
-            *(check + copy for check in self._checked(upstream)),
-            *self._checked([*values, *labels]),
-        ]
+        """Write the checks of what a function takes."""
+        checks = self._checked([*upstream, *values, *labels])
         masks = {name: lettered(sizes) for name, sizes in self.network.mask_shapes.items()}
         named = ", ".join(f'"{name}": {tuple_text(sizes)}' for name, sizes in masks.items())
         if masks:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import itertools
 import textwrap
+from collections.abc import Iterator
+from dataclasses import replace
 
+from symconv.kernel.language import Kernel
 from symconv.layers.entries import Node
 from symconv.layers.network import Network
 from symconv.lower.layer_plan import Plan
@@ -29,14 +32,13 @@ def render_module(plan: Plan | NetworkPlan, name: str, version: str) -> str:
 def render_network(plan: NetworkPlan, name: str, version: str) -> str:
     """Return the source of a network's module."""
     network = plan.layer
-    private = [
-        render_private(f.function, f.node.layer, f.name, _computed(f), f"_{f.node.name.upper()}")
-        for f in plan.functions
-    ]
     given = listed([shape_text(sizes) for sizes in network.values.values()])
     returned = listed([shape_text(sizes) for sizes in network.returned.values()])
     return module_text(
-        [*(Written((), text.rstrip("\n")) for text in network_functions(plan)), *private],
+        [
+            *(Written((), text.rstrip("\n")) for text in network_functions(plan)),
+            *_layers_functions(plan),
+        ],
         version=version,
         command=command(plan, name),
         title=f"{name}: Network from {given} to {returned} ({network.dtype}).",
@@ -49,6 +51,19 @@ def render_network(plan: NetworkPlan, name: str, version: str) -> str:
         layer=_layer(network),
         declarations=[*accuracy(plan), *_declarations(network)],
     )
+
+
+def _layers_functions(plan: NetworkPlan) -> Iterator[Written]:
+    """Write the functions of all layers, those that are the same once, under several names."""
+    alike: dict[Kernel, list[LayerFunction]] = {}
+    for f in plan.functions:
+        alike.setdefault(replace(f.function.kernel, name=""), []).append(f)
+    for first, *others in alike.values():
+        title = ", ".join(map(_computed, (first, *others)))
+        prefix = f"_{first.node.name.upper()}"
+        yield render_private(first.function, first.node.layer, first.name, title, prefix)
+        if others:
+            yield Written((), "\n".join(f"{other.name} = {first.name}" for other in others))
 
 
 def _computed(f: LayerFunction) -> str:

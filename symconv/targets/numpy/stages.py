@@ -15,6 +15,10 @@ from symconv.targets.numpy.choice import choice_text
 def stage_text(plan: Plan | NetworkPlan, stage: str) -> str:
     """Return what each function of a module is at a stage: ``graph``, ``algorithm`` or ``kernel``."""
     parts = [f"{name}\n{_indented(_stage(f, stage))}" for name, f in _functions(plan)]
+    if isinstance(plan, NetworkPlan) and stage == "kernel":
+        known = [f.function.kernel for f in plan.functions]
+        own = (plan.forward, plan.training, *plan.second)
+        parts = [*(f"{k.name}\n{_indented(kernel_text(k, known))}" for k in own), *parts]
     return "\n\n".join(parts) + "\n"
 
 
