@@ -56,13 +56,14 @@ if TYPE_CHECKING:
         Transpose,
         Upsample,
     )
-    from symconv.verbs import Unit, check, derive, explain, generate, prove, tune
+    from symconv.unit import Unit
+    from symconv.verbs import check, derive, explain, generate, prove, tune
 
 _VERBS = ("check", "derive", "explain", "generate", "prove", "tune")
 _HOMES = {
     "Explanation": "explanation",
     "worked": "explain.example",
-    "Unit": "verbs",
+    "Unit": "unit",
     "read_machine": "files",
     "read_tuning": "files",
 } | dict.fromkeys(_VERBS, "verbs")

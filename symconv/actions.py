@@ -259,6 +259,7 @@ def generate(
     tuning: str | None,
     tune: bool,
     machine: str | None,
+    target: str,
     output: str | None,
     explained: bool,
     show: str,
@@ -266,7 +267,7 @@ def generate(
     as_json: bool,
 ) -> int:
     """Generate a layer's module: print or write it, or explain the plan."""
-    if output is not None and output.endswith(".py"):
+    if output is not None and output.endswith((".py", ".c")):
         raise click.UsageError(f"--output {output}: must be a folder; --name names the file")
     if tune and (output is None or tuning is not None):
         raise click.UsageError(
@@ -279,7 +280,13 @@ def generate(
             measured = verbs.tune(layer, order, accuracy, advance=advance)
     with progress("generating"):
         unit = verbs.generate(
-            layer, name, order=order, accuracy=accuracy, tuning=measured, machine=constants
+            layer,
+            name,
+            order=order,
+            accuracy=accuracy,
+            tuning=measured,
+            machine=constants,
+            target=target,
         )
     path = unit.write(output, force) if output is not None else None
     if as_json:

@@ -234,7 +234,7 @@ def generate(
         raise click.UsageError("name a layer, or a configuration with --config FILE")
     folder = Path(config).parent
     requests = configuration.read_config(config)
-    differences: list[configuration.Difference | None] = []
+    found: list[configuration.Difference] = []
     written: dict[Path, str] = {}
     with progress("generating", len(requests)) as advance:
         units = []
@@ -244,11 +244,11 @@ def generate(
             advance()
     for unit in units:
         if only_check:
-            differences.append(configuration.difference(unit, folder))
+            found += configuration.differences(unit, folder)
         else:
-            written[unit.path(folder)] = unit.source
+            written |= unit.texts(folder)
     write_texts(written, force)
-    found = [d for d in differences if d] + [
+    found += [
         configuration.Difference(path, "stale", "")
         for path in configuration.stale_files(folder, requests)
     ]
@@ -417,6 +417,12 @@ _VERBS: dict[str, tuple[click.Group, Action, list[click.Parameter]]] = {
                 ["--machine"],
                 metavar="FILE",
                 help="Choose algorithms by the machine's constants in FILE, which calibrate writes.",
+            ),
+            click.Option(
+                ["--target"],
+                type=click.Choice(["numpy", "c"]),
+                default="numpy",
+                help="c: a file in C99 with a header, and a Python module that compiles and calls it.",
             ),
             click.Option(
                 ["-o", "--output"], metavar="DIR", help="Write DIR/NAME.py instead of printing it."

@@ -14,8 +14,9 @@ from symconv.files import is_generated, read_data, read_tuning, reason_of
 from symconv.layers.arguments import refuse
 from symconv.layers.layer import Layer, rebuild
 from symconv.lower.tuning import Tuning
-from symconv.verb_arguments import check_accuracy, check_name, check_order
-from symconv.verbs import Unit, generate
+from symconv.unit import Unit
+from symconv.verb_arguments import check_accuracy, check_name, check_order, check_target
+from symconv.verbs import generate
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,12 @@ class Difference:
     diff: str
 
 
-OPTIONS = {"order": 1, "accuracy": "direct", "tuning": ""}  # of generate, in a configuration
+OPTIONS = {
+    "order": 1,
+    "accuracy": "direct",
+    "tuning": "",
+    "target": "numpy",
+}  # of generate, in a configuration
 
 
 @dataclass(frozen=True)
@@ -41,10 +47,18 @@ class Request:
     order: int
     accuracy: str
     tuning: Tuning | None
+    target: str
 
     def generate(self, name: str) -> Unit:
         """Generate the module."""
-        return generate(self.layer, name, order=self.order, accuracy=self.accuracy, tuning=self.tuning)
+        return generate(
+            self.layer,
+            name,
+            order=self.order,
+            accuracy=self.accuracy,
+            tuning=self.tuning,
+            target=self.target,
+        )
 
 
 def read_config(path: str | os.PathLike[str]) -> dict[str, Request]:
@@ -70,12 +84,16 @@ def read_config(path: str | os.PathLike[str]) -> dict[str, Request]:
             if name in requests:
                 raise SymconvError(f"name = {name!r}: must be the name of one module only")
             arguments = {key: value for key, value in entry.items() if key not in ("name", *OPTIONS)}
-            order, accuracy, file = (entry.get(key, default) for key, default in OPTIONS.items())
+            order, accuracy, file, target = (entry.get(key, default) for key, default in OPTIONS.items())
             if file not in ("", f"{name}.tuning.json"):  # the module's first lines name it
                 raise refuse("tuning", file, f"'{name}.tuning.json', beside the configuration")
             tuning = read_tuning(Path(path).parent / str(file)) if file else None
             requests[name] = Request(
-                rebuild(arguments), check_order(order), check_accuracy(accuracy), tuning
+                rebuild(arguments),
+                check_order(order),
+                check_accuracy(accuracy),
+                tuning,
+                check_target(target, name),
             )
     return requests
 
@@ -91,22 +109,26 @@ def said_of(path: str | os.PathLike[str], module: int) -> Iterator[None]:
 
 def stale_files(folder: Path, names: Mapping[str, object]) -> list[Path]:
     """Return the generated files of a folder that no name stands for."""
-    found = sorted(path for path in folder.glob("*.py") if path.is_file())
+    found = sorted(path for path in folder.iterdir() if path.suffix in (".py", ".c", ".h"))
     return [path for path in found if path.stem not in names and is_generated(path)]
 
 
-def difference(unit: Unit, folder: Path) -> Difference | None:
-    """Return how a unit's file in a folder differs from its text; None if it does not."""
-    path = unit.path(folder)
+def differences(unit: Unit, folder: Path) -> list[Difference]:
+    """Return how a unit's files in a folder differ from their texts."""
+    found = (_difference(path, text) for path, text in unit.texts(folder).items())
+    return [difference for difference in found if difference]
+
+
+def _difference(path: Path, wanted: str) -> Difference | None:
     if not path.exists():
         return Difference(path, "missing", "")
     try:
         text = path.read_bytes().decode("utf-8", "replace")
     except OSError as error:
         raise SymconvError(f"{path}: cannot be read: {reason_of(error)}") from error
-    if text == unit.source:
+    if text == wanted:
         return None
     lines = difflib.unified_diff(
-        text.splitlines(True), unit.source.splitlines(True), str(path), "generated now"
+        text.splitlines(True), wanted.splitlines(True), str(path), "generated now"
     )
     return Difference(path, "differs", "".join(lines))

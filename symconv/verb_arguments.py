@@ -9,6 +9,7 @@ import sys
 
 from symconv.errors import SymconvError
 from symconv.layers.arguments import choice
+from symconv.targets.c.dialect import HEADERS, KEYWORDS
 
 
 def check_name(name: object) -> str:
@@ -24,6 +25,14 @@ def check_name(name: object) -> str:
             "keyword, numpy, symconv or a module of the standard library"
         )
     return name
+
+
+def check_target(target: object, name: str) -> str:
+    """Return the target, if it is ``"numpy"`` or ``"c"`` and a file of it can have the name."""
+    found = choice("target", target, ("numpy", "c"))
+    if found == "c" and (name in {*KEYWORDS, *HEADERS} or name.startswith("_")):
+        raise SymconvError(f"name = {name!r}: must not be a keyword or a header of C, nor begin with _")
+    return found
 
 
 def check_seconds(seconds: float) -> float:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import html
 import os
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
@@ -17,13 +15,19 @@ from symconv.bench.row import FAST, OURS, limits, measure, processor
 from symconv.bench.timing import one_core
 from symconv.bench.tune import tune as measure_algorithms
 from symconv.check.callables import Backward, Forward, check_callables
+from symconv.check.interface import module_target
 from symconv.check.modules import check_module, dtype_kept, layer_of, rebinding
 from symconv.check.report import Report
 from symconv.derive.derivation import Derivation, derive_layer
-from symconv.errors import SymconvError
+from symconv.errors import KernelError, SymconvError
 from symconv.explain.miniature import miniature
 from symconv.explanation import Explanation
-from symconv.files import layer_in, load_source, read_module, tuning_text, write_texts
+from symconv.files import (
+    kept_files,
+    layer_in,
+    load_source,
+    read_module,
+)
 from symconv.layers.arguments import refuse
 from symconv.layers.filter import Filter, Nested, with_weight
 from symconv.layers.layer import Layer
@@ -34,68 +38,23 @@ from symconv.lower.tuning import Tuning, tuned
 from symconv.notation.monomials import term_count
 from symconv.prove.layer_theorems import prove_layer
 from symconv.prove.theorems import Proof
+from symconv.targets.c.file import c_files
+from symconv.targets.c.wrapper import wrapper_text
 from symconv.targets.numpy.cost import MIDDLING, Machine
 from symconv.targets.numpy.functions import formulas_by_function
 from symconv.targets.numpy.network_module import render_module
 from symconv.targets.numpy.plan import plan_module
-from symconv.verb_arguments import check_accuracy, check_name, check_order, check_seconds
+from symconv.unit import Unit
+from symconv.verb_arguments import (
+    check_accuracy,
+    check_name,
+    check_order,
+    check_seconds,
+    check_target,
+)
 from symconv.version import __version__
 
 MOST_TERMS_CHECKED = 100_000  # of a layer whose own module is checked for its page
-
-
-@dataclass(frozen=True, repr=False)
-class Unit:
-    """A generated module.
-
-    Attributes
-    ----------
-    name
-        The module's name.
-    source
-        The module's source text.
-    plan
-        The algorithms chosen for its layer.
-    tuning
-        The measurements that the choice is based on, if there are any.
-    """
-
-    name: str
-    source: str
-    plan: Plan | NetworkPlan
-    tuning: Tuning | None = None
-
-    def write(self, folder: str | os.PathLike[str], force: bool = False) -> Path:
-        """Write ``folder/name.py``, and ``name.tuning.json`` if there is a tuning; return the former.
-
-        Raises
-        ------
-        SymconvError
-            If a file exists that symconv did not generate and ``force`` is not set, or if a file cannot
-            be written.
-        """
-        path = self.path(folder)
-        texts = {path: self.source}
-        if self.tuning is not None:
-            texts[path.with_suffix(".tuning.json")] = tuning_text(self.tuning, __version__)
-        write_texts(texts, force)
-        return path
-
-    def __repr__(self) -> str:
-        lines = self.source.count("\n")
-        return f"Unit({self.name!r}: a module for {type(self.plan.layer).__name__}, {lines} lines)"
-
-    def _repr_html_(self) -> str:
-        """Show a notebook the module's text, folded away."""
-        return f"<details><summary>{self!r}</summary><pre>{html.escape(self.source)}</pre></details>"
-
-    def path(self, folder: str | os.PathLike[str]) -> Path:
-        """Return the path of the module in a folder."""
-        return Path(folder) / f"{self.name}.py"
-
-    def load(self) -> ModuleType:
-        """Return the module, after running its source."""
-        return load_source(self.name, self.source)
 
 
 def derive(layer: Layer, view: str | None = None, full: bool = False) -> Derivation:
@@ -165,6 +124,7 @@ def generate(
     accuracy: str = "direct",
     tuning: Tuning | None = None,
     machine: Machine = MIDDLING,
+    target: str = "numpy",
 ) -> Unit:
     """Return the standalone module that computes a layer and its gradients.
 
@@ -188,12 +148,16 @@ def generate(
     machine
         What :func:`read_machine` returned: constants of a machine by which algorithms are chosen. The
         built-in ones are those of a middling machine.
+    target
+        ``"numpy"``, or ``"c"`` for a file in C99 with a header, and a Python module that compiles and
+        calls it.
 
     Raises
     ------
     SymconvError
-        If the name, the order or the accuracy is not valid, the weight does not fit the layer, or the
-        tuning is for another layer.
+        If the name, the order, the accuracy or the target is not valid, the weight does not fit the
+        layer, the tuning is for another layer, or C cannot compute the layer: one of any batch, or with
+        a Fourier transform.
 
     Examples
     --------
@@ -205,6 +169,7 @@ def generate(
     (1, 1, 2, 2)
     """
     check_name(name)
+    check_target(target, name)
     layer = _a_layer(layer) if weight is None else _with_weight(_a_layer(layer), weight)
     if not isinstance(machine, Machine):
         raise SymconvError(f"machine = {machine!r}: must be what read_machine returned")
@@ -214,7 +179,19 @@ def generate(
         if not isinstance(tuning, Tuning):
             raise SymconvError(f"tuning = {tuning!r}: must be what tune or read_tuning returned")
         plan = tuned(_of_layer(plan), tuning)
+    if target == "c":
+        return _unit_in_c(plan, name, tuning)
     return Unit(name, render_module(plan, name, __version__), plan, tuning)
+
+
+def _unit_in_c(plan: Plan | NetworkPlan, name: str, tuning: Tuning | None) -> Unit:
+    try:
+        files = c_files(plan, name, __version__)
+    except KernelError as error:
+        raise SymconvError(f"target = 'c': {error}") from error
+    module = wrapper_text(plan, name, __version__, files.workspace)
+    beside = {".h": files.header, ".py": module}
+    return Unit(name, files.source, plan, tuning, "c", beside)
 
 
 def tune(
@@ -318,6 +295,10 @@ def check(
             "subject: must be a layer for functions to be checked, such as symconv.Linear((8, 3), 4); "
             f"received {subject!r}"
         )
+    if isinstance(subject, Unit) and subject.target == "c":
+        return _check_source(
+            subject.name, subject.beside[".py"], kept_files(subject.name, subject.texts(""))
+        )
     if isinstance(subject, Unit):
         return _check_source(subject.name, subject.source)
     if isinstance(subject, ModuleType):
@@ -325,7 +306,10 @@ def check(
             return check_module(subject.__name__, layer_of(subject), rebinding(subject))
     if not isinstance(subject, str | os.PathLike):
         raise SymconvError(f"subject = {subject!r}: must be a unit, a module, a file's path or a layer")
-    return _check_source(*read_module(subject))
+    path = Path(subject)
+    python = path.with_suffix(".py") if path.suffix in (".c", ".h") else path
+    _, source = read_module(python)
+    return _check_source(str(subject), source, python)
 
 
 def explain(layer: Layer) -> Explanation:
@@ -431,13 +415,19 @@ def growth(seconds: float = 1.0, advance: Callable[[], None] = lambda: None) -> 
     return time_families(check_seconds(seconds), load_source, advance)
 
 
-def _check_source(subject: str, source: str) -> Report:
+def _check_source(subject: str, source: str, path: Path | None = None) -> Report:
+    """Check a module's text; ``path`` is where files beside it are found."""
     layer = layer_in(subject, source)
 
     def load(dtype: object) -> ModuleType:
-        module = load_source("checked", source)
+        module = load_source("checked", source, path)
         if dtype is not None:
             module.__dict__["DTYPE"] = dtype
         return module
 
+    if module_target(load(None)) == "c":
+        try:
+            load(None)._library(layer.dtype)
+        except OSError as error:
+            raise SymconvError(f"{subject}: {error}") from error
     return check_module(subject, layer, load)

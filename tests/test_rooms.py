@@ -30,6 +30,7 @@ ROOMS = [
     "files",
     "figure_files",
     "explanation",
+    "unit",
     "verb_arguments",
     "verbs",
     "configuration",

@@ -22,6 +22,11 @@ class GradientFunction:
     by: str
 
 
+def module_target(module: ModuleType) -> str:
+    """Return the language in which a module computes: ``"numpy"`` or ``"c"``."""
+    return str(getattr(module, "TARGET", "numpy"))
+
+
 def gradient_functions(layer: Layer, module: ModuleType) -> list[GradientFunction]:
     """Return the function of each gradient, in the order of the layer's inputs."""
     found = []

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from symconv.check.exact import exact_range
+from symconv.check.exact_range import exact_range
 from symconv.check.interface import positional
 from symconv.check.report import Result, difference, largest
 from symconv.check.values import AGREE, FLOOR

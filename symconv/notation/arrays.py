@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import cache, lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,14 +20,17 @@ from symconv.notation.polynomial import Polynomial
 if TYPE_CHECKING:
     import sympy
 
-Values = NDArray[np.float64]
+Values = NDArray[Any]  # of float64, or of int64
 Places = NDArray[np.int64]
 
 MANY = 20_000  # products from which looking for matrix products pays
 
 
 def evaluate_arrays(graph: Graph, tensors: Mapping[str, Values]) -> Values:
-    """Run a graph on float64 arrays: exact for integers whose sums stay below 2⁵³."""
+    """Run a graph on float64 arrays: exact for integers whose sums stay below 2⁵³.
+
+    Sums of products of int64 arrays are taken modulo 2⁶⁴.
+    """
     return run_arrays(graph, tensors)[graph.output.name]
 
 
@@ -42,7 +46,10 @@ def _evaluate(step: Step, known: Mapping[str, Values]) -> Values:
     match step:
         case Program() if not any(contraction.solved for contraction in step.contractions):
             largest = step.contractions[0].reduce == "max"
-            result = np.full(step.target.sizes, -np.inf if largest else 0.0)
+            read = [known[read.tensor.name] for c in step.contractions for read in c.reads]
+            whole = bool(read) and not largest and all(a.dtype == np.int64 for a in read)
+            kind = np.int64 if whole else np.float64
+            result = np.full(step.target.sizes, -np.inf if largest else 0, kind)
             for contraction in step.contractions:
                 for target, term, _ in _terms(contraction, known, result):
                     target[...] = np.maximum(target, term) if largest else target + term
@@ -202,7 +209,7 @@ class _Loops:
     cuts: tuple[list[_Slice], ...]
     subscripts: str
     kept: tuple[bool, ...]
-    coefficient: float
+    coefficient: int | float
 
 
 @lru_cache(maxsize=1024)  # a graph is run on many numbers
@@ -215,6 +222,7 @@ def _loops(contraction: Contraction) -> _Loops:
     letters = {name: chr(ord("a") + at) for at, name in enumerate(extents)}
     written_, *read = ["".join(letters[cut.name] for cut in part if cut.name) for part in cuts]
     kept = tuple(letter in "".join(read) for letter in written_)
+    number = Fraction(contraction.number)
     result = "".join(letter for letter, is_kept in zip(written_, kept, strict=True) if is_kept)
     return _Loops(
         extents,
@@ -222,7 +230,7 @@ def _loops(contraction: Contraction) -> _Loops:
         cuts,
         f"{','.join(read)}->{result}",
         kept,
-        float(contraction.number),
+        int(number) if number.denominator == 1 else float(number),
     )
 
 

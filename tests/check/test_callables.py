@@ -25,7 +25,7 @@ from symconv import (
 )
 from symconv.layers import Layer
 from symconv.layers.activations import NAMED
-from symconv.verbs import Unit
+from symconv.unit import Unit
 from tests.layers import test_composites, test_index_notation, test_network, test_sums
 
 Array = Any

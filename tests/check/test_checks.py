@@ -18,7 +18,7 @@ from symconv.check.exact import check_exactly
 from symconv.files import load_source
 from symconv.notation.arrays import evaluate_arrays
 from symconv.notation.evaluate import evaluate
-from symconv.verbs import Unit
+from symconv.unit import Unit
 from tests.bridge import expected
 from tests.effort import many
 from tests.strategies import layers

@@ -10,7 +10,7 @@ import symconv
 from symconv import BatchNorm, Conv, LayerNorm, Softmax, SoftmaxCrossEntropy
 from symconv.layers.layer import Layer
 from symconv.layers.network import Network
-from symconv.verbs import Unit
+from symconv.unit import Unit
 
 CONV = {"name": "conv", "layer": "Conv", "inputs": ["x"], "out_channels": 2, "kernel_size": 3}
 FLAT = [

@@ -9,7 +9,7 @@ import pytest
 
 from symconv import Conv, MaxPool, SoftmaxCrossEntropy, check, generate
 from symconv.check.report import Report
-from symconv.verbs import Unit
+from symconv.unit import Unit
 from tests.layers import test_network
 
 LAYER = Conv((2, 1, 5, 5), 2, 3)

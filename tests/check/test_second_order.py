@@ -34,7 +34,7 @@ from symconv import (
 )
 from symconv.layers import Layer
 from symconv.layers.activations import NAMED
-from symconv.verbs import Unit
+from symconv.unit import Unit
 from tests.bridge import close
 from tests.effort import many
 from tests.strategies import layers

@@ -21,7 +21,7 @@ from symconv.notation.expression import parse_expression
 from symconv.notation.expression_text import GRAMMAR, expression_text
 from symconv.prove import function_theorems
 from symconv.targets.numpy.expressions import ERFC
-from symconv.verbs import Unit
+from symconv.unit import Unit
 from tests.effort import many
 
 X = sympy.Symbol("x", real=True)

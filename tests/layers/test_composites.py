@@ -28,7 +28,7 @@ from symconv import (
 from symconv.layers import Layer, rebuild
 from symconv.notation.graph import Elementwise, Graph, each
 from symconv.prove.composites import composite_theorems
-from symconv.verbs import Unit
+from symconv.unit import Unit
 from tests.bridge import close
 from tests.effort import many
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from symconv import SoftmaxCrossEntropy, check, generate, prove
-from symconv.verbs import Unit
+from symconv.unit import Unit
 from tests.effort import many
 
 Array = NDArray[Any]

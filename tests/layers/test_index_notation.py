@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from symconv import Contraction, Conv, ConvTranspose, SymconvError, check, derive, generate, prove
 from symconv.layers import rebuild
 from symconv.targets.numpy.plan import plan_layer
-from symconv.verbs import Unit
+from symconv.unit import Unit
 from tests.bridge import close
 from tests.effort import many
 from tests.oracles import index_notation as oracle

@@ -30,7 +30,7 @@ from symconv.layers import rebuild
 from symconv.layers.entries import Entry
 from symconv.notation.contraction import Program
 from symconv.prove import composition as prove_network
-from symconv.verbs import Unit
+from symconv.unit import Unit
 from tests.effort import many
 
 Array = NDArray[Any]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from symconv import Network, check, derive, generate, prove
-from symconv.verbs import Unit
+from symconv.unit import Unit
 from tests.layers.test_network import layer
 
 

@@ -32,7 +32,7 @@ from symconv.notation.contraction import Program, Tensor
 from symconv.notation.graph import Graph
 from symconv.prove import swaps
 from symconv.prove.instances import proved
-from symconv.verbs import Unit
+from symconv.unit import Unit
 from tests.bridge import close
 
 Array = NDArray[Any]

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from symconv import Network, generate
+from symconv import Network, check, generate
 from symconv.kernel.language import Call, Kernel
 from symconv.kernel.liveness import placed
 from symconv.kernel.run import run
@@ -120,6 +120,14 @@ def test_a_planted_error_in_the_order_is_seen() -> None:
     body = tuple(s for s in plan.training.body if s is not first)
     with pytest.raises(Exception, match="unwritten"):
         agree(network, plan.forward, replace(plan.training, body=body))
+
+
+def test_what_nothing_computes_is_zero() -> None:
+    """A bias that nothing behind bends has no second derivative."""
+    layers: tuple[Entry, ...] = (CONV, RELU, {"layer": "Flatten"})
+    unit = generate(Network(layers, (1, 1, 4, 4)), "bent", order=2)
+    assert 'h["conv1.bias"][...] = 0' in unit.source
+    assert check(unit)
 
 
 def test_equal_layers_have_one_function() -> None:

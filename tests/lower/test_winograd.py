@@ -24,7 +24,7 @@ from symconv.notation.cook_toom import cook_toom
 from symconv.prove.t8_cook_toom import compared, identities, row
 from symconv.targets.numpy.module import render_layer
 from symconv.targets.numpy.plan import plan_layer
-from symconv.verbs import Unit
+from symconv.unit import Unit
 from tests.effort import long
 
 LAYERS: list[Layer] = [

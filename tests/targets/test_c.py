@@ -26,37 +26,33 @@ from symconv.notation.contraction import Tensor, index
 from symconv.notation.graph import Elementwise
 from symconv.targets.c.routine import routine
 from symconv.targets.numpy.plan import plan_layer
+from symconv.templating import environment
 from tests.kernel.kernels import LAYERS, drawn
 
 Array = NDArray[Any]
 COMPILER = shutil.which("cc")
 FLAGS = [
     *("-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Wshadow", "-Werror"),
-    *("-Wno-unused-function", "-Wno-unused-parameter"),  # of HEAD; backward takes every input
+    "-Wno-unused-function",  # of HELPERS
     *("-O1", "-fsanitize=undefined", "-fno-sanitize-recover", "-shared", "-fPIC", "-lm"),
 ]
 HEAD = """\
-#include <math.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#include <tgmath.h>
 typedef {real} real;
-static inline int is_nan(real a) {{ return {is_nan}; }}
-static inline real larger(real a, real b) {{ return a > b || is_nan(a) ? a : b; }}
-static inline real square(real a) {{ return a * a; }}
-static inline real sign(real a) {{ return {sign}; }}
 """
-REALS = {
-    np.float64: HEAD.format(real="double", is_nan="isnan(a)", sign="isnan(a) ? a : (a > 0) - (a < 0)"),
-    np.uint64: HEAD.format(real="uint64_t", is_nan="(void)a, 0", sign="a > 0"),
-}
+REALS = {np.float64: "double", np.uint64: "uint64_t"}
+HELPERS = environment().get_template("c/helpers.c.j2").module
 needs_compiler = pytest.mark.skipif(COMPILER is None, reason="no C compiler: install gcc or clang")
 
 
 def compiled(texts: Sequence[str], dtype: Any, path: Path) -> ctypes.CDLL:
     """Compile functions, with every warning an error, and load them."""
     source, library = path / "kernels.c", path / "kernels.so"
-    source.write_text("\n".join([REALS[dtype], *texts]))
+    helpers = [str(getattr(HELPERS, name)()) for name in ("is_nan", "larger", "square", "sign")]
+    source.write_text("\n".join([HEAD.format(real=REALS[dtype]), *helpers, *texts]))
     subprocess.run([str(COMPILER), source, "-o", library, *FLAGS], check=True)
     return ctypes.CDLL(str(library))
 
@@ -65,7 +61,7 @@ def called(
     library: ctypes.CDLL, function: Function, inputs: Mapping[str, Array], dtype: Any
 ) -> dict[str, Array]:
     """Call a function; what it must not read is full of other numbers, and has guards around it."""
-    kernel, size = function.kernel, routine(function.kernel, function.name)[1]
+    kernel, size = function.kernel, routine(function.kernel, function.name).workspace
     given = [np.ascontiguousarray(inputs[b.tensor.name], dtype) for b in kernel.inputs]
     found = {b.tensor.name: np.full(b.tensor.sizes, 77, dtype) for b in kernel.outputs}
     workspace = [np.full(size + 16, 99, dtype)] if size else []
@@ -84,7 +80,7 @@ def test_c_computes_what_a_kernel_means(layer: Layer, tmp_path: Path) -> None:
 
 def _check(layer: Layer, tmp_path: Path) -> None:
     functions = plan_layer(layer).functions
-    library = compiled([routine(f.kernel, f.name)[0] for f in functions], np.float64, tmp_path)
+    library = compiled([routine(f.kernel, f.name).text() for f in functions], np.float64, tmp_path)
     for function in functions:
         inputs = drawn(function.kernel, layer)
         expected = run(function.kernel, inputs)
@@ -97,7 +93,7 @@ def _check(layer: Layer, tmp_path: Path) -> None:
 def test_integers_are_exact_modulo_2_to_the_64(tmp_path: Path) -> None:
     layer = Conv((2, 4, 5, 6), 6, (3, 2), groups=2, padding=((0, 1), (2, 0)), stride=(1, 2))
     functions = plan_layer(layer).functions
-    library = compiled([routine(f.kernel, f.name)[0] for f in functions], np.uint64, tmp_path)
+    library = compiled([routine(f.kernel, f.name).text() for f in functions], np.uint64, tmp_path)
     for function in functions:
         inputs = _words(function)
         expected = run(function.kernel, {n: a.astype(object) for n, a in inputs.items()})
@@ -116,7 +112,7 @@ def test_the_last_block_is_shorter(tmp_path: Path) -> None:
     function = plan_layer(Conv((4, 16, 58, 56), 16, 3, padding=1)).forward
     loops = [s for s in walk(simplified(function.kernel).body) if isinstance(s, Loop)]
     assert any(isinstance(s.rows, Blocks) and 58 % s.rows.size for s in loops)
-    library = compiled([routine(function.kernel, "forward")[0]], np.float64, tmp_path)
+    library = compiled([routine(function.kernel, "forward").text()], np.float64, tmp_path)
     rng = np.random.default_rng(0)
     inputs: dict[str, Array] = {
         b.tensor.name: rng.integers(-9, 9, b.tensor.sizes).astype(float) for b in function.kernel.inputs
@@ -163,7 +159,7 @@ MUTANTS = {
 def test_a_planted_error_is_found(mutant: str, tmp_path: Path) -> None:
     layer = Conv((2, 4, 5, 6), 6, (3, 2), groups=2, padding=((0, 1), (2, 0)))
     function = plan_layer(layer).forward
-    text, (old, new) = routine(function.kernel, "forward")[0], MUTANTS[mutant]
+    text, (old, new) = routine(function.kernel, "forward").text(), MUTANTS[mutant]
     assert old in text
     library = compiled([text.replace(old, new)], np.uint64, tmp_path)
     inputs = _words(function)
@@ -178,9 +174,9 @@ def test_a_planted_error_is_found(mutant: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("layer", LAYERS, ids=str)
 def test_lines_are_short_and_the_text_is_the_same_again(layer: Layer) -> None:
     for function in plan_layer(layer, 2).functions:
-        text, size = routine(function.kernel, function.name)
-        assert max(map(len, text.splitlines())) <= 100
-        assert (text, size) == routine(function.kernel, function.name)
+        found = routine(function.kernel, function.name)
+        assert max(map(len, found.text().splitlines())) <= 100
+        assert found == routine(function.kernel, function.name)
 
 
 def test_what_c_cannot_do_is_refused() -> None:

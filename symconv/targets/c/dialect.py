@@ -31,12 +31,20 @@ FUNCTIONS = {
     *("exp", "log", "sqrt", "sin", "cos", "tan", "sinh", "cosh", "tanh", "asin", "acos", "atan"),
     *("asinh", "acosh", "atanh", "erf", "erfc", "log1p", "expm1", "Abs", "sign", *FORMATS),
 }
-WORDS = {
+KEYWORDS = {
     *("auto", "break", "case", "char", "const", "continue", "default", "do", "double", "else"),
     *("enum", "extern", "float", "for", "goto", "if", "inline", "int", "long", "register"),
     *("restrict", "return", "short", "signed", "sizeof", "static", "struct", "switch", "typedef"),
-    *("union", "unsigned", "void", "volatile", "while", "size_t", "memset", "fabs", "pow"),
-    *("INFINITY", "NAN", "NULL", "I", "workspace", *HELPERS, *FUNCTIONS),
+    *("union", "unsigned", "void", "volatile", "while"),
+}
+HEADERS = {
+    *("assert", "complex", "ctype", "errno", "fenv", "inttypes", "iso646", "limits", "locale", "math"),
+    *("setjmp", "signal", "stdarg", "stdbool", "stddef", "stdint", "stdio", "stdlib", "string"),
+    *("tgmath", "time", "wchar", "wctype"),
+}  # of the standard library, with float.h
+WORDS = {
+    *("size_t", "memset", "fabs", "pow", "INFINITY", "NAN", "NULL", "I", "workspace"),
+    *(*KEYWORDS, *HELPERS, *FUNCTIONS),
 }  # that no array and no index may be called
 C99 = Dialect(
     " * ",

@@ -1,13 +1,14 @@
-"""A kernel as a function in C: its arrays, and where its scratch lies in the workspace."""
+"""A kernel as a function in C: parameters, arrays, and where scratch lies in the workspace."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from math import prod
+from types import MappingProxyType
 
 from symconv.errors import KernelError
-from symconv.kernel.language import Buffer, Kernel, at, largest_letters
+from symconv.kernel.language import Buffer, Kernel, at, largest_letters, tensors_read, tensors_written
 from symconv.kernel.rewrite import fresh_name, with_views
 from symconv.kernel.simplify import simplified
 from symconv.notation.polynomial import Polynomial
@@ -17,15 +18,81 @@ from symconv.targets.c.nests import INDENT, text_lines
 from symconv.targets.c.wording import brackets, syntax, values_text
 
 ALIGNED = 16  # each scratch array starts at a multiple of this many elements
+WORKSPACE = "workspace"
 
 
-def routine(kernel: Kernel, name: str) -> tuple[str, int]:
-    """Return a function in C99 that computes a kernel, and how many elements of workspace it needs.
+@dataclass(frozen=True)
+class Routine:
+    """A function in C.
+
+    Attributes
+    ----------
+    name
+        What it is called.
+    inputs, outputs
+        The arrays that it takes, and how many numbers each has, or how else it is declared; the
+        workspace comes after them.
+    workspace
+        How many numbers it needs for its scratch.
+    body
+        The lines of its body.
+    in_place
+        Whether an array that it writes may be one that it reads.
+    """
+
+    name: str
+    inputs: Mapping[str, int | str]
+    outputs: Mapping[str, int | str]
+    workspace: int
+    body: tuple[str, ...]
+    in_place: bool = False
+
+    def head(self, public: bool = False, real: str = "real") -> str:
+        """Return the function's head; a public one is for a header."""
+        inside = "" if public else "static " if self.in_place else "restrict static "
+        sizes = {**self.inputs, **self.outputs}
+        names = {name: name.removesuffix("_data") if public else name for name in sizes}
+        arrays = [
+            size
+            if isinstance(size, str)
+            else f"{'const ' if name in self.inputs else ''}{real} {names[name]}[{inside}{size}]"
+            for name, size in sizes.items()
+        ]
+        if self.workspace:
+            arrays.append(f"{real} {WORKSPACE}[{inside}{self.workspace}]")
+        return function_head(f"void {self.name}", arrays)
+
+    def text(self, static: bool = False) -> str:
+        """Return the whole function."""
+        head = f"{'static ' if static else ''}{self.head()}"
+        return "\n".join([head, "{", *self.body, "}"])
+
+
+def function_head(name: str, parameters: list[str]) -> str:
+    """Return a head on one line, or with a parameter on each."""
+    line = f"{name}({', '.join(parameters)})"
+    if len(line) <= 100:
+        return line
+    joined = f",\n{INDENT}".join(parameters)
+    return f"{name}(\n{INDENT}{joined})"
+
+
+def routine(kernel: Kernel, name: str, symbols: Mapping[str, str] = MappingProxyType({})) -> Routine:
+    """Return a function in C99 that computes a kernel.
 
     It takes the kernel's inputs, its outputs, and the workspace if it needs one. ``real`` is the type of
     a number; ``square``, ``sign``, ``larger`` and ``is_nan`` are functions of such numbers. The file
-    includes ``math.h``, ``stddef.h`` and ``string.h``. Nothing is allocated, and nothing is kept from
+    includes ``tgmath.h``, ``stddef.h`` and ``string.h``. Nothing is allocated, and nothing is kept from
     call to call.
+
+    Parameters
+    ----------
+    kernel
+        The kernel.
+    name
+        What the function is called.
+    symbols
+        What arrays of several axes are called inside the function: their symbols in formulas.
 
     Raises
     ------
@@ -36,46 +103,83 @@ def routine(kernel: Kernel, name: str) -> tuple[str, int]:
     --------
     >>> from symconv import Linear
     >>> from symconv.targets.numpy.plan import plan_layer
-    >>> print(routine(plan_layer(Linear((4, 3), 2, bias=False)).forward.kernel, "forward")[0])
-    void forward(const real x[restrict 4][3],
-        const real weight[restrict 2][3],
-        real y[restrict 4][2]) {
+    >>> kernel = plan_layer(Linear((4, 3), 2, bias=False)).forward.kernel
+    >>> print(routine(kernel, "forward", {"x": "X", "weight": "W", "y": "O"}).text())
+    void forward(
+        const real x_data[restrict static 12],
+        const real weight_data[restrict static 6],
+        real y_data[restrict static 8])
+    {
+        const real (*const X)[3] = (const real (*)[3])x_data;
+        const real (*const W)[3] = (const real (*)[3])weight_data;
+        real (*const O)[2] = (real (*)[2])y_data;
         for (size_t n = 0; n < 4; n++)
             for (size_t o = 0; o < 2; o++) {
                 real sum = 0;
                 for (size_t c = 0; c < 3; c++)
-                    sum += x[n][c] * weight[o][c];
-                y[n][o] = sum;
+                    sum += X[n][c] * W[o][c];
+                O[n][o] = sum;
             }
     }
-    <BLANKLINE>
     """
-    whole = _with_own_names(simplified(kernel))
+    whole = simplified(kernel)
+    given = [buffer.tensor.name for buffer in (*whole.inputs, *whole.outputs)]
+    parameters = {name: _parameter_name(whole.buffer(name)) for name in given}
+    whole = _with_own_names(whole, symbols, set(parameters.values()))
     largest = largest_letters(whole.body)
     shapes = {buffer.tensor.name: _shape(buffer, largest) for buffer in whole.buffers}
+    used = {t.name for s in whole.body for t in (*tensors_read(s), *tensors_written(s))}
     lines = [_constant(buffer, shapes[buffer.tensor.name]) for buffer in whole.with_role("constant")]
+    sizes: dict[str, dict[str, int]] = {"input": {}, "output": {}}
+    for old, buffer in zip(given, (*whole.inputs, *whole.outputs), strict=True):
+        own, parameter = buffer.tensor.name, parameters[old]
+        sizes[buffer.role][parameter] = prod(shapes[own])
+        if own not in used:
+            lines.append(syntax("unused", name=parameter))
+        elif own != parameter:
+            macro = "seen" if buffer.role == "input" else "seen_output"
+            inner = brackets(shapes[own][1:])
+            lines.append(syntax(macro, name=own, inner=inner, parameter=parameter))
     size = 0
     for buffer in whole.with_role("scratch", "zeroed"):
         shape = shapes[buffer.tensor.name]
         lines += _placed(buffer, shape, size)
-        size += -(-prod(shape) // ALIGNED) * ALIGNED
-    parameters = [_parameter("input", b, shapes[b.tensor.name]) for b in whole.inputs]
-    parameters += [_parameter("output", b, shapes[b.tensor.name]) for b in whole.outputs]
-    if size:
-        parameters.append(syntax("output", name="workspace", first=size, inner=""))
-    header = syntax("function", name=name, parameters=f",\n{INDENT}".join(parameters))
+        size += rounded(prod(shape))
     body = text_lines([*lines, *loops(whole)], 1)
-    return "\n".join([f"{header} {{", *body, "}", ""]), size
+    return Routine(name, sizes["input"], sizes["output"], size, tuple(body))
 
 
-def _with_own_names(kernel: Kernel) -> Kernel:
-    """Return a kernel none of whose arrays has a name that means something else in C."""
-    names = {buffer.tensor.name for buffer in kernel.buffers}
-    taken = names | WORDS
-    new = {name: fresh_name(f"{name}_", taken) for name in sorted(names & WORDS)}
+def rounded(size: int) -> int:
+    """Return the smallest multiple of the alignment that is not less than a size."""
+    return -(-size // ALIGNED) * ALIGNED
+
+
+def _parameter_name(buffer: Buffer) -> str:
+    """Return what a buffer's parameter is called; its axes are seen under another name."""
+    name = buffer.tensor.name
+    if len(buffer.tensor.shape) > 1:
+        return f"{name}_data"
+    return f"{name}_" if name in WORDS else name
+
+
+def _with_own_names(kernel: Kernel, symbols: Mapping[str, str], parameters: set[str]) -> Kernel:
+    """Return a kernel whose arrays have names that mean nothing else in C.
+
+    Inputs and outputs of several axes have their symbols in formulas.
+    """
+    taken = set(WORDS)
+    new: dict[str, str] = {}
+    for buffer in kernel.buffers:
+        name = buffer.tensor.name
+        given = buffer.role in ("input", "output")
+        if given and len(buffer.tensor.shape) < 2:
+            new[name] = _parameter_name(buffer)
+        else:
+            symbol = symbols.get(name, name) if given else name
+            new[name] = fresh_name(symbol if symbol not in WORDS else f"{symbol}_", taken | parameters)
+        taken.add(new[name])
     buffers = tuple(
-        replace(b, tensor=replace(b.tensor, name=new.get(b.tensor.name, b.tensor.name)))
-        for b in kernel.buffers
+        replace(b, tensor=replace(b.tensor, name=new[b.tensor.name])) for b in kernel.buffers
     )
     body = tuple(with_views(statement, {}, new) for statement in kernel.body)
     return replace(kernel, buffers=buffers, body=body)
@@ -88,10 +192,6 @@ def _shape(buffer: Buffer, largest: Mapping[str, int]) -> tuple[int, ...]:
         shape = ", ".join(map(str, found))
         raise KernelError(f"{buffer.tensor.name}: C needs numbers for its shape ({shape})")
     return tuple(map(int, found)) or (1,)
-
-
-def _parameter(macro: str, buffer: Buffer, shape: tuple[int, ...]) -> str:
-    return syntax(macro, name=buffer.tensor.name, first=shape[0], inner=brackets(shape[1:]))
 
 
 def _constant(buffer: Buffer, shape: tuple[int, ...]) -> str:

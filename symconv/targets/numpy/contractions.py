@@ -115,7 +115,7 @@ def as_array(view: str, axes: Sequence[object]) -> str:
 
 def whole(view: str) -> str:
     """Write the elements of a view, to be assigned."""
-    subscript = view.endswith("]") and not view.endswith(")")
+    subscript = view.endswith("]") and not view.endswith('"]')  # which is an array of a dict
     return view if subscript else f"{view}[...]"
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import textwrap
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -58,8 +58,13 @@ def formulas_by_function(plan: Plan | NetworkPlan) -> dict[str, tuple[str, ...]]
 
 def render_function(function: Function, layer: Layer, shared: Mapping[Kernel, str]) -> Written:
     """Write a function that users call."""
-    names = [array.name for array in function.inputs]
     body, constants = _body(function.kernel, function.name, shared)
+    return Written(constants, function_text(function, layer, body))
+
+
+def function_text(function: Function, layer: Layer, body: str) -> str:
+    """Write a function that users call around what it does."""
+    names = [array.name for array in function.inputs]
     common = {
         "summary": _summary(function, layer),
         "notes": _notes(function, layer, _given(function)),
@@ -68,7 +73,7 @@ def render_function(function: Function, layer: Layer, shared: Mapping[Kernel, st
     }
     if len(function.results) > 1:
         head = several(function.name, layer.fewest, function.inputs, function.results)
-        return Written(constants, fill("numpy/functions.py.j2", **common, **head).rstrip("\n"))
+        return fill("numpy/functions.py.j2", **common, **head).rstrip("\n")
     (result,) = function.results
     text = fill(
         "numpy/function.py.j2",
@@ -79,7 +84,7 @@ def render_function(function: Function, layer: Layer, shared: Mapping[Kernel, st
         result=result.name,
         placed=[*counted(function.inputs, layer.fewest), *_placed(result, "out", names)],
     )
-    return Written(constants, text.rstrip("\n"))
+    return text.rstrip("\n")
 
 
 def render_private(function: Function, layer: Layer, name: str, title: str, prefix: str) -> Written:
@@ -91,7 +96,7 @@ def render_private(function: Function, layer: Layer, name: str, title: str, pref
     text = fill(
         "numpy/layer_function.py.j2",
         signature=signature(name, annotated(names), "None"),
-        summary=f"{title}: {_what(function, layer).partition(', where')[0]}, into {results}.",
+        summary=f"{title}: {what(function, layer).partition(', where')[0]}, into {results}.",
         notes="\n".join([*_indented(formulas(function.formula)), "", _notes(function, layer)]),
         body=body,
     )
@@ -245,7 +250,7 @@ def check_of(array: Array, layer: Layer) -> str:
     return f'_checked("{array.name}", {array.name}, {tuple_text(array.shape)})'
 
 
-def _what(function: Function, layer: Layer) -> str:
+def what(function: Function, layer: Layer) -> str:
     """Say what a function computes."""
     results = shape(result.name for result in function.results)
     if function.name == "jvp":
@@ -268,7 +273,7 @@ def _summary(function: Function, layer: Layer) -> str:
     """Say what a function returns, and of which shape."""
     results = [array.shape for array in function.results]
     of = f", of shape {tuple_text(results[0])}" if len(results) == 1 else ""
-    return f"Return {_what(function, layer)}{of}."
+    return f"Return {what(function, layer)}{of}."
 
 
 def _given(function: Function) -> str:
@@ -330,19 +335,26 @@ def render_mask(plan: Plan) -> list[Written]:
     ]
 
 
-def render_backward(plan: Plan) -> str:
-    """Write the function that returns all gradients, which share nothing: one after the other."""
+def gradient_calls(plan: Plan) -> list[str]:
+    """Write the calls of each gradient's function, one after the other."""
+    return [
+        f"{function.name}({', '.join(array.name for array in function.inputs)}, "
+        f"out={function.results[0].name})"
+        for function in plan.gradients
+    ]
+
+
+def render_backward(plan: Plan, calls: Sequence[str], checked: Collection[Array]) -> str:
+    """Write the function that returns all gradients, which share nothing.
+
+    ``calls`` compute them, and check the arrays that are ``checked``.
+    """
     inputs = [Array("grad_output", plan.forward.results[0].shape), *plan.forward.inputs]
     results = [function.results[0] for function in plan.gradients]
-    taken = {array for function in plan.gradients for array in function.inputs}
-    calls = [
-        f"{function.name}({', '.join(array.name for array in function.inputs)}, out={result.name})"
-        for function, result in zip(plan.gradients, results, strict=True)
-    ]
     return fill(
         "numpy/backward.py.j2",
         **several("backward", plan.layer.fewest, inputs, results),
         summary=f"Return {shape(r.name for r in results)}, all gradients, into ``out`` if given.",
-        checks=[(a.name, check_of(a, plan.layer)) for a in inputs if a not in taken],
+        checks=[(a.name, check_of(a, plan.layer)) for a in inputs if a not in checked],
         calls=calls,
     )

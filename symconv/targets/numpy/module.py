@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 import shlex
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from symconv.kernel.share import shared
 from symconv.layers.layer import Layer
@@ -20,6 +21,7 @@ from symconv.targets.numpy.functions import (
     Written,
     constant_names,
     formulas,
+    gradient_calls,
     renamed,
     render_backward,
     render_function,
@@ -31,6 +33,9 @@ from symconv.targets.numpy.literal import literal, literal_lines
 from symconv.targets.numpy.syntax import WIDTH
 from symconv.templating import fill
 
+NAMES = ("named", "samples", "checked", "result", "scratch", "strided", "labels", "finite", "normal")
+HELPERS = {name: f"numpy/{name}.py.j2" for name in (*NAMES, "erf", "erfc")}
+
 
 def render_layer(plan: Plan, name: str, version: str) -> str:
     """Return the source of a layer's module: the same text for the same plan, always."""
@@ -40,30 +45,46 @@ def render_layer(plan: Plan, name: str, version: str) -> str:
     written = [render_function(f, layer, names) for f in plan.functions]
     if plan.backward is None:
         at = 1 + len(plan.gradients)
-        written.insert(at, Written((), render_backward(plan)))
+        taken = {array for function in plan.gradients for array in function.inputs}
+        written.insert(at, Written((), render_backward(plan, gradient_calls(plan), taken)))
     written += render_mask(plan)
     written += [render_shared(kernel, name) for kernel, name in names.items()]
+    return layer_text(plan, name, written, version=version, command=command(plan, name))
+
+
+def layer_text(plan: Plan, name: str, written: Sequence[Written], **more: Any) -> str:
+    """Return the text of a layer's module around its functions."""
+    layer = plan.layer
     return module_text(
         written,
-        version=version,
-        command=command(plan, name),
-        title=f"{name}: {_title(layer)}.",
-        summary=[
-            *_all_formulas(plan),
-            *textwrap.wrap(layer.remark, WIDTH),
-            "",
-            *textwrap.wrap(_legend(layer), WIDTH),
-            *theorems(layer),
-            *tiled(plan.functions),
-        ],
+        title=layer_title(plan, name),
+        summary=layer_summary(plan),
         dtype=layer.dtype,
         layer=[
             line
             for key, value in layer.as_dict().items()
             for line in literal_lines(value, 4, f"{literal(key)}: ")
         ],
-        declarations=accuracy(plan),
+        **{"declarations": accuracy(plan), **more},
     )
+
+
+def layer_title(plan: Plan, name: str) -> str:
+    """Return a module's first line: the layer's kind and shapes."""
+    return f"{name}: {_title(plan.layer)}."
+
+
+def layer_summary(plan: Plan) -> list[str]:
+    """Return what a module says of its layer: formulas, what their symbols are, theorems."""
+    layer = plan.layer
+    return [
+        *_all_formulas(plan),
+        *textwrap.wrap(layer.remark, WIDTH),
+        "",
+        *textwrap.wrap(_legend(layer), WIDTH),
+        *theorems(layer),
+        *tiled(plan.functions),
+    ]
 
 
 def _legend(layer: Layer) -> str:
@@ -103,17 +124,22 @@ def module_text(
     dtype: str,
     layer: list[str],
     declarations: list[str],
+    templates: Mapping[str, str] = HELPERS,
+    imports: Sequence[str] = (),
 ) -> str:
-    """Return a module's text: what it says of itself, constants, functions, helpers."""
+    """Return a module's text: what it says of itself, constants, functions, helpers.
+
+    ``templates`` are those of the helpers; ``imports`` is what these need besides.
+    """
     constants, texts = _with_constants(functions)
-    helpers = _helpers("\n".join(texts))
+    helpers = _helpers("\n".join(texts), templates)
     return fill(
         "numpy/module.py.j2",
         version=version,
         command=command,
         title=title,
         summary=summary,
-        imports=_imports("\n".join(texts), helpers),
+        imports=sorted([*_imports("\n".join(texts), helpers), *imports], key=_import_order),
         dtype=f"np.{dtype}",
         layer=layer,
         declarations=declarations,
@@ -145,13 +171,14 @@ def _with_constants(functions: Iterable[Written]) -> tuple[list[str], list[str]]
     return constants, texts
 
 
-def command(plan: Plan | NetworkPlan, name: str) -> str:
+def command(plan: Plan | NetworkPlan, name: str, target: str = "numpy") -> str:
     """Return the command that regenerates a module."""
     options = ["--order", "2"] if plan.order == 2 else []
     options += ["--accuracy", "fast"] if plan.accuracy == "fast" else []
     options += ["--machine", "machine.json"] if plan.calibrated else []
     if isinstance(plan, Plan) and plan.tuned:
         options += ["--tuning", f"{name}.tuning.json"]
+    options += ["--target", target] if target != "numpy" else []
     return shlex.join(["symconv", "generate", *shell_options(plan.layer), *options, "--name", name])
 
 
@@ -160,28 +187,13 @@ def accuracy(plan: Plan | NetworkPlan) -> list[str]:
     return ['ACCURACY = "fast"  # rounds more than plain sums do'] if plan.accuracy == "fast" else []
 
 
-HELPERS = (
-    "named",
-    "samples",
-    "checked",
-    "result",
-    "scratch",
-    "strided",
-    "labels",
-    "finite",
-    "normal",
-    "erf",
-    "erfc",
-)
-
-
-def _helpers(code: str) -> list[str]:
+def _helpers(code: str, templates: Mapping[str, str]) -> list[str]:
     """Return the functions that code calls, or that these call."""
     found: dict[str, str] = {}
-    for helper in HELPERS:
+    for helper, template in templates.items():
         called = "\n".join([code, *found.values()])
         if _calls(called, f"_{helper}") or (helper == "erfc" and _calls(called, "_erf")):
-            found[helper] = fill(f"numpy/{helper}.py.j2", numbers=ERFC).rstrip("\n")
+            found[helper] = fill(template, numbers=ERFC).rstrip("\n")
     return list(found.values())
 
 
@@ -193,6 +205,11 @@ def _imports(code: str, helpers: list[str]) -> list[str]:
         *(["from itertools import product"] if _calls(code, "product") else []),
         "from typing import Any",
     ]
+
+
+def _import_order(line: str) -> tuple[bool, str]:
+    """Put whole modules before parts of them, each by name."""
+    return line.startswith("from"), line
 
 
 def _calls(code: str, function: str) -> bool:

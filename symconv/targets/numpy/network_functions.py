@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -15,14 +15,13 @@ from symconv.lower.layer_plan import Array
 from symconv.lower.network_plan import Initial, NetworkPlan
 from symconv.targets.numpy.functions import annotated, check_of, counted, several, signature
 from symconv.targets.numpy.lines import in_lines
-from symconv.targets.numpy.network_lines import network_lines
 from symconv.targets.numpy.syntax import shape, tuple_text
 from symconv.templating import fill
 
 
-def network_functions(plan: NetworkPlan) -> Iterator[str]:
-    """Write the functions of a network's module that users call."""
-    of = _Functions(plan)
+def network_functions(plan: NetworkPlan, lines: Callable[[Kernel], list[str]]) -> Iterator[str]:
+    """Write the functions of a network's module that users call; ``lines`` writes what they do."""
+    of = _Functions(plan, lines)
     initial = [(name, _first_values(first)) for name, first in plan.initial.items()]
     yield fill("numpy/network_init.py.j2", initial=initial)
     yield of.forward()
@@ -39,16 +38,12 @@ class _Functions:
     """The functions of one plan."""
 
     plan: NetworkPlan
+    lines: Callable[[Kernel], list[str]]
 
     @property
     def network(self) -> Network:
         """The network."""
         return self.plan.layer
-
-    @cached_property
-    def names(self) -> dict[Kernel, str]:
-        """The names of the layers' functions."""
-        return {f.function.kernel: f.name for f in self.plan.functions}
 
     @cached_property
     def values(self) -> list[Array]:
@@ -87,7 +82,7 @@ class _Functions:
             "shapes": _shapes([*self.values, *self.outputs]),
             "statistics": ", normalised with the running statistics" if network.running else "",
             "checked": self._checked(self.values),
-            "lines": self._lines(self.plan.forward),
+            "lines": self.lines(self.plan.forward),
         }
         counts = counted(self.values, 1)  # whatever training needs
         if len(results) == 1:
@@ -121,7 +116,7 @@ class _Functions:
             f"parameters{', and the new running statistics' if statistics else ''}",
             given=_shapes(self.values),
             taken=self._taken(self.values, self.labels),
-            lines=[*self._statistics(), *self._lines(self.plan.training)],
+            lines=[*self._statistics(), *self.lines(self.plan.training)],
             returned=f"_finite(loss, {{{given}}} | p), {'g, s' if statistics else 'g'}",
         )
 
@@ -144,7 +139,7 @@ class _Functions:
             given=_shapes([*self.values, *self.upstream]),
             taken=self._taken(self.values, upstream=self.upstream),
             empty=_empty(results),
-            lines=[*self._statistics(), *self._lines(self.plan.training)],
+            lines=[*self._statistics(), *self.lines(self.plan.training)],
             returned=", ".join(returned),
         )
 
@@ -170,7 +165,7 @@ class _Functions:
             taken=self._taken(self.values),
             moved=self._moved(ways),
             empty=_empty(results),
-            lines=self._lines(kernel),
+            lines=self.lines(kernel),
             returned=", ".join(result.name for result in results),
         )
 
@@ -182,7 +177,7 @@ class _Functions:
             signature=signature("hessian_vector_product", ["params: Arrays", *given], "Arrays"),
             given=_shapes(self.values),
             taken=self._taken(self.values, self.labels),
-            lines=self._lines(kernel),
+            lines=self.lines(kernel),
         )
 
     def double_backward(self, kernel: Kernel) -> str:
@@ -211,7 +206,7 @@ class _Functions:
             taken=self._taken(self.values, upstream=self.upstream),
             moved=self._moved(ways, [array.name for array in self.values]),
             empty=_empty(results),
-            lines=self._lines(kernel),
+            lines=self.lines(kernel),
             returned=", ".join([*returned, "h"]),
         )
 
@@ -232,10 +227,6 @@ class _Functions:
     def _arrays(self, *arrays: Sequence[Array]) -> list[str]:
         """Write parameters that are arrays."""
         return annotated(array.name for group in arrays for array in group)
-
-    def _lines(self, kernel: Kernel) -> list[str]:
-        """Write what a function does."""
-        return network_lines(kernel, self.names)
 
     def _checked(self, arrays: Sequence[Array], layer: Layer | None = None) -> list[str]:
         """Write the checks of arrays."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import itertools
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from typing import Any
 
 from symconv.kernel.language import Kernel
 from symconv.layers.entries import Node
@@ -19,6 +20,7 @@ from symconv.targets.numpy.functions import Written, render_private
 from symconv.targets.numpy.literal import literal, literal_lines
 from symconv.targets.numpy.module import accuracy, command, module_text, render_layer, tiled
 from symconv.targets.numpy.network_functions import listed, network_functions
+from symconv.targets.numpy.network_lines import network_lines
 from symconv.targets.numpy.syntax import WIDTH, shape
 
 
@@ -31,26 +33,42 @@ def render_module(plan: Plan | NetworkPlan, name: str, version: str) -> str:
 
 def render_network(plan: NetworkPlan, name: str, version: str) -> str:
     """Return the source of a network's module."""
+    names = {f.function.kernel: f.name for f in plan.functions}
+
+    def lines(kernel: Kernel) -> list[str]:
+        return network_lines(kernel, names)
+
+    written = [Written((), text.rstrip("\n")) for text in network_functions(plan, lines)]
+    written += _layers_functions(plan)
+    return network_text(plan, name, written, version=version, command=command(plan, name))
+
+
+def network_text(plan: NetworkPlan, name: str, written: Sequence[Written], **more: Any) -> str:
+    """Return the text of a network's module around its functions."""
+    network = plan.layer
+    return module_text(
+        written,
+        title=network_title(plan, name),
+        summary=network_summary(plan),
+        dtype=network.dtype,
+        layer=_layer(network),
+        **{"declarations": network_declarations(plan), **more},
+    )
+
+
+def network_title(plan: NetworkPlan, name: str) -> str:
+    """Return a module's first line: from which shapes to which the network goes."""
     network = plan.layer
     given = listed([shape_text(sizes) for sizes in network.values.values()])
     returned = listed([shape_text(sizes) for sizes in network.returned.values()])
-    return module_text(
-        [
-            *(Written((), text.rstrip("\n")) for text in network_functions(plan)),
-            *_layers_functions(plan),
-        ],
-        version=version,
-        command=command(plan, name),
-        title=f"{name}: Network from {given} to {returned} ({network.dtype}).",
-        summary=[
-            *_nodes(network),
-            *_theorems(network),
-            *tiled(f.function for f in plan.functions),
-        ],
-        dtype=network.dtype,
-        layer=_layer(network),
-        declarations=[*accuracy(plan), *_declarations(network)],
-    )
+    return f"{name}: Network from {given} to {returned} ({network.dtype})."
+
+
+def network_summary(plan: NetworkPlan) -> list[str]:
+    """Return what a module says of its network: its layers, and theorems."""
+    network = plan.layer
+    functions = (f.function for f in plan.functions)
+    return [*_nodes(network), *_theorems(network), *tiled(functions)]
 
 
 def _layers_functions(plan: NetworkPlan) -> Iterator[Written]:
@@ -71,8 +89,10 @@ def _computed(f: LayerFunction) -> str:
     return f"{f.node.name} and {f.applied.name}" if f.applied else f.node.name
 
 
-def _declarations(network: Network) -> list[str]:
-    lines = ["Arrays = dict[str, Array]"]
+def network_declarations(plan: NetworkPlan) -> list[str]:
+    """Write the names and shapes of the parameters, and of the running statistics."""
+    network = plan.layer
+    lines = [*accuracy(plan), "Arrays = dict[str, Array]"]
     for name, shapes in (("PARAMETERS", network.parameters), ("STATISTICS", network.running)):
         rows = [f'    "{own}": {shape(sizes)},' for own, sizes in shapes.items()]
         kind = "dict[str, tuple[int, ...]]"

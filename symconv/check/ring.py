@@ -1,0 +1,50 @@
+"""Code in C on random numbers modulo 2⁶⁴: what it computes as a polynomial."""
+
+from __future__ import annotations
+
+import math
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from symconv.check.exact_range import degree_of, divisor_of
+from symconv.check.expected import compare_functions, expected_of, graphs_of, tensors_of
+from symconv.check.report import Result
+from symconv.layers.layer import Layer
+from symconv.notation.arrays import evaluate_arrays
+from symconv.notation.graph import Constant
+
+Array = NDArray[Any]
+
+
+def check_in_ring(layer: Layer, module: ModuleType) -> tuple[Result, ...]:
+    """Run the code on random numbers modulo 2⁶⁴, whose sums and products are exact."""
+    has_second = hasattr(module, "jvp")
+    graphs = graphs_of(layer, has_second)
+    degree = max(2, *map(degree_of, graphs))
+    chance = math.comb(63 + degree, degree - 1) / 2**64  # that the power of 2 in a value reaches 64
+    rng = np.random.default_rng(0)
+    tensors = tensors_of(layer, has_second)
+    least, most = np.iinfo(np.int64).min, np.iinfo(np.int64).max
+    values: dict[str, Array] = {
+        name: rng.integers(least, most, tensor.sizes, np.int64, endpoint=True)
+        for name, tensor in tensors.items()
+    }
+    arrays = {tensor.name: values[name] for name, tensor in tensors.items()}
+    whole = [evaluate_arrays(graph, arrays).astype(np.int64) for graph in graphs]  # one may be all 0
+    expected = expected_of(layer, whole)
+    detail = (
+        "random numbers modulo 2⁶⁴, {} elements: code of another polynomial of degree "
+        f"{degree}, a coefficient of which is wrong by an odd number, passes with probability below "
+        f"{chance:.0e}"
+    )
+    return compare_functions(layer, module, values, expected, detail)
+
+
+def has_whole_numbers(layer: Layer) -> bool:
+    """Whether a layer only adds products of its inputs, a whole number of times."""
+    graphs = graphs_of(layer, has_second=False)
+    constants = any(isinstance(step, Constant) for graph in graphs for step in graph.steps)
+    return not constants and all(divisor_of(graph) == 1 for graph in graphs)

@@ -1,0 +1,204 @@
+"""From a plan to C: a header and a source file whose functions need no memory but the caller's."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from symconv.layers.layer import Layer
+from symconv.lower.layer_plan import Array, Function, Plan
+from symconv.lower.network_plan import NetworkPlan
+from symconv.targets.c.dialect import FUNCTIONS
+from symconv.targets.c.nests import INDENT
+from symconv.targets.c.network_calls import Struct, called_in_place, network_routine, structs_of
+from symconv.targets.c.routine import Routine, routine
+from symconv.targets.numpy.choice import choice_text, rounding_text
+from symconv.targets.numpy.functions import what
+from symconv.targets.numpy.module import command, layer_summary, layer_title
+from symconv.targets.numpy.network_module import network_summary, network_title
+from symconv.templating import environment, fill
+
+TYPES = {"float32": "float", "float64": "double"}
+WIDTH = 97  # of a comment's text
+HELPERS = ("is_nan", "larger", "square", "sign")
+MATHEMATICS = rf"\b({'|'.join(sorted({*FUNCTIONS, 'fabs', 'pow'} - {*HELPERS}))})\(|INFINITY"
+
+
+@dataclass(frozen=True)
+class Files:
+    """A header and a source file, and how many numbers of workspace each function gets."""
+
+    header: str
+    source: str
+    workspace: int
+
+
+@dataclass(frozen=True)
+class Documented:
+    """A function with the comment above it: what it computes, and how."""
+
+    comment: tuple[str, ...]
+    routine: Routine
+    public: bool = True
+
+
+def c_files(plan: Plan | NetworkPlan, name: str, version: str) -> Files:
+    """Return a layer's, or a network's, functions in C.
+
+    Raises
+    ------
+    KernelError
+        If C cannot compute a function: a Fourier transform, or a batch of any size.
+    """
+    if isinstance(plan, NetworkPlan):
+        return _network(plan, name, version)
+    functions = [
+        Documented(_comment(f, plan.layer), routine(f.kernel, f"{name}_{f.name}", _symbols(plan.layer)))
+        for f in plan.functions
+    ]
+    if plan.backward is None:
+        at = 1 + len(plan.gradients)
+        functions.insert(at, _backward(plan, name, [d.routine for d in functions[1:at]]))
+    text = [layer_title(plan, name), "", *layer_summary(plan)]
+    return _files(plan, name, version, text, functions, ())
+
+
+def _symbols(layer: Layer) -> dict[str, str]:
+    """Return what arrays are called in formulas, where that is a name in C."""
+    found = {name: s for name, s in layer.symbols.items() if s.isascii() and s.isidentifier()}
+    return {"y": "O", "grad_output": "G", **found}
+
+
+def _comment(function: Function, layer: Layer, title: str = "") -> tuple[str, ...]:
+    """Say what a function computes, and how."""
+    first = f"{title}{what(function, layer).partition(', where')[0]}."
+    texts = [first, choice_text(function), rounding_text(function, layer.dtype)]
+    return tuple(line for text in texts if text for line in textwrap.wrap(text, WIDTH))
+
+
+def _backward(plan: Plan, name: str, gradients: Sequence[Routine]) -> Documented:
+    """Return the function of all gradients, which share nothing: one after the other."""
+    inputs = [Array("grad_output", plan.forward.results[0].shape), *plan.forward.inputs]
+    results = [function.results[0] for function in plan.gradients]
+    workspace = max((r.workspace for r in gradients), default=0)
+    sizes = {array.name: _numbers(array) for array in (*inputs, *results)}
+    read = {array.name for function in plan.gradients for array in function.inputs}
+    lines = [f"(void){array.name};" for array in inputs if array.name not in read]
+    for own, function in zip(gradients, plan.gradients, strict=True):
+        given = [array.name for array in (*function.inputs, *function.results)]
+        given += ["workspace"] if own.workspace else []
+        lines.append(f"{own.name}({', '.join(given)});")
+    whole = Routine(
+        f"{name}_backward",
+        {array.name: sizes[array.name] for array in inputs},
+        {array.name: sizes[array.name] for array in results},
+        workspace,
+        tuple(INDENT + line for line in lines),
+    )
+    return Documented(("All gradients, one after the other.",), whole)
+
+
+def _numbers(array: Array) -> int:
+    count = 1
+    for size in array.sizes:
+        count *= size
+    return count
+
+
+def _network(plan: NetworkPlan, name: str, version: str) -> Files:
+    """Return a network's functions: those of its layers are private."""
+    private = {
+        f.function.kernel: Documented(
+            _comment(f.function, f.node.layer, f"{f.node.name}: "),
+            routine(f.function.kernel, f.name.lstrip("_"), _symbols(f.node.layer)),
+            public=False,
+        )
+        for f in plan.functions
+    }
+    kernels = (plan.forward, plan.training, *plan.second)
+    for kernel in called_in_place(kernels):
+        routine_ = replace(private[kernel].routine, in_place=True)
+        private[kernel] = replace(private[kernel], routine=routine_)
+    routines = {kernel: documented.routine for kernel, documented in private.items()}
+    structs = structs_of(plan, name)
+    own = [
+        Documented(
+            tuple(textwrap.wrap(SAID[kernel.name], WIDTH)),
+            network_routine(kernel, name, routines, structs),
+        )
+        for kernel in kernels
+    ]
+    text = [network_title(plan, name), "", *network_summary(plan)]
+    return _files(plan, name, version, text, [*private.values(), *own], structs)
+
+
+SAID = {
+    "forward": "What the network gives, as it is outside training.",
+    "loss_and_gradients": "The loss, and its gradients with respect to the parameters.",
+    "backward": "The gradients, from those with respect to what the network gives.",
+    "jvp": "The change, to first order, of what the network gives: a Jacobian-vector product.",
+    "hessian_vector_product": "The product of the loss's Hessian with a vector of parameters.",
+    "double_backward": "The gradients of second order: those of a product with what backward returns.",
+}
+
+
+def _files(
+    plan: Plan | NetworkPlan,
+    name: str,
+    version: str,
+    text: Sequence[str],
+    functions: Sequence[Documented],
+    structs: Iterable[Struct],
+) -> Files:
+    """Fill the header's and the source's templates."""
+    prefix, layer = name.upper(), plan.layer
+    workspace = max(d.routine.workspace for d in functions if d.public)
+    comment = fill(
+        "c/comment.c.j2", version=version, command=command(plan, name, "c"), text=text
+    ).rstrip("\n")
+    common = {"prefix": prefix, "name": name, "comment": comment}
+    header = fill(
+        "c/header.h.j2",
+        **common,
+        real=TYPES[layer.dtype],
+        workspace=workspace,
+        about=textwrap.wrap(ABOUT, WIDTH),
+        structs=[struct.text(f"{prefix}_REAL") for struct in structs],
+        functions=[(d.comment, d.routine.head(True, f"{prefix}_REAL")) for d in functions if d.public],
+    )
+    written = [(d.comment, d.routine.text(static=not d.public)) for d in functions]
+    code = "\n".join(text for _, text in written)
+    source = fill(
+        "c/source.c.j2",
+        **common,
+        includes=_includes(code),
+        helpers=_helpers(code),
+        functions=written,
+    )
+    return Files(header, source, workspace)
+
+
+ABOUT = (
+    "How many numbers of workspace a function needs, at most: the caller gives them, whatever is in "
+    "them. Nothing is kept there from call to call. No array may overlap one that is written."
+)
+
+
+def _includes(code: str) -> list[str]:
+    found = {"stddef.h": r"\bsize_t\b", "string.h": r"\bmemset\(", "tgmath.h": MATHEMATICS}
+    return [header for header, used in found.items() if re.search(used, code)]
+
+
+def _helpers(code: str) -> list[str]:
+    """Return the functions of numbers that code calls, and those that these call."""
+    template = environment().get_template("c/helpers.c.j2").module
+    texts: Mapping[str, str] = {name: str(getattr(template, name)()).strip() for name in HELPERS}
+    wanted: set[str] = set()
+    known = code
+    for name in reversed(HELPERS):
+        if re.search(rf"\b{name}\(", known):
+            wanted.add(name)
+            known += texts[name]
+    return [texts[name] for name in HELPERS if name in wanted]
