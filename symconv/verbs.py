@@ -39,6 +39,7 @@ from symconv.notation.monomials import term_count
 from symconv.prove.layer_theorems import prove_layer
 from symconv.prove.theorems import Proof
 from symconv.targets.c.file import c_files
+from symconv.targets.c.plan import plan_in_c
 from symconv.targets.c.wrapper import wrapper_text
 from symconv.targets.numpy.cost import MIDDLING, Machine
 from symconv.targets.numpy.functions import formulas_by_function
@@ -173,25 +174,29 @@ def generate(
     layer = _a_layer(layer) if weight is None else _with_weight(_a_layer(layer), weight)
     if not isinstance(machine, Machine):
         raise SymconvError(f"machine = {machine!r}: must be what read_machine returned")
+    if target == "c":
+        return _unit_in_c(layer, name, check_order(order), check_accuracy(accuracy), tuning)
     plan = plan_module(layer, check_order(order), check_accuracy(accuracy), machine)
     compare_plan(plan)
     if tuning is not None:
         if not isinstance(tuning, Tuning):
             raise SymconvError(f"tuning = {tuning!r}: must be what tune or read_tuning returned")
         plan = tuned(_of_layer(plan), tuning)
-    if target == "c":
-        return _unit_in_c(plan, name, tuning)
     return Unit(name, render_module(plan, name, __version__), plan, tuning)
 
 
-def _unit_in_c(plan: Plan | NetworkPlan, name: str, tuning: Tuning | None) -> Unit:
+def _unit_in_c(layer: Layer, name: str, order: int, accuracy: str, tuning: object) -> Unit:
+    if tuning is not None:
+        raise SymconvError("tuning: must be None for target = 'c'")
+    plan = plan_in_c(layer, order, accuracy)
+    compare_plan(plan)
     try:
         files = c_files(plan, name, __version__)
     except KernelError as error:
         raise SymconvError(f"target = 'c': {error}") from error
     module = wrapper_text(plan, name, __version__, files.workspace)
     beside = {".h": files.header, ".py": module}
-    return Unit(name, files.source, plan, tuning, "c", beside)
+    return Unit(name, files.source, plan, None, "c", beside)
 
 
 def tune(

@@ -6,7 +6,11 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from symconv.lower.columns import Columns
+from symconv.lower.direct import Direct
 from symconv.lower.fourier import Fourier
+from symconv.lower.joined import Joined
+from symconv.lower.joined_phases import JoinedPhases
+from symconv.lower.joined_taps import JoinedTaps
 from symconv.lower.phases import Phases
 from symconv.lower.planes import Planes
 from symconv.lower.pointwise import Pointwise
@@ -17,7 +21,20 @@ from symconv.lower.table import Table
 from symconv.lower.winograd import Winograd
 
 Algorithm: TypeAlias = (
-    Table | Pointwise | Columns | Rows | Shift | Planes | Phases | Scatter | Winograd | Fourier
+    Table
+    | Pointwise
+    | Columns
+    | Rows
+    | Shift
+    | Planes
+    | Phases
+    | Scatter
+    | Winograd
+    | Fourier
+    | Direct
+    | Joined
+    | JoinedPhases
+    | JoinedTaps
 )
 
 

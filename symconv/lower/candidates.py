@@ -10,13 +10,18 @@ from math import prod
 from symconv.errors import NotRecognisedError
 from symconv.lower.algorithms import Algorithm, Candidate
 from symconv.lower.columns import Columns
+from symconv.lower.direct import Direct
 from symconv.lower.fourier import Fourier
+from symconv.lower.joined import Joined
+from symconv.lower.joined_phases import JoinedPhases
+from symconv.lower.joined_taps import JoinedTaps
 from symconv.lower.options import Options
 from symconv.lower.phases import Phases
 from symconv.lower.planes import Planes
 from symconv.lower.pointwise import Pointwise
 from symconv.lower.rounding import integer_growth
 from symconv.lower.rows import Rows
+from symconv.lower.runs import MOST_GROUPS, taps_by_phase
 from symconv.lower.scatter import Scatter
 from symconv.lower.shift import Shift
 from symconv.lower.table import Table
@@ -32,6 +37,8 @@ MOST_PHASES = 64  # phases that are looped over, their tables printed
 LEAST_TAPS = 8  # along an axis, for transforms to be worth a thought
 LEAST_BAND = 8  # rows of a band, for its halo not to be most of it
 SMALL = 10**6  # multiplications of a product that OpenBLAS computes without copying its matrices
+LEAST_PRODUCTS = 1 << 10  # of an image, for sums in registers to pay for the copies
+IN_CACHE = 1 << 15  # numbers of planes that stay near the registers
 BLOCK = 1 << 18  # numbers of scratch that a block of images may need
 
 
@@ -61,6 +68,8 @@ def rank_candidates(
         raise NotRecognisedError("taps are computed filter by filter")
     correlation = _named(whole, names)
     chosen_for = replace(correlation, batch=options.batch or correlation.batch)
+    if options.compiled:
+        return (Candidate(_in_loops(chosen_for), 0.0),)
     applicable = _applicable(chosen_for, fast=options.accuracy == "fast")
     found = [Candidate(algorithm, options.cost(algorithm.lower())) for algorithm in applicable]
     ranked = sorted(found, key=lambda candidate: candidate.microseconds)
@@ -70,6 +79,34 @@ def rank_candidates(
 def _for_batch(algorithm: Algorithm, batch: int) -> Algorithm:
     """Return an algorithm for another number of samples, in the same blocks."""
     return replace(algorithm, correlation=replace(algorithm.correlation, batch=batch))
+
+
+def _in_loops(c: Correlation) -> Algorithm:
+    """Return the algorithm for a language with fast loops: sums in registers where they are long."""
+    if c.result == "cells" and any(axis.stride > 1 for axis in c.axes):
+        axes = tuple(map(polyphase, c.axes))
+        count = prod(map(len, axes))
+        if not 0 < count <= MOST_GROUPS:
+            return Scatter(c, 1)
+        covered = all(
+            sum(p.positions for p in phases) == a.cells for phases, a in zip(axes, c.axes, strict=True)
+        )
+        planes = c.filters * prod(axis.positions for axis in c.axes)
+        return JoinedPhases(c, axes, covered, _images(c.batch, planes))
+    if c.result == "cells":
+        c = _solved(c)
+    groups = prod(len(taps_by_phase(axis)) for axis in c.axes)
+    products = c.filters * c.channels * prod(axis.taps * axis.positions for axis in c.axes)
+    if products < LEAST_PRODUCTS or groups > MOST_GROUPS:
+        return Direct(c)
+    images = _images(c.batch, c.channels * prod(axis.span for axis in c.axes))
+    return Joined(c, images) if c.result == "positions" else JoinedTaps(c, images)
+
+
+def _images(batch: int, numbers: int) -> int:
+    """Return how many images are computed together, each of so many numbers."""
+    sizes = [size for size in range(1, batch + 1) if batch % size == 0]
+    return max(size for size in sizes if size == 1 or size * numbers <= IN_CACHE)
 
 
 def _applicable(c: Correlation, fast: bool) -> Iterable[Algorithm]:
@@ -156,9 +193,9 @@ def _solved_algorithms(c: Correlation, fast: bool) -> Iterable[Algorithm]:
     yield Scatter(c, _block(c.batch, c.groups * c.channels * taps * positions))
 
 
-def _by_phases(c: Correlation, fast: bool) -> Iterable[Algorithm]:
-    axes = tuple(map(polyphase, c.axes))
-    solved = Correlation(
+def _solved(c: Correlation) -> Correlation:
+    """Return the correlation that gives the cells, where each axis has one phase."""
+    return Correlation(
         cells=c.positions,
         taps=c.taps,
         positions=c.cells,
@@ -169,11 +206,15 @@ def _by_phases(c: Correlation, fast: bool) -> Iterable[Algorithm]:
         filters=c.channels,
         taps_transposed=not c.taps_transposed,
         solved=True,
-        axes=tuple(phases[0] for phases in axes if phases),
+        axes=tuple(polyphase(axis)[0] for axis in c.axes),
     )
+
+
+def _by_phases(c: Correlation, fast: bool) -> Iterable[Algorithm]:
+    axes = tuple(map(polyphase, c.axes))
     positions = prod(a.positions for a in c.axes)
     if all(a.stride == 1 for a in c.axes):
-        yield from _applicable(solved, fast)
+        yield from _applicable(_solved(c), fast)
         return
     covered = all(
         sum(p.positions for p in phases) == a.cells for phases, a in zip(axes, c.axes, strict=True)

@@ -24,8 +24,12 @@ class Options:
     batch
         The number of samples that algorithms, and their blocks of samples, are chosen for, where it is
         not the layer's.
+    compiled
+        Whether the language has fast loops: then sums stay in registers, and nothing is copied for the
+        sake of a product of whole matrices.
     """
 
     accuracy: str
     cost: Cost
     batch: int | None = None
+    compiled: bool = False

@@ -71,7 +71,7 @@ class Phases:
         matrix = scratch("matrix", c.groups, c.channels, c.filters, *reached.values())
         phase = scratch("phase", self.images, c.groups, c.channels, *sizes.values())
         dilations = [phases[0].dilation if phases else 1 for phases in self.axes]
-        steps = [_tap_step(phases) for phases in self.axes]
+        steps = [tap_step(phases) for phases in self.axes]
         window = [
             index(s) + index(p) + index(k) * d
             for s, p, k, d in zip(starts, places, taps, dilations, strict=True)
@@ -103,7 +103,7 @@ class Phases:
         each_axis = zip(letters, c.axes, self.axes, places, low, strict=True)
         for own, axis, phases, place, start in reversed(list(each_axis)):
             rows = tuple(
-                (p.position_start, p.positions, _first_tap(axis, p), p.taps, p.offset - start)
+                (p.position_start, p.positions, first_tap(axis, p), p.taps, p.offset - start)
                 for p in phases
             )
             body = (Loop(own, Table(rows, f"phases_{place}", NOTE, COLUMNS), body),)
@@ -125,12 +125,12 @@ class Phases:
         )
 
 
-def _tap_step(phases: tuple[Axis, ...]) -> int:
+def tap_step(phases: tuple[Axis, ...]) -> int:
     """Return how far apart the filter elements of a phase are; the same for all with more than one."""
     return next((abs(p.tap_step) for p in phases if p.taps > 1), 1)
 
 
-def _first_tap(axis: Axis, phase: Axis) -> int:
+def first_tap(axis: Axis, phase: Axis) -> int:
     """Return the first filter element of a phase, in the order in which the axis counts them."""
     last = phase.tap_start + phase.tap_step * (phase.taps - 1)
     return min((at - axis.tap_start) // axis.tap_step for at in (phase.tap_start, last))

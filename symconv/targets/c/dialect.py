@@ -44,6 +44,7 @@ HEADERS = {
 }  # of the standard library, with float.h
 WORDS = {
     *("size_t", "memset", "fabs", "pow", "INFINITY", "NAN", "NULL", "I", "workspace"),
+    *("vec", "tile", "clear", "outer", "inner", "store", "accumulate", "ROWS", "LANES", "WIDTH"),
     *(*KEYWORDS, *HELPERS, *FUNCTIONS),
 }  # that no array and no index may be called
 C99 = Dialect(

@@ -174,7 +174,7 @@ def _files(
         "c/source.c.j2",
         **common,
         includes=_includes(code),
-        helpers=_helpers(code),
+        helpers=[*_helpers(code), *_tiles(code, prefix)],
         functions=written,
     )
     return Files(header, source, workspace)
@@ -189,6 +189,13 @@ ABOUT = (
 def _includes(code: str) -> list[str]:
     found = {"stddef.h": r"\bsize_t\b", "string.h": r"\bmemset\(", "tgmath.h": MATHEMATICS}
     return [header for header, used in found.items() if re.search(used, code)]
+
+
+def _tiles(code: str, prefix: str) -> list[str]:
+    """Return what tiles of sums are made of, if there are any."""
+    if not re.search(r"\b(outer|inner)\(", code):
+        return []
+    return [fill("c/tiles.c.j2", prefix=prefix).rstrip("\n")]
 
 
 def _helpers(code: str) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
@@ -29,7 +30,8 @@ from symconv.notation.expression_text import expression_text
 from symconv.notation.graph import Elementwise, Selection
 from symconv.notation.polynomial import Polynomial
 from symconv.targets.c.dialect import C99, FUNCTIONS, WORDS
-from symconv.targets.c.nests import Line, nest
+from symconv.targets.c.nests import Line, nest, text_lines
+from symconv.targets.c.register_tiles import tile
 from symconv.targets.c.wording import element_text, number_text, size_text, syntax, value_text
 
 STORE = {"assign": "assign", "add": "add", "max": "larger"}
@@ -89,7 +91,8 @@ class _Writer:
                 end = size_text(stop)
                 header = syntax("blocks", letter=first, stop=end, size=size)
                 count = syntax("shorter", letter=others[0], stop=end, first=first, size=size)
-                return nest([header], [count, *body])
+                used = re.search(rf"\b{others[0]}\b", "\n".join(text_lines(body)))
+                return nest([header], [count, *body] if used else body)
 
     def _visited(self, table: Table, loop: Loop) -> Sequence[Line]:
         """Visit a table's rows."""
@@ -136,6 +139,9 @@ class _Writer:
     def _contraction(self, contraction: Contraction, how: str) -> Sequence[Line]:
         """Add terms up, or find the largest, in a variable; then store it."""
         headers = _headers(contraction.extents)
+        in_registers = tile(contraction, how, headers)
+        if in_registers is not None:
+            return in_registers
         free = [header for name, header in headers.items() if name not in contraction.summed]
         target, number = element_text(contraction.target), number_text(contraction.number)
         term = " * ".join(map(element_text, contraction.reads))

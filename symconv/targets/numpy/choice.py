@@ -6,7 +6,11 @@ import math
 
 from symconv.lower.algorithms import Algorithm, Candidate
 from symconv.lower.columns import Columns
+from symconv.lower.direct import Direct
 from symconv.lower.fourier import Fourier
+from symconv.lower.joined import Joined
+from symconv.lower.joined_phases import JoinedPhases
+from symconv.lower.joined_taps import JoinedTaps
 from symconv.lower.layer_plan import Function
 from symconv.lower.phases import Phases
 from symconv.lower.planes import Planes
@@ -22,8 +26,10 @@ from symconv.targets.numpy.words import words
 
 def algorithm_name(algorithm: Algorithm) -> str:
     """Return an algorithm's name."""
-    if isinstance(algorithm, Phases):
+    if isinstance(algorithm, Phases | JoinedPhases):
         return "polyphase"
+    if isinstance(algorithm, JoinedTaps):
+        return "joined"
     return type(algorithm).__name__.lower()
 
 
@@ -132,5 +138,14 @@ def _how(algorithm: Algorithm) -> str:
             number = "×".join(map(str, algorithm.tiles))
             what = "block" if math.prod(algorithm.tiles) == 1 else "blocks"
             return f"transforms of {number} {what} of {size} numbers, image by image"
+        case Direct():
+            return "the sum itself"
+        case Joined():
+            return f"runs of planes whose rows lie end to end, sums in registers{in_blocks}"
+        case JoinedTaps():
+            return f"products of runs of planes whose rows lie end to end, in registers{in_blocks}"
+        case JoinedPhases(axes=axes):
+            count = math.prod(map(len, axes))
+            return f"{count} correlations of joined planes, one per phase, in registers{in_blocks}"
         case Scatter():
             return f"one product, a strided addition for each filter element (col2im){in_blocks}"

@@ -1,0 +1,191 @@
+"""Sums of products in registers: a tile of sums is held while everything that belongs to it is added.
+
+Of the two factors one is read as vectors, the other number by number, where the result has the vectors'
+index; or both are read as vectors, whose products are added up at the end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import prod
+
+from symconv.lower.runs import LANES
+from symconv.notation.contraction import Access, Contraction
+from symconv.notation.polynomial import Polynomial
+from symconv.targets.c.nests import Line, nest
+from symconv.targets.c.wording import element_text, number_text, syntax
+
+MOST_ROWS = 8
+SUMS = 24  # vectors that a tile has at most
+WHOLE = 8  # rows that are computed in two halves where registers are few
+
+
+@dataclass(frozen=True)
+class Shape:
+    """The index of a tile's vectors, that of its rows, and how many of both it has."""
+
+    along: str
+    down: str
+    rows: int
+    columns: int
+
+
+def tile(contraction: Contraction, how: str, headers: Mapping[str, str]) -> tuple[Line, ...] | None:
+    """Return a sum of products as tiles; None if it has no run that is long enough."""
+    if contraction.reduce != "sum" or len(contraction.reads) != 2 or contraction.number != 1:
+        return None
+    sized = all(isinstance(size, int) for _, size in contraction.extents)
+    if not contraction.summed or how not in ("assign", "add") or not sized:
+        return None
+    return _outer(contraction, how, headers) or _inner(contraction, how, headers)
+
+
+def _runs(access: Access) -> list[str]:
+    """Return the indices along which neighbours are read, or written."""
+    if not access.subscripts:
+        return []
+    *others, last = access.subscripts
+    return [
+        name
+        for name in last.variables
+        if last.coefficient(name) == 1 and not any(name in s.variables for s in others)
+    ]
+
+
+def _has(access: Access, name: str) -> bool:
+    return any(name in subscript.variables for subscript in access.subscripts)
+
+
+def _outer(contraction: Contraction, how: str, headers: Mapping[str, str]) -> tuple[Line, ...] | None:
+    """Return a tile of sums along a run of the result: numbers times vectors."""
+    target = contraction.target
+    for vectors, numbers in (contraction.reads, contraction.reads[::-1]):
+        for along in _runs(target):
+            if along not in _runs(vectors) or _has(numbers, along):
+                continue
+            size = contraction.ranges[along]
+            if size % LANES == 0:
+                shape = _outer_shape(contraction, along, numbers, vectors)
+                return _outer_lines(contraction, how, headers, shape, numbers, vectors)
+    return None
+
+
+def _outer_shape(contraction: Contraction, along: str, numbers: Access, vectors: Access) -> Shape:
+    """Return how many rows a tile has, and of how many vectors they are."""
+    ranges, target = contraction.ranges, contraction.target
+    found = [
+        name
+        for name in _runs(numbers)
+        if _has(target, name) and not _has(vectors, name) and 1 < ranges[name] <= MOST_ROWS
+    ]
+    down = max(found, key=lambda name: ranges[name], default="")
+    rows = ranges[down] if down else 1
+    vectors_ = ranges[along] // LANES
+    most = 3 if rows == WHOLE else min(MOST_ROWS, SUMS // rows)
+    columns = max(n for n in range(1, most + 1) if vectors_ % n == 0)
+    return Shape(along, down, rows, columns)
+
+
+def _outer_lines(
+    contraction: Contraction,
+    how: str,
+    headers: Mapping[str, str],
+    shape: Shape,
+    numbers: Access,
+    vectors: Access,
+) -> tuple[Line, ...]:
+    target = contraction.target
+    rows = "ROWS" if shape.rows == WHOLE else str(shape.rows)
+    own = {name: 0 for name in (shape.down,) if name and rows != "ROWS"}
+    taken, read = numbers.substitute(own), element_text(vectors)
+    held = syntax("tile", rows=rows, columns=shape.columns)
+    step = syntax("outer", numbers=element_text(taken), row=read, rows=rows, columns=shape.columns)
+    summed = [headers[name] for name in contraction.summed]
+    stored = syntax(
+        "store" if how == "assign" else "add_tile",
+        target=element_text(target.substitute(own)),
+        stride=_stride(target, shape.down),
+        rows=rows,
+        columns=shape.columns,
+    )
+    clear = syntax("clear_tile", rows=rows, columns=shape.columns)
+    lines: Sequence[Line] = [held, clear, *nest(summed, [step]), stored]
+    if rows == "ROWS":
+        lines = nest([syntax("by_rows", letter=shape.down, stop=shape.rows)], lines)
+    size = contraction.ranges[shape.along]
+    across = syntax("by_vectors", letter=shape.along, stop=size, columns=shape.columns)
+    free = [
+        header
+        for name, header in headers.items()
+        if name not in (*contraction.summed, shape.along, shape.down)
+    ]
+    return nest([across, *free], lines)
+
+
+def _inner(contraction: Contraction, how: str, headers: Mapping[str, str]) -> tuple[Line, ...] | None:
+    """Return a tile of sums over a run: vectors times vectors, whose lanes are added up."""
+    first, second = contraction.reads
+    for along in contraction.summed:
+        whole = contraction.ranges[along] % LANES == 0
+        if whole and along in _runs(first) and along in _runs(second):
+            return _inner_lines(contraction, how, headers, along)
+    return None
+
+
+def _inner_lines(
+    contraction: Contraction, how: str, headers: Mapping[str, str], along: str
+) -> tuple[Line, ...]:
+    ranges, target = contraction.ranges, contraction.target
+    first, second = contraction.reads
+    shown = [name for name in ranges if _has(target, name)]
+    downs = [n for n in shown if _has(first, n) and not _has(second, n) and ranges[n] % 4 == 0]
+    down = max(downs, key=lambda name: ranges[name], default="")
+    rows = 1 if not down else WHOLE if ranges[down] % WHOLE == 0 else 4
+    most = 3 if rows == WHOLE else min(MOST_ROWS, SUMS // rows)
+    acrosses = {
+        name: max(n for n in range(1, most + 1) if ranges[name] % n == 0)
+        for name in shown
+        if _has(second, name) and not _has(first, name)
+    }
+    across = max(acrosses, key=lambda name: acrosses[name], default="")
+    columns = acrosses.get(across, 1)
+    start = {along: 0}
+    others = [name for name in contraction.summed if name != along]
+    step = syntax(
+        "inner",
+        target=element_text(target),
+        down=_stride(target, down),
+        across=_stride(target, across),
+        add=int(how == "add" or bool(others)),
+        first=element_text(first.substitute(start)),
+        first_down=_stride(first, down),
+        second=element_text(second.substitute(start)),
+        second_across=_stride(second, across),
+        count=ranges[along],
+        rows="ROWS" if rows == WHOLE else rows,
+        columns=columns,
+    )
+    by = {down: "ROWS" if rows == WHOLE else str(rows), across: str(columns)}
+    by.pop("", None)
+    free = [
+        syntax("by", letter=name, stop=ranges[name], step=by[name]) if name in by else header
+        for name, header in headers.items()
+        if name in shown
+    ]
+    lines: list[Line] = []
+    if others and how == "assign":
+        plain = [headers[name] for name in headers if name in shown]
+        lines += nest(plain, [syntax("assign", target=element_text(target), value=0)])
+    return (*lines, *nest([*(headers[name] for name in others), *free], [step]))
+
+
+def _stride(access: Access, name: str) -> str:
+    """Return how many numbers an index moves an access by."""
+    if not name:
+        return "0"
+    total = Polynomial.lift(0)
+    for place, subscript in enumerate(access.subscripts):
+        inner = prod(access.tensor.sizes[place + 1 :])
+        total = total + subscript.coefficient(name) * inner
+    return number_text(int(total.constant))
