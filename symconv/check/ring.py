@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from types import ModuleType
 from typing import Any
 
@@ -36,11 +39,32 @@ def check_in_ring(layer: Layer, module: ModuleType) -> tuple[Result, ...]:
     whole = [evaluate_arrays(graph, arrays).astype(np.int64) for graph in graphs]  # one may be all 0
     expected = expected_of(layer, whole)
     detail = (
-        "random numbers modulo 2⁶⁴, {} elements: code of another polynomial of degree "
-        f"{degree}, a coefficient of which is wrong by an odd number, passes with probability below "
-        f"{chance:.0e}"
+        "random numbers modulo 2⁶⁴, {} elements, with vectors and without: code of another polynomial "
+        f"of degree {degree}, a coefficient of which is wrong by an odd number, passes with probability "
+        f"below {chance:.0e}"
     )
-    return compare_functions(layer, module, values, expected, detail)
+    results = compare_functions(layer, module, values, expected, detail)
+    with _compiled_with(module, f"-D{module.NAME.upper()}_SCALAR"):
+        plain = compare_functions(layer, module, values, expected, detail)
+    return tuple(
+        replace(other, name=f"{other.name}, without vectors")
+        if result.passed and not other.passed
+        else result
+        for result, other in zip(results, plain, strict=True)
+    )
+
+
+@contextmanager
+def _compiled_with(module: ModuleType, flag: str) -> Iterator[None]:
+    """Compile a module's file with one more flag."""
+    own = module.FLAGS
+    module.__dict__["FLAGS"] = (*own, flag)
+    module._library.cache_clear()
+    try:
+        yield
+    finally:
+        module.__dict__["FLAGS"] = own
+        module._library.cache_clear()
 
 
 def has_whole_numbers(layer: Layer) -> bool:

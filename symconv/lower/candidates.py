@@ -21,7 +21,7 @@ from symconv.lower.planes import Planes
 from symconv.lower.pointwise import Pointwise
 from symconv.lower.rounding import integer_growth
 from symconv.lower.rows import Rows
-from symconv.lower.runs import MOST_GROUPS, taps_by_phase
+from symconv.lower.runs import LANES, MOST_GROUPS, block_of, layout_of, taps_by_phase, vectors_of
 from symconv.lower.scatter import Scatter
 from symconv.lower.shift import Shift
 from symconv.lower.table import Table
@@ -91,22 +91,28 @@ def _in_loops(c: Correlation) -> Algorithm:
         covered = all(
             sum(p.positions for p in phases) == a.cells for phases, a in zip(axes, c.axes, strict=True)
         )
-        planes = c.filters * prod(axis.positions for axis in c.axes)
-        return JoinedPhases(c, axes, covered, _images(c.batch, planes))
+        return JoinedPhases(c, axes, covered, 1)
     if c.result == "cells":
         c = _solved(c)
     groups = prod(len(taps_by_phase(axis)) for axis in c.axes)
     products = c.filters * c.channels * prod(axis.taps * axis.positions for axis in c.axes)
     if products < LEAST_PRODUCTS or groups > MOST_GROUPS:
         return Direct(c)
-    images = _images(c.batch, c.channels * prod(axis.span for axis in c.axes))
+    images = _images(c)
     return Joined(c, images) if c.result == "positions" else JoinedTaps(c, images)
 
 
-def _images(batch: int, numbers: int) -> int:
-    """Return how many images are computed together, each of so many numbers."""
-    sizes = [size for size in range(1, batch + 1) if batch % size == 0]
-    return max(size for size in sizes if size == 1 or size * numbers <= IN_CACHE)
+def _images(c: Correlation) -> int:
+    """Return how many images are computed together: the number with the shortest run for each."""
+    multiple = LANES * vectors_of(block_of(c.filters))
+    positions = [axis.positions for axis in c.axes]
+
+    def length(images: int) -> float:
+        return layout_of(c, images).run(positions, multiple) / images
+
+    numbers = c.channels * prod(axis.span for axis in c.axes)
+    sizes = [size for size in range(1, c.batch + 1) if c.batch % size == 0]
+    return min((size for size in sizes if size == 1 or size * numbers <= IN_CACHE), key=length)
 
 
 def _applicable(c: Correlation, fast: bool) -> Iterable[Algorithm]:

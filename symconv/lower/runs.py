@@ -22,18 +22,20 @@ from symconv.notation.correlation import Axis, Correlation
 from symconv.notation.polynomial import Polynomial
 
 LANES = 16  # numbers in the widest vector: runs are multiples of it
+VECTORS = {1: 8, 2: 8, 3: 8, 4: 6, 5: 4, 6: 4, 8: 3}  # by how many filters: at most 24 sums
 MOST_GROUPS = 9  # of taps with different phases: each is a statement
 R, Q = index("r"), index("q")
 
 
 def block_of(filters: int) -> int:
     """Return how many filters are packed, and computed, together."""
-    return 1 if filters == 1 else 4 if filters <= 4 else 8
+    fewest = min(rounded_up(filters, block) for block in VECTORS)
+    return max(block for block in VECTORS if rounded_up(filters, block) == fewest and block <= filters)
 
 
 def vectors_of(block: int) -> int:
     """Return of how many vectors a block of sums is, for each of its filters."""
-    return 8 if block == 1 else 3
+    return VECTORS[block]
 
 
 @dataclass(frozen=True)

@@ -44,7 +44,19 @@ HEADERS = {
 }  # of the standard library, with float.h
 WORDS = {
     *("size_t", "memset", "fabs", "pow", "INFINITY", "NAN", "NULL", "I", "workspace"),
-    *("vec", "tile", "clear", "outer", "inner", "store", "accumulate", "ROWS", "LANES", "WIDTH"),
+    *(
+        "vec",
+        "tile",
+        "clear",
+        "outer",
+        "inner",
+        "store",
+        "accumulate",
+        "ROWS",
+        "VECTORS",
+        "LANES",
+        "WIDTH",
+    ),
     *(*KEYWORDS, *HELPERS, *FUNCTIONS),
 }  # that no array and no index may be called
 C99 = Dialect(

@@ -74,17 +74,29 @@ def _outer(contraction: Contraction, how: str, headers: Mapping[str, str]) -> tu
 def _outer_shape(contraction: Contraction, along: str, numbers: Access, vectors: Access) -> Shape:
     """Return how many rows a tile has, and of how many vectors they are."""
     ranges, target = contraction.ranges, contraction.target
-    found = [
-        name
-        for name in _runs(numbers)
-        if _has(target, name) and not _has(vectors, name) and 1 < ranges[name] <= MOST_ROWS
-    ]
-    down = max(found, key=lambda name: ranges[name], default="")
-    rows = ranges[down] if down else 1
-    vectors_ = ranges[along] // LANES
-    most = 3 if rows == WHOLE else min(MOST_ROWS, SUMS // rows)
-    columns = max(n for n in range(1, most + 1) if vectors_ % n == 0)
-    return Shape(along, down, rows, columns)
+    rows = {
+        name: _divisor(ranges[name], MOST_ROWS)
+        for name in ranges
+        if name != along and _has(target, name) and _has(numbers, name) and not _has(vectors, name)
+    }
+    near = _runs(numbers)
+    down = max(rows, key=lambda name: (rows[name], name in near), default="")
+    count = rows.get(down, 1)
+    most = 3 if count == WHOLE else min(MOST_ROWS, SUMS // count)
+    return Shape(along, down if count > 1 else "", count, _divisor(ranges[along] // LANES, most))
+
+
+def _counts(rows: int, columns: int) -> tuple[str, str]:
+    """Write how many rows and vectors a tile has: half of one where registers are few."""
+    if rows == WHOLE:
+        return "ROWS", str(columns)
+    many = rows * columns > SUMS // 2 and columns % 2 == 0
+    return str(rows), f"VECTORS({columns})" if many else str(columns)
+
+
+def _divisor(size: int, most: int) -> int:
+    """Return the largest divisor of a size up to some number."""
+    return max(n for n in range(1, most + 1) if size % n == 0)
 
 
 def _outer_lines(
@@ -95,26 +107,32 @@ def _outer_lines(
     numbers: Access,
     vectors: Access,
 ) -> tuple[Line, ...]:
-    target = contraction.target
-    rows = "ROWS" if shape.rows == WHOLE else str(shape.rows)
-    own = {name: 0 for name in (shape.down,) if name and rows != "ROWS"}
-    taken, read = numbers.substitute(own), element_text(vectors)
-    held = syntax("tile", rows=rows, columns=shape.columns)
-    step = syntax("outer", numbers=element_text(taken), row=read, rows=rows, columns=shape.columns)
-    summed = [headers[name] for name in contraction.summed]
+    target, ranges = contraction.target, contraction.ranges
+    rows, columns = _counts(shape.rows, shape.columns)
+    whole = shape.down and rows != "ROWS" and ranges[shape.down] == shape.rows
+    own = {shape.down: 0} if whole else {}
+    step = syntax(
+        "outer",
+        numbers=element_text(numbers.substitute(own)),
+        stride=_stride(numbers, shape.down),
+        row=element_text(vectors),
+        rows=rows,
+        columns=columns,
+    )
     stored = syntax(
         "store" if how == "assign" else "add_tile",
         target=element_text(target.substitute(own)),
         stride=_stride(target, shape.down),
         rows=rows,
-        columns=shape.columns,
+        columns=columns,
     )
-    clear = syntax("clear_tile", rows=rows, columns=shape.columns)
+    summed = [headers[name] for name in contraction.summed]
+    held = syntax("tile", rows=rows, columns=columns)
+    clear = syntax("clear_tile", rows=rows, columns=columns)
     lines: Sequence[Line] = [held, clear, *nest(summed, [step]), stored]
-    if rows == "ROWS":
-        lines = nest([syntax("by_rows", letter=shape.down, stop=shape.rows)], lines)
-    size = contraction.ranges[shape.along]
-    across = syntax("by_vectors", letter=shape.along, stop=size, columns=shape.columns)
+    if shape.down and not whole:
+        lines = nest([syntax("by", letter=shape.down, stop=ranges[shape.down], step=rows)], lines)
+    across = syntax("by_vectors", letter=shape.along, stop=ranges[shape.along], columns=columns)
     free = [
         header
         for name, header in headers.items()
@@ -144,12 +162,13 @@ def _inner_lines(
     rows = 1 if not down else WHOLE if ranges[down] % WHOLE == 0 else 4
     most = 3 if rows == WHOLE else min(MOST_ROWS, SUMS // rows)
     acrosses = {
-        name: max(n for n in range(1, most + 1) if ranges[name] % n == 0)
+        name: _divisor(ranges[name], most)
         for name in shown
         if _has(second, name) and not _has(first, name)
     }
     across = max(acrosses, key=lambda name: acrosses[name], default="")
     columns = acrosses.get(across, 1)
+    rows_text, columns_text = _counts(rows, columns)
     start = {along: 0}
     others = [name for name in contraction.summed if name != along]
     step = syntax(
@@ -163,10 +182,10 @@ def _inner_lines(
         second=element_text(second.substitute(start)),
         second_across=_stride(second, across),
         count=ranges[along],
-        rows="ROWS" if rows == WHOLE else rows,
-        columns=columns,
+        rows=rows_text,
+        columns=columns_text,
     )
-    by = {down: "ROWS" if rows == WHOLE else str(rows), across: str(columns)}
+    by = {down: rows_text, across: columns_text}
     by.pop("", None)
     free = [
         syntax("by", letter=name, stop=ranges[name], step=by[name]) if name in by else header
