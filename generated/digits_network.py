@@ -139,8 +139,9 @@ def loss_and_gradients(params: Arrays, x: Array, labels: Array) -> tuple[float, 
     samples = _samples("x", x)
     x = _checked("x", x, (samples, 1, 8, 8))
     labels = _labels("labels", labels, (samples,), 10)
-    loss, one = np.empty((), DTYPE), np.ones((), DTYPE)
+    loss = np.empty((), DTYPE)
     g = {name: np.empty(shape, DTYPE) for name, shape in PARAMETERS.items()}
+    one = np.ones((), DTYPE)
     # forward
     conv1 = _scratch("buffer 0", (samples, 16, 8, 8))
     _conv1_forward(x, p["conv1.weight"], p["conv1.bias"], conv1)

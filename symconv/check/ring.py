@@ -58,13 +58,17 @@ def check_in_ring(layer: Layer, module: ModuleType) -> tuple[Result, ...]:
 def _compiled_with(module: ModuleType, flag: str) -> Iterator[None]:
     """Compile a module's file with one more flag."""
     own = module.FLAGS
-    module.__dict__["FLAGS"] = (*own, flag)
-    module._library.cache_clear()
     try:
+        _compile_anew(module, (*own, flag))
         yield
     finally:
-        module.__dict__["FLAGS"] = own
-        module._library.cache_clear()
+        _compile_anew(module, own)
+
+
+def _compile_anew(module: ModuleType, flags: tuple[str, ...]) -> None:
+    module.__dict__["FLAGS"] = flags
+    module._library.cache_clear()
+    module._FUNCTIONS.clear()
 
 
 def has_whole_numbers(layer: Layer) -> bool:

@@ -14,6 +14,7 @@ from symconv.lower.assembly import (
     GIVEN,
     GRADIENTS,
     MASKS,
+    ONE,
     PARAMETERS,
     PRODUCT,
     RESULTS,
@@ -30,7 +31,6 @@ LETTERS = {PARAMETERS: "p", MASKS: "m", CHANGES: "v", STATISTICS: "s", GRADIENTS
 KINDS = {"p": "parameters", "v": "parameters", "m": "masks", "s": "statistics"} | dict.fromkeys(
     "gh", "gradients"
 )
-ONE = f"{GIVEN}one"
 
 
 @dataclass(frozen=True)

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 from symconv.kernel.language import Buffer, Kernel
-from symconv.lower.assembly import GIVEN, PARAMETERS, RESULTS
+from symconv.layers.layer import Layer
+from symconv.lower.assembly import GIVEN, ONE, PARAMETERS, RESULTS
 from symconv.lower.layer_plan import Function, Plan
 from symconv.lower.network_plan import NetworkPlan
-from symconv.targets.c.network_calls import LETTERS, ONE
+from symconv.targets.c.network_calls import LETTERS
 from symconv.targets.numpy.functions import Written, function_text, render_backward, render_mask
 from symconv.targets.numpy.lines import INDENT, in_lines
 from symconv.targets.numpy.module import HELPERS, accuracy, command, layer_text
 from symconv.targets.numpy.network_functions import network_functions
 from symconv.targets.numpy.network_module import network_declarations, network_text
+from symconv.templating import fill
 
-TEMPLATES = {"call": "c/call.py.j2", "library": "c/library.py.j2", **HELPERS}
+COMMON = {name: f"c/{name}.py.j2" for name in ("workspace", "library", "caller", "checked")}
+NAMES = ("named", "result", "labels", "finite", "normal")
+OTHERS = {name: HELPERS[name] for name in NAMES}
+TEMPLATES = {"call": "c/call.py.j2", **COMMON, **OTHERS}
+NETWORK_TEMPLATES = {"call": "c/call_network.py.j2", **OTHERS, **COMMON}
 IMPORTS = (
     "import ctypes",
     "import functools",
@@ -26,6 +33,11 @@ IMPORTS = (
     "import tempfile",
     "from pathlib import Path",
 )
+CALLER_IMPORTS = (
+    "import importlib.machinery",
+    "import importlib.util",
+    "import sysconfig",
+)
 FLAGS = ("-std=c99", "-O2", "-ftree-vectorize", "-march=native", "-ffp-contract=fast")
 
 
@@ -35,51 +47,53 @@ def wrapper_text(plan: Plan | NetworkPlan, name: str, version: str, workspace: i
     declarations = [
         f'NAME = "{name}"  # of the C file beside this one, and what its functions begin with',
         f"WORKSPACE = {workspace}  # numbers",
-        f"FLAGS = ({flags})  # those in CFLAGS come after them",
+        "# of the compiler; those in the environment's CFLAGS come after them",
+        f"FLAGS = ({flags})",
         'REALS = {"float32": "float", "float64": "double", "int64": "unsigned long long"}',
         'TARGET = "c"',
     ]
-    more = {
-        "version": version,
-        "command": command(plan, name, "c"),
-        "templates": TEMPLATES,
-        "imports": IMPORTS,
-    }
+    more: dict[str, Any] = {"version": version, "command": command(plan, name, "c")}
     if isinstance(plan, NetworkPlan):
-        texts = network_functions(plan, _network_lines)
+        texts = network_functions(plan, lambda kernel: _network_lines(kernel, name))
         written = [Written((), text.rstrip("\n")) for text in texts]
+        more |= {"templates": NETWORK_TEMPLATES, "imports": IMPORTS}
         whole = [*network_declarations(plan), *declarations]
         return network_text(plan, name, written, declarations=whole, **more)
-    written = [Written((), function_text(f, plan.layer, _body(f))) for f in plan.functions]
+    written = [Written((), function_text(f, plan.layer, _body(f, plan, name))) for f in plan.functions]
     if plan.backward is None:
-        written.insert(1 + len(plan.gradients), Written((), _backward(plan)))
+        written.insert(1 + len(plan.gradients), Written((), _backward(plan, name)))
     written += render_mask(plan)
-    whole = [*accuracy(plan), *declarations]
+    more |= {"templates": TEMPLATES, "imports": (*IMPORTS, *CALLER_IMPORTS)}
+    more["holes"] = {"glue": fill("c/glue.c.j2").rstrip("\n")}
+    functions = "_FUNCTIONS: dict[Any, tuple[Any, Callable[..., None]]] = {}  # by name and DTYPE"
+    whole = [*accuracy(plan), *declarations, functions]
     return layer_text(plan, name, written, declarations=whole, **more)
 
 
-def _body(function: Function) -> str:
+def _body(function: Function, plan: Plan, name: str) -> str:
     """Write the call of a layer's function."""
-    arrays = (*function.inputs, *function.results)
-    return INDENT + _call(function.name, [array.name for array in arrays])
+    arrays = [array.name for array in (*function.inputs, *function.results)]
+    return INDENT + _call(f"{name}_{function.name}", arrays, plan.layer)
 
 
-def _call(name: str, arrays: Iterable[str]) -> str:
-    return f"\n{INDENT}".join(in_lines(f'_call("{name}", {", ".join(arrays)})', 1))
+def _call(name: str, arrays: Iterable[str], layer: Layer) -> str:
+    """Write a call; labels become numbers of the dtype at hand."""
+    given = [f'{a}.astype(DTYPE, "C")' if a in layer.classes else a for a in arrays]
+    return f"\n{INDENT}".join(in_lines(f'_call("{name}", {", ".join(given)})', 1))
 
 
-def _backward(plan: Plan) -> str:
+def _backward(plan: Plan, name: str) -> str:
     """Write the function of all gradients."""
     inputs = ["grad_output", *(array.name for array in plan.forward.inputs)]
     results = [function.results[0].name for function in plan.gradients]
-    return render_backward(plan, [_call("backward", [*inputs, *results])], ())
+    return render_backward(plan, [_call(f"{name}_backward", [*inputs, *results], plan.layer)], ())
 
 
-def _network_lines(kernel: Kernel) -> list[str]:
+def _network_lines(kernel: Kernel, name: str) -> list[str]:
     """Write the call of a network's function."""
     given = sorted(kernel.inputs, key=lambda b: not b.tensor.name.startswith(PARAMETERS))
     names = dict.fromkeys(_argument(buffer) for buffer in (*given, *kernel.outputs))
-    return in_lines(f'_call("{kernel.name}", {", ".join(n for n in names if n)})', 1)
+    return in_lines(f'_call("{name}_{kernel.name}", {", ".join(n for n in names if n)})', 1)
 
 
 def _argument(buffer: Buffer) -> str:

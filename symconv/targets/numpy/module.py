@@ -6,6 +6,7 @@ import re
 import shlex
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from symconv.kernel.share import shared
@@ -126,13 +127,14 @@ def module_text(
     declarations: list[str],
     templates: Mapping[str, str] = HELPERS,
     imports: Sequence[str] = (),
+    holes: Mapping[str, object] = MappingProxyType({}),
 ) -> str:
     """Return a module's text: what it says of itself, constants, functions, helpers.
 
-    ``templates`` are those of the helpers; ``imports`` is what these need besides.
+    ``templates`` are those of the helpers, with ``holes``; ``imports`` is what these need besides.
     """
     constants, texts = _with_constants(functions)
-    helpers = _helpers("\n".join(texts), templates)
+    helpers = _helpers("\n".join(texts), templates, {"numbers": ERFC, **holes})
     return fill(
         "numpy/module.py.j2",
         version=version,
@@ -187,21 +189,22 @@ def accuracy(plan: Plan | NetworkPlan) -> list[str]:
     return ['ACCURACY = "fast"  # rounds more than plain sums do'] if plan.accuracy == "fast" else []
 
 
-def _helpers(code: str, templates: Mapping[str, str]) -> list[str]:
+def _helpers(code: str, templates: Mapping[str, str], holes: Mapping[str, object]) -> list[str]:
     """Return the functions that code calls, or that these call."""
     found: dict[str, str] = {}
     for helper, template in templates.items():
         called = "\n".join([code, *found.values()])
         if _calls(called, f"_{helper}") or (helper == "erfc" and _calls(called, "_erf")):
-            found[helper] = fill(template, numbers=ERFC).rstrip("\n")
+            found[helper] = fill(template, **holes).rstrip("\n")
     return list(found.values())
 
 
 def _imports(code: str, helpers: list[str]) -> list[str]:
+    kinds = [kind for kind in ("Callable", "Sequence") if f"{kind}[" in "".join(helpers)]
     return [
         *(["import math"] if any(re.search(r"(?<![\w.])math\.", text) for text in helpers) else []),
         "import threading",
-        *(["from collections.abc import Sequence"] if "Sequence[" in "".join(helpers) else []),
+        *([f"from collections.abc import {', '.join(kinds)}"] if kinds else []),
         *(["from itertools import product"] if _calls(code, "product") else []),
         "from typing import Any",
     ]

@@ -16,6 +16,7 @@ from symconv.lower.assembly import (
     GIVEN,
     GRADIENTS,
     MASKS,
+    ONE,
     PARAMETERS,
     PRODUCT,
     RESULTS,
@@ -41,7 +42,8 @@ def network_lines(kernel: Kernel, functions: Mapping[Kernel, str]) -> list[str]:
         for b in kernel.buffers
     )
     body = tuple(with_views(statement, {}, names) for statement in kernel.body)
-    return written_calls(replace(kernel, buffers=buffers, body=body), functions)
+    first = ["one = np.ones((), DTYPE)"] if ONE in given else []  # the loss's gradient by itself
+    return [*first, *written_calls(replace(kernel, buffers=buffers, body=body), functions)]
 
 
 def _local(name: str, given: bool) -> str:
