@@ -81,9 +81,8 @@ class JoinedPhases:
             ]
             counts = tuple((k, p.taps) for k, p in zip(frame.tap_names, phases, strict=True))
             flat = flat_tap(frame.tap_at, phases)
-            pack += in_blocks_of(
-                packed, (M, flat), frame.taps, (M, C), turned, (("o", c.filters), *counts), c.channels
-            )
+            given = packed, (M, flat), frame.taps, (M, C), turned, (("o", c.filters), *counts)
+            pack += in_blocks_of(*given, c.channels, inside=not c.taps_transposed)
             moved = [
                 index(k) * p.dilation + p.offset - a
                 for k, p, a in zip(frame.tap_names, phases, low, strict=True)

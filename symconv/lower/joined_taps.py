@@ -129,7 +129,16 @@ class JoinedTaps:
         each = Loop(("n", "images"), Blocks(c.batch, frame.images), body)
         taken = dict(zip(frame.tap_names, (axis.taps for axis in c.axes), strict=True))
         result = frame.taps[(G, M, C, *frame.tap_at)]
-        stored = Do(Contraction(result, (held,), frame.extents("oc", **taken)))
-        whole = (Loop(("g",), Span(c.groups), (clear, each, stored)),)
+        stored: list[Statement] = []  # as the sums lie: some filters last
+        blocks, rest = divmod(c.filters, LANES)
+        for first, count, rows in (("k", blocks, LANES), ("", 1, rest)):
+            if count and rows:
+                start = index(first) * LANES if first else Polynomial.lift(blocks * LANES)
+                moved = {"o": start + index("r")}
+                outer: Extents = ((first, count),) if first else ()
+                extents = (*outer, *frame.extents("c", **taken), ("r", rows))
+                copy = Contraction(result.substitute(moved), (held.substitute(moved),), extents)
+                stored.append(Do(copy))
+        whole = (Loop(("g",), Span(c.groups), (clear, each, *stored)),)
         zeroed = (Buffer(planes, "zeroed"), Buffer(joined, "zeroed"))
         return frame.call("joined taps", whole, *zeroed, Buffer(sums, "scratch"))

@@ -175,7 +175,8 @@ def packed_filters(frame: Frame, packed: Tensor) -> Iterator[Statement]:
     flat = flat_tap(frame.tap_at, c.axes)
     counts = tuple((k, a.taps) for k, a in zip(frame.tap_names, c.axes, strict=True))
     extents: Extents = (("c", c.channels), *counts)
-    yield from in_blocks_of(packed, (C, flat), frame.taps, (M, C), frame.tap_at, extents, c.filters)
+    given = packed, (C, flat), frame.taps, (M, C), frame.tap_at, extents, c.filters
+    yield from in_blocks_of(*given, inside=c.taps_transposed)
 
 
 def in_blocks_of(
@@ -186,10 +187,12 @@ def in_blocks_of(
     tap: Sequence[Polynomial],
     extents: Extents,
     count: int,
+    inside: bool,
 ) -> Iterator[Statement]:
     """Copy filter elements, the index that is blocked last: whole blocks, then what is left.
 
-    ``inner`` is where an element goes within a block, ``order`` the filter's own indices.
+    ``inner`` is where an element goes within a block, ``order`` the filter's own indices. Blocks go
+    ``inside`` the first extent where that is how the filter lies in memory.
     """
     block = packed.sizes[-1]
     blocked = next(name for name in order if name not in inner)
@@ -200,7 +203,9 @@ def in_blocks_of(
         own: Values = {str(blocked): first * block + R}
         source = taps[(G, *order, *tap)].substitute(own)
         where = packed[(first if isinstance(first, Polynomial) else Polynomial.lift(first)), *inner, R]
-        whole: Extents = (*((("k", blocks),) if first is k else ()), *extents, ("r", rows))
+        own_extents: Extents = (("k", blocks),) if first is k else ()
+        front, back = (extents[:1], extents[1:]) if inside else ((), extents)
+        whole: Extents = (*front, *own_extents, *back, ("r", rows))
         yield Do(Contraction(where, (source,), whole))
 
 
