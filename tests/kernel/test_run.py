@@ -9,6 +9,7 @@ import pytest
 
 from symconv.errors import KernelError
 from symconv.kernel.copies import without_added_zeros
+from symconv.kernel.hoist import hoisted
 from symconv.kernel.language import Buffer, Do, Kernel, Loop, Span, Table
 from symconv.kernel.rewrite import inlined
 from symconv.kernel.run import run
@@ -17,6 +18,7 @@ from symconv.layers.layer import Layer
 from symconv.notation.contraction import Contraction, Tensor, index
 from symconv.notation.graph import each
 from symconv.targets.numpy.legal import legalised
+from symconv.targets.numpy.plan import plan_layer
 from tests.kernel.kernels import LAYERS, drawn, functions, same, wanted
 
 X, Y = Tensor("x", (4,)), Tensor("y", (4,))
@@ -26,6 +28,23 @@ COPY = Contraction(Y[I], (X[I],), (("i", 4),))
 MOVED = replace(COPY, factors=(X[I + index("k")],), extents=(("i", 3),))
 BUFFERS = (Buffer(X, "input"), Buffer(Y, "output"), Buffer(HELD, "scratch"))
 NUMBERS = {"x": np.arange(4)}
+
+
+@pytest.mark.parametrize("layer", LAYERS, ids=str)
+def test_hoisting_changes_nothing(layer: Layer) -> None:
+    for function in plan_layer(layer, 2).functions:
+        before, after = simplified(function.kernel), hoisted(simplified(function.kernel))
+        inputs = {n: a.astype(float) for n, a in drawn(function.kernel, layer).items()}
+        received, expected = run(after, inputs), run(before, inputs)
+        assert all(same(received[name], array) for name, array in expected.items()), function.name
+
+
+def test_pools_are_hoisted_to_one_plane() -> None:
+    (forward, *_) = functions(LAYERS[6])
+    (loop,) = hoisted(simplified(forward.kernel)).body
+    assert isinstance(loop, Loop)
+    assert isinstance(loop.body[0], Loop)
+    assert [loop.rows, loop.body[0].rows] == [Span(2), Span(2)]
 
 
 @pytest.mark.parametrize("layer", LAYERS, ids=str)

@@ -148,8 +148,8 @@ MUTANTS = {
     "a sum does not begin at 0": ("real sum = 0;", "real sum = 1;"),
     "a loop ends early": ("c < 2;", "c < 1;"),
     "a subscript is shifted": ("[i + yy]", "[yy]"),
-    "a border is not cleared": ("memset(padded, 0, 384 * sizeof(real));", ""),
-    "an array lies too far back in the workspace": ("(workspace + 1056)", "(workspace + 1072)"),
+    "a border is not cleared": ("memset(padded, 0, 48 * sizeof(real));", ""),
+    "an array lies too far back in the workspace": ("(workspace + 384)", "(workspace + 400)"),
     "a bias is of the first group": ("bias[3 * g + o]", "bias[o]"),
 }
 

@@ -21,9 +21,9 @@ def _power(base: str, exponent: str) -> str:
 
 FORMATS: dict[str, Callable[..., str]] = {
     "first_attaining": lambda waiting, element, largest: (
-        f"{waiting} != 0 && ({element} == {largest} || is_nan({element}))"
+        f"({waiting} != 0) & (({element} == {largest}) | is_nan({element}))"  # without a branch
     ),
-    "still_waiting": lambda waiting, first: f"{waiting} != 0 && {first} == 0",
+    "still_waiting": lambda waiting, first: f"({waiting} != 0) & ({first} == 0)",
     "where_true": lambda condition, value: f"({condition} != 0 ? {value} : 0)",
 }
 HELPERS = ("real", "larger", "square", "sign", "is_nan")  # what a file defines for its functions

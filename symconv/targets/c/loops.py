@@ -22,7 +22,6 @@ from symconv.kernel.language import (
     Transform,
     extents_of,
     substitute,
-    walk,
 )
 from symconv.kernel.rewrite import fresh_name
 from symconv.notation.contraction import Access, Contraction
@@ -57,9 +56,7 @@ class _Writer:
         self.name = kernel.name
         if any(buffer.kind == "complex" for buffer in kernel.buffers):
             raise KernelError(f"{self.name}: C has no Fourier transforms")
-        loops = [statement for statement in walk(kernel.body) if isinstance(statement, Loop)]
-        self.taken = WORDS | {letter for loop in loops for letter in loop.letters}
-        self.taken |= {buffer.tensor.name for buffer in kernel.buffers}
+        self.taken = WORDS | {buffer.tensor.name for buffer in kernel.buffers}
         self.table_names: dict[Table, str] = {}
         self.tables: dict[str, str] = {}
 
@@ -70,8 +67,11 @@ class _Writer:
             match statement:
                 case Loop(letters=letters) if not WORDS.isdisjoint(letters):
                     raise KernelError(f"{self.name}: C has another meaning for a letter of {letters}")
-                case Loop():
+                case Loop(letters=letters):
+                    own = set(letters) - self.taken
+                    self.taken |= own
                     lines += self._loop(statement)
+                    self.taken -= own
                 case Do():
                     lines += self._do(self._with_own_indices(statement))
                 case Call():

@@ -62,6 +62,8 @@ def _outer(contraction: Contraction, how: str, headers: Mapping[str, str]) -> tu
     target = contraction.target
     for vectors, numbers in (contraction.reads, contraction.reads[::-1]):
         for along in _runs(target):
+            if along not in contraction.ranges:
+                continue
             if along not in _runs(vectors) or _has(numbers, along):
                 continue
             size = contraction.ranges[along]

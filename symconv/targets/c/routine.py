@@ -8,6 +8,7 @@ from math import prod
 from types import MappingProxyType
 
 from symconv.errors import KernelError
+from symconv.kernel.hoist import hoisted
 from symconv.kernel.language import Buffer, Kernel, at, largest_letters, tensors_read, tensors_written
 from symconv.kernel.rewrite import fresh_name, with_views
 from symconv.kernel.simplify import simplified
@@ -122,7 +123,7 @@ def routine(kernel: Kernel, name: str, symbols: Mapping[str, str] = MappingProxy
             }
     }
     """
-    whole = simplified(kernel)
+    whole = hoisted(simplified(kernel), WORDS)
     given = [buffer.tensor.name for buffer in (*whole.inputs, *whole.outputs)]
     parameters = {name: _parameter_name(whole.buffer(name)) for name in given}
     whole = _with_own_names(whole, symbols, set(parameters.values()))
@@ -136,13 +137,17 @@ def routine(kernel: Kernel, name: str, symbols: Mapping[str, str] = MappingProxy
         sizes[buffer.role][parameter] = prod(shapes[own])
         if own not in used:
             lines.append(syntax("unused", name=parameter))
-        elif own != parameter:
+        elif len(buffer.tensor.shape) > 1:
             macro = "seen" if buffer.role == "input" else "seen_output"
             inner = brackets(shapes[own][1:])
             lines.append(syntax(macro, name=own, inner=inner, parameter=parameter))
     size = 0
     for buffer in whole.with_role("scratch", "zeroed"):
         shape = shapes[buffer.tensor.name]
+        if not buffer.tensor.shape:
+            kind = "int" if buffer.kind == "truth" else "real"
+            lines.append(syntax("local", kind=kind, name=buffer.tensor.name))
+            continue
         lines += _placed(buffer, shape, size)
         size += rounded(prod(shape))
     body = text_lines([*lines, *loops(whole)], 1)
@@ -173,7 +178,8 @@ def _with_own_names(kernel: Kernel, symbols: Mapping[str, str], parameters: set[
         name = buffer.tensor.name
         given = buffer.role in ("input", "output")
         if given and len(buffer.tensor.shape) < 2:
-            new[name] = _parameter_name(buffer)
+            element = "" if buffer.tensor.shape else "[0]"  # a number is the only one of an array
+            new[name] = _parameter_name(buffer) + element
         else:
             symbol = symbols.get(name, name) if given else name
             new[name] = fresh_name(symbol if symbol not in WORDS else f"{symbol}_", taken | parameters)

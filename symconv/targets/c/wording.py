@@ -21,8 +21,8 @@ def size_text(size: Size) -> str:
 
 
 def element_text(access: Access) -> str:
-    """Write an element of an array: ``x[n][c][y + i]``; a number is an array of one."""
-    places = [subscript_text(s, " * ") for s in access.subscripts] or ["0"]
+    """Write an element of an array: ``x[n][c][y + i]``; a number is a variable."""
+    places = [subscript_text(s, " * ") for s in access.subscripts]
     return access.tensor.name + brackets(places)
 
 
