@@ -38,7 +38,6 @@ LEAST_TAPS = 8  # along an axis, for transforms to be worth a thought
 LEAST_BAND = 8  # rows of a band, for its halo not to be most of it
 SMALL = 10**6  # multiplications of a product that OpenBLAS computes without copying its matrices
 LEAST_PRODUCTS = 1 << 10  # of an image, for sums in registers to pay for the copies
-IN_CACHE = 1 << 15  # numbers of planes that stay near the registers
 BLOCK = 1 << 18  # numbers of scratch that a block of images may need
 
 
@@ -112,7 +111,7 @@ def _images(c: Correlation) -> int:
 
     numbers = c.channels * prod(axis.span for axis in c.axes)
     sizes = [size for size in range(1, c.batch + 1) if c.batch % size == 0]
-    return min((size for size in sizes if size == 1 or size * numbers <= IN_CACHE), key=length)
+    return min((size for size in sizes if size == 1 or size * numbers <= BLOCK), key=length)
 
 
 def _applicable(c: Correlation, fast: bool) -> Iterable[Algorithm]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from math import prod
 
 from symconv.kernel.language import Blocks, Buffer, Call, Do, Extents, Loop, Span, Statement
-from symconv.lower.frame import B, C, Frame, G, M, N
+from symconv.lower.frame import B, C, Frame, G, M, N, overlap
 from symconv.lower.phases import first_tap, tap_step
 from symconv.lower.runs import (
     LANES,
@@ -18,6 +18,7 @@ from symconv.lower.runs import (
     flat_tap,
     in_blocks_of,
     rounded_up,
+    shared_length,
     vectors_of,
 )
 from symconv.notation.contraction import Contraction, Tensor, index
@@ -42,11 +43,16 @@ class JoinedPhases:
         frame = Frame(c, self.images)
         low = [min(phase.offset for phase in phases) for phases in self.axes]
         high = [max(phase.offset + phase.span for phase in phases) for phases in self.axes]
-        layout = Layout(tuple(b - a for a, b in zip(low, high, strict=True)), self.images)
+        cuts = [overlap(a, b, axis.positions) for a, b, axis in zip(low, high, c.axes, strict=True)]
+        most = [max(p.positions for p in phases) for phases in self.axes]
+        lengths = [
+            shared_length(b - a, count, [(start - a, start - a + number)])
+            for a, b, count, (start, number) in zip(low, high, most, cuts, strict=True)
+        ]
+        layout = Layout(tuple(lengths), self.images)
         block = block_of(c.channels)
         channels = rounded_up(c.channels, block)
         every = [*itertools.product(*self.axes)]
-        most = [max(p.positions for p in phases) for phases in self.axes]
         run = layout.run(most, LANES * vectors_of(block))
         reach = max(
             int(
@@ -58,13 +64,14 @@ class JoinedPhases:
         )
         planes = Tensor("planes", (c.filters, run + reach))
         names = frame.position_names
-        sizes = dict(zip(names, (a.positions for a in c.axes), strict=True))
-        put = layout.flat([index(x) - a for x, a in zip(names, low, strict=True)])
+        firsts = [index(x) + start for x, (start, _) in zip(names, cuts, strict=True)]
+        put = layout.flat([place - a for place, a in zip(firsts, low, strict=True)])
+        sizes = [(x, count) for x, (_, count) in zip(names, cuts, strict=True)]
         fill = Do(
             Contraction(
                 planes[M, B * layout.plane + put],
-                (frame.positions[(N + B, G, M, *frame.position_at)],),
-                (("b", self.images), ("o", c.filters), *sizes.items()),
+                (frame.positions[(N + B, G, M, *firsts)],),
+                (("b", self.images), ("o", c.filters), *sizes),
             )
         )
         pack: list[Statement] = []

@@ -98,8 +98,30 @@ class Layout:
 
 def layout_of(c: Correlation, images: int) -> Layout:
     """Return how a correlation's planes lie."""
-    lengths = [axis.positions + max(taps.reach for taps in taps_by_phase(axis)) for axis in c.axes]
+    lengths = []
+    for axis in c.axes:
+        groups = taps_by_phase(axis)
+        whole = axis.positions + max(taps.reach for taps in groups)
+        filled = [_filled(axis, taps.phase, whole) for taps in groups]
+        lengths.append(shared_length(whole, axis.positions, filled))
     return Layout(tuple(lengths), images)
+
+
+def shared_length(whole: int, positions: int, filled: Sequence[tuple[int, int]]) -> int:
+    """Return how far apart rows lie whose borders of zeros overlap.
+
+    ``whole`` is how much of a row is read, for so many positions; ``filled`` from where to where rows
+    have cells. What is read behind a row's end is the zeros before the next row's cells.
+    """
+    first, last = min(start for start, _ in filled), max(stop for _, stop in filled)
+    return max(positions, last, whole - first)
+
+
+def _filled(axis: Axis, phase: int, length: int) -> tuple[int, int]:
+    """Return from where to where a row of a phase has cells."""
+    start = axis.offset + phase
+    low = max(0, -(start // axis.stride))
+    return low, max(low, min(length, (axis.cells - 1 - start) // axis.stride + 1))
 
 
 def planes_of(frame: Frame, layout: Layout, run: int) -> tuple[Tensor, tuple[Do, ...]]:
@@ -142,12 +164,10 @@ def plane_of(frame: Frame, layout: Layout, planes: Tensor, number: int, phase: S
     for name, axis, residue, length in zip(
         names, frame.correlation.axes, phase, layout.lengths, strict=True
     ):
-        start = axis.offset + residue
-        low = max(0, -(start // axis.stride))
-        high = min(length, (axis.cells - 1 - start) // axis.stride + 1)
+        low, high = _filled(axis, residue, length)
         put.append(index(name) + low)
-        read.append((index(name) + low) * axis.stride + start)
-        extents.append((name, max(high - low, 0)))
+        read.append((index(name) + low) * axis.stride + axis.offset + residue)
+        extents.append((name, high - low))
     target = planes[Polynomial.lift(number), C, B * layout.plane + layout.flat(put)]
     source = frame.cells[(N + B, G, C, *read)]
     return Do(
