@@ -9,6 +9,7 @@ import importlib.abc
 import importlib.util
 import json
 import os
+import shutil
 import tempfile
 import tomllib
 from collections.abc import Mapping
@@ -182,6 +183,12 @@ def load_source(name: str, source: str, path: Path | None = None) -> ModuleType:
 def load_file(path: Path) -> ModuleType:
     """Return a fresh module, run from its file."""
     return load_source(path.stem, path.read_text("utf-8"), path)
+
+
+def compiler() -> str | None:
+    """Return the C compiler that generated modules use; None if there is none."""
+    names = [os.environ["CC"]] if os.environ.get("CC") else ["cc", "gcc", "clang"]
+    return next((path for name in names if (path := shutil.which(name))), None)
 
 
 def kept_files(name: str, texts: Mapping[Path, str]) -> Path:

@@ -11,7 +11,7 @@ from types import ModuleType
 from symconv.bench.benchmark import Benchmark
 from symconv.bench.growth import Growth, time_families
 from symconv.bench.peers import absent, versions
-from symconv.bench.row import FAST, OURS, limits, measure, processor
+from symconv.bench.row import FAST, IN_C, OURS, limits, measure, processor
 from symconv.bench.timing import one_core
 from symconv.bench.tune import tune as measure_algorithms
 from symconv.check.callables import Backward, Forward, check_callables
@@ -22,6 +22,7 @@ from symconv.errors import KernelError, SymconvError
 from symconv.explain.miniature import miniature
 from symconv.explanation import Explanation
 from symconv.files import (
+    compiler,
     kept_files,
     layer_in,
     load_source,
@@ -387,6 +388,8 @@ def bench(
         fast = generate(layer, "benched", accuracy="fast")
         if any(function.fast for function in _of_layer(fast.plan).functions):
             ours[FAST] = fast.load()
+        if compiler() is not None:
+            ours[IN_C] = generate(layer, "benched", target="c").load()
         modules.append((Path(path).stem, conv, ours))
     rows = []
     with one_core():

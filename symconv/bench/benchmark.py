@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from symconv.bench.peers import PEERS
-from symconv.bench.row import FAST, OURS, SWEEPS, Limits, Row, Run
+from symconv.bench.row import BEST, FAST, FASTEST, IN_C, OURS, SWEEPS, Limits, Row, Run
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -48,6 +48,8 @@ class Benchmark:
         parts.append(_ratios(self, OURS, "our time over theirs"))
         if any(FAST in runs for row in self.rows for runs in row.runs.values()):
             parts.append(_ratios(self, FAST, 'with accuracy="fast"'))
+        if any(IN_C in runs for row in self.rows for runs in row.runs.values()):
+            parts.append(_ratios(self, IN_C, "in C"))
         machine = f"{self.machine}, {self.date}; one thread each; " + ", ".join(
             f"{name} {version}" for name, version in self.versions.items()
         )
@@ -88,10 +90,11 @@ class Benchmark:
 
 
 def _times(found: Benchmark, sweep: str) -> str:
-    names = [n for n in (OURS, FAST) if any(n in row.runs[sweep] for row in found.rows)]
+    names = [n for n in (OURS, FAST, IN_C) if any(n in row.runs[sweep] for row in found.rows)]
     names += [n for n in PEERS if any(n in row.runs[sweep] for row in found.rows)]
     fast = ["fast / PyTorch", "fast error", "fast kB"] if FAST in names else []
-    head = [f"{sweep}, µs", *names, "/ PyTorch", "of sgemm", "error", "extra kB", *fast]
+    in_c = ["C / PyTorch", "C / the fastest", "C error"] if IN_C in names else []
+    head = [f"{sweep}, µs", *names, "/ PyTorch", "of sgemm", "error", "extra kB", *fast, *in_c]
     rows = []
     for row in found.rows:
         runs = row.runs[sweep]
@@ -107,9 +110,18 @@ def _times(found: Benchmark, sweep: str) -> str:
                 _error(own),
                 _kilobytes(own),
                 *([_ratio(fast_ratio), _error(other), _kilobytes(other)] if fast else []),
+                *(_in_c(row, sweep) if in_c else []),
             ]
         )
     return table(head, rows)
+
+
+def _in_c(row: Row, sweep: str) -> list[str]:
+    """Return C's time over PyTorch's and over that of the fastest library, and C's error."""
+    if IN_C not in row.runs[sweep]:
+        return [NONE] * 3
+    ratios = (row.ratio(sweep, peer, IN_C) for peer in ("PyTorch", BEST))
+    return [*map(_ratio, ratios), _error(row.runs[sweep][IN_C])]
 
 
 def _ratio(ratio: float | None) -> str:
@@ -130,7 +142,9 @@ def _ratios(found: Benchmark, accuracy: str, what: str) -> str:
         *(f"{sweep} {of}" for sweep in SWEEPS for of in ("mean", "worst")),
     ]
     rows = []
-    for peer in PEERS:
+    compiled = [peer for peer in PEERS if peer in FASTEST]
+    others = [peer for peer in PEERS if peer not in FASTEST]
+    for peer in (*compiled, BEST, *others):
         means = [found.geometric_mean(sweep, peer, accuracy) for sweep in SWEEPS]
         if any(means):
             numbers = (number for mean in means for number in (mean[:2] if mean else (None, None)))
