@@ -15,7 +15,7 @@ from symconv.check.exact_range import exact_range, longest_sum
 from symconv.check.expected import Expected, compare_functions, expected_of, graphs_of, tensors_of
 from symconv.check.interface import module_target
 from symconv.check.report import Result
-from symconv.check.ring import check_in_ring, has_whole_numbers
+from symconv.check.ring import check_in_ring, has_whole_numbers, spoilt_workspace
 from symconv.check.values import AGREE, agreement, drawn
 from symconv.layers.layer import Layer
 from symconv.layers.module_names import upstream_array
@@ -59,9 +59,9 @@ def check_exactly(layer: Layer, load: Loader) -> tuple[Result, ...]:
     transforms = functions_with_transforms(load(None))
     terms = term_count(layer.graph)
     if module_target(load(None)) == "c":
-        if is_linear(layer.graph) and has_whole_numbers(layer) and terms <= MOST_IN_RING:
-            return check_in_ring(layer, load(np.int64))
-        return _on_integers(layer, load(np.float64), transforms)
+        in_ring = is_linear(layer.graph) and has_whole_numbers(layer) and terms <= MOST_IN_RING
+        with spoilt_workspace(load(np.int64 if in_ring else np.float64)) as module:
+            return check_in_ring(layer, module) if in_ring else _on_integers(layer, module, transforms)
     longest = max(terms // math.prod(tensor.sizes) + 1 for tensor in layer.tensors.values())
     work = terms * longest * (TRANSFORMED if hasattr(load(None), "ACCURACY") else 1)
     if is_linear(layer.graph) and terms <= MOST_TERMS and work <= MOST_WORK and not transforms:

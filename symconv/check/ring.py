@@ -55,6 +55,23 @@ def check_in_ring(layer: Layer, module: ModuleType) -> tuple[Result, ...]:
 
 
 @contextmanager
+def spoilt_workspace(module: ModuleType) -> Iterator[ModuleType]:
+    """Give a module in C, before each call, a workspace of numbers that no function may read."""
+    own = module._workspace
+
+    def spoilt() -> Array:
+        workspace: Array = own()
+        workspace[...] = np.iinfo(np.int64).max // 3 if workspace.dtype == np.int64 else np.nan
+        return workspace
+
+    module.__dict__["_workspace"] = spoilt
+    try:
+        yield module
+    finally:
+        module.__dict__["_workspace"] = own
+
+
+@contextmanager
 def _compiled_with(module: ModuleType, flag: str) -> Iterator[None]:
     """Compile a module's file with one more flag."""
     own = module.FLAGS
