@@ -213,6 +213,41 @@ def sgd_step(
     return params, state
 
 
+def adam_step(
+    params: Arrays,
+    gradients: Arrays,
+    state: Arrays,
+    learning_rate: float = 0.001,
+    betas: tuple[float, float] = (0.9, 0.999),
+    eps: float = 1e-8,
+    weight_decay: float = 0.0,
+) -> tuple[Arrays, Arrays]:
+    """Return the parameters and the state after a step of Adam (D. Kingma, J. Ba, 2015).
+
+    state is empty at first, then it has the means of the gradients and of their squares, which
+    forget by betas, and the number of steps. weight_decay · parameter is added to a gradient. No
+    argument is changed.
+    """
+    params = _named("params", params, PARAMETERS | STATISTICS)
+    params |= {name: params[name].copy() for name in STATISTICS}
+    gradients = _named("gradients", gradients, PARAMETERS)
+    shapes = {f"{name}.{kind}": s for name, s in PARAMETERS.items() for kind in ("mean", "square")}
+    state = _named("state", state, {**shapes, "steps": ()} if state else {})
+    steps = float(state.get("steps", np.zeros((), DTYPE))) + 1
+    state["steps"] = np.asarray(steps, DTYPE)
+    first, second = (np.asarray(beta, DTYPE) for beta in betas)
+    rate = np.asarray(learning_rate / (1 - betas[0] ** steps), DTYPE)
+    scale = np.asarray(1 / (1 - betas[1] ** steps), DTYPE)
+    for name, gradient in gradients.items():
+        g = gradient + np.asarray(weight_decay, DTYPE) * params[name]
+        mean = state.get(f"{name}.mean", np.zeros_like(g))
+        square = state.get(f"{name}.square", np.zeros_like(g))
+        mean = state[f"{name}.mean"] = first * mean + (1 - first) * g
+        square = state[f"{name}.square"] = second * square + (1 - second) * g * g
+        params[name] = params[name] - rate * mean / (np.sqrt(scale * square) + np.asarray(eps, DTYPE))
+    return params, state
+
+
 def _conv1_forward(x: Array, weight: Array, bias: Array, y: Array) -> None:
     """conv1 and relu1: O, the layer's output, into y.
 

@@ -10,7 +10,7 @@ from symconv.layers.layer import Layer
 from symconv.layers.module_names import gradient_function
 
 # public functions that compute no layer
-RESERVED = ("init", "release", "sgd_step", "draw_mask", "draw_masks")
+RESERVED = ("init", "release", "sgd_step", "adam_step", "draw_mask", "draw_masks")
 
 
 @dataclass(frozen=True)

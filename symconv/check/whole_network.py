@@ -66,6 +66,8 @@ def check_network(network: Network, load: Loader) -> tuple[Result, ...]:
             if hasattr(module, "jvp"):
                 results += _curvature(network, module, point)
         results.append(_sgd(module, point))
+        if hasattr(module, "adam_step"):  # which files of earlier versions do not have
+            results.append(_adam(module, point))
     return (*results, in_own_dtype(network.dtype, load, _answers(network, point)))
 
 
@@ -299,6 +301,27 @@ def _sgd(module: ModuleType, point: _Point) -> Result:
     kept = all(np.array_equal(before[name], array) for name, array in point.params.items())
     result = _compared("sgd_step", params, wanted)
     text = "two steps with momentum and weight decay; what comes in is not written to"
+    return replace(result, passed=result.passed and kept, detail=text if kept else "writes to its input")
+
+
+def _adam(module: ModuleType, point: _Point) -> Result:
+    """Take three steps: means of the gradients and of their squares, divided by what they lack yet."""
+    found = point.ways[1]  # any gradients do
+    params, state = point.params, dict[str, Array]()
+    before = {name: array.copy() for name, array in params.items()}
+    wanted = dict(params)
+    means, squares = ({n: np.zeros(a.shape) for n, a in found.items()} for _ in range(2))
+    for step in range(1, 4):
+        params, state = module.adam_step(params, found, state, 0.1, (0.8, 0.9), 1e-6, weight_decay=0.01)
+        for name, gradient in found.items():
+            g = gradient + 0.01 * wanted[name]
+            means[name] = 0.8 * means[name] + 0.2 * g
+            squares[name] = 0.9 * squares[name] + 0.1 * g**2
+            root = np.sqrt(squares[name] / (1 - 0.9**step))
+            wanted[name] = wanted[name] - 0.1 * means[name] / (1 - 0.8**step) / (root + 1e-6)
+    kept = all(np.array_equal(before[name], array) for name, array in point.params.items())
+    result = _compared("adam_step", params, wanted)
+    text = "three steps with weight decay; what comes in is not written to"
     return replace(result, passed=result.passed and kept, detail=text if kept else "writes to its input")
 
 

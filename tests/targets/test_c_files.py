@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import subprocess
 from pathlib import Path
@@ -99,6 +100,32 @@ def test_the_module_is_that_of_numpy(tmp_path: Path) -> None:
         assert np.allclose(received, wanted, rtol=1e-4, atol=1e-4)
     with pytest.raises(ValueError, match="expected shape"):
         ours.forward(x[:1], weight, bias)
+
+
+@needs_compiler
+@pytest.mark.parametrize("kind", ["sgd", "adam"])
+def test_steps_in_c_are_those_in_python(kind: str) -> None:
+    module = generate(LENET, "steps", target="c").load()
+    module.__dict__["DTYPE"] = np.float64
+    params, rng = module.init(0), np.random.default_rng(0)
+    gradients = {name: rng.standard_normal(a.shape) for name, a in params.items()}
+    numbers = (0.1, 0.8, 0.01) if kind == "sgd" else (0.1, 0.8, 0.9, 1e-6, 0.01)
+    given = (0.1, 0.8, 0.01) if kind == "sgd" else (0.1, (0.8, 0.9), 1e-6, 0.01)
+    ours = {name: array.copy() for name, array in params.items()}
+    memory = [{n: np.zeros(a.shape) for n, a in params.items()} for _ in range(1 + (kind == "adam"))]
+    step = getattr(module._library("float64"), f"steps_{kind}_step")
+    state: dict[str, np.ndarray] = {}
+    for number in (1, 2, 3):
+        structs = [pointers(arrays) for arrays in (ours, gradients, *memory)]
+        count = [ctypes.c_size_t(number)] if kind == "adam" else []
+        step(*structs, *count, *map(ctypes.c_double, numbers))
+        params, state = getattr(module, f"{kind}_step")(params, gradients, state, *given)
+    assert all(np.allclose(ours[name], array, rtol=1e-12) for name, array in params.items())
+
+
+def pointers(arrays: dict[str, np.ndarray]) -> ctypes.Array[ctypes.c_void_p]:
+    """Return what C sees of a struct of arrays."""
+    return (ctypes.c_void_p * len(arrays))(*(array.ctypes.data for array in arrays.values()))
 
 
 @needs_compiler

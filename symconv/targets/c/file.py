@@ -14,6 +14,7 @@ from symconv.targets.c.dialect import FUNCTIONS
 from symconv.targets.c.nests import INDENT
 from symconv.targets.c.network_calls import Struct, called_in_place, network_routine, structs_of
 from symconv.targets.c.routine import Routine, routine
+from symconv.targets.c.steps import step_routines
 from symconv.targets.numpy.choice import choice_text, rounding_text
 from symconv.targets.numpy.functions import what
 from symconv.targets.numpy.module import command, layer_summary, layer_title
@@ -22,7 +23,7 @@ from symconv.templating import environment, fill
 
 TYPES = {"float32": "float", "float64": "double"}
 WIDTH = 97  # of a comment's text
-HELPERS = ("is_nan", "larger", "square", "sign")
+HELPERS = ("is_nan", "larger", "square", "sign", "sgd", "adam")
 MATHEMATICS = rf"\b({'|'.join(sorted({*FUNCTIONS, 'fabs', 'pow'} - {*HELPERS}))})\(|INFINITY"
 
 
@@ -130,6 +131,7 @@ def _network(plan: NetworkPlan, name: str, version: str) -> Files:
         )
         for kernel in kernels
     ]
+    own += [Documented(comment, step) for comment, step in step_routines(plan.layer, name)]
     text = [network_title(plan, name), "", *network_summary(plan)]
     return _files(plan, name, version, text, [*private.values(), *own], structs)
 

@@ -28,9 +28,17 @@ from symconv.targets.c.routine import WORKSPACE, Routine, rounded
 from symconv.targets.c.wording import syntax
 
 LETTERS = {PARAMETERS: "p", MASKS: "m", CHANGES: "v", STATISTICS: "s", GRADIENTS: "g", PRODUCT: "h"}
-KINDS = {"p": "parameters", "v": "parameters", "m": "masks", "s": "statistics"} | dict.fromkeys(
-    "gh", "gradients"
-)
+KINDS = {
+    "p": "parameters",
+    "v": "parameters",
+    "m": "masks",
+    "s": "statistics",
+    "g": "arrays",
+    "h": "arrays",
+}
+
+
+EACH = "An array for each parameter: gradients, say, or the parameters where a step changes them."
 
 
 @dataclass(frozen=True)
@@ -46,7 +54,7 @@ class Struct:
         """Return the struct for a header."""
         const = "" if self.written else "const "
         rows = [
-            f"{INDENT}{const}{real} *{_field(name)}; // {' × '.join(map(str, sizes)) or 1}"
+            f"{INDENT}{const}{real} *{field(name)}; // {' × '.join(map(str, sizes)) or 1}"
             for name, sizes in self.fields.items()
         ]
         return "\n".join([f"// {self.about}", f"struct {self.name} {{", *rows, "};"])
@@ -62,7 +70,7 @@ def structs_of(plan: NetworkPlan, name: str) -> list[Struct]:
             network.parameters | network.running,
             False,
         ),
-        Struct(f"{name}_gradients", "One for each parameter.", network.parameters, True),
+        Struct(f"{name}_arrays", EACH, network.parameters, True),
         Struct(f"{name}_statistics", "New running statistics.", network.running, True),
         Struct(f"{name}_masks", "What Dropout multiplies with.", network.mask_shapes, False),
     ]
@@ -117,7 +125,8 @@ def _parameters(buffers: Sequence[Buffer], structs: Mapping[str, str]) -> dict[s
     return found
 
 
-def _field(name: str) -> str:
+def field(name: str) -> str:
+    """Return what a struct calls an array."""
     return name.replace(".", "_")
 
 
@@ -128,7 +137,7 @@ def _local(name: str) -> str:
         return f"{name}_" if name in WORDS | {*LETTERS.values(), "y", "one"} else name
     if kind + slash in (GIVEN, RESULTS):
         return own
-    return f"{LETTERS[kind + slash]}->{_field(own)}"
+    return f"{LETTERS[kind + slash]}->{field(own)}"
 
 
 class _Writer:

@@ -54,7 +54,7 @@ class Routine:
         sizes = {**self.inputs, **self.outputs}
         names = {name: name.removesuffix("_data") if public else name for name in sizes}
         arrays = [
-            size
+            size.format(real=real)
             if isinstance(size, str)
             else f"{'const ' if name in self.inputs else ''}{real} {names[name]}[{inside}{size}]"
             for name, size in sizes.items()

@@ -27,6 +27,7 @@ def network_functions(plan: NetworkPlan, lines: Callable[[Kernel], list[str]]) -
     yield of.forward()
     yield of.loss() if plan.layer.loss else of.backward()
     yield fill("numpy/sgd_step.py.j2")
+    yield fill("numpy/adam_step.py.j2")
     for kernel in plan.second:
         yield getattr(of, kernel.name)(kernel)
     if plan.layer.masks:

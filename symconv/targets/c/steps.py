@@ -1,0 +1,55 @@
+"""What a network's parameters become by their gradients, in C: a line for each parameter."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+
+from symconv.layers.network import Network
+from symconv.targets.c.nests import INDENT
+from symconv.targets.c.network_calls import field
+from symconv.targets.c.routine import Routine
+
+SGD = (
+    "A step of stochastic gradient descent: v = momentum · v + gradient + weight_decay · parameter,",
+    "and the parameter becomes parameter - learning_rate · v. v is 0 before the first step.",
+)
+ADAM = (
+    "A step of Adam (D. Kingma, J. Ba, 2015), the first of which has the number 1. mean and square",
+    "are 0 before it. weight_decay · parameter is added to a gradient.",
+)
+
+
+def step_routines(network: Network, name: str) -> list[tuple[tuple[str, ...], Routine]]:
+    """Return the functions that change parameters, each with what it does."""
+    sgd = ["learning_rate", "momentum", "weight_decay"]
+    adam = ["learning_rate", "beta1", "beta2", "eps", "weight_decay"]
+    corrected = (
+        "const real rate = learning_rate / (1 - pow(beta1, (real)number));",
+        "const real scale = 1 / (1 - pow(beta2, (real)number));",
+    )
+    given = ["rate", "scale", "beta1", "beta2", "eps", "weight_decay"]
+    return [
+        (SGD, _routine(network, name, "sgd", ("p", "g", "v"), sgd, sgd)),
+        (ADAM, _routine(network, name, "adam", ("p", "g", "mean", "square"), adam, given, corrected)),
+    ]
+
+
+def _routine(
+    network: Network,
+    name: str,
+    kind: str,
+    structs: Sequence[str],
+    numbers: Sequence[str],
+    passed: Sequence[str],
+    before: Sequence[str] = (),
+) -> Routine:
+    parameters: dict[str, int | str] = {s: f"const struct {name}_arrays *{s}" for s in structs}
+    if before:
+        parameters["number"] = "size_t number"
+    parameters |= {number: f"{{real}} {number}" for number in numbers}
+    lines = [*before]
+    for own, shape in network.parameters.items():
+        arrays = [f"{struct}->{field(own)}" for struct in structs]
+        lines.append(f"{kind}({', '.join([str(prod(shape)), *arrays, *passed])});")
+    return Routine(f"{name}_{kind}_step", parameters, {}, 0, tuple(INDENT + line for line in lines))
