@@ -224,28 +224,26 @@ def adam_step(
 ) -> tuple[Arrays, Arrays]:
     """Return the parameters and the state after a step of Adam (D. Kingma, J. Ba, 2015).
 
-    state is empty at first, then it has the means of the gradients and of their squares, which
-    forget by betas, and the number of steps. weight_decay · parameter is added to a gradient. No
-    argument is changed.
+    state is empty at first, then has the means of gradients and of their squares, and the steps
+    taken. weight_decay · parameter is added to a gradient. No argument is changed.
     """
     params = _named("params", params, PARAMETERS | STATISTICS)
     params |= {name: params[name].copy() for name in STATISTICS}
     gradients = _named("gradients", gradients, PARAMETERS)
     shapes = {f"{name}.{kind}": s for name, s in PARAMETERS.items() for kind in ("mean", "square")}
     state = _named("state", state, {**shapes, "steps": ()} if state else {})
-    steps = float(state.get("steps", np.zeros((), DTYPE))) + 1
-    state["steps"] = np.asarray(steps, DTYPE)
-    first, second = (np.asarray(beta, DTYPE) for beta in betas)
+    steps = float(state.get("steps", 0)) + 1
     rate = np.asarray(learning_rate / (1 - betas[0] ** steps), DTYPE)
     scale = np.asarray(1 / (1 - betas[1] ** steps), DTYPE)
+    first, second, decay, least = (np.asarray(b, DTYPE) for b in (*betas, weight_decay, eps))
+    new = {"steps": np.asarray(steps, DTYPE)}
     for name, gradient in gradients.items():
-        g = gradient + np.asarray(weight_decay, DTYPE) * params[name]
-        mean = state.get(f"{name}.mean", np.zeros_like(g))
-        square = state.get(f"{name}.square", np.zeros_like(g))
-        mean = state[f"{name}.mean"] = first * mean + (1 - first) * g
-        square = state[f"{name}.square"] = second * square + (1 - second) * g * g
-        params[name] = params[name] - rate * mean / (np.sqrt(scale * square) + np.asarray(eps, DTYPE))
-    return params, state
+        g = gradient + decay * params[name]
+        mean = (1 - first) * g + first * state.get(f"{name}.mean", 0)
+        square = (1 - second) * g * g + second * state.get(f"{name}.square", 0)
+        params[name] = params[name] - rate * mean / (np.sqrt(scale * square) + least)
+        new |= {f"{name}.mean": mean, f"{name}.square": square}
+    return params, new
 
 
 def _conv1_forward(x: Array, weight: Array, bias: Array, y: Array) -> None:

@@ -13,8 +13,8 @@ from symconv.lower.network_plan import NetworkPlan
 from symconv.targets.c.dialect import FUNCTIONS
 from symconv.targets.c.nests import INDENT
 from symconv.targets.c.network_calls import Struct, called_in_place, network_routine, structs_of
+from symconv.targets.c.parameter_steps import step_routines
 from symconv.targets.c.routine import Routine, routine
-from symconv.targets.c.steps import step_routines
 from symconv.targets.numpy.choice import choice_text, rounding_text
 from symconv.targets.numpy.functions import what
 from symconv.targets.numpy.module import command, layer_summary, layer_title
