@@ -32,7 +32,7 @@ Arguments = dict[str, Any]  # arrays, or dicts of arrays, by the names of a func
 
 THREADS = 4
 ELEMENTS = 2_000_000  # that each thread is given
-CALLS = 10  # of each thread, at most
+CALLS = 40  # of each thread, at most
 
 
 @dataclass(frozen=True)

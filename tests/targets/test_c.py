@@ -24,9 +24,10 @@ from symconv.notation.arrays import run_arrays
 from symconv.notation.contraction import Contraction as Contraction_
 from symconv.notation.contraction import Tensor, index
 from symconv.notation.graph import Elementwise
+from symconv.targets.c.file import MATHEMATICS
 from symconv.targets.c.routine import routine
 from symconv.targets.numpy.plan import plan_layer
-from symconv.templating import environment
+from symconv.templating import environment, fill
 from tests.kernel.kernels import LAYERS, drawn
 
 Array = NDArray[Any]
@@ -37,13 +38,15 @@ FLAGS = [
     *("-O1", "-fsanitize=undefined", "-fno-sanitize-recover", "-shared", "-fPIC", "-lm"),
 ]
 HEAD = """\
+#include <math.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
-#include <tgmath.h>
 typedef {real} real;
+{functions}
 """
 REALS = {np.float64: "double", np.uint64: "uint64_t"}
+FUNCTIONS = fill("c/mathematics.c.j2", names=MATHEMATICS, powers=["pow"])
 HELPERS = environment().get_template("c/helpers.c.j2").module
 needs_compiler = pytest.mark.skipif(COMPILER is None, reason="no C compiler: install gcc or clang")
 
@@ -52,7 +55,7 @@ def compiled(texts: Sequence[str], dtype: Any, path: Path) -> ctypes.CDLL:
     """Compile functions, with every warning an error, and load them."""
     source, library = path / "kernels.c", path / "kernels.so"
     helpers = [str(getattr(HELPERS, name)()) for name in ("is_nan", "larger", "square", "sign")]
-    source.write_text("\n".join([HEAD.format(real=REALS[dtype]), *helpers, *texts]))
+    source.write_text("\n".join([HEAD.format(real=REALS[dtype], functions=FUNCTIONS), *helpers, *texts]))
     subprocess.run([str(COMPILER), source, "-o", library, *FLAGS], check=True)
     return ctypes.CDLL(str(library))
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from symconv.layers.layer import Layer
 from symconv.lower.layer_plan import Array, Function, Plan
 from symconv.lower.network_plan import NetworkPlan
-from symconv.targets.c.dialect import FUNCTIONS
+from symconv.targets.c.dialect import FORMATS, FUNCTIONS
 from symconv.targets.c.nests import INDENT
 from symconv.targets.c.network_calls import Struct, called_in_place, network_routine, structs_of
 from symconv.targets.c.parameter_steps import step_routines
@@ -24,7 +24,7 @@ from symconv.templating import environment, fill
 TYPES = {"float32": "float", "float64": "double"}
 WIDTH = 97  # of a comment's text
 HELPERS = ("is_nan", "larger", "square", "sign", "sgd", "adam")
-MATHEMATICS = rf"\b({'|'.join(sorted({*FUNCTIONS, 'fabs', 'pow'} - {*HELPERS}))})\(|INFINITY"
+MATHEMATICS = sorted({*FUNCTIONS, "fabs"} - {*HELPERS, *FORMATS, "Abs"})
 
 
 @dataclass(frozen=True)
@@ -176,7 +176,7 @@ def _files(
         "c/source.c.j2",
         **common,
         includes=_includes(code),
-        helpers=[*_helpers(code), *_tiles(code, prefix)],
+        helpers=[*_mathematics(code), *_helpers(code), *_tiles(code, prefix)],
         functions=written,
     )
     return Files(header, source, workspace)
@@ -189,8 +189,23 @@ ABOUT = (
 
 
 def _includes(code: str) -> list[str]:
-    found = {"stddef.h": r"\bsize_t\b", "string.h": r"\bmemset\(", "tgmath.h": MATHEMATICS}
+    found = {
+        "stddef.h": r"\bsize_t\b",
+        "string.h": r"\bmemset\(",
+        "math.h": rf"\b({'|'.join(MATHEMATICS)}|pow)\(|\bINFINITY\b",
+    }
     return [header for header, used in found.items() if re.search(used, code)]
+
+
+def _mathematics(code: str) -> list[str]:
+    """Return what makes functions of math.h take numbers of the file's own type."""
+    names = [name for name in MATHEMATICS if re.search(rf"\b{name}\(", code)]
+    if re.search(r"\badam\(", code) and "sqrt" not in names:  # which it calls
+        names.append("sqrt")
+    powers = ["pow"] if re.search(r"\bpow\(", code) else []
+    if not names and not powers:
+        return []
+    return [fill("c/mathematics.c.j2", names=names, powers=powers).rstrip("\n")]
 
 
 def _tiles(code: str, prefix: str) -> list[str]:

@@ -83,7 +83,7 @@ def routine(kernel: Kernel, name: str, symbols: Mapping[str, str] = MappingProxy
 
     It takes the kernel's inputs, its outputs, and the workspace if it needs one. ``real`` is the type of
     a number; ``square``, ``sign``, ``larger`` and ``is_nan`` are functions of such numbers. The file
-    includes ``tgmath.h``, ``stddef.h`` and ``string.h``. Nothing is allocated, and nothing is kept from
+    includes ``math.h``, ``stddef.h`` and ``string.h``. Nothing is allocated, and nothing is kept from
     call to call.
 
     Parameters
