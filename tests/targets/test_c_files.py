@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ctypes
+import itertools
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -21,6 +23,12 @@ from tests.targets.test_c import COMPILER, needs_compiler
 
 STRICT = ["-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Werror", "-O1"]
 SANITIZED = ["-fsanitize=address,undefined", "-fno-sanitize-recover"]
+STRICTLY: dict[str, Layer] = {
+    "conv": LAYERS[1],
+    "tiles": Conv((2, 8, 9, 9), 12, 3, padding=1, stride=2),
+    "lenet": LENET,
+    "residual": RESIDUAL,
+}
 ARTICLE = ["conv", "--input-shape", "1x1x3x3", "--out-channels", "1", "--kernel-size", "2", "--no-bias"]
 
 
@@ -39,14 +47,26 @@ def test_networks_pass_their_check_in_c(network: Network) -> None:
     assert report.passed, report
 
 
-@needs_compiler
-@pytest.mark.parametrize("layer", [LAYERS[1], LENET, RESIDUAL], ids=["conv", "lenet", "residual"])
-def test_files_compile_without_a_warning(layer: Layer, tmp_path: Path) -> None:
-    path = generate(layer, "strict", order=2, target="c").write(tmp_path)
+@pytest.mark.parametrize("compiler", ["gcc", "clang"])
+@pytest.mark.parametrize("name", STRICTLY)
+def test_files_compile_without_a_warning(name: str, compiler: str, tmp_path: Path) -> None:
+    if shutil.which(compiler) is None:
+        pytest.skip(f"no {compiler}")
+    path = generate(STRICTLY[name], "strict", order=2, target="c").write(tmp_path)
     assert path.name == "strict.c"
-    for real in ("float", "double"):
-        command = [str(COMPILER), *STRICT, f"-DSTRICT_REAL={real}", "-c", "strict.c"]
+    for real, also in itertools.product(("float", "double"), ("-DSTRICT_SCALAR", "-DSTRICT_VECTORS")):
+        command = [compiler, *STRICT, f"-DSTRICT_REAL={real}", also, "-c", "strict.c"]
         subprocess.run(command, cwd=tmp_path, check=True)
+
+
+@long
+@pytest.mark.parametrize("name", STRICTLY)
+def test_clang_compiles_what_passes_the_check(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if shutil.which("clang") is None:
+        pytest.skip("no clang")
+    monkeypatch.setenv("CC", "clang")
+    report = check(generate(STRICTLY[name], "by_clang", target="c"))
+    assert report.passed, report
 
 
 MAIN = """\

@@ -24,6 +24,7 @@ from symconv.templating import environment, fill
 TYPES = {"float32": "float", "float64": "double"}
 WIDTH = 97  # of a comment's text
 HELPERS = ("is_nan", "larger", "square", "sign", "sgd", "adam")
+TILE_HELPERS = ("clear", "outer", "store", "accumulate", "inner")
 MATHEMATICS = sorted({*FUNCTIONS, "fabs"} - {*HELPERS, *FORMATS, "Abs"})
 
 
@@ -176,7 +177,7 @@ def _files(
         "c/source.c.j2",
         **common,
         includes=_includes(code),
-        helpers=[*_mathematics(code), *_helpers(code), *_tiles(code, prefix)],
+        helpers=[*_mathematics(code), *_called("c/helpers.c.j2", HELPERS, code), *_tiles(code, prefix)],
         functions=written,
     )
     return Files(header, source, workspace)
@@ -210,19 +211,18 @@ def _mathematics(code: str) -> list[str]:
 
 def _tiles(code: str, prefix: str) -> list[str]:
     """Return what tiles of sums are made of, if there are any."""
-    if not re.search(r"\b(outer|inner)\(", code):
-        return []
-    return [fill("c/tiles.c.j2", prefix=prefix).rstrip("\n")]
+    found = _called("c/tile_helpers.c.j2", TILE_HELPERS, code)
+    return [fill("c/tiles.c.j2", prefix=prefix).rstrip("\n"), *found] if found else []
 
 
-def _helpers(code: str) -> list[str]:
-    """Return the functions of numbers that code calls, and those that these call."""
-    template = environment().get_template("c/helpers.c.j2").module
-    texts: Mapping[str, str] = {name: str(getattr(template, name)()).strip() for name in HELPERS}
+def _called(file: str, names: Sequence[str], code: str) -> list[str]:
+    """Return the functions of a template that code calls, and those that these call."""
+    template = environment().get_template(file).module
+    texts: Mapping[str, str] = {name: str(getattr(template, name)()).strip() for name in names}
     wanted: set[str] = set()
     known = code
-    for name in reversed(HELPERS):
+    for name in reversed(names):
         if re.search(rf"\b{name}\(", known):
             wanted.add(name)
             known += texts[name]
-    return [texts[name] for name in HELPERS if name in wanted]
+    return [texts[name] for name in names if name in wanted]
