@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -159,6 +160,23 @@ def test_a_device_computes_what_the_host_does(name: str, device: str, tmp_path: 
     else:
         assert (there == host).all()
     keeps_nothing(target, name, tmp_path)
+
+
+@long
+def test_a_network_goes_on_learning_on_the_device(tmp_path: Path) -> None:
+    """The example: digits that stand upside down are read after 60 of them."""
+    for tool in ("make", DEVICES["cortex-m4"].compiler, EMULATOR[0]):
+        if shutil.which(tool) is None:
+            pytest.skip(f"no {tool}")
+    shutil.copytree(BOARD, tmp_path / "example", ignore=shutil.ignore_patterns("build"))
+    command = ["make", "-s", "run", "size", f"PYTHON={sys.executable}"]
+    done = subprocess.run(command, cwd=tmp_path / "example", capture_output=True, text=True, check=True)
+    before, after = (int(n) for n in re.findall(r"(?:before|after): (\d+) of 60", done.stdout))
+    assert before < 30 < 50 < after
+    (code, data, bss) = re.findall(r"^ +(\d+)\t +(\d+)\t +(\d+)", done.stdout, re.MULTILINE)[0]
+    assert (int(data), int(bss)) == (0, 0)
+    assert int(code) < 8000
+    assert max(int(n) for n in re.findall(r"\t(\d+)\tstatic", done.stdout)) < 500  # bytes of stack
 
 
 def run_there(device: Device, name: str, folder: Path) -> Array:

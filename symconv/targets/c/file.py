@@ -6,6 +6,7 @@ import re
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import prod
 
 from symconv.layers.layer import Layer
 from symconv.lower.layer_plan import Array, Function, Plan
@@ -17,6 +18,7 @@ from symconv.targets.c.parameter_steps import step_routines
 from symconv.targets.c.routine import Routine, routine
 from symconv.targets.numpy.choice import choice_text, rounding_text
 from symconv.targets.numpy.functions import what
+from symconv.targets.numpy.memory import BYTES
 from symconv.targets.numpy.module import command, layer_summary, layer_title
 from symconv.targets.numpy.network_module import network_summary, network_title
 from symconv.templating import environment, fill
@@ -167,7 +169,7 @@ def _files(
         **common,
         real=TYPES[layer.dtype],
         workspace=workspace,
-        about=textwrap.wrap(ABOUT, WIDTH),
+        about=textwrap.wrap(f"{ABOUT} {_memory(layer, workspace)}", WIDTH),
         structs=[struct.text(f"{prefix}_REAL") for struct in structs],
         functions=[(d.comment, d.routine.head(True, f"{prefix}_REAL")) for d in functions if d.public],
     )
@@ -187,6 +189,21 @@ ABOUT = (
     "How many numbers of workspace a function needs, at most: the caller gives them, whatever is in "
     "them. Nothing is kept there from call to call. No array may overlap one that is written."
 )
+
+
+def _memory(layer: Layer, workspace: int) -> str:
+    """Say how many bytes a program needs for numbers of the layer's own type."""
+    size = BYTES[layer.dtype]
+    said = f"With {TYPES[layer.dtype]} they are {grouped(size * workspace)} bytes"
+    if layer.network:
+        parameters = size * sum(map(prod, layer.network.parameters.values()))
+        said += f"; the parameters are {grouped(parameters)} bytes, and so are their gradients"
+    return f"{said}."
+
+
+def grouped(number: int) -> str:
+    """Write a number, its thousands apart."""
+    return f"{number:,}".replace(",", " ")
 
 
 def _includes(code: str) -> list[str]:
