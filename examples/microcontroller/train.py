@@ -14,7 +14,7 @@ from sklearn.datasets import load_digits
 
 import symconv
 
-LAYERS = [
+LAYERS: list[dict[str, object]] = [
     {"layer": "Conv", "out_channels": 8, "kernel_size": 3, "padding": 1},
     {"layer": "Activation", "function": "relu"},
     {"layer": "MaxPool", "kernel_size": 2},
@@ -34,7 +34,7 @@ def main() -> None:
     images = (images / 16).astype(np.float32).reshape(-1, 1, 8, 8)
 
     host = symconv.generate(symconv.Network(LAYERS, (None, 1, 8, 8)), "reader").load()
-    params, state = host.init(0), {}
+    params, state = host.init(0), dict[str, NDArray[np.float32]]()
     order = np.random.default_rng(0)
     for _ in range(30):
         for batch in order.permutation(TRAINED).reshape(-1, 50):
