@@ -312,9 +312,8 @@ class _Lowering:
     def _maximum(self, contraction: Contraction) -> Lowered:
         (read,) = contraction.reads
         windows = pools.Windows(window_axes(read, contraction.target, contraction.ranges))
-        return pools.window_maximum(
-            windows, self._array(read.tensor), self._array(contraction.target.tensor)
-        )
+        make = pools.maximum_by_axes if self._by_axes(windows) else pools.window_maximum
+        return make(windows, self._array(read.tensor), self._array(contraction.target.tensor))
 
     def _selected(self, contraction: Contraction, selection: Selection) -> Lowered:
         """Give each window's number to the first element that attains its maximum, or take it."""
@@ -328,7 +327,12 @@ class _Lowering:
             self._array(source.tensor),
             self._array(contraction.target.tensor),
             picks=not is_window(contraction.target),
+            by_axes=self._by_axes(windows),
         )
+
+    def _by_axes(self, windows: pools.Windows) -> bool:
+        """Whether maxima are found along one axis after the other."""
+        return self.options.compiled and windows.inside and not windows.is_whole
 
 
 def _same_fill(buffer: Buffer, found: Lowered, before: Lowered) -> bool:

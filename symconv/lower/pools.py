@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from math import prod
 
-from symconv.kernel.language import Buffer, Do, Extents, Loop, Span, Statement, Table
+from symconv.kernel.language import Buffer, Do, Extents, Loop, Span, Statement, Table, substitute
 from symconv.lower.frame import scratch
 from symconv.lower.lowered import Lowered
 from symconv.notation.contraction import Access, Contraction, Size, Tensor, index
@@ -208,12 +208,38 @@ def window_maximum(windows: Windows, source: Tensor, target: Tensor) -> Lowered:
     return Lowered((Do(lowest), *windows.over(larger)))
 
 
+def maximum_by_axes(windows: Windows, source: Tensor, target: Tensor) -> Lowered:
+    """Return the largest element of each window, along one axis after the other.
+
+    Neighbours stay neighbours along the last axis. No window may reach outside the input.
+    """
+    names = ("n", "c", *windows.names)
+    lowered = Lowered(())
+    for number, axis in enumerate(windows.spatial):
+        done = number + 1 == len(windows.spatial)
+        sizes = (*windows.positions[: number + 3], *(a.cells for a in windows.spatial[number + 1 :]))
+        place = target if done else Tensor(f"largest{number or ''}", sizes)
+        extents: Extents = tuple(zip(names, sizes, strict=True))
+        at = [index(name) for name in names]
+        read = list(at)
+        read[number + 2] = at[number + 2] * axis.stride + index("k") * axis.dilation + axis.offset
+        copied = Do(Contraction(place[tuple(at)], (source[tuple(read)],), extents))
+        first = replace(copied, meaning=substitute(copied.meaning, {"k": 0}))
+        rest = Loop(("k",), Span(axis.taps, 1), (replace(copied, how="max"),))
+        own = () if done else (Buffer(place, "scratch"),)
+        lowered += Lowered((first, rest) if axis.taps > 1 else (first,), own)
+        source = place
+    return lowered
+
+
 def window_select(
-    windows: Windows, cells: Tensor, source: Tensor, target: Tensor, picks: bool
+    windows: Windows, cells: Tensor, source: Tensor, target: Tensor, picks: bool, by_axes: bool = False
 ) -> Lowered:
     """Pass each position's number to the first element that attains its window's maximum.
 
-    With ``picks`` the other way: each position takes the number of ``source`` that stands there.
+    With ``picks`` the other way: each position takes the number of ``source`` that stands there. With
+    ``by_axes`` the maxima are found along one axis after the other, and what stands apart is copied
+    side by side.
     """
     if windows.is_whole:
         return _whole_select(cells, source, target, picks)
@@ -240,20 +266,33 @@ def window_select(
         put, read = windows.position(target), windows.cell(source)
     passed = Elementwise(put, WHERE(one, value), (("one", here), ("value", read)), windows.extents)
     left = Elementwise(at, STILL(still, one), (("still", at), ("one", here)), windows.extents)
-    maximum = window_maximum(windows, cells, greatest)
+    maximum = (maximum_by_axes if by_axes else window_maximum)(windows, cells, greatest)
+    each: tuple[Do, ...] = (Do(found, names=("", "still", "cells", "")), Do(passed, "add"), Do(left))
+    apart: list[Buffer] = []
+    if by_axes and not picks:
+        near, share = (Tensor(name, first.shape) for name in ("near", "share"))
+        here_of = tuple(index(name) for name, _ in windows.extents)
+        copied = Contraction(near[here_of], (windows.cell(cells),), windows.extents)
+        arguments = tuple((n, near[here_of] if n == "cell" else a) for n, a in found.arguments)
+        added = Contraction(put, (share[here_of],), windows.extents)
+        each = (
+            Do(copied),
+            Do(replace(found, arguments=arguments)),
+            Do(replace(passed, target=share[here_of])),
+            Do(added, "add"),
+            Do(left),
+        )
+        apart = [Buffer(near, "scratch"), Buffer(share, "scratch")]
     body = (
         filled(target, 0),
         Do(
             Elementwise(waiting[everywhere], sympy.Integer(1), (), extents),
             note="windows whose maximum has not been met yet",
         ),
-        *windows.over(
-            Do(found, names=("", "still", "cells", "")),
-            Do(passed, "add"),
-            Do(left),
-        ),
+        *windows.over(*each),
     )
     own = (
+        *apart,
         scratch("greatest", *windows.positions),
         Buffer(waiting, "scratch", kind="truth"),
         Buffer(first, "scratch", kind="truth"),

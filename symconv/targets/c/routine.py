@@ -123,10 +123,11 @@ def routine(kernel: Kernel, name: str, symbols: Mapping[str, str] = MappingProxy
             }
     }
     """
-    whole = hoisted(simplified(kernel), WORDS)
+    whole = simplified(kernel)
     given = [buffer.tensor.name for buffer in (*whole.inputs, *whole.outputs)]
     parameters = {name: _parameter_name(whole.buffer(name)) for name in given}
-    whole = _with_own_names(whole, symbols, set(parameters.values()))
+    named = _with_own_names(whole, symbols, set(parameters.values()))
+    whole = hoisted(named, WORDS)
     largest = largest_letters(whole.body)
     shapes = {buffer.tensor.name: _shape(buffer, largest) for buffer in whole.buffers}
     used = {t.name for s in whole.body for t in (*tensors_read(s), *tensors_written(s))}
