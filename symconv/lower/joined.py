@@ -6,13 +6,15 @@ import itertools
 from dataclasses import dataclass
 from math import prod
 
-from symconv.kernel.language import Blocks, Buffer, Call, How, Loop, Span, Statement
+from symconv.kernel.language import Blocks, Buffer, Call, Loop, Span, Statement
 from symconv.lower.frame import Frame
 from symconv.lower.runs import (
     LANES,
     block_of,
+    channels_together,
     copied_runs,
     group_reads,
+    in_stretches,
     layout_of,
     packed_filters,
     planes_of,
@@ -45,11 +47,12 @@ class Joined:
         taps = prod(axis.taps for axis in c.axes)
         packed = Tensor("packed", (filters // block, c.channels, taps, block))
         sums = Tensor("sums", (filters, run))
+        together = channels_together(c.channels, taps)
         added: list[Statement] = []
         for group in groups:
             read, tap, extents = group_reads(c, layout, group, planes)
-            how: How = "add" if added else "assign"
-            added.append(products(sums, packed, read, tap, c.channels, extents, how))
+            do = products(sums, packed, read, tap, together, extents, "add" if added else "assign")
+            added += in_stretches(do, c.channels // together, together)
         stored = copied_runs(frame, layout, sums)
         each = Loop(("n", "images"), Blocks(c.batch, self.images), (*fill, *added, stored))
         body = (Loop(("g",), Span(c.groups), (*packed_filters(frame, packed), each)),)

@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import gcd, prod
 
-from symconv.kernel.language import Do, Extents, How, Statement
+from symconv.kernel.language import Do, Extents, How, Loop, Span, Statement, substitute
 from symconv.kernel.rewrite import Values
 from symconv.lower.frame import B, C, Frame, G, M, N
 from symconv.notation.contraction import Access, Contraction, Tensor, index
@@ -23,6 +23,8 @@ from symconv.notation.polynomial import Polynomial
 
 LANES = 16  # numbers in the widest vector: runs are multiples of it
 VECTORS = {1: 8, 2: 8, 3: 8, 4: 6, 5: 4, 6: 4, 8: 3}  # by how many filters: at most 24 sums
+LONGEST = 288  # products that are added one after the other
+FEWEST = 8  # channels that are worth a sum of their own
 MOST_GROUPS = 9  # of taps with different phases: each is a statement
 R, Q = index("r"), index("q")
 
@@ -227,6 +229,28 @@ def in_blocks_of(
         front, back = (extents[:1], extents[1:]) if inside else ((), extents)
         whole: Extents = (*front, *own_extents, *back, ("r", rows))
         yield Do(Contraction(where, (source,), whole))
+
+
+def channels_together(channels: int, taps: int) -> int:
+    """Return how many channels are summed at once: of many, a part, for less rounding."""
+    most = max(1, LONGEST // taps)
+    found = max(n for n in range(1, channels + 1) if channels % n == 0 and n <= most)
+    return found if found >= FEWEST else channels
+
+
+def in_stretches(do: Do, count: int, channels: int) -> tuple[Statement, ...]:
+    """Return products for one stretch of channels after the other, from the second on added."""
+    if count == 1:
+        return (do,)
+    meaning = do.meaning
+    assert isinstance(meaning, Contraction)
+    factors = tuple(
+        factor.substitute({"c": index("part") * channels + C}) if isinstance(factor, Access) else factor
+        for factor in meaning.factors
+    )
+    moved = replace(do, meaning=replace(meaning, factors=factors))
+    first = replace(do, meaning=substitute(moved.meaning, {"part": 0}))
+    return (first, Loop(("part",), Span(count, 1), (replace(moved, how="add"),)))
 
 
 def products(

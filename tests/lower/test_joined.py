@@ -30,6 +30,7 @@ LAYERS: list[Layer] = [
     ConvTranspose((2, 2, 4, 4), 3, 3, stride=2, output_padding=1),
     Conv((2, 3, 5, 5), 17, 1),
     Conv((1, 1, 6, 6), 1, 3),
+    Conv((1, 64, 3, 3), 2, 3, padding=1),  # channels in stretches
     Conv((4, 2, 6, 6), 12, 3, stride=(2, 1), padding=((2, 0), (-1, 1)), flip=True),
 ]
 
