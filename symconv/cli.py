@@ -221,7 +221,7 @@ def prove(
 def generate(
     context: click.Context, config: str | None, only_check: bool, force: bool, as_json: bool
 ) -> None:
-    """Generate a standalone NumPy module with forward and backward."""
+    """Generate a standalone module with forward and backward, in NumPy or C."""
     if context.invoked_subcommand is not None:
         if config is not None:
             raise click.UsageError("--config: lists the modules to generate, so it takes no layer")
@@ -249,8 +249,7 @@ def generate(
             written |= unit.texts(folder)
     write_texts(written, force)
     found += [
-        configuration.Difference(path, "stale", "")
-        for path in configuration.stale_files(folder, requests)
+        configuration.Difference(path, "stale", "") for path in configuration.stale_files(folder, units)
     ]
     if as_json:
         print_json(
@@ -425,7 +424,9 @@ _VERBS: dict[str, tuple[click.Group, Action, list[click.Parameter]]] = {
                 help="c: a file in C99 with a header, and a Python module that compiles and calls it.",
             ),
             click.Option(
-                ["-o", "--output"], metavar="DIR", help="Write DIR/NAME.py instead of printing it."
+                ["-o", "--output"],
+                metavar="DIR",
+                help="Write DIR/NAME.py (in C also NAME.c and NAME.h) instead of printing it.",
             ),
             click.Option(
                 ["--show"],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -107,10 +107,11 @@ def said_of(path: str | os.PathLike[str], module: int) -> Iterator[None]:
         raise SymconvError(f"{path}: module {module}: {error}") from error
 
 
-def stale_files(folder: Path, names: Mapping[str, object]) -> list[Path]:
-    """Return the generated files of a folder that no name stands for."""
+def stale_files(folder: Path, units: Iterable[Unit]) -> list[Path]:
+    """Return the generated files of a folder that belong to none of its units."""
+    kept = {path for unit in units for path in unit.texts(folder)}
     found = sorted(path for path in folder.iterdir() if path.suffix in (".py", ".c", ".h"))
-    return [path for path in found if path.stem not in names and is_generated(path)]
+    return [path for path in found if path not in kept and is_generated(path)]
 
 
 def differences(unit: Unit, folder: Path) -> list[Difference]:

@@ -9,6 +9,7 @@ import importlib.abc
 import importlib.util
 import json
 import os
+import shlex
 import shutil
 import tempfile
 import tomllib
@@ -80,6 +81,11 @@ def read_module(file: str | os.PathLike[str]) -> tuple[str, str]:
         raise SymconvError(f"{path}: cannot be read: {reason_of(error)}") from error
     layer_in(str(path), source)
     return str(path), source
+
+
+def in_c(source: str) -> bool:
+    """Whether a generated module calls functions in C."""
+    return 'TARGET = "c"' in source.splitlines()
 
 
 def layer_in(subject: str, source: str) -> Layer:
@@ -187,7 +193,7 @@ def load_file(path: Path) -> ModuleType:
 
 def compiler() -> str | None:
     """Return the C compiler that generated modules use; None if there is none."""
-    names = [os.environ["CC"]] if os.environ.get("CC") else ["cc", "gcc", "clang"]
+    names = shlex.split(os.environ.get("CC", ""))[:1] or ["cc", "gcc", "clang"]
     return next((path for name in names if (path := shutil.which(name))), None)
 
 

@@ -31,6 +31,7 @@ ROOMS = [
     "figure_files",
     "explanation",
     "unit",
+    "apart",
     "verb_arguments",
     "verbs",
     "configuration",

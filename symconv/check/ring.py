@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -20,6 +22,7 @@ from symconv.notation.arrays import evaluate_arrays
 from symconv.notation.graph import Constant
 
 Array = NDArray[Any]
+GUARD, GUARDED = 4096, 77  # numbers before and behind the workspace, and what they are
 
 
 def check_in_ring(layer: Layer, module: ModuleType) -> tuple[Result, ...]:
@@ -56,19 +59,37 @@ def check_in_ring(layer: Layer, module: ModuleType) -> tuple[Result, ...]:
 
 @contextmanager
 def spoilt_workspace(module: ModuleType) -> Iterator[ModuleType]:
-    """Give a module in C, before each call, a workspace of numbers that no function may read."""
-    own = module._workspace
+    """Give a module in C, before each call, a workspace whose numbers no function may read.
 
-    def spoilt() -> Array:
-        workspace: Array = own()
-        workspace[...] = np.iinfo(np.int64).max // 3 if workspace.dtype == np.int64 else np.nan
-        return workspace
+    It is as large as the header says, with guards around it.
 
-    module.__dict__["_workspace"] = spoilt
+    Raises
+    ------
+    MemoryError
+        If a guard is written over.
+    """
+    own = getattr(module, "_workspace", None)
+    if own is None:  # no function needs one
+        yield module
+        return
+    header = Path(str(module.__file__)).with_suffix(".h").read_text("utf-8")
+    found = re.search(rf"^#define {module.NAME.upper()}_WORKSPACE (\d+)$", header, re.MULTILINE)
+    size = int(found[1]) if found else 0
+    dtype = np.dtype(module.DTYPE)
+    spoilt = np.iinfo(np.int64).max // 3 if dtype == np.int64 else np.nan
+    whole: Array = np.full(size + 2 * GUARD, GUARDED, dtype)
+
+    def workspace() -> Array:
+        whole[GUARD : GUARD + size] = spoilt
+        return whole[GUARD : GUARD + size]
+
+    module.__dict__["_workspace"] = workspace
     try:
         yield module
     finally:
         module.__dict__["_workspace"] = own
+    if (whole[:GUARD] != GUARDED).any() or (whole[-GUARD:] != GUARDED).any():
+        raise MemoryError(f"a function writes outside the {size} numbers of its workspace")
 
 
 @contextmanager

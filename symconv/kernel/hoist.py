@@ -98,7 +98,7 @@ def _used(statement: Statement) -> set[str]:
 
 
 def _along(run: Sequence[Statement]) -> tuple[int, frozenset[str]] | None:
-    """Return the first axis that all statements go through: its size, and the buffers that have it."""
+    """Return the axis that all statements go through: its size, and the buffers that begin with it."""
     statements = list(walk(run))
     dos = [statement for statement in statements if isinstance(statement, Do)]
     if len(dos) < 2 or not all(isinstance(s, Do | Loop) for s in statements) or not _connected(run):
@@ -129,7 +129,7 @@ def _along(run: Sequence[Statement]) -> tuple[int, frozenset[str]] | None:
     size = sizes.pop()
     if sizes or not isinstance(size, int) or written & across - (collected - assigned):
         return None
-    return size, frozenset(places.keys() - across)
+    return size, frozenset(name for name, place in places.items() if place == 0) - across
 
 
 def _connected(run: Sequence[Statement]) -> bool:

@@ -31,8 +31,12 @@ R, Q = index("r"), index("q")
 
 def block_of(filters: int) -> int:
     """Return how many filters are packed, and computed, together."""
-    fewest = min(rounded_up(filters, block) for block in VECTORS)
-    return max(block for block in VECTORS if rounded_up(filters, block) == fewest and block <= filters)
+
+    def cost(block: int) -> tuple[float, int]:
+        loads = 1 / block + 1 / VECTORS[block]  # for each product of vectors
+        return rounded_up(filters, block) * max(1, loads), -block
+
+    return min(VECTORS, key=cost)
 
 
 def vectors_of(block: int) -> int:

@@ -109,3 +109,20 @@ def test_only_zeros_that_are_added_in_sums_are_left_out(text: str, added: int) -
 def test_a_kernel_that_is_not_valid_is_refused(statement: Do | Loop, message: str) -> None:
     with pytest.raises(KernelError, match=message):
         run(Kernel("k", BUFFERS, (statement,)), NUMBERS)
+
+
+def test_an_axis_that_is_not_the_first_stays() -> None:
+    """Scratch of two rows, which statements go through along the second axis."""
+    rows = Tensor("rows", (2, 4))
+    x, y = Tensor("x", (8,)), Tensor("y", (4,))
+    extents = (("i", 4),)
+    body = (
+        Do(Contraction(rows[0, I], (x[2 * I],), extents)),
+        Do(Contraction(rows[1, I], (x[2 * I + 1],), extents)),
+        Do(Contraction(y[I], (rows[0, I],), extents)),
+        Do(Contraction(y[I], (rows[1, I],), extents), "add"),
+    )
+    buffers = (Buffer(x, "input"), Buffer(y, "output"), Buffer(rows, "scratch"))
+    kernel = Kernel("pairs", buffers, body)
+    numbers = {"x": np.arange(8)}
+    assert list(run(hoisted(kernel), numbers)["y"]) == list(run(kernel, numbers)["y"]) == [1, 5, 9, 13]

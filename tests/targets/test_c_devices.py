@@ -38,8 +38,10 @@ BOARD = ROOT / "examples" / "microcontroller"
 M4 = ("-mcpu=cortex-m4", "-mthumb", "-mfpu=fpv4-sp-d16", "-mfloat-abi=hard")
 PROGRAM = ("--specs=rdimon.specs", f"-T{BOARD / 'board.ld'}", str(BOARD / "start.c"))
 EMULATOR = ("qemu-system-arm", "-M", "mps2-an386", "-nographic", "-semihosting", "-kernel")
+SANITIZED = ("-fsanitize=address,undefined", "-fno-sanitize-recover")
 DEVICES = {
     "cortex-m4": Device("arm-none-eabi-gcc", M4, PROGRAM, EMULATOR),
+    "sanitized": Device("gcc", ("-march=native", "-ffp-contract=off", *SANITIZED), (), ()),
     "aarch64": Device("aarch64-linux-gnu-gcc", (), ("-static",), ("qemu-aarch64",)),
 }
 FLAGS = ("-std=c99", "-O2", "-ffp-contract=off", "-Wall", "-Wextra", "-Werror")
@@ -113,7 +115,8 @@ def program(layer: Layer, name: str, header: str) -> str:
 def _training(network: Network, name: str, rng: np.random.Generator) -> str:
     params: Mapping[str, Array] = generate(network, name).load().init(0)
     arrays = [listed(n.replace(".", "_"), a) for n, a in params.items()]
-    arrays += [listed(f"g_{n.replace('.', '_')}", 0 * a) for n, a in params.items()]
+    for kind in "gv":
+        arrays += [listed(f"{kind}_{n.replace('.', '_')}", 0 * a) for n, a in params.items()]
     arrays.append(listed("x", rng.standard_normal((1, 1, 8, 8)).astype("f")))
     arrays.append(listed("labels", np.array([3])))
     arrays.append(f"static float workspace[{name.upper()}_WORKSPACE];")
@@ -121,12 +124,13 @@ def _training(network: Network, name: str, rng: np.random.Generator) -> str:
     body = [
         f"    const struct {name}_parameters p = {{{', '.join(f'.{n} = {n}' for n in names)}}};",
         f"    const struct {name}_arrays g = {{{', '.join(f'.{n} = g_{n}' for n in names)}}};",
+        f"    const struct {name}_arrays v = {{{', '.join(f'.{n} = v_{n}' for n in names)}}};",
         f"    const struct {name}_arrays own = {{{', '.join(f'.{n} = {n}' for n in names)}}};",
         "    float loss[1];",
         f"    {name}_loss_and_gradients(&p, x, labels, loss, &g, workspace);",
         "    print(loss, 1);",
         *(f"    print(g_{n}, {params[key].size});" for n, key in zip(names, params, strict=True)),
-        f"    {name}_sgd_step(&own, &g, &g, 0.1f, 0, 0);",
+        f"    {name}_sgd_step(&own, &g, &v, 0.1f, 0, 0);",
         f"    {name}_loss_and_gradients(&p, x, labels, loss, &g, workspace);",
         "    print(loss, 1);",
     ]
@@ -143,7 +147,7 @@ def numbers(text: str) -> Array:
 @pytest.mark.parametrize("name", LAYERS)
 def test_a_device_computes_what_the_host_does(name: str, device: str, tmp_path: Path) -> None:
     target = DEVICES[device]
-    for tool in (target.compiler, target.emulator[0]):
+    for tool in (target.compiler, *target.emulator[:1]):
         if COMPILER is None or shutil.which(tool) is None:
             pytest.skip(f"no {tool}")
     path = generate(LAYERS[name], name, target="c").write(tmp_path)
@@ -153,13 +157,15 @@ def test_a_device_computes_what_the_host_does(name: str, device: str, tmp_path: 
     host = run_there(Device(str(COMPILER), scalar, (), ()), name, tmp_path)
     there = run_there(target, name, tmp_path)
     assert len(host) > 10
-    assert np.isfinite(host).all()
-    if name == "digits":  # whose loss has exponentials
-        assert np.allclose(there, host, rtol=1e-5, atol=1e-6)
+    if name == "digits":
         assert there[-1] < there[0]  # it has learned
+    assert np.isfinite(host).all()
+    if name == "digits" or device == "sanitized":  # exponentials, or vectors of another width
+        assert np.allclose(there, host, rtol=1e-5, atol=1e-4)
     else:
         assert (there == host).all()
-    keeps_nothing(target, name, tmp_path)
+    if device != "sanitized":  # which has its own
+        keeps_nothing(target, name, tmp_path)
 
 
 @long

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import itertools
 import os
+import platform
 import shutil
 import subprocess
 from pathlib import Path
@@ -54,7 +55,8 @@ def test_files_compile_without_a_warning(name: str, compiler: str, tmp_path: Pat
         pytest.skip(f"no {compiler}")
     path = generate(STRICTLY[name], "strict", order=2, target="c").write(tmp_path)
     assert path.name == "strict.c"
-    for real, also in itertools.product(("float", "double"), ("-DSTRICT_SCALAR", "-DSTRICT_VECTORS")):
+    wider = ("-mavx2", "-mavx512f") if platform.machine() == "x86_64" else ()
+    for real, also in itertools.product(("float", "double"), ("-DSTRICT_SCALAR", "-g0", *wider)):
         command = [compiler, *STRICT, f"-DSTRICT_REAL={real}", also, "-c", "strict.c"]
         subprocess.run(command, cwd=tmp_path, check=True)
 
@@ -178,7 +180,7 @@ def test_without_a_compiler_one_line_says_what_to_install(
     unit = generate(symconv.Linear((2, 3), 2), "none", target="c")
     monkeypatch.setenv("CC", "no-such-compiler")
     monkeypatch.setenv("XDG_CACHE_HOME", os.fspath(tmp_path))
-    with pytest.raises(SymconvError, match=r"no C compiler .*install gcc or clang"):
+    with pytest.raises(SymconvError, match=r"no-such-compiler.*install gcc or clang"):
         check(unit)
 
 
@@ -197,3 +199,69 @@ def test_what_c_cannot_be_asked_for(arguments: dict[str, object], said: str) -> 
     given = {"layer": symconv.Linear((2, 3), 2), "name": "asked", "target": "c", **arguments}
     with pytest.raises(SymconvError, match=said):
         generate(**given)  # type: ignore[arg-type]  # what is wrong is the point
+
+
+@needs_compiler
+@pytest.mark.parametrize(
+    ("old", "new", "seen"),
+    [
+        ("memset(padded, 0, 16 ", "memset(padded, 0, 17 ", "writes outside the 16 numbers"),
+        ("gx[0][0][y][x] = sum;", "gx[0][9999999][y][x] = sum;", "ends the process by SIG"),
+    ],
+)
+def test_what_reaches_outside_is_seen(old: str, new: str, seen: str, tmp_path: Path) -> None:
+    path = generate(Conv((1, 1, 3, 3), 1, 2, bias=False), "outside", target="c").write(tmp_path)
+    text = path.read_text("utf-8")
+    assert old in text
+    path.write_text(text.replace(old, new), "utf-8")
+    report = check(path)
+    assert not report.passed
+    assert seen in str(report)
+
+
+@needs_compiler
+def test_files_belong_together(tmp_path: Path) -> None:
+    layer = Conv((1, 1, 3, 3), 1, 2, bias=False)
+    path = generate(layer, "together", target="c").write(tmp_path)
+    generate(Conv((1, 1, 4, 4), 1, 2, bias=False), "together", target="c").write(tmp_path / "other")
+    header = path.with_suffix(".h")
+    header.write_text((tmp_path / "other" / "together.h").read_text("utf-8"), "utf-8")
+    with pytest.raises(SymconvError, match=r"together\.h is of another layer"):
+        check(path)
+    header.unlink()
+    with pytest.raises(SymconvError, match=r"together\.h is missing"):
+        check(path)
+    generate(layer, "together").write(tmp_path)
+    with pytest.raises(SymconvError, match=r"belongs to no module: together\.py is one in NumPy"):
+        check(path)
+
+
+MANY = symconv.Add(input_shapes=((2, 3),) * 13)
+BARE = Network(({"layer": "Activation", "function": "relu"},), (2, 4))
+NAMED = Network((("conv1", {"layer": "Linear", "out_features": 2}),), (2, 4))
+WIDE = Conv((1, 1, 200, 200), 16, 3)  # rows of sums of more than 32 767 numbers
+TURNED = symconv.Contraction("O[i,x] = F[7-i,c]*X[c,x]", shapes=(("F", (8, 4)), ("X", (4, 32))))
+
+
+@needs_compiler
+@pytest.mark.parametrize("layer", [MANY, BARE, NAMED, WIDE, TURNED], ids=lambda x: type(x).__name__)
+def test_what_once_failed_compiles_and_passes(layer: Layer, tmp_path: Path) -> None:
+    unit = generate(layer, "conv1", target="c")
+    unit.write(tmp_path)
+    subprocess.run([str(COMPILER), *STRICT, "-c", "conv1.c"], cwd=tmp_path, check=True)
+    report = check(unit)
+    assert report.passed, report
+
+
+@pytest.mark.parametrize("options", [["--json"], ["--explain"], ["--show", "algorithm"]], ids=str)
+def test_the_shell_says_what_is_planned(options: list[str]) -> None:
+    assert "the sum itself" in run("generate", *ARTICLE, "--target", "c", "--name", "m", *options)
+
+
+def test_equal_layers_have_one_function_in_c() -> None:
+    relu = {"layer": "Activation", "function": "relu"}
+    layers = ({"layer": "Linear", "out_features": 4}, relu, {"layer": "Linear", "out_features": 4}, relu)
+    source = generate(Network(layers, (2, 4)), "twice", target="c").source
+    assert source.count("static void twice_relu1_input_gradient(") == 1
+    assert "twice_relu2_input_gradient" not in source
+    assert "// relu1, relu2: ∂E/∂X" in source

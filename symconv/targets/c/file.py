@@ -8,9 +8,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import prod
 
+from symconv.kernel.language import Kernel
 from symconv.layers.layer import Layer
 from symconv.lower.layer_plan import Array, Function, Plan
 from symconv.lower.network_plan import NetworkPlan
+from symconv.lower.network_steps import LayerFunction
 from symconv.targets.c.dialect import FORMATS, FUNCTIONS
 from symconv.targets.c.nests import INDENT
 from symconv.targets.c.network_calls import Struct, called_in_place, network_routine, structs_of
@@ -32,11 +34,12 @@ MATHEMATICS = sorted({*FUNCTIONS, "fabs"} - {*HELPERS, *FORMATS, "Abs"})
 
 @dataclass(frozen=True)
 class Files:
-    """A header and a source file, and how many numbers of workspace each function gets."""
+    """A header and a source file, the size of the workspace, and the functions that need it."""
 
     header: str
     source: str
     workspace: int
+    needy: frozenset[str]
 
 
 @dataclass(frozen=True)
@@ -65,7 +68,7 @@ def c_files(plan: Plan | NetworkPlan, name: str, version: str) -> Files:
     if plan.backward is None:
         at = 1 + len(plan.gradients)
         functions.insert(at, _backward(plan, name, [d.routine for d in functions[1:at]]))
-    text = [layer_title(plan, name), "", *layer_summary(plan)]
+    text = [layer_title(plan, name), "", *layer_summary(plan, _unchecked(plan.layer))]
     return _files(plan, name, version, text, functions, ())
 
 
@@ -87,7 +90,7 @@ def _backward(plan: Plan, name: str, gradients: Sequence[Routine]) -> Documented
     inputs = [Array("grad_output", plan.forward.results[0].shape), *plan.forward.inputs]
     results = [function.results[0] for function in plan.gradients]
     workspace = max((r.workspace for r in gradients), default=0)
-    sizes = {array.name: _numbers(array) for array in (*inputs, *results)}
+    sizes = {array.name: prod(array.sizes) for array in (*inputs, *results)}
     read = {array.name for function in plan.gradients for array in function.inputs}
     lines = [f"(void){array.name};" for array in inputs if array.name not in read]
     for own, function in zip(gradients, plan.gradients, strict=True):
@@ -104,43 +107,38 @@ def _backward(plan: Plan, name: str, gradients: Sequence[Routine]) -> Documented
     return Documented(("All gradients, one after the other.",), whole)
 
 
-def _numbers(array: Array) -> int:
-    count = 1
-    for size in array.sizes:
-        count *= size
-    return count
-
-
 def _network(plan: NetworkPlan, name: str, version: str) -> Files:
     """Return a network's functions: those of its layers are private."""
-    private = {
-        f.function.kernel: Documented(
-            _comment(f.function, f.node.layer, f"{f.node.name}: "),
-            routine(f.function.kernel, f.name.lstrip("_"), _symbols(f.node.layer)),
-            public=False,
-        )
-        for f in plan.functions
-    }
     kernels = (plan.forward, plan.training, *plan.second)
-    for kernel in called_in_place(kernels):
-        routine_ = replace(private[kernel].routine, in_place=True)
-        private[kernel] = replace(private[kernel], routine=routine_)
-    routines = {kernel: documented.routine for kernel, documented in private.items()}
+    in_place = called_in_place(kernels)
+    alike: dict[Kernel, list[LayerFunction]] = {}
+    for f in plan.functions:
+        alike.setdefault(replace(f.function.kernel, name=""), []).append(f)
+    private: list[Documented] = []
+    routines: dict[Kernel, Routine] = {}
+    for group in alike.values():
+        first, layer = group[0], group[0].node.layer
+        own = [f.function.kernel for f in group]
+        title = f"{', '.join(f.node.name for f in group)}: "
+        written = routine(own[0], name + first.name, _symbols(layer))
+        written = replace(written, in_place=not in_place.isdisjoint(own))
+        private.append(Documented(_comment(first.function, layer, title), written, public=False))
+        routines |= dict.fromkeys(own, written)
     structs = structs_of(plan, name)
-    own = [
+    public = [
         Documented(
             tuple(textwrap.wrap(SAID[kernel.name], WIDTH)),
             network_routine(kernel, name, routines, structs),
         )
         for kernel in kernels
     ]
-    own += [Documented(comment, step) for comment, step in step_routines(plan.layer, name)]
-    text = [network_title(plan, name), "", *network_summary(plan)]
-    return _files(plan, name, version, text, [*private.values(), *own], structs)
+    public += [Documented(comment, step) for comment, step in step_routines(plan.layer, name)]
+    text = [network_title(plan, name), "", *network_summary(plan), "", _unchecked(plan.layer)]
+    return _files(plan, name, version, text, [*private, *public], structs)
 
 
 SAID = {
-    "forward": "What the network gives, as it is outside training.",
+    "forward": "The outputs, as they are outside training.",
     "loss_and_gradients": "The loss, and its gradients with respect to the parameters.",
     "backward": "The gradients, from those with respect to what the network gives.",
     "jvp": "The change, to first order, of what the network gives: a Jacobian-vector product.",
@@ -182,19 +180,28 @@ def _files(
         helpers=[*_mathematics(code), *_called("c/helpers.c.j2", HELPERS, code), *_tiles(code, prefix)],
         functions=written,
     )
-    return Files(header, source, workspace)
+    needy = frozenset(d.routine.name for d in functions if d.routine.workspace)
+    return Files(header, source, workspace, needy)
 
 
 ABOUT = (
-    "How many numbers of workspace a function needs, at most: the caller gives them, whatever is in "
-    "them. Nothing is kept there from call to call. No array may overlap one that is written."
+    "The size of the workspace, in numbers: it is enough for every function. What is in it before a "
+    "call does not matter, and nothing is kept in it. No array may overlap one that is written."
 )
+
+
+def _unchecked(layer: Layer) -> str:
+    """Say what the caller has to know, since functions in C check nothing."""
+    said = ["The functions do not check their arguments."]
+    for name, count in layer.classes.items():
+        said.append(f"{name} are numbers of the same type, from 0 to {count - 1}.")
+    return " ".join(said)
 
 
 def _memory(layer: Layer, workspace: int) -> str:
     """Say how many bytes a program needs for numbers of the layer's own type."""
     size = BYTES[layer.dtype]
-    said = f"With {TYPES[layer.dtype]} they are {grouped(size * workspace)} bytes"
+    said = f"In {TYPES[layer.dtype]} it takes {grouped(size * workspace)} bytes"
     if layer.network:
         parameters = size * sum(map(prod, layer.network.parameters.values()))
         said += f"; the parameters are {grouped(parameters)} bytes, and so are their gradients"

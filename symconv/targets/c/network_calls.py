@@ -38,7 +38,7 @@ KINDS = {
 }
 
 
-EACH = "An array for each parameter: gradients, say, or the parameters where a step changes them."
+EACH = "An array for each parameter, written: its gradient, or the parameter where a step changes it."
 
 
 @dataclass(frozen=True)
@@ -66,13 +66,13 @@ def structs_of(plan: NetworkPlan, name: str) -> list[Struct]:
     found = [
         Struct(
             f"{name}_parameters",
-            "What the layers are given.",
+            "Parameters and running statistics, which are only read.",
             network.parameters | network.running,
             False,
         ),
         Struct(f"{name}_arrays", EACH, network.parameters, True),
-        Struct(f"{name}_statistics", "New running statistics.", network.running, True),
-        Struct(f"{name}_masks", "What Dropout multiplies with.", network.mask_shapes, False),
+        Struct(f"{name}_statistics", "The new running statistics.", network.running, True),
+        Struct(f"{name}_masks", "The masks of Dropout layers.", network.mask_shapes, False),
     ]
     return [struct for struct in found if struct.fields]
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from math import prod
 
 from symconv.layers.network import Network
-from symconv.targets.c.nests import INDENT
+from symconv.targets.c.nests import text_lines
 from symconv.targets.c.network_calls import field
 from symconv.targets.c.routine import Routine
 
@@ -15,13 +15,15 @@ SGD = (
     "and the parameter becomes parameter - learning_rate · v. v is 0 before the first step.",
 )
 ADAM = (
-    "A step of Adam (D. Kingma, J. Ba, 2015), the first of which has the number 1. mean and square",
-    "are 0 before it. weight_decay · parameter is added to a gradient.",
+    "A step of Adam (D. Kingma, J. Ba, 2015); number counts the steps from 1. mean and square are 0",
+    "before the first one. weight_decay · parameter is added to a gradient.",
 )
 
 
 def step_routines(network: Network, name: str) -> list[tuple[tuple[str, ...], Routine]]:
-    """Return the functions that change parameters, each with what it does."""
+    """Return the functions that change parameters, each with what it does; none without parameters."""
+    if not network.parameters:
+        return []
     sgd = ["learning_rate", "momentum", "weight_decay"]
     adam = ["learning_rate", "beta1", "beta2", "eps", "weight_decay"]
     corrected = (
@@ -52,4 +54,4 @@ def _routine(
     for own, shape in network.parameters.items():
         arrays = [f"{struct}->{field(own)}" for struct in structs]
         lines.append(f"{kind}({', '.join([str(prod(shape)), *arrays, *passed])});")
-    return Routine(f"{name}_{kind}_step", parameters, {}, 0, tuple(INDENT + line for line in lines))
+    return Routine(f"{name}_{kind}_step", parameters, {}, 0, tuple(text_lines(lines, 1)))

@@ -19,7 +19,9 @@ def plan_in_c(layer: Layer, order: int = 1, accuracy: str = "direct") -> Plan | 
         If the layer is one of any batch, or other than direct sums are asked for.
     """
     if layer.any_batch:
-        raise SymconvError("target = 'c': must be 'numpy' for a layer of any batch")
+        raise SymconvError(
+            "target = 'c': must be 'numpy' for a layer of any batch, or the layer of a number of samples"
+        )
     if accuracy != "direct":
         raise SymconvError(f"accuracy = {accuracy!r}: must be 'direct' for target = 'c'")
     options = Options(accuracy, _the_only_one, compiled=True)

@@ -14,7 +14,7 @@ from symconv.lower.runs import LANES
 from symconv.notation.contraction import Access, Contraction
 from symconv.notation.polynomial import Polynomial
 from symconv.targets.c.nests import Line, nest
-from symconv.targets.c.wording import element_text, number_text, syntax
+from symconv.targets.c.wording import element_text, syntax
 
 MOST_ROWS = 8
 SUMS = 24  # vectors that a tile has at most
@@ -38,7 +38,14 @@ def tile(contraction: Contraction, how: str, headers: Mapping[str, str]) -> tupl
     sized = all(isinstance(size, int) for _, size in contraction.extents)
     if not contraction.summed or how not in ("assign", "add") or not sized:
         return None
+    if any(_turned(access) for access in (contraction.target, *contraction.reads)):
+        return None
     return _outer(contraction, how, headers) or _inner(contraction, how, headers)
+
+
+def _turned(access: Access) -> bool:
+    """Whether an index moves an access backwards: strides are sizes, which are not negative."""
+    return any(s.coefficient(name) < 0 for s in access.subscripts for name in s.variables)
 
 
 def _runs(access: Access) -> list[str]:
@@ -209,4 +216,4 @@ def _stride(access: Access, name: str) -> str:
     for place, subscript in enumerate(access.subscripts):
         inner = prod(access.tensor.sizes[place + 1 :])
         total = total + subscript.coefficient(name) * inner
-    return number_text(int(total.constant))
+    return str(int(total.constant))

@@ -60,7 +60,8 @@ class Routine:
             for name, size in sizes.items()
         ]
         if self.workspace:
-            arrays.append(f"{real} {WORKSPACE}[{inside}{self.workspace}]")
+            whole = "" if public else "static "  # what lies in it is restricted, one by one
+            arrays.append(f"{real} {WORKSPACE}[{whole}{self.workspace}]")
         return function_head(f"void {self.name}", arrays)
 
     def text(self, static: bool = False) -> str:

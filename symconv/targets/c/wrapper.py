@@ -10,6 +10,7 @@ from symconv.layers.layer import Layer
 from symconv.lower.assembly import GIVEN, ONE, PARAMETERS, RESULTS
 from symconv.lower.layer_plan import Function, Plan
 from symconv.lower.network_plan import NetworkPlan
+from symconv.targets.c.file import Files
 from symconv.targets.c.network_calls import LETTERS
 from symconv.targets.numpy.functions import Written, function_text, render_backward, render_mask
 from symconv.targets.numpy.lines import INDENT, in_lines
@@ -18,6 +19,7 @@ from symconv.targets.numpy.network_functions import network_functions
 from symconv.targets.numpy.network_module import network_declarations, network_text
 from symconv.templating import fill
 
+MOST = 24  # arrays that are passed without ctypes
 COMMON = {name: f"c/{name}.py.j2" for name in ("workspace", "library", "caller", "checked")}
 NAMES = ("named", "result", "labels", "finite", "normal")
 OTHERS = {name: HELPERS[name] for name in NAMES}
@@ -28,6 +30,7 @@ IMPORTS = (
     "import functools",
     "import hashlib",
     "import os",
+    "import shlex",
     "import shutil",
     "import subprocess",
     "import tempfile",
@@ -41,12 +44,12 @@ CALLER_IMPORTS = (
 FLAGS = ("-std=c99", "-O2", "-ftree-vectorize", "-march=native", "-ffp-contract=fast")
 
 
-def wrapper_text(plan: Plan | NetworkPlan, name: str, version: str, workspace: int) -> str:
-    """Return the source of the module; ``workspace`` is how many numbers the functions need."""
+def wrapper_text(plan: Plan | NetworkPlan, name: str, version: str, files: Files) -> str:
+    """Return the source of the module that calls the functions of files in C."""
     flags = "".join(f'"{flag}", ' for flag in FLAGS).rstrip(", ")
     declarations = [
         f'NAME = "{name}"  # of the C file beside this one, and what its functions begin with',
-        f"WORKSPACE = {workspace}  # numbers",
+        f"WORKSPACE = {files.workspace}  # numbers",
         "# of the compiler; those in the environment's CFLAGS come after them",
         f"FLAGS = ({flags})",
         'REALS = {"float32": "float", "float64": "double", "int64": "unsigned long long"}',
@@ -59,34 +62,45 @@ def wrapper_text(plan: Plan | NetworkPlan, name: str, version: str, workspace: i
         more |= {"templates": NETWORK_TEMPLATES, "imports": IMPORTS}
         whole = [*network_declarations(plan), *declarations]
         return network_text(plan, name, written, declarations=whole, **more)
-    written = [Written((), function_text(f, plan.layer, _body(f, plan, name))) for f in plan.functions]
+    written = [
+        Written((), function_text(f, plan.layer, _body(f, plan, files, name))) for f in plan.functions
+    ]
     if plan.backward is None:
-        written.insert(1 + len(plan.gradients), Written((), _backward(plan, name)))
+        written.insert(1 + len(plan.gradients), Written((), _backward(plan, files, name)))
     written += render_mask(plan)
     more |= {"templates": TEMPLATES, "imports": (*IMPORTS, *CALLER_IMPORTS)}
-    more["holes"] = {"glue": fill("c/glue.c.j2").rstrip("\n")}
-    functions = "_FUNCTIONS: dict[Any, tuple[Any, Callable[..., None]]] = {}  # by name and DTYPE"
+    more["holes"] = {"glue": _glue(), "most": MOST}
+    functions = "_FUNCTIONS: dict[Any, tuple[int, Callable[..., None]]] = {}  # by name and DTYPE"
     whole = [*accuracy(plan), *declarations, functions]
     return layer_text(plan, name, written, declarations=whole, **more)
 
 
-def _body(function: Function, plan: Plan, name: str) -> str:
+def _glue() -> str:
+    """Write the C that calls a function on Python's arrays, by how many it takes."""
+    calls = [
+        (n, ", ".join(["at"] * n), ", ".join(f"a[{k}]" for k in range(n))) for n in range(1, MOST + 1)
+    ]
+    return fill("c/glue.c.j2", most=MOST, calls=calls).rstrip("\n")
+
+
+def _body(function: Function, plan: Plan, files: Files, name: str) -> str:
     """Write the call of a layer's function."""
     arrays = [array.name for array in (*function.inputs, *function.results)]
-    return INDENT + _call(f"{name}_{function.name}", arrays, plan.layer)
+    return INDENT + _call(f"{name}_{function.name}", arrays, plan.layer, files)
 
 
-def _call(name: str, arrays: Iterable[str], layer: Layer) -> str:
+def _call(name: str, arrays: Iterable[str], layer: Layer, files: Files) -> str:
     """Write a call; labels become numbers of the dtype at hand."""
     given = [f'{a}.astype(DTYPE, "C")' if a in layer.classes else a for a in arrays]
+    given += ["_workspace()"] if name in files.needy else []
     return f"\n{INDENT}".join(in_lines(f'_call("{name}", {", ".join(given)})', 1))
 
 
-def _backward(plan: Plan, name: str) -> str:
+def _backward(plan: Plan, files: Files, name: str) -> str:
     """Write the function of all gradients."""
     inputs = ["grad_output", *(array.name for array in plan.forward.inputs)]
     results = [function.results[0].name for function in plan.gradients]
-    return render_backward(plan, [_call(f"{name}_backward", [*inputs, *results], plan.layer)], ())
+    return render_backward(plan, [_call(f"{name}_backward", [*inputs, *results], plan.layer, files)], ())
 
 
 def _network_lines(kernel: Kernel, name: str) -> list[str]:

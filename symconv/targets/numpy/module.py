@@ -75,26 +75,29 @@ def layer_title(plan: Plan, name: str) -> str:
     return f"{name}: {_title(plan.layer)}."
 
 
-def layer_summary(plan: Plan) -> list[str]:
-    """Return what a module says of its layer: formulas, what their symbols are, theorems."""
+def layer_summary(plan: Plan, checks: str = "Other shapes and dtypes are refused.") -> list[str]:
+    """Return what a module says of its layer: formulas, what their symbols are, theorems.
+
+    ``checks`` says what happens to other arguments.
+    """
     layer = plan.layer
     return [
         *_all_formulas(plan),
         *textwrap.wrap(layer.remark, WIDTH),
         "",
-        *textwrap.wrap(_legend(layer), WIDTH),
+        *textwrap.wrap(f"{_legend(layer)} {checks}", WIDTH),
         *theorems(layer),
         *tiled(plan.functions),
     ]
 
 
 def _legend(layer: Layer) -> str:
-    """Say what the formulas' symbols are in the code, and what is refused."""
+    """Say what the formulas' symbols are in the code."""
     names = [f"{layer.symbols[name]} is {name}" for name in layer.inputs if name in layer.symbols]
     of = ", ".join([*names, "O is y, G = ∂E/∂O is grad_output"])
     if layer.any_batch:
-        return f"{of}. N, the number of samples, may be any. Other shapes and dtypes are refused."
-    return f"{of}. Other shapes and dtypes are refused."
+        return f"{of}. N, the number of samples, may be any."
+    return f"{of}."
 
 
 def _all_formulas(plan: Plan) -> list[str]:
