@@ -18,6 +18,7 @@ from symconv.notation.polynomial import Polynomial
 
 NOTE = "For each element of a window"
 COLUMNS = ("the first position at which it exists", "how many positions", "what the first one reads")
+WRITTEN_OUT = 16  # elements of a window, at most, so that the code stays short
 DIVISORS = "How many elements count in each window."
 At = tuple[Polynomial, ...]
 
@@ -56,6 +57,16 @@ class Windows:
             a.positions == 1 and a.inside and (a.taps, a.dilation if a.taps > 1 else 1) == (a.cells, 1)
             for a in self.spatial
         )
+
+    @property
+    def disjoint(self) -> bool:
+        """Whether no element is in two windows."""
+        return all(a.positions == 1 or (a.taps - 1) * a.dilation < a.stride for a in self.spatial)
+
+    @property
+    def elements(self) -> int:
+        """How many elements a window has."""
+        return prod(axis.taps for axis in self.spatial)
 
     @property
     def positions(self) -> tuple[int, ...]:
@@ -238,11 +249,12 @@ def window_select(
     """Pass each position's number to the first element that attains its window's maximum.
 
     With ``picks`` the other way: each position takes the number of ``source`` that stands there. With
-    ``by_axes`` the maxima are found along one axis after the other, and what stands apart is copied
-    side by side.
+    ``by_axes`` the maxima are found along one axis after the other.
     """
     if windows.is_whole:
         return _whole_select(cells, source, target, picks)
+    if by_axes and not picks and windows.disjoint and windows.elements <= WRITTEN_OUT:
+        return _handed_on(windows, cells, source, target)
     import sympy
 
     from symconv.notation.operations import FIRST, STILL, WHERE
@@ -267,22 +279,7 @@ def window_select(
     passed = Elementwise(put, WHERE(one, value), (("one", here), ("value", read)), windows.extents)
     left = Elementwise(at, STILL(still, one), (("still", at), ("one", here)), windows.extents)
     maximum = (maximum_by_axes if by_axes else window_maximum)(windows, cells, greatest)
-    each: tuple[Do, ...] = (Do(found, names=("", "still", "cells", "")), Do(passed, "add"), Do(left))
-    apart: list[Buffer] = []
-    if by_axes and not picks:
-        near, share = (Tensor(name, first.shape) for name in ("near", "share"))
-        here_of = tuple(index(name) for name, _ in windows.extents)
-        copied = Contraction(near[here_of], (windows.cell(cells),), windows.extents)
-        arguments = tuple((n, near[here_of] if n == "cell" else a) for n, a in found.arguments)
-        added = Contraction(put, (share[here_of],), windows.extents)
-        each = (
-            Do(copied),
-            Do(replace(found, arguments=arguments)),
-            Do(replace(passed, target=share[here_of])),
-            Do(added, "add"),
-            Do(left),
-        )
-        apart = [Buffer(near, "scratch"), Buffer(share, "scratch")]
+    each = (Do(found, names=("", "still", "cells", "")), Do(passed, "add"), Do(left))
     body = (
         filled(target, 0),
         Do(
@@ -292,12 +289,52 @@ def window_select(
         *windows.over(*each),
     )
     own = (
-        *apart,
         scratch("greatest", *windows.positions),
         Buffer(waiting, "scratch", kind="truth"),
         Buffer(first, "scratch", kind="truth"),
     )
     return maximum + Lowered(body, own)
+
+
+def _handed_on(windows: Windows, cells: Tensor, source: Tensor, target: Tensor) -> Lowered:
+    """Hand each position's number on, from element to element, until one attains the maximum.
+
+    The elements of a window are written out, so that a compiler keeps what is left in registers, for
+    several windows at once. No window may reach outside the input.
+    """
+    import sympy
+
+    from symconv.notation.operations import ATTAINS, WHERE
+
+    shape = windows.positions
+    greatest, left, first = (Tensor(name, shape) for name in ("greatest", "left", "first"))
+    extents = windows.extents
+    here = tuple(index(name) for name, _ in extents)
+    cell, most, one, value = sympy.symbols("cell most one value", real=True)
+    chosen = (("one", first[here]), ("value", left[here]))
+    found = Elementwise(
+        first[here],
+        ATTAINS(cell, most),
+        (("cell", windows.cell(cells)), ("most", greatest[here])),
+        extents,
+    )
+    taken = Elementwise(windows.cell(target), WHERE(one, value), chosen, extents)
+    kept = Elementwise(left[here], WHERE(1 - one, value), chosen, extents)
+    each = (Do(found), Do(taken, "add"), Do(kept))
+    taps = TAPS[len(windows.spatial)]
+    places = _ndindex([axis.taps for axis in windows.spatial])
+    written_out = [
+        replace(do, meaning=substitute(do.meaning, dict(zip(taps, place, strict=True))))
+        for place in places
+        for do in each
+    ]
+    body = (filled(target, 0), Do(Contraction(left[here], (source[here],), extents)), *written_out)
+    own = (
+        Buffer(greatest, "scratch"),
+        Buffer(left, "scratch"),
+        Buffer(first, "scratch", kind="truth"),
+    )
+    return maximum_by_axes(windows, cells, greatest) + Lowered(body, own)
 
 
 def _whole_select(cells: Tensor, source: Tensor, target: Tensor, picks: bool) -> Lowered:

@@ -19,9 +19,14 @@ def _power(base: str, exponent: str) -> str:
     return f"square({base})" if exponent == "2" else f"pow({base}, {exponent})"
 
 
+def _attaining(element: str, largest: str) -> str:
+    return f"({element} == {largest}) | is_nan({element})"  # without a branch
+
+
 FORMATS: dict[str, Callable[..., str]] = {
+    "attaining": _attaining,
     "first_attaining": lambda waiting, element, largest: (
-        f"({waiting} != 0) & (({element} == {largest}) | is_nan({element}))"  # without a branch
+        f"({waiting} != 0) & ({_attaining(element, largest)})"
     ),
     "still_waiting": lambda waiting, first: f"({waiting} != 0) & ({first} == 0)",
     "where_true": lambda condition, value: f"({condition} != 0 ? {value} : 0)",
