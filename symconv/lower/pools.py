@@ -328,12 +328,13 @@ def _handed_on(windows: Windows, cells: Tensor, source: Tensor, target: Tensor) 
         for place in places
         for do in each
     ]
-    body = (filled(target, 0), Do(Contraction(left[here], (source[here],), extents)), *written_out)
+    start = Do(Contraction(left[here], (source[here],), extents))
     own = (
         Buffer(greatest, "scratch"),
         Buffer(left, "scratch"),
         Buffer(first, "scratch", kind="truth"),
     )
+    body = (filled(target, 0), start, *written_out)
     return maximum_by_axes(windows, cells, greatest) + Lowered(body, own)
 
 

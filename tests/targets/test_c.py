@@ -18,7 +18,7 @@ from symconv.errors import KernelError
 from symconv.kernel.language import Blocks, Buffer, Do, Kernel, Loop, Span, walk
 from symconv.kernel.run import run
 from symconv.kernel.simplify import simplified
-from symconv.layers import Activation, Contraction, Conv, Layer, Linear
+from symconv.layers import Activation, BatchNorm, Contraction, Conv, Layer, Linear
 from symconv.lower.layer_plan import Function
 from symconv.notation.arrays import run_arrays
 from symconv.notation.contraction import Contraction as Contraction_
@@ -78,6 +78,14 @@ def called(
 @needs_compiler
 @pytest.mark.parametrize("layer", LAYERS, ids=str)
 def test_c_computes_what_a_kernel_means(layer: Layer, tmp_path: Path) -> None:
+    _check(layer, tmp_path)
+
+
+@needs_compiler
+def test_several_sums_at_once(tmp_path: Path) -> None:
+    layer = BatchNorm((2, 2, 3, 70))  # a row is two stretches of 35
+    texts = [routine(f.kernel, f.name).text() for f in plan_layer(layer).functions]
+    assert "real sums[35] = {0};" in texts[0]
     _check(layer, tmp_path)
 
 

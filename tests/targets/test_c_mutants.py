@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from symconv import Conv, MaxPool, generate
+from symconv import BatchNorm, Conv, MaxPool, generate
 from symconv.layers import Layer
 from tests.effort import long
 from tests.targets.test_c import needs_compiler
@@ -22,6 +22,8 @@ LAYERS: dict[str, Layer] = {
     "tiles": Conv((2, 8, 6, 5), 8, 3, padding=1),
     "phases": Conv((2, 3, 9, 9), 17, 3, stride=2, padding=1, bias=False),
     "planes": Conv((1, 3, 7, 6), 3, 3, padding=1, groups=3, bias=False),
+    "disjoint pool": MaxPool((1, 2, 7, 6), 2),
+    "norm": BatchNorm((3, 2, 6, 70)),
     "pool": MaxPool((1, 2, 6, 6), 3, stride=2, padding=1),
 }
 CHANGES: list[tuple[str, str | Callable[[re.Match[str]], str]]] = [
@@ -48,7 +50,9 @@ def mutants(source: str) -> list[str]:
     for pattern, change in CHANGES:
         for match in re.finditer(pattern, source):
             line = source[source.rindex("\n", 0, match.start()) : source.index("\n", match.start())]
-            if match.start() > start and "is_nan" not in line:  # no number shows what that is for
+            # No number shows what is_nan is for, or that a share is added to 0.
+            untold = "is_nan" in line or "+= (first" in line
+            if match.start() > start and not untold:
                 changed = change if isinstance(change, str) else change(match)
                 found.append(source[: match.start()] + changed + source[match.end() :])
     return found

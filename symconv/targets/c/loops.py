@@ -24,12 +24,13 @@ from symconv.kernel.language import (
     substitute,
 )
 from symconv.kernel.rewrite import fresh_name
-from symconv.notation.contraction import Access, Contraction
+from symconv.notation.contraction import Access, Contraction, index
 from symconv.notation.expression_text import expression_text
 from symconv.notation.graph import Elementwise, Selection
 from symconv.notation.polynomial import Polynomial
 from symconv.targets.c.dialect import C99, FUNCTIONS, WORDS
 from symconv.targets.c.nests import Line, nest, text_lines
+from symconv.targets.c.partial_sums import Stretch, partial_sums
 from symconv.targets.c.register_tiles import tile
 from symconv.targets.c.wording import element_text, number_text, size_text, syntax, value_text
 
@@ -152,13 +153,33 @@ class _Writer:
         adds = contraction.reduce == "sum"
         name = self._variable("sum" if adds else "largest", contraction.extents, free)
         value = name if number == "1" else f"{number} * {name}"
+        stored = syntax(STORE[how], target=target, value=value)
+        start = syntax("variable", name=name, value="0" if adds else "-INFINITY")
+        stretch = partial_sums(contraction)
+        if stretch is not None:
+            before, total = self._partial_sums(contraction, headers, stretch)
+            step = syntax("add", target=name, value=total)
+            return nest(free, [*before, start, *nest([stretch.header], [step]), stored])
         step = syntax("add" if adds else "larger", target=name, value=term or "1")
-        lines = [
-            syntax("variable", name=name, value="0" if adds else "-INFINITY"),
-            *nest(summed, [step]),
-            syntax(STORE[how], target=target, value=value),
-        ]
-        return nest(free, lines)
+        return nest(free, [start, *nest(summed, [step]), stored])
+
+    def _partial_sums(
+        self, contraction: Contraction, headers: Mapping[str, str], stretch: Stretch
+    ) -> tuple[list[Line], str]:
+        """Return lines that add terms up in several sums at once, and one of these sums."""
+        along, count = stretch.along, stretch.count
+        taken = self.taken | {name for name, _ in contraction.extents}
+        others = [headers[name] for name in contraction.summed if name != along]
+        reads: Sequence[Access] = contraction.reads
+        if count < stretch.size:
+            first = fresh_name(f"{along}0", taken)
+            others.append(syntax("by", letter=first, stop=stretch.size, step=count))
+            reads = [read.substitute({along: index(first) + index(along)}) for read in reads]
+        name = self._variable("sums", contraction.extents, others)
+        one = f"{name}[{along}]"
+        step = syntax("add", target=one, value=" * ".join(map(element_text, reads)))
+        start = syntax("variables", name=name, count=count)
+        return [start, *nest([*others, stretch.header], [step])], one
 
     def _variable(self, name: str, extents: Extents, headers: Sequence[str]) -> str:
         """Return a name for a variable; outside all loops, no later variable may have it."""

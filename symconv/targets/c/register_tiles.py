@@ -48,7 +48,7 @@ def _turned(access: Access) -> bool:
     return any(s.coefficient(name) < 0 for s in access.subscripts for name in s.variables)
 
 
-def _runs(access: Access) -> list[str]:
+def neighbours(access: Access) -> list[str]:
     """Return the indices along which neighbours are read, or written."""
     if not access.subscripts:
         return []
@@ -60,7 +60,8 @@ def _runs(access: Access) -> list[str]:
     ]
 
 
-def _has(access: Access, name: str) -> bool:
+def has(access: Access, name: str) -> bool:
+    """Whether an access depends on an index."""
     return any(name in subscript.variables for subscript in access.subscripts)
 
 
@@ -68,10 +69,10 @@ def _outer(contraction: Contraction, how: str, headers: Mapping[str, str]) -> tu
     """Return a tile of sums along a run of the result: numbers times vectors."""
     target = contraction.target
     for vectors, numbers in (contraction.reads, contraction.reads[::-1]):
-        for along in _runs(target):
+        for along in neighbours(target):
             if along not in contraction.ranges:
                 continue
-            if along not in _runs(vectors) or _has(numbers, along):
+            if along not in neighbours(vectors) or has(numbers, along):
                 continue
             size = contraction.ranges[along]
             if size % LANES == 0:
@@ -84,15 +85,15 @@ def _outer_shape(contraction: Contraction, along: str, numbers: Access, vectors:
     """Return how many rows a tile has, and of how many vectors they are."""
     ranges, target = contraction.ranges, contraction.target
     rows = {
-        name: _divisor(ranges[name], MOST_ROWS)
+        name: divisor(ranges[name], MOST_ROWS)
         for name in ranges
-        if name != along and _has(target, name) and _has(numbers, name) and not _has(vectors, name)
+        if name != along and has(target, name) and has(numbers, name) and not has(vectors, name)
     }
-    near = _runs(numbers)
+    near = neighbours(numbers)
     down = max(rows, key=lambda name: (rows[name], name in near), default="")
     count = rows.get(down, 1)
     most = 3 if count == WHOLE else min(MOST_ROWS, SUMS // count)
-    return Shape(along, down if count > 1 else "", count, _divisor(ranges[along] // LANES, most))
+    return Shape(along, down if count > 1 else "", count, divisor(ranges[along] // LANES, most))
 
 
 def _counts(rows: int, columns: int) -> tuple[str, str]:
@@ -103,7 +104,7 @@ def _counts(rows: int, columns: int) -> tuple[str, str]:
     return str(rows), f"VECTORS({columns})" if many else str(columns)
 
 
-def _divisor(size: int, most: int) -> int:
+def divisor(size: int, most: int) -> int:
     """Return the largest divisor of a size up to some number."""
     return max(n for n in range(1, most + 1) if size % n == 0)
 
@@ -155,7 +156,7 @@ def _inner(contraction: Contraction, how: str, headers: Mapping[str, str]) -> tu
     first, second = contraction.reads
     for along in contraction.summed:
         whole = contraction.ranges[along] % LANES == 0
-        if whole and along in _runs(first) and along in _runs(second):
+        if whole and along in neighbours(first) and along in neighbours(second):
             return _inner_lines(contraction, how, headers, along)
     return None
 
@@ -165,15 +166,13 @@ def _inner_lines(
 ) -> tuple[Line, ...]:
     ranges, target = contraction.ranges, contraction.target
     first, second = contraction.reads
-    shown = [name for name in ranges if _has(target, name)]
-    downs = [n for n in shown if _has(first, n) and not _has(second, n) and ranges[n] % 4 == 0]
+    shown = [name for name in ranges if has(target, name)]
+    downs = [n for n in shown if has(first, n) and not has(second, n) and ranges[n] % 4 == 0]
     down = max(downs, key=lambda name: ranges[name], default="")
     rows = 1 if not down else WHOLE if ranges[down] % WHOLE == 0 else 4
     most = 3 if rows == WHOLE else min(MOST_ROWS, SUMS // rows)
     acrosses = {
-        name: _divisor(ranges[name], most)
-        for name in shown
-        if _has(second, name) and not _has(first, name)
+        name: divisor(ranges[name], most) for name in shown if has(second, name) and not has(first, name)
     }
     across = max(acrosses, key=lambda name: acrosses[name], default="")
     columns = acrosses.get(across, 1)
