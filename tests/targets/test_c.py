@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import re
 import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -79,6 +80,13 @@ def called(
 @pytest.mark.parametrize("layer", LAYERS, ids=str)
 def test_c_computes_what_a_kernel_means(layer: Layer, tmp_path: Path) -> None:
     _check(layer, tmp_path)
+
+
+def test_sums_outside_all_loops_have_names_of_their_own() -> None:
+    layer = BatchNorm((2, 1, 3, 70))  # one channel: no loop goes over it
+    text = routine(plan_layer(layer).functions[0].kernel, "forward").text()
+    names = re.findall(r"^    real (\w+)\[35\]", text, re.MULTILINE)
+    assert len(names) == len(set(names)) > 1
 
 
 @needs_compiler

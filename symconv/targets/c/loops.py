@@ -175,7 +175,8 @@ class _Writer:
             first = fresh_name(f"{along}0", taken)
             others.append(syntax("by", letter=first, stop=stretch.size, step=count))
             reads = [read.substitute({along: index(first) + index(along)}) for read in reads]
-        name = self._variable("sums", contraction.extents, others)
+        free = [header for name, header in headers.items() if name not in contraction.summed]
+        name = self._variable("sums", contraction.extents, free)
         one = f"{name}[{along}]"
         step = syntax("add", target=one, value=" * ".join(map(element_text, reads)))
         start = syntax("variables", name=name, count=count)
