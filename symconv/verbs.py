@@ -328,6 +328,8 @@ def check_file(file: str | os.PathLike[str]) -> Report:
     """
     path = Path(file)
     python = path.with_suffix(".py") if path.suffix in (".c", ".h") else path
+    if python != path and not path.exists():
+        raise SymconvError(f"{path}: cannot be read: No such file or directory")
     _, source = read_module(python)
     if python != path and not in_c(source):
         raise SymconvError(f"{path}: belongs to no module: {python.name} is one in NumPy")

@@ -52,7 +52,7 @@ def test_networks_pass_their_check_in_c(network: Network) -> None:
 @pytest.mark.parametrize("name", STRICTLY)
 def test_files_compile_without_a_warning(name: str, compiler: str, tmp_path: Path) -> None:
     if shutil.which(compiler) is None:
-        pytest.skip(f"no {compiler}")
+        pytest.skip(f"no {compiler}: install it")
     path = generate(STRICTLY[name], "strict", order=2, target="c").write(tmp_path)
     assert path.name == "strict.c"
     wider = ("-mavx2", "-mavx512f") if platform.machine() == "x86_64" else ()
@@ -65,7 +65,7 @@ def test_files_compile_without_a_warning(name: str, compiler: str, tmp_path: Pat
 @pytest.mark.parametrize("name", STRICTLY)
 def test_clang_compiles_what_passes_the_check(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     if shutil.which("clang") is None:
-        pytest.skip("no clang")
+        pytest.skip("no clang: install it")
     monkeypatch.setenv("CC", "clang")
     report = check(generate(STRICTLY[name], "by_clang", target="c"))
     assert report.passed, report
@@ -265,3 +265,8 @@ def test_equal_layers_have_one_function_in_c() -> None:
     assert source.count("static void twice_relu1_input_gradient(") == 1
     assert "twice_relu2_input_gradient" not in source
     assert "// relu1, relu2: ∂E/∂X" in source
+
+
+def test_a_file_that_is_missing_is_called_by_its_name(tmp_path: Path) -> None:
+    with pytest.raises(SymconvError, match=r"missing\.c: cannot be read"):
+        check(tmp_path / "missing.c")
