@@ -46,7 +46,7 @@ class Unit:
     def write(self, folder: str | os.PathLike[str], force: bool = False) -> Path:
         """Write ``folder/name.py``, in C also ``name.c`` and ``name.h``; return the path of the source.
 
-        If there is a tuning, ``name.tuning.json`` is written, too.
+        If there is a tuning, ``name.tuning.json`` is written beside it.
 
         Raises
         ------

@@ -264,7 +264,7 @@ def extents_of(meaning: Meaning) -> Extents:
 
 
 def tensors_read(statement: Statement) -> tuple[Tensor, ...]:
-    """Return what a statement reads, and loops' statements in turn; what is added to is read, too."""
+    """Return what a statement reads, also within loops; what is added to counts as read."""
     match statement:
         case Do(meaning=meaning, how=how):
             return (*read_by(meaning), *((written_by(meaning),) if how != "assign" else ()))

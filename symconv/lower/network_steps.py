@@ -38,7 +38,7 @@ class LayerFunction:
     """A function of one of a network's layers, and the name that it has in the network's module.
 
     ``moved`` are the layer's inputs that change, for a function of second order; ``applied`` is the
-    activation that is applied to the result, too.
+    activation that its result then goes through.
     """
 
     name: str
@@ -103,7 +103,7 @@ class NetworkSteps:
             )
 
     def forward(self, training: bool, keeps: bool = True) -> Iterator[Step]:
-        """Compute every layer's output; in training the loss's, too, and statistics to keep."""
+        """Compute every layer's output; in training also the loss, and statistics to keep."""
         network = self.network
         for node in network.nodes if training else network.body:
             layer = node.layer if training else node.layer.inference

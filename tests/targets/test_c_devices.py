@@ -149,7 +149,7 @@ def test_a_device_computes_what_the_host_does(name: str, device: str, tmp_path: 
     target = DEVICES[device]
     for tool in (target.compiler, *target.emulator[:1]):
         if COMPILER is None or shutil.which(tool) is None:
-            pytest.skip(f"no {tool}")
+            pytest.skip(f"{tool} is not found: .ci/run installs it")
     path = generate(LAYERS[name], name, target="c").write(tmp_path)
     header = path.with_suffix(".h").read_text("utf-8")
     (tmp_path / "main.c").write_text(program(LAYERS[name], name, header), "utf-8")
@@ -173,7 +173,7 @@ def test_a_network_goes_on_learning_on_the_device(tmp_path: Path) -> None:
     """The example: digits that stand upside down are read after 60 of them."""
     for tool in ("make", DEVICES["cortex-m4"].compiler, EMULATOR[0]):
         if shutil.which(tool) is None:
-            pytest.skip(f"no {tool}")
+            pytest.skip(f"{tool} is not found: .ci/run installs it")
     shutil.copytree(BOARD, tmp_path / "example", ignore=shutil.ignore_patterns("build"))
     command = ["make", "-s", "run", "size", f"PYTHON={sys.executable}"]
     done = subprocess.run(command, cwd=tmp_path / "example", capture_output=True, text=True, check=True)

@@ -31,7 +31,7 @@ FORMATS: dict[str, Callable[..., str]] = {
     "still_waiting": lambda waiting, first: f"({waiting} != 0) & ({first} == 0)",
     "where_true": lambda condition, value: f"({condition} != 0 ? {value} : 0)",
 }
-HELPERS = ("real", "larger", "square", "sign", "is_nan")  # what a file defines for its functions
+DEFINED = ("real", "larger", "square", "sign", "is_nan")  # what a file defines for its functions
 FUNCTIONS = {
     *("exp", "log", "sqrt", "sin", "cos", "tan", "sinh", "cosh", "tanh", "asin", "acos", "atan"),
     *("asinh", "acosh", "atanh", "erf", "erfc", "log1p", "expm1", "Abs", "sign", *FORMATS),
@@ -62,7 +62,7 @@ WORDS = {
         "LANES",
         "WIDTH",
     ),
-    *(*KEYWORDS, *HELPERS, *FUNCTIONS),
+    *(*KEYWORDS, *DEFINED, *FUNCTIONS),
 }  # that no array and no index may be called
 C99 = Dialect(
     " * ",

@@ -157,25 +157,27 @@ class _Writer:
         start = syntax("variable", name=name, value="0" if adds else "-INFINITY")
         stretch = partial_sums(contraction)
         if stretch is not None:
-            before, total = self._partial_sums(contraction, headers, stretch)
-            step = syntax("add", target=name, value=total)
+            before, each = self._partial_sums(contraction, headers, free, stretch)
+            step = syntax("add", target=name, value=each)
             return nest(free, [*before, start, *nest([stretch.header], [step]), stored])
         step = syntax("add" if adds else "larger", target=name, value=term or "1")
         return nest(free, [start, *nest(summed, [step]), stored])
 
     def _partial_sums(
-        self, contraction: Contraction, headers: Mapping[str, str], stretch: Stretch
+        self,
+        contraction: Contraction,
+        headers: Mapping[str, str],
+        free: Sequence[str],
+        stretch: Stretch,
     ) -> tuple[list[Line], str]:
-        """Return lines that add terms up in several sums at once, and one of these sums."""
+        """Return lines that add terms to several sums at once, and one of these sums."""
         along, count = stretch.along, stretch.count
-        taken = self.taken | {name for name, _ in contraction.extents}
         others = [headers[name] for name in contraction.summed if name != along]
         reads: Sequence[Access] = contraction.reads
         if count < stretch.size:
-            first = fresh_name(f"{along}0", taken)
+            first = fresh_name(f"{along}0", self.taken | set(headers))
             others.append(syntax("by", letter=first, stop=stretch.size, step=count))
             reads = [read.substitute({along: index(first) + index(along)}) for read in reads]
-        free = [header for name, header in headers.items() if name not in contraction.summed]
         name = self._variable("sums", contraction.extents, free)
         one = f"{name}[{along}]"
         step = syntax("add", target=one, value=" * ".join(map(element_text, reads)))

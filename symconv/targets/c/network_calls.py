@@ -21,10 +21,11 @@ from symconv.lower.assembly import (
     STATISTICS,
 )
 from symconv.lower.network_plan import NetworkPlan
+from symconv.lower.runs import rounded_up
 from symconv.notation.contraction import Contraction, integers
 from symconv.targets.c.dialect import WORDS
 from symconv.targets.c.nests import INDENT, text_lines
-from symconv.targets.c.routine import WORKSPACE, Routine, rounded
+from symconv.targets.c.routine import ALIGNED, WORKSPACE, Routine
 from symconv.targets.c.wording import syntax
 
 LETTERS = {PARAMETERS: "p", MASKS: "m", CHANGES: "v", STATISTICS: "s", GRADIENTS: "g", PRODUCT: "h"}
@@ -89,7 +90,7 @@ def network_routine(
     size = 0
     for buffer in whole.with_role("scratch"):
         own[buffer.tensor.name] = size
-        size += rounded(prod(integers(buffer.tensor.shape)))
+        size += rounded_up(prod(integers(buffer.tensor.shape)), ALIGNED)
     writer = _Writer(whole, callees, own, size)
     lines = [*writer.lines()]
     known = {struct.name.removeprefix(f"{name}_"): struct.name for struct in structs}

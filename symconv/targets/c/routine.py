@@ -12,6 +12,7 @@ from symconv.kernel.hoist import hoisted
 from symconv.kernel.language import Buffer, Kernel, at, largest_letters, tensors_read, tensors_written
 from symconv.kernel.rewrite import fresh_name, with_views
 from symconv.kernel.simplify import simplified
+from symconv.lower.runs import rounded_up
 from symconv.notation.polynomial import Polynomial
 from symconv.targets.c.dialect import WORDS
 from symconv.targets.c.loops import loops
@@ -151,14 +152,9 @@ def routine(kernel: Kernel, name: str, symbols: Mapping[str, str] = MappingProxy
             lines.append(syntax("local", kind=kind, name=buffer.tensor.name))
             continue
         lines += _placed(buffer, shape, size)
-        size += rounded(prod(shape))
+        size += rounded_up(prod(shape), ALIGNED)
     body = text_lines([*lines, *loops(whole)], 1)
     return Routine(name, sizes["input"], sizes["output"], size, tuple(body))
-
-
-def rounded(size: int) -> int:
-    """Return the smallest multiple of the alignment that is not less than a size."""
-    return -(-size // ALIGNED) * ALIGNED
 
 
 def _parameter_name(buffer: Buffer) -> str:
