@@ -172,12 +172,14 @@ def _files(
         functions=[(d.comment, d.routine.head(True, f"{prefix}_REAL")) for d in functions if d.public],
     )
     written = [(d.comment, d.routine.text(static=not d.public)) for d in functions]
-    code = "\n".join(text for _, text in written)
+    own = "\n".join(text for _, text in written)
+    helpers = [*_called("c/helpers.c.j2", HELPERS, own), *_tiles(own, prefix)]
+    code = "\n".join([*helpers, own])
     source = fill(
         "c/source.c.j2",
         **common,
         includes=_includes(code),
-        helpers=[*_mathematics(code), *_called("c/helpers.c.j2", HELPERS, code), *_tiles(code, prefix)],
+        helpers=[*_mathematics(code), *helpers],
         functions=written,
     )
     needy = frozenset(d.routine.name for d in functions if d.routine.workspace)
@@ -225,8 +227,6 @@ def _includes(code: str) -> list[str]:
 def _mathematics(code: str) -> list[str]:
     """Return what makes functions of math.h take numbers of the file's own type."""
     names = [name for name in MATHEMATICS if re.search(rf"\b{name}\(", code)]
-    if re.search(r"\badam\(", code) and "sqrt" not in names:  # which it calls
-        names.append("sqrt")
     powers = ["pow"] if re.search(r"\bpow\(", code) else []
     if not names and not powers:
         return []
