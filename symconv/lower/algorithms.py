@@ -9,6 +9,7 @@ from symconv.lower.columns import Columns
 from symconv.lower.direct import Direct
 from symconv.lower.fourier import Fourier
 from symconv.lower.joined import Joined
+from symconv.lower.joined_filters import JoinedFilters
 from symconv.lower.joined_phases import JoinedPhases
 from symconv.lower.joined_taps import JoinedTaps
 from symconv.lower.phases import Phases
@@ -34,6 +35,7 @@ Algorithm: TypeAlias = (
     | Direct
     | Joined
     | JoinedPhases
+    | JoinedFilters
     | JoinedTaps
 )
 

@@ -13,6 +13,7 @@ from symconv.lower.columns import Columns
 from symconv.lower.direct import Direct
 from symconv.lower.fourier import Fourier
 from symconv.lower.joined import Joined
+from symconv.lower.joined_filters import JoinedFilters
 from symconv.lower.joined_phases import JoinedPhases
 from symconv.lower.joined_taps import JoinedTaps
 from symconv.lower.options import Options
@@ -21,7 +22,16 @@ from symconv.lower.planes import Planes
 from symconv.lower.pointwise import Pointwise
 from symconv.lower.rounding import integer_growth
 from symconv.lower.rows import Rows
-from symconv.lower.runs import LANES, MOST_GROUPS, block_of, layout_of, taps_by_phase, vectors_of
+from symconv.lower.runs import (
+    LANES,
+    MOST_GROUPS,
+    block_of,
+    divisor,
+    layout_of,
+    rounded_up,
+    taps_by_phase,
+    vectors_of,
+)
 from symconv.lower.scatter import Scatter
 from symconv.lower.shift import Shift
 from symconv.lower.table import Table
@@ -34,6 +44,8 @@ LARGEST_TABLE = 256  # entries: a table is a constant that is printed
 LONGEST_ROW = 18  # entries of one of its rows: it is a line
 LARGEST_GROWTH = 1 << 50  # of integers in a Winograd algorithm, for float64 to hold them
 MOST_PHASES = 64  # phases that are looped over, their tables printed
+MOVE = 60  # products of numbers that take as long as one more move of their sum
+FEWEST_ROWS, MOST_ROWS = 4, 8  # positions whose sums keep registers busy
 LEAST_TAPS = 8  # along an axis, for transforms to be worth a thought
 LEAST_BAND = 8  # rows of a band, for its halo not to be most of it
 SMALL = 10**6  # multiplications of a product that OpenBLAS computes without copying its matrices
@@ -98,20 +110,32 @@ def _in_loops(c: Correlation) -> Algorithm:
     if products < LEAST_PRODUCTS or groups > MOST_GROUPS:
         return Direct(c)
     images = _images(c)
-    return Joined(c, images) if c.result == "positions" else JoinedTaps(c, images)
+    if c.result == "taps":
+        return JoinedTaps(c, images)
+    return JoinedFilters(c) if _leave_gaps(c, images) else Joined(c, images)
+
+
+def _leave_gaps(c: Correlation, images: int) -> bool:
+    """Whether runs have so many places between rows that vectors of filters are better."""
+    positions = [axis.positions for axis in c.axes]
+    if all(divisor(count, MOST_ROWS) < FEWEST_ROWS for count in positions):
+        return False
+    of_runs = _length(c, images) * rounded_up(c.filters, block_of(c.filters))
+    moved = 1 + MOVE / (c.channels * prod(axis.taps for axis in c.axes))
+    return prod(positions) * rounded_up(c.filters, LANES) * moved < of_runs
+
+
+def _length(c: Correlation, images: int) -> float:
+    """Return how long a run is for each of some images that are computed together."""
+    multiple = LANES * vectors_of(block_of(c.filters))
+    return layout_of(c, images).run([axis.positions for axis in c.axes], multiple) / images
 
 
 def _images(c: Correlation) -> int:
     """Return how many images are computed together: the number with the shortest run for each."""
-    multiple = LANES * vectors_of(block_of(c.filters))
-    positions = [axis.positions for axis in c.axes]
-
-    def length(images: int) -> float:
-        return layout_of(c, images).run(positions, multiple) / images
-
     numbers = c.channels * prod(axis.span for axis in c.axes)
     sizes = [size for size in range(1, c.batch + 1) if c.batch % size == 0]
-    return min((size for size in sizes if size == 1 or size * numbers <= BLOCK), key=length)
+    return min((n for n in sizes if n == 1 or n * numbers <= BLOCK), key=lambda n: _length(c, n))
 
 
 def _applicable(c: Correlation, fast: bool) -> Iterable[Algorithm]:

@@ -163,6 +163,11 @@ def rounded_up(count: int, multiple: int) -> int:
     return -(-count // multiple) * multiple
 
 
+def divisor(size: int, most: int) -> int:
+    """Return the largest divisor of a size up to some number."""
+    return max(n for n in range(1, most + 1) if size % n == 0)
+
+
 def plane_of(frame: Frame, layout: Layout, planes: Tensor, number: int, phase: Sequence[int]) -> Do:
     """Return the statement that copies the cells of a phase into its plane."""
     names = frame.position_names

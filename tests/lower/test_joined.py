@@ -43,12 +43,20 @@ def is_right(function: Function, kernel: Kernel, layer: Layer) -> bool:
     return all(same(found[result.name], array) for result, array in results)
 
 
-@pytest.mark.parametrize("least", [0, 10**9], ids=["joined", "direct"])
+WAYS: dict[str, dict[str, object]] = {
+    "joined": {"LEAST_PRODUCTS": 0},
+    "joined filters": {"LEAST_PRODUCTS": 0, "_leave_gaps": lambda c, images: True},
+    "direct": {"LEAST_PRODUCTS": 10**9},
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("layer", LAYERS, ids=str)
 def test_algorithms_in_loops_compute_their_graph(
-    layer: Layer, least: int, monkeypatch: pytest.MonkeyPatch
+    layer: Layer, way: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(candidates, "LEAST_PRODUCTS", least)
+    for name, value in WAYS[way].items():
+        monkeypatch.setattr(candidates, name, value)
     for function in layer_plan(layer, 2, OPTIONS).functions:
         assert is_right(function, function.kernel, layer), function.name
         assert is_right(function, hoisted(simplified(function.kernel)), layer), function.name

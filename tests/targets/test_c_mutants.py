@@ -20,6 +20,7 @@ from tests.targets.test_c import needs_compiler
 COUNT = 20  # mutants of each layer
 LAYERS: dict[str, Layer] = {
     "tiles": Conv((2, 8, 6, 5), 8, 3, padding=1),
+    "filters": Conv((1, 16, 10, 10), 16, 5, bias=False),
     "phases": Conv((2, 3, 9, 9), 17, 3, stride=2, padding=1, bias=False),
     "planes": Conv((1, 3, 7, 6), 3, 3, padding=1, groups=3, bias=False),
     "disjoint pool": MaxPool((1, 2, 7, 6), 2),

@@ -8,8 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import prod
 
+from symconv.lower.runs import divisor
 from symconv.notation.contraction import Contraction
-from symconv.targets.c.register_tiles import divisor, has, neighbours
+from symconv.targets.c.register_tiles import has, neighbours
 from symconv.targets.c.wording import syntax
 
 FEWEST, MOST = 4, 64  # sums, which lie on the stack

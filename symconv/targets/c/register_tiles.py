@@ -10,13 +10,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 
-from symconv.lower.runs import LANES
+from symconv.lower.runs import LANES, divisor
 from symconv.notation.contraction import Access, Contraction
 from symconv.notation.polynomial import Polynomial
 from symconv.targets.c.nests import Line, nest
 from symconv.targets.c.wording import element_text, syntax
 
 MOST_ROWS = 8
+MOST_OF_ONE = 14  # rows that are of one vector
 SUMS = 24  # vectors that a tile has at most
 WHOLE = 8  # rows that are computed in two halves where registers are few
 
@@ -85,7 +86,7 @@ def _outer_shape(contraction: Contraction, along: str, numbers: Access, vectors:
     """Return how many rows a tile has, and of how many vectors they are."""
     ranges, target = contraction.ranges, contraction.target
     rows = {
-        name: divisor(ranges[name], MOST_ROWS)
+        name: divisor(ranges[name], MOST_ROWS if ranges[along] > LANES else MOST_OF_ONE)
         for name in ranges
         if name != along and has(target, name) and has(numbers, name) and not has(vectors, name)
     }
@@ -102,11 +103,6 @@ def _counts(rows: int, columns: int) -> tuple[str, str]:
         return "ROWS", str(columns)
     many = rows * columns > SUMS // 2 and columns % 2 == 0
     return str(rows), f"VECTORS({columns})" if many else str(columns)
-
-
-def divisor(size: int, most: int) -> int:
-    """Return the largest divisor of a size up to some number."""
-    return max(n for n in range(1, most + 1) if size % n == 0)
 
 
 def _outer_lines(

@@ -9,6 +9,7 @@ from symconv.lower.columns import Columns
 from symconv.lower.direct import Direct
 from symconv.lower.fourier import Fourier
 from symconv.lower.joined import Joined
+from symconv.lower.joined_filters import JoinedFilters
 from symconv.lower.joined_phases import JoinedPhases
 from symconv.lower.joined_taps import JoinedTaps
 from symconv.lower.layer_plan import Function
@@ -28,7 +29,7 @@ def algorithm_name(algorithm: Algorithm) -> str:
     """Return an algorithm's name."""
     if isinstance(algorithm, Phases | JoinedPhases):
         return "polyphase"
-    if isinstance(algorithm, JoinedTaps):
+    if isinstance(algorithm, JoinedFilters | JoinedTaps):
         return "joined"
     return type(algorithm).__name__.lower()
 
@@ -144,6 +145,8 @@ def _how(algorithm: Algorithm) -> str:
             return "the sum itself"
         case Joined():
             return f"runs of planes whose rows lie end to end, sums in registers{in_blocks}"
+        case JoinedFilters():
+            return "positions of a row against vectors of filters"
         case JoinedTaps():
             return f"products of runs of planes whose rows lie end to end, in registers{in_blocks}"
         case JoinedPhases(axes=axes):
