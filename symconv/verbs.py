@@ -12,7 +12,7 @@ from symconv.apart import checked_apart
 from symconv.bench.benchmark import Benchmark
 from symconv.bench.growth import Growth, time_families
 from symconv.bench.peers import absent, versions
-from symconv.bench.row import FAST, IN_C, OURS, limits, measure, processor
+from symconv.bench.row import FAST, FAST_IN_C, IN_C, OURS, limits, measure, processor
 from symconv.bench.timing import one_core
 from symconv.bench.tune import tune as measure_algorithms
 from symconv.check.callables import Backward, Forward, check_callables
@@ -409,6 +409,9 @@ def bench(
             ours[FAST] = fast.load()
         if compiler() is not None:
             ours[IN_C] = generate(layer, "benched", target="c").load()
+            fast = generate(layer, "benched", accuracy="fast", target="c")
+            if any(function.fast for function in _of_layer(fast.plan).functions):
+                ours[FAST_IN_C] = fast.load()
         modules.append((Path(path).stem, conv, ours))
     rows = []
     with one_core():

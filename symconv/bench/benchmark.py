@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from symconv.bench.peers import PEERS
-from symconv.bench.row import BEST, FAST, FASTEST, IN_C, OURS, SWEEPS, Limits, Row, Run
+from symconv.bench.row import BEST, FAST, FAST_IN_C, FASTEST, IN_C, OURS, SWEEPS, Limits, Row, Run
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -49,7 +49,10 @@ class Benchmark:
         if any(FAST in runs for row in self.rows for runs in row.runs.values()):
             parts.append(_ratios(self, FAST, 'with accuracy="fast"'))
         if any(IN_C in runs for row in self.rows for runs in row.runs.values()):
+            parts += [_times_in_c(self, sweep) for sweep in SWEEPS]
             parts.append(_ratios(self, IN_C, "in C"))
+        if any(FAST_IN_C in runs for row in self.rows for runs in row.runs.values()):
+            parts.append(_ratios(self, FAST_IN_C, 'in C with accuracy="fast"'))
         machine = f"{self.machine}, {self.date}; one thread each; " + ", ".join(
             f"{name} {version}" for name, version in self.versions.items()
         )
@@ -90,38 +93,66 @@ class Benchmark:
 
 
 def _times(found: Benchmark, sweep: str) -> str:
-    names = [n for n in (OURS, FAST, IN_C) if any(n in row.runs[sweep] for row in found.rows)]
-    names += [n for n in PEERS if any(n in row.runs[sweep] for row in found.rows)]
+    names = _present(found, sweep, (OURS, FAST, *PEERS))
     fast = ["fast / PyTorch", "fast error", "fast kB"] if FAST in names else []
-    in_c = ["C / PyTorch", "C / the fastest", "C error"] if IN_C in names else []
-    head = [f"{sweep}, µs", *names, "/ PyTorch", "of sgemm", "error", "extra kB", *fast, *in_c]
+    head = [f"{sweep}, µs", *names, "/ PyTorch", "of sgemm", "error", "extra kB", *fast]
     rows = []
     for row in found.rows:
-        runs = row.runs[sweep]
         own, other = row.ours(sweep), row.ours(sweep, FAST)
         ratio, fast_ratio = row.ratio(sweep, "PyTorch"), row.ratio(sweep, "PyTorch", FAST)
-        share = row.flops[sweep] / own.time.median / found.limits.sgemm if own else None
         rows.append(
             [
                 row.name,
-                *(_microseconds(runs[n].time.median) if n in runs else NONE for n in names),
+                *_each(row, sweep, names),
                 _ratio(ratio),
-                NONE if share is None else f"{100 * share:.0f} %",
+                _share(found, row, sweep, own),
                 _error(own),
                 _kilobytes(own),
                 *([_ratio(fast_ratio), _error(other), _kilobytes(other)] if fast else []),
-                *(_in_c(row, sweep) if in_c else []),
             ]
         )
     return table(head, rows)
 
 
-def _in_c(row: Row, sweep: str) -> list[str]:
-    """Return C's time over PyTorch's and over that of the fastest library, and C's error."""
-    if IN_C not in row.runs[sweep]:
-        return [NONE] * 3
-    ratios = (row.ratio(sweep, peer, IN_C) for peer in ("PyTorch", BEST))
-    return [*map(_ratio, ratios), _error(row.runs[sweep][IN_C])]
+def _times_in_c(found: Benchmark, sweep: str) -> str:
+    names = _present(found, sweep, (IN_C, FAST_IN_C, *FASTEST))
+    fast = FAST_IN_C in names
+    head = [f"{sweep} in C, µs", *names, "/ PyTorch", "/ the fastest"]
+    head += ["fast / the fastest"] if fast else []
+    head += ["of sgemm", "error", *(["fast error"] if fast else []), "PyTorch's error"]
+    rows = []
+    for row in found.rows:
+        own, other = row.ours(sweep, IN_C), row.ours(sweep, FAST_IN_C)
+        rows.append(
+            [
+                row.name,
+                *_each(row, sweep, names),
+                *(_ratio(row.ratio(sweep, peer, IN_C)) for peer in ("PyTorch", BEST)),
+                *([_ratio(row.ratio(sweep, BEST, FAST_IN_C))] if fast else []),
+                _share(found, row, sweep, own),
+                _error(own),
+                *([_error(other)] if fast else []),
+                _error(row.runs[sweep].get("PyTorch")),
+            ]
+        )
+    return table(head, rows)
+
+
+def _present(found: Benchmark, sweep: str, names: Sequence[str]) -> list[str]:
+    """Return the names that some row has a time of."""
+    return [name for name in names if any(name in row.runs[sweep] for row in found.rows)]
+
+
+def _each(row: Row, sweep: str, names: Sequence[str]) -> list[str]:
+    runs = row.runs[sweep]
+    return [_microseconds(runs[name].time.median) if name in runs else NONE for name in names]
+
+
+def _share(found: Benchmark, row: Row, sweep: str, run: Run | None) -> str:
+    """Return how fast a run is, as a share of one large matrix product."""
+    if run is None:
+        return NONE
+    return f"{100 * row.flops[sweep] / run.time.median / found.limits.sgemm:.0f} %"
 
 
 def _ratio(ratio: float | None) -> str:

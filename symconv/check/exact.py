@@ -19,8 +19,9 @@ from symconv.check.ring import check_in_ring, has_whole_numbers, spoilt_workspac
 from symconv.check.values import AGREE, agreement, drawn
 from symconv.layers.layer import Layer
 from symconv.layers.module_names import upstream_array
+from symconv.lower.layer_plan import Plan
 from symconv.lower.rounding import integer_growth
-from symconv.lower.winograd import Winograd
+from symconv.lower.tiles import Filtered
 from symconv.notation.arrays import evaluate_arrays
 from symconv.notation.contraction import Program, Tensor
 from symconv.notation.evaluate import evaluate
@@ -28,6 +29,7 @@ from symconv.notation.graph import Constant, Graph
 from symconv.notation.monomials import term_count
 from symconv.notation.polynomial import Monomial, Number, Polynomial
 from symconv.notation.tangent import tangent_of
+from symconv.targets.c.plan import plan_in_c
 from symconv.targets.numpy.plan import plan_layer
 
 MOST_TERMS = 40_000  # products that are run on polynomials
@@ -59,7 +61,8 @@ def check_exactly(layer: Layer, load: Loader) -> tuple[Result, ...]:
     transforms = functions_with_transforms(load(None))
     terms = term_count(layer.graph)
     if module_target(load(None)) == "c":
-        in_ring = is_linear(layer.graph) and has_whole_numbers(layer) and terms <= MOST_IN_RING
+        plain = is_linear(layer.graph) and not hasattr(load(None), "ACCURACY")
+        in_ring = plain and has_whole_numbers(layer) and terms <= MOST_IN_RING
         with spoilt_workspace(load(np.int64 if in_ring else np.float64)) as module:
             return check_in_ring(layer, module) if in_ring else _on_integers(layer, module, transforms)
     longest = max(terms // math.prod(tensor.sizes) + 1 for tensor in layer.tensors.values())
@@ -137,7 +140,7 @@ def _on_integers(layer: Layer, module: ModuleType, transforms: set[str]) -> tupl
     """
     has_second = hasattr(module, "jvp")
     graphs = graphs_of(layer, has_second)
-    scale, growth = _of_fast(layer, 2 if has_second else 1) if hasattr(module, "ACCURACY") else ({}, 1)
+    scale, growth = _of_fast(layer, module) if hasattr(module, "ACCURACY") else ({}, 1)
     growth = max(growth, math.prod(scale.values()) * max(map(longest_sum, graphs)))
     span, divisor, degree = exact_range(graphs, growth)
     span = min(span, SMALL) if transforms else span
@@ -190,14 +193,17 @@ def _in_float64(layer: Layer, module: ModuleType, divisor: int) -> tuple[Result,
     return tuple(replace(result, detail=f"{result.detail}; {why}") for result in found)
 
 
-def _of_fast(layer: Layer, order: int) -> tuple[dict[str, int], int]:
+def _of_fast(layer: Layer, module: ModuleType) -> tuple[dict[str, int], int]:
     """Return what Winograd's transforms may divide inputs by, and how large their integers get."""
     scale: dict[str, int] = {}
     growth = 1
-    for function in plan_layer(layer, order, "fast").functions:
+    planned = plan_in_c if module_target(module) == "c" else plan_layer
+    plan = planned(layer, 2 if hasattr(module, "jvp") else 1, "fast")
+    assert isinstance(plan, Plan)  # networks are checked layer by layer
+    for function in plan.functions:
         for candidate in (candidate for choice in function.choices for candidate in choice):
             algorithm = candidate.algorithm
-            if not isinstance(algorithm, Winograd):
+            if not isinstance(algorithm, Filtered):
                 continue
             growth = max(growth, integer_growth(algorithm))
             taps = algorithm.correlation.taps

@@ -12,6 +12,7 @@ from symconv.lower.joined import Joined
 from symconv.lower.joined_filters import JoinedFilters
 from symconv.lower.joined_phases import JoinedPhases
 from symconv.lower.joined_taps import JoinedTaps
+from symconv.lower.joined_winograd import JoinedWinograd
 from symconv.lower.phases import Phases
 from symconv.lower.planes import Planes
 from symconv.lower.pointwise import Pointwise
@@ -37,6 +38,7 @@ Algorithm: TypeAlias = (
     | JoinedPhases
     | JoinedFilters
     | JoinedTaps
+    | JoinedWinograd
 )
 
 

@@ -16,6 +16,7 @@ from symconv.lower.joined import Joined
 from symconv.lower.joined_filters import JoinedFilters
 from symconv.lower.joined_phases import JoinedPhases
 from symconv.lower.joined_taps import JoinedTaps
+from symconv.lower.joined_winograd import JoinedWinograd
 from symconv.lower.options import Options
 from symconv.lower.phases import Phases
 from symconv.lower.planes import Planes
@@ -26,9 +27,7 @@ from symconv.lower.runs import (
     LANES,
     MOST_GROUPS,
     block_of,
-    divisor,
     layout_of,
-    rounded_up,
     taps_by_phase,
     vectors_of,
 )
@@ -44,8 +43,6 @@ LARGEST_TABLE = 256  # entries: a table is a constant that is printed
 LONGEST_ROW = 18  # entries of one of its rows: it is a line
 LARGEST_GROWTH = 1 << 50  # of integers in a Winograd algorithm, for float64 to hold them
 MOST_PHASES = 64  # phases that are looped over, their tables printed
-MOVE = 60  # products of numbers that take as long as one more move of their sum
-FEWEST_ROWS, MOST_ROWS = 4, 8  # positions whose sums keep registers busy
 LEAST_TAPS = 8  # along an axis, for transforms to be worth a thought
 LEAST_BAND = 8  # rows of a band, for its halo not to be most of it
 SMALL = 10**6  # multiplications of a product that OpenBLAS computes without copying its matrices
@@ -79,9 +76,8 @@ def rank_candidates(
         raise NotRecognisedError("taps are computed filter by filter")
     correlation = _named(whole, names)
     chosen_for = replace(correlation, batch=options.batch or correlation.batch)
-    if options.compiled:
-        return (Candidate(_in_loops(chosen_for), 0.0),)
-    applicable = _applicable(chosen_for, fast=options.accuracy == "fast")
+    fast = options.accuracy == "fast"
+    applicable = (_in_loops if options.compiled else _applicable)(chosen_for, fast)
     found = [Candidate(algorithm, options.cost(algorithm.lower())) for algorithm in applicable]
     ranked = sorted(found, key=lambda candidate: candidate.microseconds)
     return tuple(replace(c, algorithm=_for_batch(c.algorithm, correlation.batch)) for c in ranked)
@@ -92,50 +88,46 @@ def _for_batch(algorithm: Algorithm, batch: int) -> Algorithm:
     return replace(algorithm, correlation=replace(algorithm.correlation, batch=batch))
 
 
-def _in_loops(c: Correlation) -> Algorithm:
-    """Return the algorithm for a language with fast loops: sums in registers where they are long."""
+def _in_loops(c: Correlation, fast: bool) -> Iterable[Algorithm]:
+    """Algorithms for a language with fast loops: sums in registers where they are long."""
     if c.result == "cells" and any(axis.stride > 1 for axis in c.axes):
         axes = tuple(map(polyphase, c.axes))
         count = prod(map(len, axes))
         if not 0 < count <= MOST_GROUPS:
-            return Scatter(c, 1)
+            yield Scatter(c, 1)
+            return
         covered = all(
             sum(p.positions for p in phases) == a.cells for phases, a in zip(axes, c.axes, strict=True)
         )
-        return JoinedPhases(c, axes, covered, 1)
+        yield JoinedPhases(c, axes, covered, 1)
+        return
     if c.result == "cells":
         c = _solved(c)
     groups = prod(len(taps_by_phase(axis)) for axis in c.axes)
     products = c.filters * c.channels * prod(axis.taps * axis.positions for axis in c.axes)
     if products < LEAST_PRODUCTS or groups > MOST_GROUPS:
-        return Direct(c)
-    images = _images(c)
-    if c.result == "taps":
-        return JoinedTaps(c, images)
-    return JoinedFilters(c) if _leave_gaps(c, images) else Joined(c, images)
-
-
-def _leave_gaps(c: Correlation, images: int) -> bool:
-    """Whether runs have so many places between rows that vectors of filters are better."""
-    positions = [axis.positions for axis in c.axes]
-    if all(divisor(count, MOST_ROWS) < FEWEST_ROWS for count in positions):
-        return False
-    of_runs = _length(c, images) * rounded_up(c.filters, block_of(c.filters))
-    moved = 1 + MOVE / (c.channels * prod(axis.taps for axis in c.axes))
-    return prod(positions) * rounded_up(c.filters, LANES) * moved < of_runs
-
-
-def _length(c: Correlation, images: int) -> float:
-    """Return how long a run is for each of some images that are computed together."""
-    multiple = LANES * vectors_of(block_of(c.filters))
-    return layout_of(c, images).run([axis.positions for axis in c.axes], multiple) / images
+        yield Direct(c)
+        return
+    yield JoinedTaps(c, _images(c)) if c.result == "taps" else Joined(c, _images(c))
+    if c.result == "positions":
+        yield JoinedFilters(c)
+    if fast and len(c.axes) == 2:
+        for plain in _winograd(c):
+            for images in {1, _images(c)}:
+                yield JoinedWinograd(c, plain.filtering, images)
 
 
 def _images(c: Correlation) -> int:
     """Return how many images are computed together: the number with the shortest run for each."""
+    multiple = LANES * vectors_of(block_of(c.filters))
+    positions = [axis.positions for axis in c.axes]
+
+    def length(images: int) -> float:
+        return layout_of(c, images).run(positions, multiple) / images
+
     numbers = c.channels * prod(axis.span for axis in c.axes)
     sizes = [size for size in range(1, c.batch + 1) if c.batch % size == 0]
-    return min((n for n in sizes if n == 1 or n * numbers <= BLOCK), key=lambda n: _length(c, n))
+    return min((size for size in sizes if size == 1 or size * numbers <= BLOCK), key=length)
 
 
 def _applicable(c: Correlation, fast: bool) -> Iterable[Algorithm]:
@@ -173,7 +165,7 @@ def _planes(c: Correlation) -> Iterable[Algorithm]:
         yield Planes(c, _block(c.groups, 3 * prod(a.span for a in c.axes)))
 
 
-def _winograd(c: Correlation) -> Iterable[Algorithm]:
+def _winograd(c: Correlation) -> Iterable[Winograd]:
     """Winograd's algorithms for strides of 1, as long as integers can be checked with exact sums."""
     if any(a.stride > 1 or a.dilation > 1 for a in c.axes):
         return

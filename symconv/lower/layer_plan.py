@@ -13,7 +13,7 @@ from symconv.lower.algorithms import Candidate
 from symconv.lower.fourier import Fourier
 from symconv.lower.lowering import Choose, as_ranked, lower_graph
 from symconv.lower.options import Options
-from symconv.lower.winograd import Winograd
+from symconv.lower.tiles import Filtered
 from symconv.notation.backpropagation import gradient_of
 from symconv.notation.contraction import Size, Tensor, integers
 from symconv.notation.graph import Elementwise, Graph, folded, written
@@ -81,10 +81,10 @@ class Function:
         return self.choices[0] if len(self.choices) == 1 else ()
 
     @property
-    def fast(self) -> tuple[Winograd | Fourier, ...]:
+    def fast(self) -> tuple[Filtered | Fourier, ...]:
         """The chosen algorithms that round more than plain sums do."""
         chosen = (choice[0].algorithm for choice in self.choices)
-        return tuple(algorithm for algorithm in chosen if isinstance(algorithm, Winograd | Fourier))
+        return tuple(algorithm for algorithm in chosen if isinstance(algorithm, Filtered | Fourier))
 
 
 @dataclass(frozen=True)

@@ -7,13 +7,13 @@ from fractions import Fraction
 from math import prod
 
 from symconv.lower.fourier import Fourier
-from symconv.lower.winograd import Winograd
+from symconv.lower.tiles import Filtered
 from symconv.notation.correlation import Correlation
 
 UNIT = {"float32": 2.0**-24, "float64": 2.0**-53}
 
 
-def rounding_bound(algorithm: Winograd | Fourier, dtype: str) -> float:
+def rounding_bound(algorithm: Filtered | Fourier, dtype: str) -> float:
     """Return β: no sum is further than β · max|one factor| · max|the other| from the exact one.
 
     A term that goes through k roundings is multiplied with at most ``(1 + u)^k``, so the error is at
@@ -47,7 +47,7 @@ def plain_bound(c: Correlation, dtype: str) -> float:
     return _gamma(terms, dtype) * terms
 
 
-def roundings(algorithm: Winograd) -> int:
+def roundings(algorithm: Filtered) -> int:
     """Return how many roundings a term goes through at the most: n for each sum of n products.
 
     Those of the transforms, axis by axis; of a division;
@@ -61,18 +61,18 @@ def roundings(algorithm: Winograd) -> int:
     return sum(f.taps for f in along) + 1 + cells + c.channels + cells
 
 
-def integer_growth(algorithm: Winograd) -> int:
+def integer_growth(algorithm: Filtered) -> int:
     """Return how large integers get, from inputs of 1 and multiples of the divisors."""
     whole = prod(f.divisor for f in algorithm.filtering)
     return int(_growth(algorithm) * _outer(algorithm) * whole)
 
 
-def _growth(algorithm: Winograd) -> Fraction:
+def _growth(algorithm: Filtered) -> Fraction:
     back = algorithm.correlation.result == "taps"
     return prod((f.growth_back if back else f.growth for f in algorithm.filtering), start=Fraction(1))
 
 
-def _outer(algorithm: Winograd) -> int:
+def _outer(algorithm: Filtered) -> int:
     """Return how many products are added up between the transforms."""
     c = algorithm.correlation
     return c.batch * prod(algorithm.tiles) if c.result == "taps" else c.channels

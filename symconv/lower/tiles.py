@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from symconv.notation.cook_toom import MinimalFiltering
 from symconv.notation.correlation import Correlation
 
 
@@ -34,3 +35,15 @@ class Tiled:
         """The number of cells that the tiles read, from the first one on."""
         axes = zip(self.filled, self.correlation.axes, strict=True)
         return tuple(n + axis.taps - 1 for n, axis in axes)
+
+
+@dataclass(frozen=True)
+class Filtered(Tiled):
+    """What algorithms have whose tiles need fewer products, along each axis those of F(m, r)."""
+
+    filtering: tuple[MinimalFiltering, ...]
+
+    @property
+    def steps(self) -> tuple[int, ...]:
+        """How many positions a tile gives along each axis."""
+        return tuple(f.outputs for f in self.filtering)

@@ -10,7 +10,7 @@ from math import prod
 from symconv.kernel.language import Buffer, Call, Do, Loop, Span, Statement, Table
 from symconv.kernel.rewrite import nested
 from symconv.lower.frame import C, Frame, G, M, N, scratch
-from symconv.lower.tiles import Tiled
+from symconv.lower.tiles import Filtered
 from symconv.notation.contraction import Access, Contraction, Size, Tensor, index
 from symconv.notation.cook_toom import POINTS, MinimalFiltering
 from symconv.notation.polynomial import Polynomial
@@ -20,15 +20,8 @@ Sizes = tuple[tuple[str, Size], ...]
 
 
 @dataclass(frozen=True)
-class Winograd(Tiled):
+class Winograd(Filtered):
     """Fewer products, along each axis those of F(m, r), in tiles of m positions; image by image."""
-
-    filtering: tuple[MinimalFiltering, ...]
-
-    @property
-    def steps(self) -> tuple[int, ...]:
-        """How many positions a tile gives along each axis."""
-        return tuple(f.outputs for f in self.filtering)
 
     def lower(self) -> Call:
         """Return the kernel that computes a correlation by minimal filtering, sample by sample."""

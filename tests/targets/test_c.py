@@ -47,7 +47,7 @@ typedef {real} real;
 {functions}
 """
 REALS = {np.float64: "double", np.uint64: "uint64_t"}
-FUNCTIONS = fill("c/mathematics.c.j2", names=MATHEMATICS, powers=["pow"])
+FUNCTIONS = fill("c/mathematics.c.j2", names=MATHEMATICS, powers=["pow"]) + fill("c/threads.c.j2")
 HELPERS = environment().get_template("c/helpers.c.j2").module
 needs_compiler = pytest.mark.skipif(COMPILER is None, reason="no C compiler: install gcc or clang")
 

@@ -192,7 +192,6 @@ def test_without_a_compiler_one_line_says_what_to_install(
         ({"name": "tgmath"}, "must not be a keyword or a header of C"),
         ({"target": "fortran"}, "target = 'fortran'"),
         ({"layer": symconv.Linear((None, 3), 2)}, "must be 'numpy' for a layer of any batch"),
-        ({"accuracy": "fast"}, "must be 'direct' for target = 'c'"),
     ],
 )
 def test_what_c_cannot_be_asked_for(arguments: dict[str, object], said: str) -> None:

@@ -61,6 +61,8 @@ WORDS = {
         "VECTORS",
         "LANES",
         "WIDTH",
+        "SHARED",
+        "PRAGMA",
     ),
     *(*KEYWORDS, *DEFINED, *FUNCTIONS),
 }  # that no array and no index may be called

@@ -173,7 +173,8 @@ def _files(
     )
     written = [(d.comment, d.routine.text(static=not d.public)) for d in functions]
     own = "\n".join(text for _, text in written)
-    helpers = [*_called("c/helpers.c.j2", HELPERS, own), *_tiles(own, prefix)]
+    threads = [fill("c/threads.c.j2").rstrip("\n")] if "SHARED(" in own else []
+    helpers = [*threads, *_called("c/helpers.c.j2", HELPERS, own), *_tiles(own, prefix)]
     code = "\n".join([*helpers, own])
     source = fill(
         "c/source.c.j2",

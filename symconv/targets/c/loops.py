@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from fractions import Fraction
 
 import sympy
 
@@ -29,10 +30,11 @@ from symconv.notation.expression_text import expression_text
 from symconv.notation.graph import Elementwise, Selection
 from symconv.notation.polynomial import Polynomial
 from symconv.targets.c.dialect import C99, FUNCTIONS, WORDS
-from symconv.targets.c.nests import Line, nest, text_lines
+from symconv.targets.c.nests import Header, Line, nest, outermost, text_lines
 from symconv.targets.c.partial_sums import Stretch, partial_sums
 from symconv.targets.c.register_tiles import tile
-from symconv.targets.c.wording import element_text, number_text, size_text, syntax, value_text
+from symconv.targets.c.threads import reads_of, shared, shared_loop
+from symconv.targets.c.wording import element_text, loop_over, number_text, size_text, syntax, value_text
 
 STORE = {"assign": "assign", "add": "add", "max": "larger"}
 
@@ -58,6 +60,7 @@ class _Writer:
         if any(buffer.kind == "complex" for buffer in kernel.buffers):
             raise KernelError(f"{self.name}: C has no Fourier transforms")
         self.taken = WORDS | {buffer.tensor.name for buffer in kernel.buffers}
+        self.alone = True  # whether no loop around is shared by threads
         self.table_names: dict[Table, str] = {}
         self.tables: dict[str, str] = {}
 
@@ -82,15 +85,18 @@ class _Writer:
     def _loop(self, loop: Loop) -> Sequence[Line]:
         if isinstance(loop.rows, Table):
             return self._visited(loop.rows, loop)
+        threads = shared_loop(loop) if self.alone else []
+        self.alone = self.alone and not threads
         body = self.block(loop.body)
+        self.alone = self.alone or bool(threads)
         first, *others = loop.letters
         match loop.rows:
             case Span(stop=stop, start=start):
-                header = syntax("count", letter=first, start=start, stop=size_text(stop))
-                return nest([header], body)
+                header = loop_over("count", first, start=start, stop=size_text(stop))
+                return [*threads, *nest([header], body)]
             case Blocks(stop=stop, size=size):
                 end = size_text(stop)
-                header = syntax("blocks", letter=first, stop=end, size=size)
+                header = loop_over("blocks", first, stop=end, size=size)
                 count = syntax("shorter", letter=others[0], stop=end, first=first, size=size)
                 used = re.search(rf"\b{others[0]}\b", "\n".join(text_lines(body)))
                 return nest([header], [count, *body] if used else body)
@@ -103,7 +109,7 @@ class _Writer:
             syntax("column", letter=letter, name=name, row=row, at=at)
             for at, letter in enumerate(loop.letters)
         ]
-        header = syntax("count", letter=row, start=0, stop=len(table.rows))
+        header = loop_over("count", row, start=0, stop=len(table.rows))
         lines = nest([header], [*columns, *self.block(loop.body)])
         self.taken.remove(row)
         return lines
@@ -129,13 +135,19 @@ class _Writer:
     def _do(self, do: Do) -> Sequence[Line]:
         match do.meaning:
             case Contraction() as contraction:
-                return self._contraction(contraction, do.how)
+                lines = self._contraction(contraction, do.how)
             case Elementwise() as elementwise:
-                return self._elementwise(elementwise, do.how)
+                lines = self._elementwise(elementwise, do.how)
             case Selection(target=target, maximum=maximum):
                 return self._selection(target[tuple(_indices(maximum))], maximum)
             case Transform():
                 raise KernelError(f"{self.name}: transforms what is not complex")
+        if not self.alone:
+            return lines
+        return [
+            *shared(do.meaning.target, reads_of(do.meaning), outermost(lines), do.meaning.extents),
+            *lines,
+        ]
 
     def _contraction(self, contraction: Contraction, how: str) -> Sequence[Line]:
         """Add terms up, or find the largest, in a variable; then store it."""
@@ -147,8 +159,7 @@ class _Writer:
         target, number = element_text(contraction.target), number_text(contraction.number)
         term = " * ".join(map(element_text, contraction.reads))
         if not contraction.summed:
-            factors = [factor for factor in (number, term) if factor and factor != "1"]
-            return nest(free, [syntax(STORE[how], target=target, value=" * ".join(factors) or "1")])
+            return nest(free, [syntax(STORE[how], target=target, value=_multiple(contraction, term))])
         summed = [headers[name] for name in contraction.summed]
         adds = contraction.reduce == "sum"
         name = self._variable("sum" if adds else "largest", contraction.extents, free)
@@ -166,8 +177,8 @@ class _Writer:
     def _partial_sums(
         self,
         contraction: Contraction,
-        headers: Mapping[str, str],
-        free: Sequence[str],
+        headers: Mapping[str, Header],
+        free: Sequence[Header],
         stretch: Stretch,
     ) -> tuple[list[Line], str]:
         """Return lines that add terms to several sums at once, and one of these sums."""
@@ -176,7 +187,7 @@ class _Writer:
         reads: Sequence[Access] = contraction.reads
         if count < stretch.size:
             first = fresh_name(f"{along}0", self.taken | set(headers))
-            others.append(syntax("by", letter=first, stop=stretch.size, step=count))
+            others.append(loop_over("by", first, stop=stretch.size, step=count))
             reads = [read.substitute({along: index(first) + index(along)}) for read in reads]
         name = self._variable("sums", contraction.extents, free)
         one = f"{name}[{along}]"
@@ -184,7 +195,7 @@ class _Writer:
         start = syntax("variables", name=name, count=count)
         return [start, *nest([*others, stretch.header], [step])], one
 
-    def _variable(self, name: str, extents: Extents, headers: Sequence[str]) -> str:
+    def _variable(self, name: str, extents: Extents, headers: Sequence[Header]) -> str:
         """Return a name for a variable; outside all loops, no later variable may have it."""
         found = fresh_name(name, self.taken | {index for index, _ in extents})
         if not headers:
@@ -254,9 +265,18 @@ def _renamed(
     return found if isinstance(found, Transform) else replace(found, extents=extents)
 
 
-def _headers(extents: Extents) -> dict[str, str]:
+def _multiple(contraction: Contraction, term: str) -> str:
+    """Write a product's multiple; a part of it as a quotient, which is exact where it can be."""
+    number = Fraction(contraction.number)
+    if term and number.numerator == 1 < number.denominator:
+        return f"{term} / {number_text(number.denominator)}"
+    factors = [factor for factor in (number_text(number), term) if factor and factor != "1"]
+    return " * ".join(factors) or "1"
+
+
+def _headers(extents: Extents) -> dict[str, Header]:
     """Return the header of the loop over each index."""
-    return {name: syntax("count", letter=name, start=0, stop=size_text(size)) for name, size in extents}
+    return {name: loop_over("count", name, start=0, stop=size_text(size)) for name, size in extents}
 
 
 def _whole(number: int) -> str:

@@ -14,21 +14,38 @@ JOINER = "\0"  # stands for a space at which a line is not folded
 
 
 @dataclass(frozen=True)
+class Header:
+    """The header of a loop, and the index that it counts."""
+
+    letter: str
+    text: str
+
+
+@dataclass(frozen=True)
 class Nest:
     """What is done under a loop's header."""
 
-    header: str
+    header: Header
     body: tuple[Line, ...]
 
 
 Line: TypeAlias = str | Nest
 
 
-def nest(headers: Sequence[str], body: Sequence[Line]) -> tuple[Line, ...]:
+def nest(headers: Sequence[Header], body: Sequence[Line]) -> tuple[Line, ...]:
     """Return lines under headers, the first outermost."""
     for header in reversed(headers):
         body = (Nest(header, tuple(body)),)
     return tuple(body)
+
+
+def outermost(lines: Sequence[Line]) -> list[str]:
+    """Return what the outermost loops count, one inside the other, of lines that are such loops."""
+    found = []
+    while len(lines) == 1 and isinstance(lines[0], Nest):
+        found.append(lines[0].header.letter)
+        lines = lines[0].body
+    return found
 
 
 def text_lines(lines: Sequence[Line], depth: int = 0) -> list[str]:
@@ -39,7 +56,7 @@ def text_lines(lines: Sequence[Line], depth: int = 0) -> list[str]:
             found += _folded(line, depth)
             continue
         braces = len(line.body) > 1
-        found.append(f"{INDENT * depth}{line.header}{' {' if braces else ''}")
+        found.append(f"{INDENT * depth}{line.header.text}{' {' if braces else ''}")
         found += text_lines(line.body, depth + 1)
         found += [f"{INDENT * depth}}}"] if braces else []
     return found

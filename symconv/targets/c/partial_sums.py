@@ -10,8 +10,9 @@ from math import prod
 
 from symconv.lower.runs import divisor
 from symconv.notation.contraction import Contraction
+from symconv.targets.c.nests import Header
 from symconv.targets.c.register_tiles import has, neighbours
-from symconv.targets.c.wording import syntax
+from symconv.targets.c.wording import loop_over
 
 FEWEST, MOST = 4, 64  # sums, which lie on the stack
 REPEATS = 4  # additions to each sum, at least, that make them worth it
@@ -26,9 +27,9 @@ class Stretch:
     count: int
 
     @property
-    def header(self) -> str:
+    def header(self) -> Header:
         """The loop over these neighbours."""
-        return syntax("count", letter=self.along, start=0, stop=self.count)
+        return loop_over("count", self.along, start=0, stop=self.count)
 
 
 def partial_sums(contraction: Contraction) -> Stretch | None:

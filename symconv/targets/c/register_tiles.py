@@ -13,8 +13,8 @@ from math import prod
 from symconv.lower.runs import LANES, divisor
 from symconv.notation.contraction import Access, Contraction
 from symconv.notation.polynomial import Polynomial
-from symconv.targets.c.nests import Line, nest
-from symconv.targets.c.wording import element_text, syntax
+from symconv.targets.c.nests import Header, Line, nest
+from symconv.targets.c.wording import element_text, loop_over, syntax
 
 MOST_ROWS = 8
 MOST_OF_ONE = 14  # rows that are of one vector
@@ -32,16 +32,31 @@ class Shape:
     columns: int
 
 
-def tile(contraction: Contraction, how: str, headers: Mapping[str, str]) -> tuple[Line, ...] | None:
+def tile(contraction: Contraction, how: str, headers: Mapping[str, Header]) -> tuple[Line, ...] | None:
     """Return a sum of products as tiles; None if it has no run that is long enough."""
-    if contraction.reduce != "sum" or len(contraction.reads) != 2 or contraction.number != 1:
-        return None
-    sized = all(isinstance(size, int) for _, size in contraction.extents)
-    if not contraction.summed or how not in ("assign", "add") or not sized:
-        return None
-    if any(_turned(access) for access in (contraction.target, *contraction.reads)):
+    if not _fits(contraction, how):
         return None
     return _outer(contraction, how, headers) or _inner(contraction, how, headers)
+
+
+def tile_shape(contraction: Contraction, how: str) -> tuple[int, int] | None:
+    """Return how many rows a tile of sums of products has, and of how many vectors they are."""
+    found = _fits(contraction, how) and _along(contraction)
+    if not found:
+        return None
+    along, numbers, vectors = found
+    shape = _outer_shape(contraction, along, numbers, vectors)
+    return shape.rows, shape.columns
+
+
+def _fits(contraction: Contraction, how: str) -> bool:
+    """Whether it is a sum of plain products, of fixed sizes, that no index goes through backwards."""
+    if contraction.reduce != "sum" or len(contraction.reads) != 2 or contraction.number != 1:
+        return False
+    sized = all(isinstance(size, int) for _, size in contraction.extents)
+    if not contraction.summed or how not in ("assign", "add") or not sized:
+        return False
+    return not any(_turned(access) for access in (contraction.target, *contraction.reads))
 
 
 def _turned(access: Access) -> bool:
@@ -66,19 +81,24 @@ def has(access: Access, name: str) -> bool:
     return any(name in subscript.variables for subscript in access.subscripts)
 
 
-def _outer(contraction: Contraction, how: str, headers: Mapping[str, str]) -> tuple[Line, ...] | None:
+def _outer(contraction: Contraction, how: str, headers: Mapping[str, Header]) -> tuple[Line, ...] | None:
     """Return a tile of sums along a run of the result: numbers times vectors."""
-    target = contraction.target
+    found = _along(contraction)
+    if found is None:
+        return None
+    along, numbers, vectors = found
+    shape = _outer_shape(contraction, along, numbers, vectors)
+    return _outer_lines(contraction, how, headers, shape, numbers, vectors)
+
+
+def _along(contraction: Contraction) -> tuple[str, Access, Access] | None:
+    """Return the index of a run of the result, what is read number by number, and as vectors."""
     for vectors, numbers in (contraction.reads, contraction.reads[::-1]):
-        for along in neighbours(target):
-            if along not in contraction.ranges:
+        for along in neighbours(contraction.target):
+            if along not in contraction.ranges or contraction.ranges[along] % LANES:
                 continue
-            if along not in neighbours(vectors) or has(numbers, along):
-                continue
-            size = contraction.ranges[along]
-            if size % LANES == 0:
-                shape = _outer_shape(contraction, along, numbers, vectors)
-                return _outer_lines(contraction, how, headers, shape, numbers, vectors)
+            if along in neighbours(vectors) and not has(numbers, along):
+                return along, numbers, vectors
     return None
 
 
@@ -108,7 +128,7 @@ def _counts(rows: int, columns: int) -> tuple[str, str]:
 def _outer_lines(
     contraction: Contraction,
     how: str,
-    headers: Mapping[str, str],
+    headers: Mapping[str, Header],
     shape: Shape,
     numbers: Access,
     vectors: Access,
@@ -137,8 +157,8 @@ def _outer_lines(
     clear = syntax("clear_tile", rows=rows, columns=columns)
     lines: Sequence[Line] = [held, clear, *nest(summed, [step]), stored]
     if shape.down and not whole:
-        lines = nest([syntax("by", letter=shape.down, stop=ranges[shape.down], step=rows)], lines)
-    across = syntax("by_vectors", letter=shape.along, stop=ranges[shape.along], columns=columns)
+        lines = nest([loop_over("by", shape.down, stop=ranges[shape.down], step=rows)], lines)
+    across = loop_over("by_vectors", shape.along, stop=ranges[shape.along], columns=columns)
     free = [
         header
         for name, header in headers.items()
@@ -147,7 +167,7 @@ def _outer_lines(
     return nest([across, *free], lines)
 
 
-def _inner(contraction: Contraction, how: str, headers: Mapping[str, str]) -> tuple[Line, ...] | None:
+def _inner(contraction: Contraction, how: str, headers: Mapping[str, Header]) -> tuple[Line, ...] | None:
     """Return a tile of sums over a run: vectors times vectors, whose lanes are added up."""
     first, second = contraction.reads
     for along in contraction.summed:
@@ -158,7 +178,7 @@ def _inner(contraction: Contraction, how: str, headers: Mapping[str, str]) -> tu
 
 
 def _inner_lines(
-    contraction: Contraction, how: str, headers: Mapping[str, str], along: str
+    contraction: Contraction, how: str, headers: Mapping[str, Header], along: str
 ) -> tuple[Line, ...]:
     ranges, target = contraction.ranges, contraction.target
     first, second = contraction.reads
@@ -192,7 +212,7 @@ def _inner_lines(
     by = {down: rows_text, across: columns_text}
     by.pop("", None)
     free = [
-        syntax("by", letter=name, stop=ranges[name], step=by[name]) if name in by else header
+        loop_over("by", name, stop=ranges[name], step=by[name]) if name in by else header
         for name, header in headers.items()
         if name in shown
     ]

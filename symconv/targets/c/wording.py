@@ -7,12 +7,18 @@ from symconv.notation.contraction import Access, Size
 from symconv.notation.polynomial import Number, Polynomial
 from symconv.notation.text import subscript_text
 from symconv.targets.c.dialect import LARGEST
+from symconv.targets.c.nests import Header
 from symconv.templating import environment
 
 
 def syntax(macro: str, **holes: object) -> str:
     """Return one of C's statements with its holes filled."""
     return str(getattr(environment().get_template("c/statements.c.j2").module, macro)(**holes))
+
+
+def loop_over(macro: str, letter: str, **holes: object) -> Header:
+    """Return the header of a loop over an index."""
+    return Header(letter, syntax(macro, letter=letter, **holes))
 
 
 def size_text(size: Size) -> str:

@@ -21,7 +21,7 @@ from symconv.lower.rows import Rows
 from symconv.lower.scatter import Scatter
 from symconv.lower.shift import Shift
 from symconv.lower.table import Table
-from symconv.lower.winograd import Winograd
+from symconv.lower.tiles import Filtered
 from symconv.targets.numpy.words import words
 
 
@@ -31,6 +31,8 @@ def algorithm_name(algorithm: Algorithm) -> str:
         return "polyphase"
     if isinstance(algorithm, JoinedFilters | JoinedTaps):
         return "joined"
+    if isinstance(algorithm, Filtered):
+        return "winograd"
     return type(algorithm).__name__.lower()
 
 
@@ -63,10 +65,10 @@ def rounding_text(function: Function, dtype: str) -> str:
     return " ".join(_rounding(algorithm, dtype) for algorithm in function.fast)
 
 
-def _rounding(algorithm: Winograd | Fourier, dtype: str) -> str:
+def _rounding(algorithm: Filtered | Fourier, dtype: str) -> str:
     c = algorithm.correlation
     one, other = (name for name in (c.cells, c.taps, c.positions) if name != getattr(c, c.result))
-    part = "tile" if isinstance(algorithm, Winograd) else "block"
+    part = "tile" if isinstance(algorithm, Filtered) else "block"
     reached = "every tap" if c.result == "taps" else f"its whole {part}"
     return (
         f"Rounding, before anything else is added: a sum of products of {one} and {other} is within "
@@ -97,7 +99,7 @@ def _tiles(algorithm: Algorithm) -> str:
     """Name an algorithm, with its tiles or blocks if it has some."""
     if isinstance(algorithm, Fourier):
         return f"fourier of {'×'.join(map(str, algorithm.lengths))}"
-    if not isinstance(algorithm, Winograd):
+    if not isinstance(algorithm, Filtered):
         return algorithm_name(algorithm)
     return f"winograd {'×'.join(f'F({f.outputs}, {f.taps})' for f in algorithm.filtering)}"
 
@@ -131,11 +133,11 @@ def _how(algorithm: Algorithm) -> str:
         case Phases(axes=axes):
             count = math.prod(map(len, axes))
             return f"{count} plain correlations, one per phase{in_blocks}"
-        case Winograd(filtering=filtering):
+        case Filtered(filtering=filtering):
             sizes = " × ".join(f"F({f.outputs}, {f.taps})" for f in filtering)
             fewer = math.prod(f.outputs * f.taps for f in filtering)
             products = math.prod(f.cells for f in filtering)
-            return f"{sizes}: {products} products instead of {fewer}, image by image"
+            return f"{sizes}: {products} products instead of {fewer}{in_blocks}"
         case Fourier(lengths=lengths):
             size = "×".join(map(str, lengths))
             number = "×".join(map(str, algorithm.tiles))

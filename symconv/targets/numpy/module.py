@@ -14,7 +14,7 @@ from symconv.layers.layer import Layer
 from symconv.layers.spelling import shell_options
 from symconv.lower.layer_plan import Function, Plan
 from symconv.lower.network_plan import NetworkPlan
-from symconv.lower.winograd import Winograd
+from symconv.lower.tiles import Filtered
 from symconv.notation.text import shape_text
 from symconv.prove.covers import rests_on
 from symconv.targets.numpy.expressions import ERFC
@@ -232,7 +232,7 @@ def _title(layer: Layer) -> str:
 
 def tiled(functions: Iterable[Function]) -> list[str]:
     """Name the theorems that Winograd's algorithms rest on, if there are any."""
-    if not any(isinstance(a, Winograd) for function in functions for a in function.fast):
+    if not any(isinstance(a, Filtered) for function in functions for a in function.fast):
         return []
     return ["Winograd's algorithms rest on T5 (tiles) and T8 (their identities), too."]
 
