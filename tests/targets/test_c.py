@@ -48,6 +48,7 @@ typedef {real} real;
 """
 REALS = {np.float64: "double", np.uint64: "uint64_t"}
 FUNCTIONS = fill("c/mathematics.c.j2", names=MATHEMATICS, powers=["pow"]) + fill("c/threads.c.j2")
+FUNCTIONS += fill("c/checks.c.j2", prefix="KERNELS")
 HELPERS = environment().get_template("c/helpers.c.j2").module
 needs_compiler = pytest.mark.skipif(COMPILER is None, reason="no C compiler: install gcc or clang")
 

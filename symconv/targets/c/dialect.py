@@ -63,6 +63,8 @@ WORDS = {
         "WIDTH",
         "SHARED",
         "PRAGMA",
+        "GIVEN",
+        "EACH_GIVEN",
     ),
     *(*KEYWORDS, *DEFINED, *FUNCTIONS),
 }  # that no array and no index may be called

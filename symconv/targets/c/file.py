@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import textwrap
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import prod
 
@@ -16,7 +16,7 @@ from symconv.lower.network_steps import LayerFunction
 from symconv.targets.c.dialect import FORMATS, FUNCTIONS
 from symconv.targets.c.nests import INDENT
 from symconv.targets.c.network_calls import Struct, called_in_place, network_routine, structs_of
-from symconv.targets.c.parameter_steps import step_routines
+from symconv.targets.c.parameter_steps import init_routine, step_routines
 from symconv.targets.c.routine import Routine, routine
 from symconv.targets.numpy.choice import choice_text, rounding_text
 from symconv.targets.numpy.functions import what
@@ -27,7 +27,7 @@ from symconv.templating import environment, fill
 
 TYPES = {"float32": "float", "float64": "double"}
 WIDTH = 97  # of a comment's text
-HELPERS = ("is_nan", "larger", "square", "sign", "sgd", "adam")
+HELPERS = ("is_nan", "larger", "square", "sign", "filled", "uniform", "normal", "sgd", "adam")
 TILE_HELPERS = ("clear", "outer", "store", "accumulate", "inner")
 MATHEMATICS = sorted({*FUNCTIONS, "fabs"} - {*HELPERS, *FORMATS, "Abs"})
 
@@ -132,7 +132,8 @@ def _network(plan: NetworkPlan, name: str, version: str) -> Files:
         )
         for kernel in kernels
     ]
-    public += [Documented(comment, step) for comment, step in step_routines(plan.layer, name)]
+    steps = [*init_routine(plan, name), *step_routines(plan.layer, name)]
+    public += [Documented(comment, step) for comment, step in steps]
     text = [network_title(plan, name), "", *network_summary(plan), "", _unchecked(plan.layer)]
     return _files(plan, name, version, text, [*private, *public], structs)
 
@@ -153,7 +154,7 @@ def _files(
     version: str,
     text: Sequence[str],
     functions: Sequence[Documented],
-    structs: Iterable[Struct],
+    structs: Sequence[Struct],
 ) -> Files:
     """Fill the header's and the source's templates."""
     prefix, layer = name.upper(), plan.layer
@@ -169,12 +170,13 @@ def _files(
         workspace=workspace,
         about=textwrap.wrap(f"{ABOUT} {_memory(layer, workspace)}", WIDTH),
         structs=[struct.text(f"{prefix}_REAL") for struct in structs],
-        functions=[(d.comment, d.routine.head(True, f"{prefix}_REAL")) for d in functions if d.public],
+        functions=[(d.comment, d.routine.head(prefix)) for d in functions if d.public],
     )
     written = [(d.comment, d.routine.text(static=not d.public)) for d in functions]
     own = "\n".join(text for _, text in written)
     threads = [fill("c/threads.c.j2").rstrip("\n")] if "SHARED(" in own else []
-    helpers = [*threads, *_called("c/helpers.c.j2", HELPERS, own), *_tiles(own, prefix)]
+    checks = fill("c/checks.c.j2", prefix=prefix).rstrip("\n")
+    helpers = [checks, *threads, *_called("c/helpers.c.j2", HELPERS, own), *_tiles(own, prefix)]
     code = "\n".join([*helpers, own])
     source = fill(
         "c/source.c.j2",

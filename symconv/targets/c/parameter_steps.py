@@ -1,15 +1,23 @@
-"""What a network's parameters become by their gradients, in C: a line for each parameter."""
+"""What a network's parameters are at first, and become by their gradients: a line for each, in C."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from fractions import Fraction
 from math import prod
 
 from symconv.layers.network import Network
+from symconv.lower.network_plan import NetworkPlan
 from symconv.targets.c.nests import text_lines
 from symconv.targets.c.network_calls import field
 from symconv.targets.c.routine import Routine
+from symconv.targets.c.wording import number_text
 
+INIT = (
+    "First values: weights are normal, of variance 2 / fan-in, the number of products in a sum (K. He",
+    "et al., Delving Deep into Rectifiers, 2015); biases are 0, and what normalisations multiply with",
+    "is 1. A seed gives the same numbers again, but not those of the module in Python.",
+)
 SGD = (
     "A step of stochastic gradient descent: v = momentum · v + gradient + weight_decay · parameter,",
     "and the parameter becomes parameter - learning_rate · v. v is 0 before the first step.",
@@ -18,6 +26,31 @@ ADAM = (
     "A step of Adam (D. Kingma, J. Ba, 2015); number counts the steps from 1. mean and square are 0",
     "before the first one. weight_decay · parameter is added to a gradient.",
 )
+
+
+def init_routine(plan: NetworkPlan, name: str) -> list[tuple[tuple[str, ...], Routine]]:
+    """Return the function that gives parameters their first values, with what it does; none without."""
+    if not plan.initial:
+        return []
+    parameters: dict[str, int | str] = {}
+    structs = {"p": ("arrays", plan.layer.parameters), "s": ("statistics", plan.layer.running)}
+    lines = []
+    for letter, (kind, shapes) in structs.items():
+        if not shapes:
+            continue
+        parameters[letter] = f"const struct {name}_{kind} *{letter}"
+        for own in shapes:
+            first = plan.initial[own]
+            count, to = prod(first.shape), f"{letter}->{field(own)}"
+            if first.fan_in:
+                deviation = number_text(Fraction((2 / first.fan_in) ** 0.5))
+                lines.append(f"normal({count}, {to}, {deviation}, &seed);")
+            else:
+                lines.append(f"filled({count}, {to}, {number_text(Fraction(first.number))});")
+    parameters["seed"] = "unsigned long long seed"
+    if "&seed" not in "".join(lines):
+        lines.insert(0, "(void)seed;")
+    return [(INIT, Routine(f"{name}_init", parameters, {}, 0, tuple(text_lines(lines, 1))))]
 
 
 def step_routines(network: Network, name: str) -> list[tuple[tuple[str, ...], Routine]]:

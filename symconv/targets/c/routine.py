@@ -21,6 +21,7 @@ from symconv.targets.c.wording import brackets, syntax, values_text
 
 ALIGNED = 16  # each scratch array starts at a multiple of this many elements
 WORKSPACE = "workspace"
+STRUCT = "const struct "  # how a struct of pointers is declared
 
 
 @dataclass(frozen=True)
@@ -49,11 +50,13 @@ class Routine:
     body: tuple[str, ...]
     in_place: bool = False
 
-    def head(self, public: bool = False, real: str = "real") -> str:
-        """Return the function's head; a public one is for a header."""
-        inside = "" if public else "static " if self.in_place else "restrict static "
+    def head(self, prefix: str = "") -> str:
+        """Return the function's head; with a file's prefix, that of a header, for C++, too."""
+        real = f"{prefix}_REAL" if prefix else "real"
+        least = f"{prefix}_LEAST " if prefix else "static "
+        inside = least if prefix or self.in_place else f"restrict {least}"
         sizes = {**self.inputs, **self.outputs}
-        names = {name: name.removesuffix("_data") if public else name for name in sizes}
+        names = {name: name.removesuffix("_data") if prefix else name for name in sizes}
         arrays = [
             size.format(real=real)
             if isinstance(size, str)
@@ -61,14 +64,23 @@ class Routine:
             for name, size in sizes.items()
         ]
         if self.workspace:
-            whole = "" if public else "static "  # what lies in it is restricted, one by one
-            arrays.append(f"{real} {WORKSPACE}[{whole}{self.workspace}]")
+            # not restricted: what lies in it is, one by one
+            arrays.append(f"{real} {WORKSPACE}[{least}{self.workspace}]")
         return function_head(f"void {self.name}", arrays)
 
     def text(self, static: bool = False) -> str:
-        """Return the whole function."""
-        head = f"{'static ' if static else ''}{self.head()}"
-        return "\n".join([head, "{", *self.body, "}"])
+        """Return the whole function; one that others call checks what it is given, if asked to."""
+        if static:
+            return "\n".join([f"static {self.head()}", "{", *self.body, "}"])
+        return "\n".join([self.head(), "{", *text_lines(self._checks(), 1), *self.body, "}"])
+
+    def _checks(self) -> list[str]:
+        sizes = {**self.inputs, **self.outputs}
+        arrays = [name for name, size in sizes.items() if isinstance(size, int)]
+        structs = [n for n, size in sizes.items() if isinstance(size, str) and STRUCT in size]
+        arrays += [WORKSPACE] if self.workspace else []
+        given = [syntax("given", arrays=", ".join(arrays))] if arrays else []
+        return [*given, *(syntax("each_given", struct=name) for name in structs)]
 
 
 def function_head(name: str, parameters: list[str]) -> str:
@@ -84,9 +96,9 @@ def routine(kernel: Kernel, name: str, symbols: Mapping[str, str] = MappingProxy
     """Return a function in C99 that computes a kernel.
 
     It takes the kernel's inputs, its outputs, and the workspace if it needs one. ``real`` is the type of
-    a number; ``square``, ``sign``, ``larger`` and ``is_nan`` are functions of such numbers. The file
-    includes ``math.h``, ``stddef.h`` and ``string.h``. Nothing is allocated, and nothing is kept from
-    call to call.
+    a number; ``GIVEN`` checks arrays or does nothing; ``square``, ``sign``, ``larger`` and ``is_nan`` are
+    functions of such numbers. The file includes ``math.h``, ``stddef.h`` and ``string.h``. Nothing is
+    allocated, and nothing is kept from call to call.
 
     Parameters
     ----------
@@ -113,6 +125,7 @@ def routine(kernel: Kernel, name: str, symbols: Mapping[str, str] = MappingProxy
         const real weight_data[restrict static 6],
         real y_data[restrict static 8])
     {
+        GIVEN(x_data, weight_data, y_data);
         const real (*const X)[3] = (const real (*)[3])x_data;
         const real (*const W)[3] = (const real (*)[3])weight_data;
         real (*const O)[2] = (real (*)[2])y_data;
