@@ -68,7 +68,7 @@ def c_files(plan: Plan | NetworkPlan, name: str, version: str) -> Files:
     if plan.backward is None:
         at = 1 + len(plan.gradients)
         functions.insert(at, _backward(plan, name, [d.routine for d in functions[1:at]]))
-    text = [layer_title(plan, name), "", *layer_summary(plan, _unchecked(plan.layer))]
+    text = [layer_title(plan, name), "", *layer_summary(plan, _given(plan.layer, name))]
     return _files(plan, name, version, text, functions, ())
 
 
@@ -134,7 +134,7 @@ def _network(plan: NetworkPlan, name: str, version: str) -> Files:
     ]
     steps = [*init_routine(plan, name), *step_routines(plan.layer, name)]
     public += [Documented(comment, step) for comment, step in steps]
-    text = [network_title(plan, name), "", *network_summary(plan), "", _unchecked(plan.layer)]
+    text = [network_title(plan, name), "", *network_summary(plan), "", _given(plan.layer, name)]
     return _files(plan, name, version, text, [*private, *public], structs)
 
 
@@ -195,9 +195,11 @@ ABOUT = (
 )
 
 
-def _unchecked(layer: Layer) -> str:
-    """Say what the caller has to know, since functions in C check nothing."""
-    said = ["The functions do not check their arguments."]
+def _given(layer: Layer, name: str) -> str:
+    """Say what the caller has to know of what functions take."""
+    said = [
+        f"Arguments are not checked, but with {name.upper()}_CHECK for missing arrays and alignment."
+    ]
     for name, count in layer.classes.items():
         said.append(f"{name} are numbers of the same type, from 0 to {count - 1}.")
     return " ".join(said)

@@ -96,9 +96,9 @@ def routine(kernel: Kernel, name: str, symbols: Mapping[str, str] = MappingProxy
     """Return a function in C99 that computes a kernel.
 
     It takes the kernel's inputs, its outputs, and the workspace if it needs one. ``real`` is the type of
-    a number; ``GIVEN`` checks arrays or does nothing; ``square``, ``sign``, ``larger`` and ``is_nan`` are
-    functions of such numbers. The file includes ``math.h``, ``stddef.h`` and ``string.h``. Nothing is
-    allocated, and nothing is kept from call to call.
+    a number; ``square``, ``sign``, ``larger`` and ``is_nan`` are functions of such numbers; ``GIVEN``
+    checks arrays, or does nothing. The file includes ``math.h``, ``stddef.h`` and ``string.h``. Nothing
+    is allocated, and nothing is kept from call to call.
 
     Parameters
     ----------
