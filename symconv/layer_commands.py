@@ -83,6 +83,8 @@ _METAVARS = {
     "padding": "N[xN...]|LO:HI[xLO:HI...]",
     "padding_mode": "zeros|reflect|replicate|circular",
     "dtype": "float32|float64",
+    "outputs": "NAME[,...]",
+    "trainable": "NAME[,...]",
 }
 
 

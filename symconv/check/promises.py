@@ -124,9 +124,9 @@ def _network_arguments(layer: Network, names: tuple[str, ...], rng: np.random.Ge
     drawn: Arguments = {}
     for name in names:
         if name == "params":
-            drawn[name] = by_name(layer.parameters | layer.running)
+            drawn[name] = by_name(layer.held)
         elif name == "v":
-            drawn[name] = by_name(layer.parameters)
+            drawn[name] = by_name(layer.trained)
         elif name == "masks":
             drawn[name] = by_name(layer.mask_shapes)
         else:

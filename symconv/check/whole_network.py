@@ -80,13 +80,13 @@ class _Point:
         self.values = [values[name] for name in network.values]
         self.masks = [{name: values[name] for name in network.masks}] if network.masks else []
         self.upstream = [values[g.name] for g in network.cotangents.values()]
-        self.params: Arrays = {name: values[name] for name in (*network.parameters, *network.running)}
+        self.params: Arrays = {name: values[name] for name in network.held}
         self.labels = {
             name: values[name].astype(np.int64) if name in network.classes else values[name]
             for name in network.labels
         }
         self.ways: list[Arrays] = [
-            {name: rng.standard_normal(shape) for name, shape in network.parameters.items()}
+            {name: rng.standard_normal(shape) for name, shape in network.trained.items()}
             for _ in range(WAYS)
         ]
 
@@ -116,7 +116,7 @@ class _Point:
 
 def _init(network: Network, module: ModuleType) -> Result:
     """Check that init gives every parameter, and for one seed always the same."""
-    shapes = network.parameters | network.running
+    shapes = network.held
     first, again = module.init(0), module.init(0)
     right = {name: array.shape for name, array in first.items()} == shapes
     right &= all(array.dtype == network.dtype for array in first.values())
@@ -197,7 +197,7 @@ def _loss(network: Network, module: ModuleType, point: _Point) -> list[Result]:
     wanted = evaluate_arrays(network.graph, point.tensors(network))
     wrong = difference(np.asarray(loss), wanted, AGREE["float64"] * abs(float(wanted)))
     named = Result("loss", "numeric", not wrong, wrong or f"to {AGREE['float64']:.0e} of its definition")
-    chain_rule = _chain_rule(network, point, list(network.parameters))
+    chain_rule = _chain_rule(network, point, list(network.trained))
     return [
         named,
         _compared("gradients", found, chain_rule),
@@ -240,9 +240,9 @@ def _second(network: Network, module: ModuleType, point: _Point) -> list[Result]
     Without a loss, the gradients of second order with those of ⟨G, differential⟩, too.
     """
     rng = np.random.default_rng(7)
-    by = list(network.parameters) if network.loss else list(network.differentiable)
+    by = list(network.trained) if network.loss else list(network.differentiable)
     moved = {name: rng.standard_normal(network.inputs[name]) for name in by}
-    v = {name: moved[name] for name in network.parameters}
+    v = {name: moved[name] for name in network.trained}
     tensors = {name: network.tensors[name] for name in by}
     ways = {tangent_of(tensors[name]).name: array for name, array in moved.items()}
     given = point.tensors(network) | ways
@@ -373,7 +373,7 @@ def _curvature(network: Network, module: ModuleType, point: _Point) -> list[Resu
         return math.fsum(float(np.sum(a[name] * b[name])) for name in a)
 
     hu, hv = product(u), product(v)
-    by = {name: network.tensors[name] for name in network.parameters}
+    by = {name: network.tensors[name] for name in network.trained}
     defined = _compared("hessian_vector_product", hv, _hessian(network, point, by, v), "differential")
     one, other = inner(u, hv), inner(hu, v)
     error = abs(one - other) / max(abs(one), abs(other), 1e-300)

@@ -37,7 +37,7 @@ Steps = Callable[[Layer], Sequence[Step]]
 
 def network_steps(network: Network, steps_of: Steps) -> tuple[Step, ...]:
     """Return the derivation of every parameter's gradient; ``steps_of`` derives a layer's on its own."""
-    by = [network.tensors[name] for name in network.parameters] or [
+    by = [network.tensors[name] for name in network.trained] or [
         network.tensors[name] for name in network.values
     ]
     varying = {tensor.name for tensor in varying_with(network.energy, by)}

@@ -100,7 +100,7 @@ class Chain:
             heading = f"Forward, {node.name} = {type(node.layer).__name__}({taken})"
             parts.append(_Part(heading, formula(forward_graph(network, node)), [asked(node.name)]))
         for node in reversed(network.nodes):
-            own = [n for n in network.parameters if n.rpartition(".")[0] == node.name]
+            own = [n for n in network.trained if n.rpartition(".")[0] == node.name]
             tensors = [network.tensors[name].name for name in own]
             tensors += [_value(network, source) for source in node.sources]
             rows = [asked(f"∂E/∂{name}") for name in tensors if f"∂E/∂{name}" in values]

@@ -43,6 +43,9 @@ class Network(Layer):
         Instead of ``input_shape``, the names and shapes of several inputs, as a mapping or pairs.
     outputs
         The layers whose outputs ``forward`` returns; by default, the last one before the loss.
+    trainable
+        The parameters that are trained, or layers whose parameters all are; by default, every parameter.
+        Gradients with respect to others are not computed, nor what only these need.
 
     Raises
     ------
@@ -61,6 +64,7 @@ class Network(Layer):
     dtype: str = ""
     input_shapes: Mapping[str, Shape] | Shapes = ()
     outputs: Sequence[str] = ()
+    trainable: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         entries = self.layers
@@ -90,6 +94,7 @@ class Network(Layer):
             found[node.name] = node
         object.__setattr__(self, "layers", tuple(found.values()))
         object.__setattr__(self, "outputs", self._outputs())
+        object.__setattr__(self, "trainable", self._trainable())
         self._check_values()
 
     @property
@@ -142,6 +147,22 @@ class Network(Layer):
             if name not in names:
                 raise arguments.refuse("outputs", name, f"one of the layers before the loss: {known}")
         return tuple(map(str, given))
+
+    def _trainable(self) -> tuple[str, ...]:
+        """Return the names of the parameters that are trained; none stands for all."""
+        given = (self.trainable,) if isinstance(self.trainable, str) else self.trainable
+        every = [*self.parameters]
+        known = ", ".join(dict.fromkeys(name.rpartition(".")[0] for name in every)) or "there is none"
+        valid = f"names of layers with parameters, or of parameters: {known}"
+        if not isinstance(given, tuple | list):
+            raise arguments.refuse("trainable", given, valid)
+        chosen: set[str] = set()
+        for name in given:
+            found = [own for own in every if name in (own, own.rpartition(".")[0])]
+            if not found:
+                raise arguments.refuse("trainable", name, valid)
+            chosen.update(found)
+        return tuple(name for name in every if name in chosen) if len(chosen) < len(every) else ()
 
     def _check_values(self) -> None:
         """Refuse a value that nothing reads, and a loss that is not last."""
@@ -217,6 +238,23 @@ class Network(Layer):
         }
 
     @property
+    def trained(self) -> dict[str, tuple[int, ...]]:
+        """Names and shapes of the parameters that are trained."""
+        every = self.parameters
+        return {name: every[name] for name in self.trainable} if self.trainable else every
+
+    @property
+    def frozen(self) -> dict[str, tuple[int, ...]]:
+        """Names and shapes of the parameters that are not trained."""
+        trained = self.trained
+        return {name: shape for name, shape in self.parameters.items() if name not in trained}
+
+    @property
+    def held(self) -> dict[str, tuple[int, ...]]:
+        """Names and shapes of what functions are given as ``params``: the trained parameters first."""
+        return self.trained | self.frozen | self.running
+
+    @property
     def running(self) -> dict[str, tuple[int, ...]]:
         """Names and shapes of the running statistics, such as ``"batch_norm1.running_mean"``."""
         return {
@@ -250,8 +288,8 @@ class Network(Layer):
 
     @property
     def differentiable(self) -> tuple[str, ...]:
-        """The inputs and the parameters."""
-        return (*self.values, *self.parameters)
+        """The inputs and the parameters that are trained."""
+        return (*self.values, *self.trained)
 
     @property
     def classes(self) -> dict[str, int]:
@@ -342,10 +380,12 @@ class Network(Layer):
         """The arguments that rebuild the network, without those that follow from earlier layers."""
         shapes = {"input_shape": self.input_shape, "input_shapes": self.input_shapes}
         outputs = {"outputs": self.outputs} if self.outputs != (self.body[-1].name,) else {}
+        trainable = {"trainable": self.trainable} if self.trainable else {}
         return {
             **{name: given for name, given in shapes.items() if given},
             "layers": tuple(node.as_dict() for node in self.nodes),
             **outputs,
+            **trainable,
             "dtype": self.dtype,
         }
 

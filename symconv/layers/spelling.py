@@ -12,6 +12,7 @@ from symconv.layers.batch import with_samples
 from symconv.layers.layer import Layer
 
 NAMED = ("shapes", "extents")  # that are names with sizes
+LISTS = ("outputs", "trainable")  # of names
 DATA = ("layers", "weight")  # that are JSON
 _NUMBER = re.compile(r"[+-]?[0-9]{1,12}")
 
@@ -59,7 +60,7 @@ def read(argument: str, text: str) -> object:
         return tuple(_constant(part) for part in text.split(","))
     if argument in NAMED or (argument == "input_shapes" and "=" in text):
         return tuple(_named(argument, part) for part in text.split(","))
-    if argument == "outputs":
+    if argument in LISTS:
         return tuple(text.split(","))
     if argument in _of_type("float"):
         return _real(argument, text)
@@ -119,7 +120,7 @@ def spell(argument: str, value: object) -> str:
         return json.dumps(with_samples(value, None), ensure_ascii=False)
     if argument == "constants" and isinstance(value, tuple):
         return ",".join(f"{name}={number!r}" for name, number in value)
-    if argument == "outputs" and isinstance(value, tuple):
+    if argument in LISTS and isinstance(value, tuple):
         return ",".join(value)
     named = argument == "input_shapes" and isinstance(value, tuple) and isinstance(value[0][0], str)
     if (argument in NAMED or named) and isinstance(value, tuple):

@@ -100,8 +100,8 @@ def _numbered(name: str, network: Network) -> list[tuple[str, str]]:
 
 
 def _by_parameters(kind: str, network: Network) -> list[Tensor]:
-    """Return an array for each parameter."""
-    return [Tensor(kind + name, shape) for name, shape in network.parameters.items()]
+    """Return an array for each parameter that is trained."""
+    return [Tensor(kind + name, shape) for name, shape in network.trained.items()]
 
 
 def _initial(network: Network) -> Iterator[tuple[str, Initial]]:

@@ -63,12 +63,16 @@ class NetworkSteps:
         self.seeds = _seeds(network)
         self.callers = set(self.seeds.values())  # whose arrays are not written over
         for node in network.nodes:
-            if node.layer.parameters or self.varying & set(node.sources):
+            if self._trained(node) or self.varying & set(node.sources):
                 self.varying.add(node.name)
         self.fused: set[str] = set()
         for node in network.nodes:
             if node.sources[0] not in self.fused and self._fuses(node):
                 self.fused.add(node.name)
+
+    def _trained(self, node: Node) -> list[str]:
+        """Return the layer's parameters that are trained."""
+        return [name for name in node.layer.parameters if node.own(name) in self.network.trained]
 
     def _fuses(self, node: Node) -> bool:
         """Let the layer before an activation that is written over it apply that, if it can."""
@@ -179,7 +183,7 @@ class NetworkSteps:
         """
         wholes = {name: prefix + source for name, source in node.data.items() if source in self.varying}
         if parameters is not None:
-            wholes |= {name: parameters + node.own(name) for name in node.layer.parameters}
+            wholes |= {name: parameters + node.own(name) for name in self._trained(node)}
         results: dict[str, Tensor] = {}
         sums: list[Do] = []
         for name, whole in wholes.items():
@@ -239,7 +243,7 @@ class NetworkSteps:
     def _moved(self, node: Node) -> dict[str, str]:
         """Return the changes of a layer's inputs that vary."""
         values = {name: f"t_{source}" for name, source in node.data.items() if source in self.varying}
-        return values | {name: CHANGES + node.own(name) for name in node.layer.parameters}
+        return values | {name: CHANGES + node.own(name) for name in self._trained(node)}
 
     def second(self) -> Iterator[Step]:
         """Go through the layers in reverse: ``tg_`` is how a gradient changes when what varies does.

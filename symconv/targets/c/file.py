@@ -210,8 +210,12 @@ def _memory(layer: Layer, workspace: int) -> str:
     size = BYTES[layer.dtype]
     said = f"In {TYPES[layer.dtype]} it takes {grouped(size * workspace)} bytes"
     if layer.network:
-        parameters = size * sum(map(prod, layer.network.parameters.values()))
-        said += f"; the parameters are {grouped(parameters)} bytes, and so are their gradients"
+        every, trained = (
+            size * sum(map(prod, shapes.values()))
+            for shapes in (layer.network.parameters, layer.network.trained)
+        )
+        said += f"; the parameters are {grouped(every)} bytes, and "
+        said += "so are their gradients" if every == trained else f"gradients {grouped(trained)} bytes"
     return f"{said}."
 
 

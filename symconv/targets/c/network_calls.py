@@ -68,10 +68,10 @@ def structs_of(plan: NetworkPlan, name: str) -> list[Struct]:
         Struct(
             f"{name}_parameters",
             "Parameters and running statistics, which are only read.",
-            network.parameters | network.running,
+            network.held,
             False,
         ),
-        Struct(f"{name}_arrays", EACH, network.parameters, True),
+        Struct(f"{name}_arrays", EACH, network.trained, True),
         Struct(f"{name}_statistics", "The new running statistics.", network.running, True),
         Struct(f"{name}_masks", "The masks of Dropout layers.", network.mask_shapes, False),
     ]

@@ -30,10 +30,8 @@ ADAM = (
 
 def init_routine(plan: NetworkPlan, name: str) -> list[tuple[tuple[str, ...], Routine]]:
     """Return the function that gives parameters their first values, with what it does; none without."""
-    if not plan.initial:
-        return []
     parameters: dict[str, int | str] = {}
-    structs = {"p": ("arrays", plan.layer.parameters), "s": ("statistics", plan.layer.running)}
+    structs = {"p": ("arrays", plan.layer.trained), "s": ("statistics", plan.layer.running)}
     lines = []
     for letter, (kind, shapes) in structs.items():
         if not shapes:
@@ -50,12 +48,13 @@ def init_routine(plan: NetworkPlan, name: str) -> list[tuple[tuple[str, ...], Ro
     parameters["seed"] = "unsigned long long seed"
     if "&seed" not in "".join(lines):
         lines.insert(0, "(void)seed;")
-    return [(INIT, Routine(f"{name}_init", parameters, {}, 0, tuple(text_lines(lines, 1))))]
+    said = (*INIT, *(["Parameters that are not trained are not written."] if plan.layer.frozen else []))
+    return [(said, Routine(f"{name}_init", parameters, {}, 0, tuple(text_lines(lines, 1))))]
 
 
 def step_routines(network: Network, name: str) -> list[tuple[tuple[str, ...], Routine]]:
     """Return the functions that change parameters, each with what it does; none without parameters."""
-    if not network.parameters:
+    if not network.trained:
         return []
     sgd = ["learning_rate", "momentum", "weight_decay"]
     adam = ["learning_rate", "beta1", "beta2", "eps", "weight_decay"]
@@ -84,7 +83,7 @@ def _routine(
         parameters["number"] = "size_t number"
     parameters |= {number: f"{{real}} {number}" for number in numbers}
     lines = [*before]
-    for own, shape in network.parameters.items():
+    for own, shape in network.trained.items():
         arrays = [f"{struct}->{field(own)}" for struct in structs]
         lines.append(f"{kind}({', '.join([str(prod(shape)), *arrays, *passed])});")
     return Routine(f"{name}_{kind}_step", parameters, {}, 0, tuple(text_lines(lines, 1)))

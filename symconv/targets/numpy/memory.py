@@ -93,7 +93,7 @@ def needs(plan: NetworkPlan) -> Needs:
             scratch[name] = max(numbers, scratch.get(name, 0))
     buffers = placed(kernel).with_role("scratch")
     kept = size * (sum(map(_numbers, buffers)) + sum(scratch.values()))
-    gradients = size * sum(map(prod, network.parameters.values()))
+    gradients = size * sum(map(prod, network.trained.values()))
     passing = size * max((temporaries(f.function) for f in used), default=0)
     return Needs(tuple(rows), kept, gradients, kept + gradients + passing)
 

@@ -26,8 +26,9 @@ def network_functions(plan: NetworkPlan, lines: Callable[[Kernel], list[str]]) -
     yield fill("numpy/network_init.py.j2", initial=initial)
     yield of.forward()
     yield of.loss() if plan.layer.loss else of.backward()
-    yield fill("numpy/sgd_step.py.j2")
-    yield fill("numpy/adam_step.py.j2")
+    kept = "(*FROZEN, *STATISTICS)" if plan.layer.frozen else "STATISTICS"
+    yield fill("numpy/sgd_step.py.j2", held=of.held, kept=kept)
+    yield fill("numpy/adam_step.py.j2", held=of.held, kept=kept)
     for kernel in plan.second:
         yield getattr(of, kernel.name)(kernel)
     if plan.layer.masks:
@@ -69,6 +70,11 @@ class _Functions:
         return [Array(f"grad_{array.name}", array.shape) for array in self.outputs]
 
     @property
+    def held(self) -> str:
+        """The names and shapes of what params has."""
+        return "PARAMETERS | FROZEN | STATISTICS" if self.network.frozen else "PARAMETERS | STATISTICS"
+
+    @property
     def masks(self) -> list[str]:
         """The parameter that the masks are, if a layer has one."""
         return ["masks: Arrays"] if self.network.masks else []
@@ -83,6 +89,7 @@ class _Functions:
             "shapes": _shapes([*self.values, *self.outputs]),
             "statistics": ", normalised with the running statistics" if network.running else "",
             "checked": self._checked(self.values),
+            "held": self.held,
             "lines": self.lines(self.plan.forward),
         }
         counts = counted(self.values, 1)  # whatever training needs
@@ -108,6 +115,7 @@ class _Functions:
         given = ", ".join(f'"{array.name}": {array.name}' for array in self.values)
         return fill(
             "numpy/network_loss.py.j2",
+            held=self.held,
             signature=signature(
                 "loss_and_gradients",
                 ["params: Arrays", *self._arrays(self.values, self.labels), *self.masks],
@@ -131,6 +139,7 @@ class _Functions:
         also = ", and the new running statistics" if statistics else ""
         return fill(
             "numpy/network_backward.py.j2",
+            held=self.held,
             signature=signature(
                 "backward",
                 ["params: Arrays", *self._arrays(self.upstream, self.values), *self.masks],
@@ -154,6 +163,7 @@ class _Functions:
         given = [*self._arrays(self.values), *self.masks, *self._arrays(ways), "v: Arrays"]
         return fill(
             "numpy/network_jvp.py.j2",
+            held=self.held,
             signature=signature(
                 "jvp",
                 ["params: Arrays", *given],
@@ -175,6 +185,7 @@ class _Functions:
         given = [*self._arrays(self.values, self.labels), *self.masks, "v: Arrays"]
         return fill(
             "numpy/network_hessian_vector_product.py.j2",
+            held=self.held,
             signature=signature("hessian_vector_product", ["params: Arrays", *given], "Arrays"),
             given=_shapes(self.values),
             taken=self._taken(self.values, self.labels),
@@ -194,6 +205,7 @@ class _Functions:
         moves = [f"{x.name} changes by {way.name}" for x, way in zip(self.values, ways, strict=True)]
         return fill(
             "numpy/network_double_backward.py.j2",
+            held=self.held,
             signature=signature(
                 "double_backward",
                 ["params: Arrays", *given, *self.masks],

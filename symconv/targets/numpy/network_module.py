@@ -93,7 +93,8 @@ def network_declarations(plan: NetworkPlan) -> list[str]:
     """Write the names and shapes of the parameters, and of the running statistics."""
     network = plan.layer
     lines = [*accuracy(plan), "Arrays = dict[str, Array]"]
-    for name, shapes in (("PARAMETERS", network.parameters), ("STATISTICS", network.running)):
+    frozen = {"FROZEN": network.frozen} if network.frozen else {}
+    for name, shapes in {"PARAMETERS": network.trained, **frozen, "STATISTICS": network.running}.items():
         rows = [f'    "{own}": {shape(sizes)},' for own, sizes in shapes.items()]
         kind = "dict[str, tuple[int, ...]]"
         lines += [f"{name}: {kind} = {{", *rows, "}"] if rows else [f"{name}: {kind} = {{}}"]
