@@ -25,7 +25,7 @@ from symconv.notation.arrays import run_arrays
 from symconv.notation.contraction import Contraction as Contraction_
 from symconv.notation.contraction import Tensor, index
 from symconv.notation.graph import Elementwise
-from symconv.targets.c.file import MATHEMATICS
+from symconv.targets.c.file import MATHEMATICS, mathematics
 from symconv.targets.c.routine import routine
 from symconv.targets.numpy.plan import plan_layer
 from symconv.templating import environment, fill
@@ -47,7 +47,8 @@ typedef {real} real;
 {functions}
 """
 REALS = {np.float64: "double", np.uint64: "uint64_t"}
-FUNCTIONS = fill("c/mathematics.c.j2", names=MATHEMATICS, powers=["pow"]) + fill("c/threads.c.j2")
+(FUNCTIONS,) = mathematics(" ".join(f"{name}(" for name in (*MATHEMATICS, "pow")))
+FUNCTIONS += fill("c/threads.c.j2")
 FUNCTIONS += fill("c/checks.c.j2", prefix="KERNELS")
 HELPERS = environment().get_template("c/helpers.c.j2").module
 needs_compiler = pytest.mark.skipif(COMPILER is None, reason="no C compiler: install gcc or clang")

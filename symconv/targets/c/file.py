@@ -29,6 +29,11 @@ TYPES = {"float32": "float", "float64": "double"}
 WIDTH = 97  # of a comment's text
 HELPERS = ("is_nan", "larger", "square", "sign", "filled", "uniform", "normal", "sgd", "adam")
 TILE_HELPERS = ("clear", "outer", "store", "accumulate", "inner")
+NEAR = ("exp", "expm1", "tanh", "erf", "erfc")  # in float without branches
+NEAR_HELPERS = (
+    *("or_nan", "power_of_2", "part_of_exp", "less_one", "exp_of_sum"),
+    *("near_exp", "near_expm1", "near_tanh", "near_erfc", "near_erf"),
+)
 MATHEMATICS = sorted({*FUNCTIONS, "fabs"} - {*HELPERS, *FORMATS, "Abs"})
 
 
@@ -178,11 +183,12 @@ def _files(
     checks = fill("c/checks.c.j2", prefix=prefix).rstrip("\n")
     helpers = [checks, *threads, *_called("c/helpers.c.j2", HELPERS, own), *_tiles(own, prefix)]
     code = "\n".join([*helpers, own])
+    defined = mathematics(code)
     source = fill(
         "c/source.c.j2",
         **common,
-        includes=_includes(code),
-        helpers=[*_mathematics(code), *helpers],
+        includes=_includes("\n".join([*defined, code])),
+        helpers=[*defined, *helpers],
         functions=written,
     )
     needy = frozenset(d.routine.name for d in functions if d.routine.workspace)
@@ -227,19 +233,24 @@ def grouped(number: int) -> str:
 def _includes(code: str) -> list[str]:
     found = {
         "stddef.h": r"\bsize_t\b",
-        "string.h": r"\bmemset\(",
+        "stdint.h": r"\buint32_t\b",
+        "string.h": r"\bmem(set|cpy)\(",
         "math.h": rf"\b({'|'.join(MATHEMATICS)}|pow)\(|\bINFINITY\b",
     }
     return [header for header, used in found.items() if re.search(used, code)]
 
 
-def _mathematics(code: str) -> list[str]:
-    """Return what makes functions of math.h take numbers of the file's own type."""
+def mathematics(code: str) -> list[str]:
+    """Return what makes functions of math.h take numbers of the file's own type, if code calls some."""
     names = [name for name in MATHEMATICS if re.search(rf"\b{name}\(", code)]
     powers = ["pow"] if re.search(r"\bpow\(", code) else []
     if not names and not powers:
         return []
-    return [fill("c/mathematics.c.j2", names=names, powers=powers).rstrip("\n")]
+    near = [name for name in names if name in NEAR]
+    helpers = _called("c/near.c.j2", NEAR_HELPERS, " ".join(f"near_{name}(" for name in near))
+    others = [name for name in names if name not in near]
+    holes = {"near": helpers, "near_names": near, "names": others, "powers": powers}
+    return [fill("c/mathematics.c.j2", **holes).rstrip("\n")]
 
 
 def _tiles(code: str, prefix: str) -> list[str]:
