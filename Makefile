@@ -24,6 +24,7 @@ lint: $(VENV)/tests-installed
 
 gallery: $(VENV)/installed
 	$(RUN) -m symconv generate --config generated/symconv.toml
+	$(RUN) -m symconv generate --config generated/c/symconv.toml
 
 SUITE := $(shell sed -n 's/^\[\(.*\)\]/generated\/\1.py/p' benchmarks/suite.toml)
 

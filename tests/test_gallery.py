@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import importlib
 import math
+import os
 import shutil
+import subprocess
+import time
 import tomllib
 from pathlib import Path
 
@@ -17,14 +20,19 @@ from symconv.layers.network import Network
 from symconv.verbs import check
 from tests.effort import FULL
 from tests.shell.command import ROOT, run
+from tests.targets.test_c import needs_compiler
 
 GALLERY = ROOT / "generated"
 LAYERS = {name: r.layer for name, r in read_config(GALLERY / "symconv.toml").items()}
+IN_C = read_config(GALLERY / "c" / "symconv.toml")
+FLAGS = ["-std=c99", "-O2", "-ftree-vectorize", "-march=native", "-Wall", "-Wextra", "-Werror"]
+MOST_BYTES = 300_000  # of a file in C
 LARGE = 4_000  # elements: larger modules are checked in the full run
 
 
-def test_the_gallery_is_up_to_date() -> None:
-    assert run("generate", "--config", "generated/symconv.toml", "--check") == "no file differs\n"
+@pytest.mark.parametrize("folder", ["generated", "generated/c"])
+def test_the_gallery_is_up_to_date(folder: str) -> None:
+    assert run("generate", "--config", f"{folder}/symconv.toml", "--check") == "no file differs\n"
 
 
 def test_a_file_that_differs_is_missing_or_stale_is_found(tmp_path: Path) -> None:
@@ -50,7 +58,7 @@ def test_a_file_that_differs_is_missing_or_stale_is_found(tmp_path: Path) -> Non
 def test_every_row_of_the_suite_is_there() -> None:
     rows = tomllib.loads((ROOT / "benchmarks" / "suite.toml").read_text("utf-8"))
     for name, arguments in rows.items():
-        assert LAYERS[name] == Conv(**{**arguments, "bias": False})
+        assert LAYERS[name] == IN_C[name].layer == Conv(**{**arguments, "bias": False})
 
 
 @pytest.mark.every
@@ -70,6 +78,21 @@ def test_modules_are_importable_and_right(name: str) -> None:
         assert (received[0] if layer.updates else received).shape == layer.output_shape
     if FULL or max(map(math.prod, (*layer.inputs.values(), layer.output_shape))) < LARGE:
         assert check(GALLERY / f"{name}.py").passed
+
+
+@needs_compiler
+@pytest.mark.every
+@pytest.mark.parametrize("name", sorted(IN_C))
+def test_files_in_c_compile_and_are_right(name: str) -> None:
+    path = GALLERY / "c" / f"{name}.c"
+    assert path.stat().st_size < MOST_BYTES
+    layer = IN_C[name].layer
+    if FULL or max(map(math.prod, (*layer.inputs.values(), layer.output_shape))) < LARGE:
+        assert check(path).passed
+    else:
+        begun = time.monotonic()
+        subprocess.run(["cc", *FLAGS, "-c", str(path), "-o", os.devnull], check=True)
+        print(f"{name}: {time.monotonic() - begun:.1f} s to compile, {path.stat().st_size} bytes")
 
 
 def test_generated_files_are_marked() -> None:
