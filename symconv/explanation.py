@@ -21,6 +21,8 @@ from symconv.layers.layer import Layer
 from symconv.prove.theorems import Proof
 from symconv.version import __version__
 
+NAME = "layer"  # of the module that is shown
+
 
 @dataclass(frozen=True, repr=False)
 class Explanation:
@@ -34,6 +36,8 @@ class Explanation:
         Its derivation and its proof.
     source
         The source text of its generated module.
+    in_c
+        That of the same module in C; empty for any batch.
     formulas
         What each of the module's functions computes, by its name.
     report
@@ -44,6 +48,7 @@ class Explanation:
     derivation: Derivation
     proof: Proof
     source: str
+    in_c: str
     formulas: Mapping[str, tuple[str, ...]]
     report: Report
 
@@ -53,7 +58,7 @@ class Explanation:
 
     @cached_property
     def _page(self) -> str:
-        code = blocks(self.source, self.formulas)
+        code = blocks(self.source, self.formulas, self.in_c, f"{NAME}_")
         return page(self.layer, self.derivation, self.proof, code, self.report, __version__)
 
     @cached_property

@@ -21,7 +21,7 @@ from symconv.check.report import Report
 from symconv.derive.derivation import Derivation, derive_layer
 from symconv.errors import KernelError, SymconvError
 from symconv.explain.miniature import miniature
-from symconv.explanation import Explanation
+from symconv.explanation import NAME, Explanation
 from symconv.files import (
     compiler,
     in_c,
@@ -362,14 +362,15 @@ def explain(layer: Layer) -> Explanation:
     """
     shown = _a_layer(layer).few
     checked = shown if term_count(shown.graph) <= MOST_TERMS_CHECKED else miniature(shown)
-    unit = generate(layer, "layer")
+    unit = generate(layer, NAME)
+    in_c = "" if layer.any_batch else generate(layer, NAME, target="c").source
     if checked == shown:
         report = check(unit)
     else:
-        small = check(generate(checked, "layer"))
+        small = check(generate(checked, NAME))
         report = Report("the module of the smaller layer that is drawn", small.results)
     formulas = formulas_by_function(unit.plan)
-    return Explanation(shown, derive(layer), prove(layer), unit.source, formulas, report)
+    return Explanation(shown, derive(layer), prove(layer), unit.source, in_c, formulas, report)
 
 
 def bench(

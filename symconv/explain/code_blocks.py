@@ -1,31 +1,48 @@
-"""A generated module as blocks to read beside the formulas that they compute."""
+"""Generated code as blocks to read beside the formulas that they compute: in NumPy, and in C."""
 
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from markupsafe import Markup
 from pygments import highlight
 from pygments.formatters import HtmlFormatter
-from pygments.lexers import PythonLexer
+from pygments.lexer import Lexer
+from pygments.lexers import CLexer, PythonLexer
 
 
 @dataclass(frozen=True)
 class Block:
-    """A part of a module: what it is called, the formulas it computes, and its lines as HTML."""
+    """A part of a module: what it is called, the formulas it computes, and its lines as HTML.
+
+    ``codes`` has them by the language, Python's first.
+    """
 
     name: str
     formulas: tuple[str, ...]
-    code: Markup
+    codes: Mapping[str, Markup]
 
 
-def blocks(source: str, formulas: Mapping[str, tuple[str, ...]]) -> tuple[Block, ...]:
+def blocks(
+    source: str, formulas: Mapping[str, tuple[str, ...]], in_c: str = "", prefix: str = ""
+) -> tuple[Block, ...]:
     """Split a module into what comes before its functions, its public functions, and the rest.
 
-    ``formulas`` are what each function computes, by its name.
+    Parameters
+    ----------
+    source
+        The module's text.
+    formulas
+        What each function computes, by its name.
+    in_c
+        The text of the same module in C, if there is one.
+    prefix
+        What the names of its functions begin with.
     """
+    written = _functions_in_c(in_c, prefix)
     lines, tree = source.splitlines(), ast.parse(source)
     functions = [node for node in tree.body if isinstance(node, ast.FunctionDef)]
     public = [node for node in functions if not node.name.startswith("_")]
@@ -39,7 +56,10 @@ def blocks(source: str, formulas: Mapping[str, tuple[str, ...]]) -> tuple[Block,
     for at, start in enumerate(starts):
         stop = starts[at + 1] if at + 1 < len(starts) else len(lines) + 1
         text = "\n".join(lines[start - 1 : stop - 1]).strip("\n")
-        found.append(Block(names[at], formulas.get(names[at], ()), _highlighted(text)))
+        codes = {"Python": _highlighted(text, PythonLexer(stripnl=False))}
+        if names[at] in written:
+            codes["C"] = _highlighted(written[names[at]], CLexer(stripnl=False))
+        found.append(Block(names[at], formulas.get(names[at], ()), codes))
     return tuple(found)
 
 
@@ -51,6 +71,15 @@ def _first_line(node: ast.FunctionDef, lines: list[str]) -> int:
     return start
 
 
-def _highlighted(text: str) -> Markup:
+def _functions_in_c(source: str, prefix: str) -> dict[str, str]:
+    """Return the public functions of a C file, with their comments, by the rest of their names."""
+    head = re.compile(rf"^((?://.*\n)*)void {re.escape(prefix)}(\w+)\(", re.MULTILINE)
+    return {
+        found[2]: source[found.start() : source.index("\n}\n", found.end()) + 2]
+        for found in head.finditer(source)
+    }
+
+
+def _highlighted(text: str, lexer: Lexer) -> Markup:
     formatter = HtmlFormatter(nowrap=True)
-    return Markup(highlight(text, PythonLexer(stripnl=False), formatter).rstrip("\n"))
+    return Markup(highlight(text, lexer, formatter).rstrip("\n"))

@@ -123,6 +123,7 @@ def page(
         here=proof.here if proof.numbers else "",
         theorems=[_theorem(theorem) for theorem in proof.theorems],
         command=command_line("generate", layer),
+        beside="; with --target c, in C" if any("C" in part.codes for part in code) else "",
         parts=code,
         summary=f"{report.subject}: {report.summary}.",
         results=[

@@ -213,5 +213,21 @@ def test_code_is_split_at_its_functions() -> None:
     assert found["forward"].formulas == (
         "O[n, o, y, x] = Σ_{c,i,j} X[n, c, y + i, x + j] · F[o, c, i, j]",
     )
-    plain = re.sub("<[^>]*>", "", "".join(block.code + "\n" for block in found.values()))
+    plain = re.sub("<[^>]*>", "", "".join(block.codes["Python"] + "\n" for block in found.values()))
     assert len(plain.split()) > 0.9 * len(unit.source.split())
+
+
+def test_functions_in_c_stand_beside_those_in_python() -> None:
+    source = generate(ARTICLE, "article", target="c").source
+    module = generate(ARTICLE, "article").source
+    found = {b.name: b.codes for b in blocks(module, {}, source, "article_")}
+    for name in ("forward", "input_gradient", "weight_gradient", "backward"):
+        assert list(found[name]) == ["Python", "C"]
+        plain = re.sub("<[^>]*>", "", found[name]["C"])
+        assert plain.startswith("//")
+        assert f"void article_{name}(" in plain
+        assert plain.endswith("\n}")
+        assert plain.count("\n}") == 1
+    assert list(found["release"]) == ["Python"]
+    assert "void layer_forward" in re.sub("<[^>]*>", "", explain(ARTICLE).html())
+    assert "layer_forward" not in explain(Linear((None, 3), 2)).html()
