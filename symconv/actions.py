@@ -277,7 +277,7 @@ def generate(
     constants = read_machine(machine) if machine is not None else MIDDLING
     if tune:
         with progress("tuning") as advance:
-            measured = verbs.tune(layer, order, accuracy, advance=advance)
+            measured = verbs.tune(layer, order, accuracy, advance=advance, target=target)
     with progress("generating"):
         unit = verbs.generate(
             layer,

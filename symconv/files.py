@@ -122,7 +122,8 @@ def read_tuning(path: str | os.PathLike[str]) -> Tuning:
             for name, choices in data["functions"].items()
         }
         layer = rebuild(data["layer"]).as_dict()
-        return Tuning(str(data["machine"]), layer, str(data["accuracy"]), functions)
+        target = str(data.get("target", "numpy"))  # which older files do not have
+        return Tuning(str(data["machine"]), layer, str(data["accuracy"]), functions, target)
     except SymconvError as error:
         raise SymconvError(f"{path}: {error}") from error
     except (OSError, UnicodeDecodeError, RecursionError) as error:

@@ -176,29 +176,28 @@ def generate(
     layer = _a_layer(layer) if weight is None else _with_weight(_a_layer(layer), weight)
     if not isinstance(machine, Machine):
         raise SymconvError(f"machine = {machine!r}: must be what read_machine returned")
-    if target == "c":
-        return _unit_in_c(layer, name, check_order(order), check_accuracy(accuracy), tuning)
-    plan = plan_module(layer, check_order(order), check_accuracy(accuracy), machine)
+    if tuning is not None and not isinstance(tuning, Tuning):
+        raise SymconvError(f"tuning = {tuning!r}: must be what tune or read_tuning returned")
+    check_order(order)
+    check_accuracy(accuracy)
+    in_c = target == "c"
+    plan = plan_in_c(layer, order, accuracy) if in_c else plan_module(layer, order, accuracy, machine)
     compare_plan(plan)
     if tuning is not None:
-        if not isinstance(tuning, Tuning):
-            raise SymconvError(f"tuning = {tuning!r}: must be what tune or read_tuning returned")
-        plan = tuned(_of_layer(plan), tuning)
+        plan = tuned(_of_layer(plan), tuning, target)
+    if in_c:
+        return _unit_in_c(plan, name, tuning)
     return Unit(name, render_module(plan, name, __version__), plan, tuning)
 
 
-def _unit_in_c(layer: Layer, name: str, order: int, accuracy: str, tuning: object) -> Unit:
-    if tuning is not None:
-        raise SymconvError("tuning: is for target = 'numpy' (--tune, --tuning)")
-    plan = plan_in_c(layer, order, accuracy)
-    compare_plan(plan)
+def _unit_in_c(plan: Plan | NetworkPlan, name: str, tuning: Tuning | None = None) -> Unit:
     try:
         files = c_files(plan, name, __version__)
     except KernelError as error:
         raise SymconvError(f"target = 'c': {error}") from error
     module = wrapper_text(plan, name, __version__, files)
     beside = {".h": files.header, ".py": module}
-    return Unit(name, files.source, plan, None, "c", beside)
+    return Unit(name, files.source, plan, tuning, "c", beside)
 
 
 def tune(
@@ -207,12 +206,13 @@ def tune(
     accuracy: str = "direct",
     seconds: float = 2.0,
     advance: Callable[[], None] = lambda: None,
+    target: str = "numpy",
 ) -> Tuning:
     """Measure, on one core of this machine, every algorithm that could compute a layer's functions.
 
     Parameters
     ----------
-    layer, order, accuracy
+    layer, order, accuracy, target
         As for :func:`generate`; the layer must not be a network.
     seconds
         Time for each correlation of a function, shared by all its algorithms.
@@ -225,8 +225,21 @@ def tune(
         If an argument is not valid.
     """
     check_seconds(seconds)
-    plan = plan_module(_a_layer(layer), check_order(order), check_accuracy(accuracy))
-    return measure_algorithms(_of_layer(plan), seconds, load_source, advance)
+    check_target(target, "tuned")
+    given = _a_layer(layer), check_order(order), check_accuracy(accuracy)
+    if target == "c":
+        return measure_algorithms(_of_layer(plan_in_c(*given)), seconds, _load_c, advance, target)
+    return measure_algorithms(_of_layer(plan_module(*given)), seconds, _load, advance)
+
+
+def _load(plan: Plan) -> ModuleType:
+    """Return the module of a plan, which is only timed."""
+    return load_source("timed", render_module(plan, "timed", __version__))
+
+
+def _load_c(plan: Plan) -> ModuleType:
+    """Return the module of a plan for C, which is only timed."""
+    return _unit_in_c(plan, "timed").load()
 
 
 def _with_weight(layer: Layer, weight: Nested) -> Filter:
@@ -442,7 +455,7 @@ def growth(seconds: float = 1.0, advance: Callable[[], None] = lambda: None) -> 
     SymconvError
         If ``seconds`` is not a positive number.
     """
-    return time_families(check_seconds(seconds), load_source, advance)
+    return time_families(check_seconds(seconds), _load, advance)
 
 
 def _check_source(subject: str, source: str, path: Path | None = None) -> Report:

@@ -11,7 +11,6 @@ from symconv.bench.row import OURS, SWEEPS, Row, measure
 from symconv.bench.timing import one_core
 from symconv.bench.tune import Load
 from symconv.layers.conv import Conv
-from symconv.targets.numpy.module import render_layer
 from symconv.targets.numpy.plan import plan_layer
 
 AGAINST = ("PyTorch", "ONNX Runtime", "JAX")  # the others take minutes, or all of the memory
@@ -77,7 +76,7 @@ def time_families(seconds: float, load: Load, advance: Callable[[], None]) -> Gr
         for family, layers in FAMILIES.items():
             found[family] = {}
             for size, layer in layers.items():
-                module = load("grown", render_layer(plan_layer(layer), "grown", "0"))
+                module = load(plan_layer(layer))
                 row = measure(f"{family} {size}", layer, {OURS: module}, seconds, AGAINST)
                 module.release()
                 found[family][size] = row

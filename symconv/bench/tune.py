@@ -13,12 +13,13 @@ from symconv.bench.row import processor
 from symconv.bench.timing import one_core, race
 from symconv.lower.layer_plan import Function, Plan
 from symconv.lower.tuning import Measured, Tuning, variants, with_choice, with_functions
-from symconv.targets.numpy.module import render_layer
 
-Load: TypeAlias = Callable[[str, str], ModuleType]
+Load: TypeAlias = Callable[[Plan], ModuleType]
 
 
-def tune(plan: Plan, seconds: float, load: Load, advance: Callable[[], None]) -> Tuning:
+def tune(
+    plan: Plan, seconds: float, load: Load, advance: Callable[[], None], target: str = "numpy"
+) -> Tuning:
     """Measure every algorithm for every correlation of a layer's functions.
 
     Parameters
@@ -28,9 +29,11 @@ def tune(plan: Plan, seconds: float, load: Load, advance: Callable[[], None]) ->
     seconds
         For each correlation, all its algorithms together.
     load
-        Returns the module of a name and a text.
+        Returns the module of a plan.
     advance
         Is called after each function.
+    target
+        The language of these modules.
     """
     functions: dict[str, tuple[Measured, ...]] = {}
     with one_core():
@@ -40,7 +43,7 @@ def tune(plan: Plan, seconds: float, load: Load, advance: Callable[[], None]) ->
                     _measured(plan, function, at, seconds, load) for at in range(len(function.choices))
                 )
             advance()
-    return Tuning(processor(), plan.layer.as_dict(), plan.accuracy, functions)
+    return Tuning(processor(), plan.layer.as_dict(), plan.accuracy, functions, target)
 
 
 def _measured(plan: Plan, function: Function, at: int, seconds: float, load: Load) -> dict[str, float]:
@@ -52,7 +55,7 @@ def _measured(plan: Plan, function: Function, at: int, seconds: float, load: Loa
     calls = {}
     for name, candidate in variants(function.choices[at], function.source.options.cost).items():
         one = with_functions(plan, [with_choice(function, at, [candidate])])
-        module = load("tuned", render_layer(one, "tuned", "0"))
+        module = load(one)
         calls[name] = _call(module, function.name, arrays, outs)
     return {name: round(time.median * 1e6, 2) for name, time in race(calls, budget=seconds).items()}
 

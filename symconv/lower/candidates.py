@@ -108,9 +108,11 @@ def _in_loops(c: Correlation, fast: bool) -> Iterable[Algorithm]:
     if products < LEAST_PRODUCTS or groups > MOST_GROUPS:
         yield Direct(c)
         return
-    yield JoinedTaps(c, _images(c)) if c.result == "taps" else Joined(c, _images(c))
     if c.result == "positions":
+        yield Joined(c, _images(c), block_of(c.filters))
         yield JoinedFilters(c)
+    else:
+        yield JoinedTaps(c, _images(c))
     if fast and len(c.axes) == 2:
         for plain in _winograd(c):
             for images in {1, _images(c)}:

@@ -10,7 +10,6 @@ from symconv.kernel.language import Blocks, Buffer, Call, Loop, Span, Statement
 from symconv.lower.frame import Frame
 from symconv.lower.runs import (
     LANES,
-    block_of,
     channels_together,
     copied_runs,
     group_reads,
@@ -29,10 +28,14 @@ from symconv.notation.correlation import Correlation
 
 @dataclass(frozen=True)
 class Joined:
-    """Planes, then for each group of filter elements the sums of all positions of some images."""
+    """Planes, then for each group of filter elements the sums of all positions of some images.
+
+    ``block`` filters are computed together.
+    """
 
     correlation: Correlation
     images: int
+    block: int
 
     def lower(self) -> Call:
         """Return the kernel: filters are packed once, and planes filled for each block of images."""
@@ -40,7 +43,7 @@ class Joined:
         frame = Frame(c, self.images)
         groups = [*itertools.product(*map(taps_by_phase, c.axes))]
         layout = layout_of(c, self.images)
-        block = block_of(c.filters)
+        block = self.block
         filters = rounded_up(c.filters, block)
         run = layout.run([axis.positions for axis in c.axes], LANES * vectors_of(block))
         planes, fill = planes_of(frame, layout, run)

@@ -9,9 +9,15 @@ from dataclasses import dataclass, replace
 
 from symconv.errors import SymconvError
 from symconv.lower.algorithms import Algorithm, Candidate
+from symconv.lower.joined import Joined
+from symconv.lower.joined_taps import JoinedTaps
+from symconv.lower.joined_winograd import JoinedWinograd
 from symconv.lower.layer_plan import Function, Plan, planned
 from symconv.lower.options import Cost
 from symconv.lower.rows import Rows
+from symconv.lower.runs import VECTORS, rounded_up
+
+MOST_BLOCKED = 1.25  # times the filters that are computed, for a block's size to be tried
 
 Measured = Mapping[str, float]  # microseconds, by label
 
@@ -28,6 +34,8 @@ class Tuning:
         What was tuned: plain data, and ``"direct"`` or ``"fast"``.
     functions
         By function, for each of its correlations in turn, microseconds by algorithm.
+    target
+        The language of the code that was timed.
 
     Raises
     ------
@@ -39,6 +47,7 @@ class Tuning:
     layer: Mapping[str, object]
     accuracy: str
     functions: Mapping[str, Sequence[Measured]]
+    target: str = "numpy"
 
     def __post_init__(self) -> None:
         for name, correlations in self.functions.items():
@@ -62,20 +71,30 @@ def label(algorithm: Algorithm) -> str:
 
 
 def variants(choice: Sequence[Candidate], cost: Cost) -> dict[str, Candidate]:
-    """Return a choice by labels, with rows in bands of half and twice the length, and in one."""
+    """Return a choice by labels, with blocks of other sizes: rows in a band, images, filters."""
     found: dict[str, Candidate] = {}
     for candidate in choice:
-        for algorithm in (candidate.algorithm, *_bands(candidate.algorithm)):
+        for algorithm in (candidate.algorithm, *_blocked(candidate.algorithm)):
             found.setdefault(label(algorithm), Candidate(algorithm, cost(algorithm.lower())))
     return found
 
 
-def _bands(algorithm: Algorithm) -> Iterator[Algorithm]:
+def _blocked(algorithm: Algorithm) -> Iterator[Algorithm]:
+    """Visit an algorithm with bands or blocks of other sizes."""
+    c = algorithm.correlation
     if isinstance(algorithm, Rows) and algorithm.images == 1:
-        count = algorithm.correlation.axes[0].positions
+        count = c.axes[0].positions
         fitting = [rows for rows in range(1, count + 1) if count % rows == 0]
         for wanted in (algorithm.rows / 2, algorithm.rows * 2, count):
             yield replace(algorithm, rows=min(fitting, key=lambda rows: abs(rows - wanted)))
+    if isinstance(algorithm, Joined | JoinedTaps | JoinedWinograd):
+        for images in {1, algorithm.images // 2, algorithm.images * 2}:
+            if images > 0 and c.batch % images == 0:
+                yield replace(algorithm, images=images)
+    if isinstance(algorithm, Joined):
+        for block in VECTORS:
+            if MOST_BLOCKED * c.filters >= rounded_up(c.filters, block):
+                yield replace(algorithm, block=block)
 
 
 def with_choice(function: Function, at: int, choice: Sequence[Candidate]) -> Function:
@@ -98,7 +117,7 @@ def with_functions(plan: Plan, functions: Sequence[Function]) -> Plan:
     )
 
 
-def tuned(plan: Plan, tuning: Tuning) -> Plan:
+def tuned(plan: Plan, tuning: Tuning, target: str) -> Plan:
     """Return a plan that uses for each correlation what was measured to be fastest.
 
     Raises
@@ -106,6 +125,8 @@ def tuned(plan: Plan, tuning: Tuning) -> Plan:
     SymconvError
         If the tuning is another layer's, has other functions, or names what cannot be chosen.
     """
+    if tuning.target != target:
+        raise SymconvError(f"tuning: was measured for target = {tuning.target!r}: tune for {target!r}")
     if (dict(tuning.layer), tuning.accuracy) != (plan.layer.as_dict(), plan.accuracy):
         raise SymconvError("tuning: was measured for another layer, or another accuracy: tune this one")
     own = {f.name for f in plan.functions if f.choices}

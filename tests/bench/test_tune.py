@@ -14,6 +14,7 @@ from symconv.lower.layer_plan import Plan
 from symconv.lower.tuning import Tuning, label
 from symconv.targets.numpy.choice import choice_text
 from tests.shell.command import run
+from tests.targets.test_c import needs_compiler
 
 LAYER = Conv((1, 1, 64, 64), 1, 3, padding=1)
 
@@ -67,6 +68,40 @@ def test_a_later_run_writes_the_same(tmp_path: Path) -> None:
     )
     assert read_config(tmp_path / "c.toml")["m"].generate("m").source.encode() == first
     run("generate", *options, "--name", "m", "-o", ".", "--tune", cwd=tmp_path)  # its own files again
+
+
+@needs_compiler
+def test_c_is_tuned_too(tmp_path: Path) -> None:
+    layer = Conv((4, 8, 12, 12), 8, 3, padding=1, bias=False)
+    found = tune(layer, accuracy="fast", seconds=0.05, target="c")
+    (times,) = found.functions["forward"]
+    names = " ".join(times)
+    assert all(w in names for w in ("joined, images 1, block 8", "joinedfilters", "joinedwinograd"))
+    assert "images 2" in names or "images 4" in names
+    assert "block 4" in names
+    for wanted in times:
+        pretended = {name: 1.0 if name == wanted else 2.0 for name in times}
+        functions = {**found.functions, "forward": (pretended,)}
+        measured = dataclasses.replace(found, functions=functions)
+        unit = generate(layer, "m", accuracy="fast", tuning=measured, target="c")
+        assert isinstance(unit.plan, Plan)
+        assert label(unit.plan.forward.choices[0][0].algorithm) == wanted
+        unit.write(tmp_path, force=True)
+        assert read_tuning(tmp_path / "m.tuning.json") == measured
+        assert "--tuning m.tuning.json" in unit.source
+        assert check(tmp_path / "m.c").passed
+    with pytest.raises(SymconvError, match="measured for target = 'c': tune for 'numpy'"):
+        generate(layer, "m", accuracy="fast", tuning=found)
+
+
+@needs_compiler
+def test_the_shell_tunes_c(tmp_path: Path) -> None:
+    options = ["conv", "--input-shape", "1x1x20x20", "--out-channels", "1", "--kernel-size", "3"]
+    run("generate", *options, "--name", "m", "-o", ".", "--tune", "--target", "c", cwd=tmp_path)
+    first = (tmp_path / "m.c").read_bytes()
+    again = ["--tuning", "m.tuning.json", "--target", "c"]
+    run("generate", *options, "--name", "m", "-o", ".", *again, cwd=tmp_path)
+    assert (tmp_path / "m.c").read_bytes() == first
 
 
 def test_bad_tunings_are_refused(tuning: Tuning, tmp_path: Path) -> None:
