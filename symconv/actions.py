@@ -30,6 +30,7 @@ from symconv.figure_files import FIGURES, write_figures
 from symconv.files import (
     generated_files,
     machine_text,
+    read_arrays,
     read_data,
     read_machine,
     read_tuning,
@@ -260,6 +261,7 @@ def generate(
     tune: bool,
     machine: str | None,
     target: str,
+    params: str | None,
     output: str | None,
     explained: bool,
     show: str,
@@ -287,6 +289,7 @@ def generate(
             tuning=measured,
             machine=constants,
             target=target,
+            params=read_arrays(params) if params is not None else None,
         )
     path = unit.write(output, force) if output is not None else None
     if as_json:

@@ -424,6 +424,11 @@ _VERBS: dict[str, tuple[click.Group, Action, list[click.Parameter]]] = {
                 help="c: a file in C99 with a header, and a Python module that compiles and calls it.",
             ),
             click.Option(
+                ["--params"],
+                metavar="FILE",
+                help="In C also write NAME_weights.h: the parameters in FILE, an .npz, as constants.",
+            ),
+            click.Option(
                 ["-o", "--output"],
                 metavar="DIR",
                 help="Write DIR/NAME.py (in C also NAME.c and NAME.h) instead of printing it.",

@@ -13,6 +13,7 @@ import shlex
 import shutil
 import tempfile
 import tomllib
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
@@ -130,6 +131,25 @@ def read_tuning(path: str | os.PathLike[str]) -> Tuning:
         raise SymconvError(f"{path}: cannot be read: {reason_of(error)}") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise SymconvError(f"{path}: must be what --tune writes") from error
+
+
+def read_arrays(path: str | os.PathLike[str]) -> dict[str, object]:
+    """Return the arrays of an ``.npz`` file, by name.
+
+    Raises
+    ------
+    SymconvError
+        If the file cannot be read, or is none.
+    """
+    import numpy as np
+
+    try:
+        with np.load(path, allow_pickle=False) as found:
+            return {name: found[name] for name in found.files}
+    except OSError as error:
+        raise SymconvError(f"{path}: cannot be read: {reason_of(error)}") from error
+    except (ValueError, EOFError, zipfile.BadZipFile, AttributeError, TypeError) as error:
+        raise SymconvError(f"{path}: must be an .npz file, as numpy.savez writes it") from error
 
 
 def read_machine(path: str | os.PathLike[str]) -> Machine:

@@ -33,7 +33,8 @@ class Unit:
     target
         The language of the source: ``"numpy"`` or ``"c"``.
     beside
-        The texts of the files that belong to it, by suffix: in C, the header and the Python module.
+        The texts of the files that belong to it, by what follows the name: in C, the header (``.h``),
+        the Python module and, if they are given, the weights (``_weights.h``).
     """
 
     name: str
@@ -64,7 +65,8 @@ class Unit:
     def texts(self, folder: str | os.PathLike[str]) -> dict[Path, str]:
         """Return the texts of all files, by their paths in a folder."""
         path = self.path(folder)
-        return {path: self.source} | {path.with_suffix(s): text for s, text in self.beside.items()}
+        beside = {path.with_name(self.name + end): text for end, text in self.beside.items()}
+        return {path: self.source} | beside
 
     def __repr__(self) -> str:
         lines = self.source.count("\n")

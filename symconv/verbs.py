@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 
@@ -42,6 +43,7 @@ from symconv.prove.layer_theorems import prove_layer
 from symconv.prove.theorems import Proof
 from symconv.targets.c.file import c_files
 from symconv.targets.c.plan import plan_in_c
+from symconv.targets.c.weights import SUFFIX, weights_text
 from symconv.targets.c.wrapper import wrapper_text
 from symconv.targets.numpy.cost import MIDDLING, Machine
 from symconv.targets.numpy.functions import formulas_by_function
@@ -128,6 +130,7 @@ def generate(
     tuning: Tuning | None = None,
     machine: Machine = MIDDLING,
     target: str = "numpy",
+    params: Mapping[str, object] | None = None,
 ) -> Unit:
     """Return the standalone module that computes a layer and its gradients.
 
@@ -155,6 +158,9 @@ def generate(
         ``"numpy"``, or ``"c"`` for a file in C99 with a header, and a Python module that compiles and
         calls it.
 
+    params
+        Parameters by name, for ``target="c"``: a header ``NAME_weights.h`` has them as constants.
+
     Raises
     ------
     SymconvError
@@ -181,12 +187,18 @@ def generate(
     check_order(order)
     check_accuracy(accuracy)
     in_c = target == "c"
+    if params is not None and not in_c:
+        raise SymconvError("params: are for target = 'c'; a module in Python takes them in each call")
     plan = plan_in_c(layer, order, accuracy) if in_c else plan_module(layer, order, accuracy, machine)
     compare_plan(plan)
     if tuning is not None:
         plan = tuned(_of_layer(plan), tuning, target)
     if in_c:
-        return _unit_in_c(plan, name, tuning)
+        unit = _unit_in_c(plan, name, tuning)
+        if params is None:
+            return unit
+        weights = {SUFFIX: weights_text(layer, name, params, __version__)}
+        return dataclasses.replace(unit, beside={**unit.beside, **weights})
     return Unit(name, render_module(plan, name, __version__), plan, tuning)
 
 

@@ -28,7 +28,7 @@ TRAINED, TUNED, TESTED = 1200, 60, 60
 
 
 def main() -> None:
-    """Train, and write ``build/reader.c``, ``reader.h`` and ``data.h``."""
+    """Train, and write ``build/reader.c``, its headers and ``data.h``."""
     folder = Path(__file__).parent / "build"
     images, labels = load_digits(return_X_y=True)
     images = (images / 16).astype(np.float32).reshape(-1, 1, 8, 8)
@@ -43,10 +43,10 @@ def main() -> None:
     upright = host.forward(params, images[TRAINED:]).argmax(axis=1) == labels[TRAINED:]
     print(f"on the host: {upright.mean():.1%} of {len(upright)} upright digits")
 
-    symconv.generate(symconv.Network(LAYERS, (1, 1, 8, 8)), "reader", target="c").write(folder)
+    network = symconv.Network(LAYERS, (1, 1, 8, 8))
+    symconv.generate(network, "reader", target="c", params=params).write(folder)
     seen = images[TRAINED:, :, ::-1, ::-1][: TUNED + TESTED]
     text = [f"enum {{ TUNED = {TUNED}, TESTED = {TESTED} }};"]
-    text += [array(name.replace(".", "_"), value) for name, value in params.items()]
     text += [array("images", seen), array("digits", labels[TRAINED:][: TUNED + TESTED])]
     (folder / "data.h").write_text("\n".join(text) + "\n", "utf-8")
 
@@ -54,7 +54,7 @@ def main() -> None:
 def array(name: str, values: NDArray[np.float32]) -> str:
     """Write an array in C."""
     numbers = ", ".join(float(value).hex() + "f" for value in values.flat)
-    return f"static float {name}[{values.size}] = {{{numbers}}};"
+    return f"static const float {name}[{values.size}] = {{{numbers}}};"
 
 
 if __name__ == "__main__":
