@@ -33,7 +33,7 @@ extern "C" {
 #endif
 
 // O, the layer's output.
-// Algorithm: joined, positions of a row against vectors of filters.
+// Algorithm: joined filters, positions of a row against vectors of filters.
 void dil28_forward(
     const DIL28_REAL x[DIL28_LEAST 200704],
     const DIL28_REAL weight[DIL28_LEAST 36864],
@@ -41,7 +41,7 @@ void dil28_forward(
     DIL28_REAL workspace[DIL28_LEAST 148608]);
 
 // ∂E/∂X, the gradient with respect to the input.
-// Algorithm: joined, positions of a row against vectors of filters.
+// Algorithm: joined filters, positions of a row against vectors of filters.
 void dil28_input_gradient(
     const DIL28_REAL grad_output[DIL28_LEAST 200704],
     const DIL28_REAL weight[DIL28_LEAST 36864],

@@ -33,7 +33,7 @@ extern "C" {
 #endif
 
 // O, the layer's output.
-// Algorithm: joined, positions of a row against vectors of filters.
+// Algorithm: joined filters, positions of a row against vectors of filters.
 void lenet2_forward(
     const LENET2_REAL x[LENET2_LEAST 37632],
     const LENET2_REAL weight[LENET2_LEAST 2400],

@@ -62,8 +62,8 @@ _LOCAL = threading.local()
 def forward(x: Array, weight: Array, *, out: Array | None = None) -> Array:
     """Return O, the layer's output, of shape (32, 16, 10, 10).
 
-    x (32, 6, 14, 14), weight (16, 6, 5, 5). Algorithm: joined, positions of a row against
-    vectors of filters.
+    x (32, 6, 14, 14), weight (16, 6, 5, 5). Algorithm: joined filters, positions of a row
+    against vectors of filters.
     """
     y = _result(out, (32, 16, 10, 10), x, weight)
     x = _checked("x", x, (32, 6, 14, 14))

@@ -117,7 +117,7 @@ INLINE void accumulate(real *to, size_t stride, const vec *tile, size_t rows, si
 }
 
 // O, the layer's output.
-// Algorithm: joined, positions of a row against vectors of filters.
+// Algorithm: joined filters, positions of a row against vectors of filters.
 void res14_forward(
     const real x_data[restrict static 200704],
     const real weight_data[restrict static 589824],
@@ -186,7 +186,7 @@ void res14_forward(
 }
 
 // ∂E/∂X, the gradient with respect to the input.
-// Algorithm: joined, positions of a row against vectors of filters.
+// Algorithm: joined filters, positions of a row against vectors of filters.
 void res14_input_gradient(
     const real grad_output_data[restrict static 200704],
     const real weight_data[restrict static 589824],

@@ -33,7 +33,7 @@ extern "C" {
 #endif
 
 // O, the layer's output.
-// Algorithm: joined, positions of a row against vectors of filters.
+// Algorithm: joined filters, positions of a row against vectors of filters.
 void res14_forward(
     const RES14_REAL x[RES14_LEAST 200704],
     const RES14_REAL weight[RES14_LEAST 589824],
@@ -41,7 +41,7 @@ void res14_forward(
     RES14_REAL workspace[RES14_LEAST 701696]);
 
 // ∂E/∂X, the gradient with respect to the input.
-// Algorithm: joined, positions of a row against vectors of filters.
+// Algorithm: joined filters, positions of a row against vectors of filters.
 void res14_input_gradient(
     const RES14_REAL grad_output[RES14_LEAST 200704],
     const RES14_REAL weight[RES14_LEAST 589824],

@@ -62,8 +62,8 @@ _LOCAL = threading.local()
 def forward(x: Array, weight: Array, *, out: Array | None = None) -> Array:
     """Return O, the layer's output, of shape (4, 256, 14, 14).
 
-    x (4, 256, 14, 14), weight (256, 256, 3, 3). Algorithm: joined, positions of a row against
-    vectors of filters.
+    x (4, 256, 14, 14), weight (256, 256, 3, 3). Algorithm: joined filters, positions of a row
+    against vectors of filters.
     """
     y = _result(out, (4, 256, 14, 14), x, weight)
     x = _checked("x", x, (4, 256, 14, 14))
@@ -75,8 +75,8 @@ def forward(x: Array, weight: Array, *, out: Array | None = None) -> Array:
 def input_gradient(grad_output: Array, weight: Array, *, out: Array | None = None) -> Array:
     """Return ∂E/∂X, the gradient with respect to the input, of shape (4, 256, 14, 14).
 
-    grad_output (4, 256, 14, 14), weight (256, 256, 3, 3). Algorithm: joined, positions of a row
-    against vectors of filters.
+    grad_output (4, 256, 14, 14), weight (256, 256, 3, 3). Algorithm: joined filters, positions
+    of a row against vectors of filters.
     """
     gx = _result(out, (4, 256, 14, 14), grad_output, weight)
     grad_output = _checked("grad_output", grad_output, (4, 256, 14, 14))

@@ -121,7 +121,7 @@ INLINE void accumulate(real *to, size_t stride, const vec *tile, size_t rows, si
 }
 
 // O, the layer's output.
-// Algorithm: joined, positions of a row against vectors of filters.
+// Algorithm: joined filters, positions of a row against vectors of filters.
 void res28s2_forward(
     const real x_data[restrict static 401408],
     const real weight_data[restrict static 294912],

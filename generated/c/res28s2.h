@@ -37,7 +37,7 @@ extern "C" {
 #endif
 
 // O, the layer's output.
-// Algorithm: joined, positions of a row against vectors of filters.
+// Algorithm: joined filters, positions of a row against vectors of filters.
 void res28s2_forward(
     const RES28S2_REAL x[RES28S2_LEAST 401408],
     const RES28S2_REAL weight[RES28S2_LEAST 294912],

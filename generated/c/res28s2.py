@@ -66,8 +66,8 @@ _LOCAL = threading.local()
 def forward(x: Array, weight: Array, *, out: Array | None = None) -> Array:
     """Return O, the layer's output, of shape (4, 256, 14, 14).
 
-    x (4, 128, 28, 28), weight (256, 128, 3, 3). Algorithm: joined, positions of a row against
-    vectors of filters.
+    x (4, 128, 28, 28), weight (256, 128, 3, 3). Algorithm: joined filters, positions of a row
+    against vectors of filters.
     """
     y = _result(out, (4, 256, 14, 14), x, weight)
     x = _checked("x", x, (4, 128, 28, 28))

@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import log2, prod
 
-from symconv.kernel.language import Call, Do, Kernel, Loop, Statement, Transform, at, extents_of, rows_of
-from symconv.notation.contraction import Access, Contraction
+from symconv.kernel.language import (
+    Blocks,
+    Call,
+    Do,
+    Kernel,
+    Loop,
+    Span,
+    Statement,
+    Transform,
+    at,
+    extents_of,
+    rows_of,
+    walk,
+)
+from symconv.notation.contraction import Access, Contraction, Size
 from symconv.notation.graph import Elementwise, Selection, reads
+from symconv.notation.polynomial import Polynomial
 
 
 @dataclass(frozen=True)
@@ -34,6 +48,10 @@ class Counts:
             self.flops + other.flops, self.moved + other.moved, self.statements + other.statements
         )
 
+    def times(self, number: int) -> Counts:
+        """Return what the same statements do when they are repeated."""
+        return Counts(self.flops * number, self.moved * number, self.statements * number)
+
 
 def count(kernel: Kernel, letters: Mapping[str, int] | None = None) -> Counts:
     """Count what a kernel does.
@@ -55,10 +73,13 @@ def count(kernel: Kernel, letters: Mapping[str, int] | None = None) -> Counts:
     return _counted(kernel.body, letters or {})
 
 
-def _counted(statements: Iterable[Statement], letters: Mapping[str, int]) -> Counts:
+def _counted(statements: Sequence[Statement], letters: Mapping[str, int]) -> Counts:
     total = Counts()
     for statement in statements:
         match statement:
+            case Loop() if _sizes(statement.body).isdisjoint(statement.letters):
+                once = _counted(statement.body, {**letters, **dict.fromkeys(statement.letters, 0)})
+                total += once.times(sum(1 for _ in rows_of(statement.rows, letters)))
             case Loop():
                 for row in rows_of(statement.rows, letters):
                     inner = {**letters, **dict(zip(statement.letters, row, strict=True))}
@@ -68,6 +89,24 @@ def _counted(statements: Iterable[Statement], letters: Mapping[str, int]) -> Cou
             case Do():
                 total += _of_do(statement, letters)
     return total
+
+
+def _sizes(statements: Sequence[Statement]) -> set[str]:
+    """Return the letters that sizes depend on."""
+    found: set[str] = set()
+    for statement in walk(statements):
+        match statement:
+            case Loop(rows=Span(stop=stop) | Blocks(stop=stop)):
+                sizes: list[Size] = [stop]
+            case Do(meaning=Transform() as transform):
+                sizes = [*transform.source.shape, *transform.target.shape]
+            case Do(meaning=meaning):
+                sizes = [size for _, size in extents_of(meaning)]
+            case _:
+                continue
+        for size in sizes:
+            found |= set(size.variables) if isinstance(size, Polynomial) else set()
+    return found
 
 
 def _of_do(do: Do, letters: Mapping[str, int]) -> Counts:

@@ -13,13 +13,17 @@ from symconv.kernel import run as runs
 from symconv.kernel.count import Counts, count
 from symconv.kernel.language import Buffer, Do, Kernel, Meaning, written_by
 from symconv.kernel.simplify import simplified
+from symconv.layers.conv import Conv
 from symconv.lower.flops import flops
+from symconv.lower.layer_plan import Plan
 from symconv.notation.contraction import Access, Contraction, Tensor, index
 from symconv.notation.evaluate import cell_at, points
 from symconv.notation.graph import Elementwise, Selection, reads
+from symconv.targets.c.plan import plan_in_c
 from symconv.targets.numpy.legal import legalised
 from symconv.targets.numpy.plan import plan_layer
 from tests.kernel.kernels import LAYERS
+from tests.lower.test_joined_winograd import with_tiles
 
 
 def _cells(meaning: Meaning, how: str) -> int:
@@ -51,6 +55,14 @@ def test_counts_are_what_a_run_does(layer: Any, monkeypatch: pytest.MonkeyPatch)
         seen = _seen(kernel, monkeypatch)
         found = count(kernel)
         assert (found.moved, found.statements) == (seen.moved, seen.statements), function.name
+
+
+def test_loops_of_tiles_are_counted_as_they_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = plan_in_c(Conv((1, 16, 9, 12), 16, 3, padding=1), 1, "fast")
+    assert isinstance(plan, Plan)
+    tiles = with_tiles(plan, 99, 1).forward.kernel
+    seen, found = _seen(simplified(tiles), monkeypatch), count(simplified(tiles))
+    assert (found.moved, found.statements) == (seen.moved, seen.statements)
 
 
 def _seen(kernel: Kernel, monkeypatch: pytest.MonkeyPatch) -> Counts:

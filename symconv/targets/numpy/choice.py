@@ -29,7 +29,9 @@ def algorithm_name(algorithm: Algorithm) -> str:
     """Return an algorithm's name."""
     if isinstance(algorithm, Phases | JoinedPhases):
         return "polyphase"
-    if isinstance(algorithm, JoinedFilters | JoinedTaps):
+    if isinstance(algorithm, JoinedFilters):
+        return "joined filters"
+    if isinstance(algorithm, JoinedTaps):
         return "joined"
     if isinstance(algorithm, Filtered):
         return "winograd"
