@@ -56,16 +56,18 @@ if TYPE_CHECKING:
         Transpose,
         Upsample,
     )
+    from symconv.measuring import tune
     from symconv.unit import Unit
-    from symconv.verbs import check, derive, explain, generate, prove, tune
+    from symconv.verbs import check, derive, explain, generate, prove
 
-_VERBS = ("check", "derive", "explain", "generate", "prove", "tune")
+_VERBS = ("check", "derive", "explain", "generate", "prove")
 _HOMES = {
     "Explanation": "explanation",
     "worked": "explain.example",
     "Unit": "unit",
     "read_machine": "files",
     "read_tuning": "files",
+    "tune": "measuring",
 } | dict.fromkeys(_VERBS, "verbs")
 
 __all__ = [

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from symconv import verbs
+from symconv import measuring, verbs
 from symconv.bench.benchmark import Benchmark, document
 from symconv.bench.calibrate import calibrate as measure_machine
 from symconv.bench.growth import FAMILIES, Growth
@@ -279,7 +279,7 @@ def generate(
     constants = read_machine(machine) if machine is not None else MIDDLING
     if tune:
         with progress("tuning") as advance:
-            measured = verbs.tune(layer, order, accuracy, advance=advance, target=target)
+            measured = measuring.tune(layer, order, accuracy, advance=advance, target=target)
     with progress("generating"):
         unit = verbs.generate(
             layer,
@@ -333,10 +333,10 @@ def bench(files: Sequence[str], output: str | None, seconds: float, force: bool,
         )
     if files:
         with progress("timing", len(files)) as advance:
-            found: Benchmark | Growth = verbs.bench(files, seconds, advance)
+            found: Benchmark | Growth = measuring.bench(files, seconds, advance)
     else:
         with progress("timing", sum(map(len, FAMILIES.values()))) as advance:
-            found = verbs.growth(seconds, advance)
+            found = measuring.growth(seconds, advance)
     if output is not None:
         stem = Path(output) / ("results" if files else "growth")
         texts = {

@@ -139,7 +139,7 @@ def read_arrays(path: str | os.PathLike[str]) -> dict[str, object]:
     Raises
     ------
     SymconvError
-        If the file cannot be read, or is none.
+        If the file cannot be read, or is no ``.npz`` file.
     """
     import numpy as np
 

@@ -4,18 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
 
 from symconv.apart import checked_apart
-from symconv.bench.benchmark import Benchmark
-from symconv.bench.growth import Growth, time_families
-from symconv.bench.peers import absent, versions
-from symconv.bench.row import FAST, FAST_IN_C, IN_C, OURS, limits, measure, processor
-from symconv.bench.timing import one_core
-from symconv.bench.tune import tune as measure_algorithms
 from symconv.check.callables import Backward, Forward, check_callables
 from symconv.check.modules import check_module, dtype_kept, layer_of, rebinding
 from symconv.check.report import Report
@@ -24,7 +17,6 @@ from symconv.errors import KernelError, SymconvError
 from symconv.explain.miniature import miniature
 from symconv.explanation import NAME, Explanation
 from symconv.files import (
-    compiler,
     in_c,
     kept_files,
     layer_in,
@@ -54,7 +46,6 @@ from symconv.verb_arguments import (
     check_accuracy,
     check_name,
     check_order,
-    check_seconds,
     check_target,
 )
 from symconv.version import __version__
@@ -91,7 +82,7 @@ def derive(layer: Layer, view: str | None = None, full: bool = False) -> Derivat
     >>> derivation.input_gradient[1, 1]
     F11*G22 + F12*G21 + F21*G12 + F22*G11
     """
-    return derive_layer(_a_layer(layer), view, full)
+    return derive_layer(a_layer(layer), view, full)
 
 
 def prove(layer: Layer) -> Proof:
@@ -118,7 +109,7 @@ def prove(layer: Layer) -> Proof:
     >>> proof.holds, proof.theorems[0].status
     (True, 'proved')
     """
-    return prove_layer(_a_layer(layer))
+    return prove_layer(a_layer(layer))
 
 
 def generate(
@@ -179,7 +170,7 @@ def generate(
     """
     check_name(name)
     check_target(target, name)
-    layer = _a_layer(layer) if weight is None else _with_weight(_a_layer(layer), weight)
+    layer = a_layer(layer) if weight is None else _with_weight(a_layer(layer), weight)
     if not isinstance(machine, Machine):
         raise SymconvError(f"machine = {machine!r}: must be what read_machine returned")
     if tuning is not None and not isinstance(tuning, Tuning):
@@ -192,9 +183,9 @@ def generate(
     plan = plan_in_c(layer, order, accuracy) if in_c else plan_module(layer, order, accuracy, machine)
     compare_plan(plan)
     if tuning is not None:
-        plan = tuned(_of_layer(plan), tuning, target)
+        plan = tuned(single(plan), tuning, target)
     if in_c:
-        unit = _unit_in_c(plan, name, tuning)
+        unit = unit_in_c(plan, name, tuning)
         if params is None:
             return unit
         weights = {SUFFIX: weights_text(layer, name, params, __version__)}
@@ -202,7 +193,8 @@ def generate(
     return Unit(name, render_module(plan, name, __version__), plan, tuning)
 
 
-def _unit_in_c(plan: Plan | NetworkPlan, name: str, tuning: Tuning | None = None) -> Unit:
+def unit_in_c(plan: Plan | NetworkPlan, name: str, tuning: Tuning | None = None) -> Unit:
+    """Return the files in C of a plan."""
     try:
         files = c_files(plan, name, __version__)
     except KernelError as error:
@@ -212,48 +204,6 @@ def _unit_in_c(plan: Plan | NetworkPlan, name: str, tuning: Tuning | None = None
     return Unit(name, files.source, plan, tuning, "c", beside)
 
 
-def tune(
-    layer: Layer,
-    order: int = 1,
-    accuracy: str = "direct",
-    seconds: float = 2.0,
-    advance: Callable[[], None] = lambda: None,
-    target: str = "numpy",
-) -> Tuning:
-    """Measure, on one core of this machine, every algorithm that could compute a layer's functions.
-
-    Parameters
-    ----------
-    layer, order, accuracy, target
-        As for :func:`generate`; the layer must not be a network.
-    seconds
-        Time for each correlation of a function, shared by all its algorithms.
-    advance
-        A callback without arguments, called after each function.
-
-    Raises
-    ------
-    SymconvError
-        If an argument is not valid.
-    """
-    check_seconds(seconds)
-    check_target(target, "tuned")
-    given = _a_layer(layer), check_order(order), check_accuracy(accuracy)
-    if target == "c":
-        return measure_algorithms(_of_layer(plan_in_c(*given)), seconds, _load_c, advance, target)
-    return measure_algorithms(_of_layer(plan_module(*given)), seconds, _load, advance)
-
-
-def _load(plan: Plan) -> ModuleType:
-    """Return the module of a plan, which is only timed."""
-    return load_source("timed", render_module(plan, "timed", __version__))
-
-
-def _load_c(plan: Plan) -> ModuleType:
-    """Return the module of a plan for C, which is only timed."""
-    return _unit_in_c(plan, "timed").load()
-
-
 def _with_weight(layer: Layer, weight: Nested) -> Filter:
     conv = layer.convolution
     if conv is None or conv.plain is None:
@@ -261,7 +211,8 @@ def _with_weight(layer: Layer, weight: Nested) -> Filter:
     return with_weight(conv.plain, weight)
 
 
-def _of_layer(plan: Plan | NetworkPlan) -> Plan:
+def single(plan: Plan | NetworkPlan) -> Plan:
+    """Return a single layer's plan that can be measured."""
     if isinstance(plan, NetworkPlan):
         raise SymconvError("layer: must be a single layer; networks are not tuned")
     if plan.layer.any_batch:
@@ -271,7 +222,8 @@ def _of_layer(plan: Plan | NetworkPlan) -> Plan:
     return plan
 
 
-def _a_layer(layer: object) -> Layer:
+def a_layer(layer: object) -> Layer:
+    """Return a layer, if it is one."""
     if not isinstance(layer, Layer):
         raise refuse("layer", layer, "a layer")
     return layer
@@ -385,7 +337,7 @@ def explain(layer: Layer) -> Explanation:
     >>> "full convolution of G with F" in page
     True
     """
-    shown = _a_layer(layer).few
+    shown = a_layer(layer).few
     checked = shown if term_count(shown.graph) <= MOST_TERMS_CHECKED else miniature(shown)
     unit = generate(layer, NAME)
     in_c = "" if layer.any_batch else generate(layer, NAME, target="c").source
@@ -396,78 +348,6 @@ def explain(layer: Layer) -> Explanation:
         report = Report("the module of the smaller layer that is drawn", small.results)
     formulas = formulas_by_function(unit.plan)
     return Explanation(shown, derive(layer), prove(layer), unit.source, in_c, formulas, report)
-
-
-def bench(
-    files: Sequence[str | os.PathLike[str]],
-    seconds: float = 4.0,
-    advance: Callable[[], None] = lambda: None,
-) -> Benchmark:
-    """Time generated convolutions against other installed libraries, on one core.
-
-    Parameters
-    ----------
-    files
-        Paths of generated modules of ``Conv`` in float32, without bias.
-    seconds
-        Time for each module and sweep, shared by all libraries.
-    advance
-        A callback without arguments, called after each file.
-
-    Raises
-    ------
-    SymconvError
-        If a file cannot be read or is not such a module, or ``seconds`` is not a positive number.
-    """
-    check_seconds(seconds)
-    modules = []
-    for file in files:
-        path, source = read_module(file)
-        layer = layer_in(path, source)
-        conv = layer.convolution.plain if layer.convolution else None
-        if conv is None or conv.bias or conv.dtype != "float32" or conv.any_batch:
-            raise SymconvError(
-                f"{path}: must be a Conv in float32 for a number of samples, without bias"
-            )
-        ours = {OURS: load_source("benched", source)}
-        fast = generate(layer, "benched", accuracy="fast")
-        if any(function.fast for function in _of_layer(fast.plan).functions):
-            ours[FAST] = fast.load()
-        if compiler() is not None:
-            ours[IN_C] = generate(layer, "benched", target="c").load()
-            fast = generate(layer, "benched", accuracy="fast", target="c")
-            if any(function.fast for function in _of_layer(fast.plan).functions):
-                ours[FAST_IN_C] = fast.load()
-        modules.append((Path(path).stem, conv, ours))
-    rows = []
-    with one_core():
-        found = limits()
-        for name, layer, ours in modules:
-            rows.append(measure(name, layer, ours, seconds))
-            for module in ours.values():
-                module.release()
-            advance()
-    machine = processor()
-    date = time.strftime("%Y-%m-%d")
-    return Benchmark(tuple(rows), found, machine, date, versions(), tuple(absent()))
-
-
-def growth(seconds: float = 1.0, advance: Callable[[], None] = lambda: None) -> Growth:
-    """Time families of convolutions that differ in one size, on one core.
-
-    Parameters
-    ----------
-    seconds
-        Time for each layer and sweep, shared by all libraries.
-    advance
-        A callback without arguments, called after each layer.
-
-    Raises
-    ------
-    SymconvError
-        If ``seconds`` is not a positive number.
-    """
-    return time_families(check_seconds(seconds), _load, advance)
 
 
 def _check_source(subject: str, source: str, path: Path | None = None) -> Report:

@@ -34,6 +34,7 @@ ROOMS = [
     "apart",
     "verb_arguments",
     "verbs",
+    "measuring",
     "configuration",
     "terminal",
     "actions",

@@ -7,8 +7,8 @@
 // ∂E/∂X[n, c, u, v] = Σ_{o,i,j} G[n, o, u + i - 1, v + j - 1] · F[o, c, 1 - i, 1 - j]
 // ∂E/∂F[o, c, i, j] = Σ_{n,y,x} G[n, o, y, x] · X[n, c, y + i, x + j]
 //
-// X is x, F is weight, O is y, G = ∂E/∂O is grad_output. Arguments are not checked, but with
-// ARTICLE_CHECK for missing arrays and alignment.
+// X is x, F is weight, O is y, G = ∂E/∂O is grad_output. Arguments are not checked. With
+// ARTICLE_CHECK, functions stop at an array that is missing, or not aligned.
 // Theorems for every size that it rests on, as `symconv prove` shows: ∂E/∂X on T2, ∂E/∂F on T1.
 #ifndef ARTICLE_H
 #define ARTICLE_H
@@ -18,6 +18,8 @@
 #ifndef ARTICLE_REAL
 #define ARTICLE_REAL float // of every number: float or double
 #endif
+
+#define ARTICLE_SHAPES 0xda8ea33fu // of the parameters: a checksum
 
 // The size of the workspace, in numbers: it is enough for every function. What is in it before a
 // call does not matter, and nothing is kept in it. No array may overlap one that is written. In

@@ -17,7 +17,8 @@
 // Theorems for every size that it rests on, as `symconv prove` shows: T2, T1, T4 (conv1, conv2);
 // T7′ (max_pool1).
 //
-// Arguments are not checked, but with DIGITS_NETWORK_CHECK for missing arrays and alignment. labels are numbers of the same type, from 0 to 9.
+// Arguments are not checked. With DIGITS_NETWORK_CHECK, functions stop at an array that is missing,
+// or not aligned. labels are numbers of the same type, from 0 to 9.
 #ifndef DIGITS_NETWORK_H
 #define DIGITS_NETWORK_H
 
@@ -26,6 +27,8 @@
 #ifndef DIGITS_NETWORK_REAL
 #define DIGITS_NETWORK_REAL float // of every number: float or double
 #endif
+
+#define DIGITS_NETWORK_SHAPES 0x92b54586u // of the parameters: a checksum
 
 // The size of the workspace, in numbers: it is enough for every function. What is in it before a
 // call does not matter, and nothing is kept in it. No array may overlap one that is written. In
@@ -52,7 +55,7 @@ struct digits_network_parameters {
     const DIGITS_NETWORK_REAL *linear2_bias; // 10
 };
 
-// An array for each parameter, written: its gradient, or the parameter where a step changes it.
+// An array for each parameter that is trained, written: its gradient, or itself by a step.
 struct digits_network_arrays {
     DIGITS_NETWORK_REAL *conv1_weight; // 16 × 1 × 3 × 3
     DIGITS_NETWORK_REAL *conv1_bias; // 16
@@ -80,9 +83,9 @@ void digits_network_loss_and_gradients(
     const struct digits_network_arrays *g,
     DIGITS_NETWORK_REAL workspace[DIGITS_NETWORK_LEAST 250048]);
 
-// First values: weights are normal, of variance 2 / fan-in, the number of products in a sum (K. He
-// et al., Delving Deep into Rectifiers, 2015); biases are 0, and what normalisations multiply with
-// is 1. A seed gives the same numbers again, but not those of the module in Python.
+// First values: weights are normal with variance 2 / fan-in, the number of products in a sum (K. He
+// et al., Delving Deep into Rectifiers, 2015); biases are 0, and the scales of normalisations are 1.
+// The same seed gives the same values, which differ from those of the Python module.
 void digits_network_init(const struct digits_network_arrays *p, unsigned long long seed);
 
 // A step of stochastic gradient descent: v = momentum · v + gradient + weight_decay · parameter,

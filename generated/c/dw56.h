@@ -7,8 +7,8 @@
 // ∂E/∂X[n, g + c, u, v] = Σ_{i,j} G[n, g, u + i - 1, v + j - 1] · F[g, c, 2 - i, 2 - j]
 // ∂E/∂F[g + o, c, i, j] = Σ_{n,y,x} G[n, g + o, y, x] · X[n, g + c, y + i - 1, x + j - 1]
 //
-// X is x, F is weight, O is y, G = ∂E/∂O is grad_output. Arguments are not checked, but with
-// DW56_CHECK for missing arrays and alignment.
+// X is x, F is weight, O is y, G = ∂E/∂O is grad_output. Arguments are not checked. With
+// DW56_CHECK, functions stop at an array that is missing, or not aligned.
 // Theorems for every size that it rests on, as `symconv prove` shows: ∂E/∂X on T2, ∂E/∂F on T1.
 #ifndef DW56_H
 #define DW56_H
@@ -18,6 +18,8 @@
 #ifndef DW56_REAL
 #define DW56_REAL float // of every number: float or double
 #endif
+
+#define DW56_SHAPES 0x4bdba4bau // of the parameters: a checksum
 
 // The size of the workspace, in numbers: it is enough for every function. What is in it before a
 // call does not matter, and nothing is kept in it. No array may overlap one that is written. In

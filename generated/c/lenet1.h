@@ -7,8 +7,8 @@
 // ∂E/∂X[n, c, u, v] = Σ_{o,i,j} G[n, o, u + i - 2, v + j - 2] · F[o, c, 4 - i, 4 - j]
 // ∂E/∂F[o, c, i, j] = Σ_{n,y,x} G[n, o, y, x] · X[n, c, y + i - 2, x + j - 2]
 //
-// X is x, F is weight, O is y, G = ∂E/∂O is grad_output. Arguments are not checked, but with
-// LENET1_CHECK for missing arrays and alignment.
+// X is x, F is weight, O is y, G = ∂E/∂O is grad_output. Arguments are not checked. With
+// LENET1_CHECK, functions stop at an array that is missing, or not aligned.
 // Theorems for every size that it rests on, as `symconv prove` shows: ∂E/∂X on T2, ∂E/∂F on T1.
 #ifndef LENET1_H
 #define LENET1_H
@@ -18,6 +18,8 @@
 #ifndef LENET1_REAL
 #define LENET1_REAL float // of every number: float or double
 #endif
+
+#define LENET1_SHAPES 0xff8da350u // of the parameters: a checksum
 
 // The size of the workspace, in numbers: it is enough for every function. What is in it before a
 // call does not matter, and nothing is kept in it. No array may overlap one that is written. In

@@ -7,8 +7,8 @@
 // ∂E/∂X[n, c, u, v] = Σ_{o,i,j} G[n, o, u + i - 4, v + j - 4] · F[o, c, 4 - i, 4 - j]
 // ∂E/∂F[o, c, i, j] = Σ_{n,y,x} G[n, o, y, x] · X[n, c, y + i, x + j]
 //
-// X is x, F is weight, O is y, G = ∂E/∂O is grad_output. Arguments are not checked, but with
-// LENET2_CHECK for missing arrays and alignment.
+// X is x, F is weight, O is y, G = ∂E/∂O is grad_output. Arguments are not checked. With
+// LENET2_CHECK, functions stop at an array that is missing, or not aligned.
 // Theorems for every size that it rests on, as `symconv prove` shows: ∂E/∂X on T2, ∂E/∂F on T1.
 #ifndef LENET2_H
 #define LENET2_H
@@ -18,6 +18,8 @@
 #ifndef LENET2_REAL
 #define LENET2_REAL float // of every number: float or double
 #endif
+
+#define LENET2_SHAPES 0xb350aa1eu // of the parameters: a checksum
 
 // The size of the workspace, in numbers: it is enough for every function. What is in it before a
 // call does not matter, and nothing is kept in it. No array may overlap one that is written. In

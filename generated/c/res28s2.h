@@ -10,8 +10,8 @@
 // ∂E/∂X[n, c, 2·a + 1, 2·b + 1] = Σ_{o,i,j} G[n, o, a + i, b + j] · F[o, c, 2 - 2·i, 2 - 2·j]
 // ∂E/∂F[o, c, i, j] = Σ_{n,y,x} G[n, o, y, x] · X[n, c, 2·y + i - 1, 2·x + j - 1]
 //
-// X is x, F is weight, O is y, G = ∂E/∂O is grad_output. Arguments are not checked, but with
-// RES28S2_CHECK for missing arrays and alignment.
+// X is x, F is weight, O is y, G = ∂E/∂O is grad_output. Arguments are not checked. With
+// RES28S2_CHECK, functions stop at an array that is missing, or not aligned.
 // Theorems for every size that it rests on, as `symconv prove` shows: ∂E/∂X on T2 and T2′, ∂E/∂F
 // on T1.
 #ifndef RES28S2_H
@@ -22,6 +22,8 @@
 #ifndef RES28S2_REAL
 #define RES28S2_REAL float // of every number: float or double
 #endif
+
+#define RES28S2_SHAPES 0xa37524e4u // of the parameters: a checksum
 
 // The size of the workspace, in numbers: it is enough for every function. What is in it before a
 // call does not matter, and nothing is kept in it. No array may overlap one that is written. In

@@ -7,8 +7,8 @@
 // ∂E/∂X[n, c, u, v] = Σ_{o,i,j} G[n, o, u + i - 1, v + j - 1] · F[o, c, 2 - i, 2 - j]
 // ∂E/∂F[o, c, i, j] = Σ_{n,y,x} G[n, o, y, x] · X[n, c, y + i - 1, x + j - 1]
 //
-// X is x, F is weight, O is y, G = ∂E/∂O is grad_output. Arguments are not checked, but with
-// RES56_CHECK for missing arrays and alignment.
+// X is x, F is weight, O is y, G = ∂E/∂O is grad_output. Arguments are not checked. With
+// RES56_CHECK, functions stop at an array that is missing, or not aligned.
 // Theorems for every size that it rests on, as `symconv prove` shows: ∂E/∂X on T2, ∂E/∂F on T1.
 #ifndef RES56_H
 #define RES56_H
@@ -18,6 +18,8 @@
 #ifndef RES56_REAL
 #define RES56_REAL float // of every number: float or double
 #endif
+
+#define RES56_SHAPES 0x9bbe565au // of the parameters: a checksum
 
 // The size of the workspace, in numbers: it is enough for every function. What is in it before a
 // call does not matter, and nothing is kept in it. No array may overlap one that is written. In

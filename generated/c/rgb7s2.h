@@ -13,8 +13,8 @@
 //         F[o, c, 6 - 2·i, 6 - 2·j]
 // ∂E/∂F[o, c, i, j] = Σ_{n,y,x} G[n, o, y, x] · X[n, c, 2·y + i - 3, 2·x + j - 3]
 //
-// X is x, F is weight, O is y, G = ∂E/∂O is grad_output. Arguments are not checked, but with
-// RGB7S2_CHECK for missing arrays and alignment.
+// X is x, F is weight, O is y, G = ∂E/∂O is grad_output. Arguments are not checked. With
+// RGB7S2_CHECK, functions stop at an array that is missing, or not aligned.
 // Theorems for every size that it rests on, as `symconv prove` shows: ∂E/∂X on T2 and T2′, ∂E/∂F
 // on T1.
 #ifndef RGB7S2_H
@@ -25,6 +25,8 @@
 #ifndef RGB7S2_REAL
 #define RGB7S2_REAL float // of every number: float or double
 #endif
+
+#define RGB7S2_SHAPES 0x6d7ea773u // of the parameters: a checksum
 
 // The size of the workspace, in numbers: it is enough for every function. What is in it before a
 // call does not matter, and nothing is kept in it. No array may overlap one that is written. In

@@ -44,8 +44,8 @@ class Network(Layer):
     outputs
         The layers whose outputs ``forward`` returns; by default, the last one before the loss.
     trainable
-        The parameters that are trained, or layers whose parameters all are; by default, every parameter.
-        Gradients with respect to others are not computed, nor what only these need.
+        Names of parameters that are trained, or of layers whose parameters all are; empty for every
+        parameter. No gradient with respect to others is computed, nor a value that only it needs.
 
     Raises
     ------
@@ -149,7 +149,7 @@ class Network(Layer):
         return tuple(map(str, given))
 
     def _trainable(self) -> tuple[str, ...]:
-        """Return the names of the parameters that are trained; none stands for all."""
+        """Return the names of the parameters that are trained; empty for all."""
         given = (self.trainable,) if isinstance(self.trainable, str) else self.trainable
         every = [*self.parameters]
         known = ", ".join(dict.fromkeys(name.rpartition(".")[0] for name in every)) or "there is none"
@@ -251,8 +251,8 @@ class Network(Layer):
 
     @property
     def held(self) -> dict[str, tuple[int, ...]]:
-        """Names and shapes of what functions are given as ``params``: the trained parameters first."""
-        return self.trained | self.frozen | self.running
+        """Names and shapes of what functions are given as ``params``."""
+        return self.parameters | self.running
 
     @property
     def running(self) -> dict[str, tuple[int, ...]]:

@@ -22,6 +22,7 @@ from symconv.lower.runs import (
     Layout,
     Q,
     R,
+    cycles,
     divisor,
     layout_of,
     planes_of,
@@ -35,13 +36,12 @@ from symconv.notation.graph import Elementwise
 from symconv.notation.polynomial import Polynomial
 
 BAND = 1 << 18  # numbers that a band's transforms should need at the most
-IN_FLIGHT = 8  # sums that keep a core's multipliers busy
-E, K, Z, S = map(index, "ekzs")  # cell of a tile, block of filters, product, element of a run
+E, K, Z, S = map(index, "ekzs")  # cell along the second axis, block, product or cell, element of a run
 
 
 @dataclass(frozen=True)
 class JoinedWinograd(Filtered):
-    """Fewer products, along each axis those of F(m, r), some rows of tiles at a time; of two axes."""
+    """Minimal filtering F(m, r) along two axes, for some rows of tiles at a time."""
 
     images: int
 
@@ -73,7 +73,7 @@ class JoinedWinograd(Filtered):
             return most
         each = self.products * (self.correlation.channels + self.correlation.filters)
         small = [n for n in range(1, most + 1) if n == 1 or each * self.lanes(n) <= BAND]
-        return min(small, key=lambda n: -(-most // n) * self.lanes(n) * (1 + 1 / self.lanes(n)))
+        return min(small, key=lambda n: -(-most // n) * (self.lanes(n) + 1))  # 1 for a band's own work
 
     def lanes(self, rows: int) -> int:
         """How many places a band of so many rows has: whole vectors."""
@@ -91,8 +91,7 @@ def block_for(filters: int, vectors: int) -> int:
 
     def cost(block: int) -> tuple[float, int]:
         columns = divisor(vectors, VECTORS[block])
-        loads = 1 / block + 1 / columns
-        return rounded_up(filters, block) * max(1, loads, IN_FLIGHT / (block * columns)), -block
+        return rounded_up(filters, block) * cycles(block, columns), -block
 
     return min(VECTORS, key=cost)
 
@@ -111,7 +110,7 @@ class _Bands:
         self.buffers: list[Buffer] = []
 
     def scratch(self, name: str, *sizes: int, zeroed: bool = False) -> Tensor:
-        """Return scratch of its own."""
+        """Add a scratch buffer, and return its tensor."""
         tensor = Tensor(name, sizes)
         self.buffers.append(Buffer(tensor, "zeroed" if zeroed else "scratch"))
         return tensor
@@ -157,7 +156,7 @@ class _Bands:
         """Transform a band of each channel: along the first axis, then along the second."""
         one, two = self.first, self.second
         half = self.scratch("half_cells", one.cells * two.cells, self.lanes)
-        phases = min(two.outputs, two.cells)
+        phases = two.outputs
         rows = tuple((e, e % two.outputs, e // two.outputs) for e in range(two.cells))
         said = ("its number", "its phase", "how many tiles further it is")
         table = Table(rows, "columns", "For each cell of a tile's row", said)
@@ -230,7 +229,6 @@ def _kernels(bands: _Bands, kernels: Tensor, block: int) -> list[Statement]:
     """Return the statements that pack filters in blocks, and transform each block."""
     c, frame, one, two = bands.c, bands.frame, bands.first, bands.second
     blocks, _, size = kernels.sizes
-    tap = index("i") * two.taps + index("j")
     zeroed = blocks * block > c.filters
     packed = bands.scratch("packed", blocks, one.taps * two.taps, size, zeroed=zeroed)
     half = bands.scratch("half_kernels", one.cells * two.taps, size)
@@ -288,20 +286,11 @@ def _outputs(bands: _Bands, products: Tensor) -> Statement:
             source = outputs[Polynomial.lift(i * two.outputs + j), held]
             stored.append((place, source))
         tiles = [Do(Contraction(to, (of,), ())) for to, of in stored]
-        rest = [
-            Do(Contraction(to, (of,), ())).meaning
-            for to, of in stored[: sum(bands.width(j) > whole for j in range(two.outputs))]
-        ]
+        cut = sum(bands.width(j) > whole for j in range(two.outputs))
+        at_end = {names[1]: Polynomial.lift(whole)}
         last = [
-            Do(
-                Contraction(
-                    m.target.substitute({names[1]: Polynomial.lift(whole)}),
-                    tuple(r.substitute({names[1]: Polynomial.lift(whole)}) for r in m.reads),
-                    (),
-                )
-            )
-            for m in rest
-            if isinstance(m, Contraction)
+            Do(Contraction(to.substitute(at_end), (of.substitute(at_end),), ()))
+            for to, of in stored[:cut]
         ]
         inner: tuple[Statement, ...] = (*([_run((names[1], whole), tiles)] if whole else []), *last)
         rows: Statement = Loop((names[0],), Span(bands.height(i)), inner)

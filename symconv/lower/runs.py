@@ -23,6 +23,7 @@ from symconv.notation.polynomial import Polynomial
 
 LANES = 16  # numbers in the widest vector: runs are multiples of it
 VECTORS = {1: 8, 2: 8, 3: 8, 4: 6, 5: 4, 6: 4, 8: 3}  # by how many filters: at most 24 sums
+IN_FLIGHT = 8  # sums that keep the multipliers busy
 LONGEST = 288  # products that are added one after the other
 FEWEST = 8  # channels that are worth a sum of their own
 MOST_GROUPS = 9  # of taps with different phases: each is a statement
@@ -37,6 +38,14 @@ def block_of(filters: int) -> int:
         return rounded_up(filters, block) * max(1, loads), -block
 
     return min(VECTORS, key=cost)
+
+
+def cycles(rows: int, columns: int) -> float:
+    """Return the cycles of a core for each product of a tile: the most of three limits.
+
+    Those of its multipliers, of what is read, and of sums that wait for each other.
+    """
+    return max(1, 1 / rows + 1 / columns, IN_FLIGHT / (rows * columns))
 
 
 def vectors_of(block: int) -> int:

@@ -123,7 +123,8 @@ def tuned(plan: Plan, tuning: Tuning, target: str) -> Plan:
     Raises
     ------
     SymconvError
-        If the tuning is another layer's, has other functions, or names what cannot be chosen.
+        If the tuning is of another layer, accuracy or target, has other functions, or names an algorithm
+        that does not apply.
     """
     if tuning.target != target:
         raise SymconvError(f"tuning: was measured for target = {tuning.target!r}: tune for {target!r}")

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from symconv import Conv, SymconvError, generate, verbs
+from symconv import Conv, SymconvError, generate, measuring
 from symconv.bench import growth, peers, timing
 from symconv.bench.peers import Data, Peer, draw
 from symconv.bench.row import FAST, OURS, extra_memory, measure
-from symconv.verbs import bench
+from symconv.measuring import bench
 from tests.effort import long
 from tests.shell.command import run
 
@@ -126,7 +126,7 @@ def test_growth_has_a_table_and_a_plot_for_each_family(
 ) -> None:
     small = {n: Conv((n, 1, 6, 6), 1, 3, bias=False) for n in (1, 2)}
     monkeypatch.setattr(growth, "FAMILIES", {"batch": small})
-    found = verbs.growth(seconds=0.02)
+    found = measuring.growth(seconds=0.02)
     lines = found.text().splitlines()
     assert lines[0].startswith("| batch | forward, µs: symconv | ")
     assert [line.split(" ")[1] for line in lines[2:]] == ["1", "2"]
@@ -134,7 +134,7 @@ def test_growth_has_a_table_and_a_plot_for_each_family(
     assert flops["forward"] == 2 * found.families["batch"][1].flops["forward"]
     assert found.chart("0").count("backward, µs, by batch") == 1
     with pytest.raises(SymconvError, match="must be a positive number"):
-        verbs.growth(seconds=0)
+        measuring.growth(seconds=0)
 
 
 def test_files_or_growth() -> None:

@@ -95,13 +95,18 @@ def test_c_is_tuned_too(tmp_path: Path) -> None:
 
 
 @needs_compiler
-def test_the_shell_tunes_c(tmp_path: Path) -> None:
+def test_the_shell_tunes_c(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     options = ["conv", "--input-shape", "1x1x20x20", "--out-channels", "1", "--kernel-size", "3"]
     run("generate", *options, "--name", "m", "-o", ".", "--tune", "--target", "c", cwd=tmp_path)
     first = (tmp_path / "m.c").read_bytes()
     again = ["--tuning", "m.tuning.json", "--target", "c"]
     run("generate", *options, "--name", "m", "-o", ".", *again, cwd=tmp_path)
     assert (tmp_path / "m.c").read_bytes() == first
+    monkeypatch.setenv("CC", "no-such-compiler")
+    said = run(
+        "generate", *options, "--name", "n", "-o", ".", "--tune", "--target", "c", cwd=tmp_path, code=2
+    )
+    assert "CC is 'no-such-compiler', which is not found: install gcc or clang, or set CC" in said
 
 
 def test_bad_tunings_are_refused(tuning: Tuning, tmp_path: Path) -> None:

@@ -15,8 +15,10 @@ from symconv.kernel.run import run
 from symconv.kernel.simplify import simplified
 from symconv.layers import Layer
 from symconv.lower import candidates
+from symconv.lower.joined_filters import JoinedFilters
 from symconv.lower.layer_plan import Function, layer_plan
 from symconv.lower.options import Options
+from symconv.lower.tuning import with_choice
 from tests.kernel.kernels import drawn, same, wanted
 
 OPTIONS = Options("direct", lambda call: 0.0, compiled=True)
@@ -45,9 +47,24 @@ def is_right(function: Function, kernel: Kernel, layer: Layer) -> bool:
 
 WAYS: dict[str, dict[str, object]] = {
     "joined": {"LEAST_PRODUCTS": 0},
-    "joined filters": {"LEAST_PRODUCTS": 0, "_leave_gaps": lambda c, images: True},
+    "joined filters": {"LEAST_PRODUCTS": 0},
     "direct": {"LEAST_PRODUCTS": 10**9},
 }
+
+
+def with_filters(function: Function) -> Function:
+    """Return a function whose vectors go through filters, where they can."""
+    for at, choice in enumerate(function.choices):
+        ranked = sorted(choice, key=lambda c: not isinstance(c.algorithm, JoinedFilters))
+        function = with_choice(function, at, ranked)
+    return function
+
+
+def test_vectors_go_through_filters(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(candidates, "LEAST_PRODUCTS", 0)
+    plan = layer_plan(LAYERS[0], 1, OPTIONS)
+    names = [type(with_filters(f).candidates[0].algorithm).__name__ for f in plan.functions[:3]]
+    assert names == ["JoinedFilters", "JoinedFilters", "JoinedTaps"]
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -58,6 +75,8 @@ def test_algorithms_in_loops_compute_their_graph(
     for name, value in WAYS[way].items():
         monkeypatch.setattr(candidates, name, value)
     for function in layer_plan(layer, 2, OPTIONS).functions:
+        if way == "joined filters":
+            function = with_filters(function)
         assert is_right(function, function.kernel, layer), function.name
         assert is_right(function, hoisted(simplified(function.kernel)), layer), function.name
 

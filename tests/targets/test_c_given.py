@@ -25,7 +25,7 @@ NETWORK = Network(
 STRICT = ["-std=c99", "-O2", "-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Werror"]
 CALL = """\
 #include "given.h"
-float x[64], weight[72], bias[8], y[512], workspace[GIVEN_WORKSPACE];
+float x[65], weight[72], bias[8], y[512], workspace[GIVEN_WORKSPACE];
 float *volatile missing;
 int main(void)
 {{
@@ -53,16 +53,20 @@ def call(old: str = "", new: str = "") -> str:
 
 
 @needs_compiler
+@pytest.mark.parametrize("compiler", ["cc", "clang"])
 @pytest.mark.parametrize("wrong", WRONG)
-def test_checked_functions_stop(wrong: str, tmp_path: Path) -> None:
+def test_checked_functions_stop(wrong: str, compiler: str, tmp_path: Path) -> None:
+    if shutil.which(compiler) is None:
+        pytest.skip(f"no {compiler}: install it")
     flag = "-DGIVEN_CHECK"
-    built = program(LAYER, call(), tmp_path, "cc", flag)
+    built = program(LAYER, call(), tmp_path, compiler, flag)
     assert subprocess.run([built], check=False).returncode == 0
     old, new = WRONG[wrong]
-    built = program(LAYER, call(old, new), tmp_path, "cc", flag)
+    built = program(LAYER, call(old, new), tmp_path, compiler, flag)
     done = subprocess.run([built], check=False, capture_output=True)
     assert done.returncode < 0
     assert b"given" in done.stderr
+    program(LAYER, call(old, new), tmp_path, compiler, flag, "-DNDEBUG")  # without a warning
 
 
 @needs_compiler

@@ -23,32 +23,28 @@ from symconv.kernel.language import (
     extents_of,
     largest_letters,
 )
-from symconv.lower.runs import LANES
+from symconv.lower.runs import LANES, cycles
 from symconv.notation.contraction import Access, Contraction
 from symconv.notation.graph import Elementwise, reads
 from symconv.targets.c.register_tiles import neighbours, tile_shape
 
 CYCLES = 3000  # in a microsecond
-IN_FLIGHT = 8  # sums that keep the multipliers busy
 MOVE = 3.0  # cycles for a number that is copied alone, a vector that is read or written takes 1
 
 
 def cost(call: Call) -> float:
     """Return the microseconds that a kernel is expected to take."""
     body = call.kernel.body
-    return _cycles(body, largest_letters(body), {}) / CYCLES
+    return _cycles(body, largest_letters(body), frozenset()) / CYCLES
 
 
-def _cycles(body: Sequence[Statement], letters: Mapping[str, int], around: Mapping[str, int]) -> float:
+def _cycles(body: Sequence[Statement], letters: Mapping[str, int], around: frozenset[str]) -> float:
     total = 0.0
     for statement in body:
         match statement:
             case Loop():
                 count = _count(statement.rows, letters)
-                names = dict.fromkeys(statement.letters, 1) | {statement.letters[0]: count}
-                total += count * _cycles(statement.body, letters, {**around, **names})
-            case Call():
-                total += _cycles(statement.kernel.body, letters, around)
+                total += count * _cycles(statement.body, letters, around | {*statement.letters})
             case Do():
                 total += _of_do(statement, letters, around)
     return total
@@ -65,15 +61,14 @@ def _count(rows: Rows, letters: Mapping[str, int]) -> int:
             return len(found)
 
 
-def _of_do(do: Do, letters: Mapping[str, int], around: Mapping[str, int]) -> float:
+def _of_do(do: Do, letters: Mapping[str, int], around: frozenset[str]) -> float:
     meaning = do.meaning
     sizes = {name: int(at(size, letters)) for name, size in extents_of(meaning)}
     points = float(prod(sizes.values()))
     if isinstance(meaning, Contraction):
         shape = tile_shape(meaning, do.how)
         if shape:
-            loads = 1 / shape[0] + 1 / shape[1]
-            return points / LANES * max(1, loads, IN_FLIGHT / (shape[0] * shape[1]))
+            return points / LANES * cycles(*shape)
         accesses: list[Access] = [meaning.target, *meaning.reads]
     elif isinstance(meaning, Elementwise):
         accesses = [meaning.target, *reads(meaning)]

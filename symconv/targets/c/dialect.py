@@ -42,6 +42,11 @@ KEYWORDS = {
     *("restrict", "return", "short", "signed", "sizeof", "static", "struct", "switch", "typedef"),
     *("union", "unsigned", "void", "volatile", "while"),
 }
+CPP_KEYWORDS = {
+    *("and", "bool", "catch", "class", "delete", "explicit", "export", "false", "friend", "mutable"),
+    *("namespace", "new", "not", "operator", "or", "private", "protected", "public", "template", "this"),
+    *("throw", "true", "try", "typename", "using", "virtual", "xor"),
+}  # beside those of C
 HEADERS = {
     *("assert", "complex", "ctype", "errno", "fenv", "inttypes", "iso646", "limits", "locale", "math"),
     *("setjmp", "signal", "stdarg", "stdbool", "stddef", "stdint", "stdio", "stdlib", "string"),
@@ -65,6 +70,11 @@ WORDS = {
         "PRAGMA",
         "GIVEN",
         "EACH_GIVEN",
+        "check_given",
+        "POINTERS",
+        "UNROLLED",
+        "INLINE",
+        "IN_FLOAT",
     ),
     *(*KEYWORDS, *DEFINED, *FUNCTIONS),
 }  # that no array and no index may be called

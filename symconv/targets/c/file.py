@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import textwrap
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import prod
@@ -139,7 +140,13 @@ def _network(plan: NetworkPlan, name: str, version: str) -> Files:
     ]
     steps = [*init_routine(plan, name), *step_routines(plan.layer, name)]
     public += [Documented(comment, step) for comment, step in steps]
-    text = [network_title(plan, name), "", *network_summary(plan), "", _given(plan.layer, name)]
+    text = [
+        network_title(plan, name),
+        "",
+        *network_summary(plan),
+        "",
+        *textwrap.wrap(_given(plan.layer, name), WIDTH),
+    ]
     return _files(plan, name, version, text, [*private, *public], structs)
 
 
@@ -172,6 +179,7 @@ def _files(
         "c/header.h.j2",
         **common,
         real=TYPES[layer.dtype],
+        shapes=shapes_sum(layer),
         workspace=workspace,
         about=textwrap.wrap(f"{ABOUT} {_memory(layer, workspace)}", WIDTH),
         structs=[struct.text(f"{prefix}_REAL") for struct in structs],
@@ -201,11 +209,17 @@ ABOUT = (
 )
 
 
+def shapes_sum(layer: Layer) -> str:
+    """Return a checksum of the names and shapes of a layer's, or a network's, parameters."""
+    shapes = layer.network.held if layer.network else layer.parameters
+    return f"0x{zlib.crc32(repr(list(shapes.items())).encode()):08x}u"
+
+
 def _given(layer: Layer, name: str) -> str:
     """Say what the caller has to know of what functions take."""
-    said = [
-        f"Arguments are not checked, but with {name.upper()}_CHECK for missing arrays and alignment."
-    ]
+    check = f"{name.upper()}_CHECK"
+    said = ["Arguments are not checked."]
+    said.append(f"With {check}, functions stop at an array that is missing, or not aligned.")
     for name, count in layer.classes.items():
         said.append(f"{name} are numbers of the same type, from 0 to {count - 1}.")
     return " ".join(said)

@@ -39,7 +39,7 @@ KINDS = {
 }
 
 
-EACH = "An array for each parameter, written: its gradient, or the parameter where a step changes it."
+EACH = "An array for each parameter that is trained, written: its gradient, or itself by a step."
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What a network's parameters are at first, and become by their gradients: a line for each, in C."""
+"""A network's first parameters, and their steps by gradients, in C: a line for each parameter."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from symconv.targets.c.routine import Routine
 from symconv.targets.c.wording import number_text
 
 INIT = (
-    "First values: weights are normal, of variance 2 / fan-in, the number of products in a sum (K. He",
-    "et al., Delving Deep into Rectifiers, 2015); biases are 0, and what normalisations multiply with",
-    "is 1. A seed gives the same numbers again, but not those of the module in Python.",
+    "First values: weights are normal with variance 2 / fan-in, the number of products in a sum (K. He",
+    "et al., Delving Deep into Rectifiers, 2015); biases are 0, and the scales of normalisations are 1.",
+    "The same seed gives the same values, which differ from those of the Python module.",
 )
 SGD = (
     "A step of stochastic gradient descent: v = momentum · v + gradient + weight_decay · parameter,",
@@ -29,7 +29,9 @@ ADAM = (
 
 
 def init_routine(plan: NetworkPlan, name: str) -> list[tuple[tuple[str, ...], Routine]]:
-    """Return the function that gives parameters their first values, with what it does; none without."""
+    """Return the function of first values, with what it does; none without parameters or statistics."""
+    if not plan.layer.trained and not plan.layer.running:
+        return []
     parameters: dict[str, int | str] = {}
     structs = {"p": ("arrays", plan.layer.trained), "s": ("statistics", plan.layer.running)}
     lines = []

@@ -14,7 +14,7 @@ from symconv.kernel.rewrite import fresh_name, with_views
 from symconv.kernel.simplify import simplified
 from symconv.lower.runs import rounded_up
 from symconv.notation.polynomial import Polynomial
-from symconv.targets.c.dialect import WORDS
+from symconv.targets.c.dialect import CPP_KEYWORDS, KEYWORDS, WORDS
 from symconv.targets.c.loops import loops
 from symconv.targets.c.nests import INDENT, text_lines
 from symconv.targets.c.wording import brackets, syntax, values_text
@@ -56,7 +56,7 @@ class Routine:
         least = f"{prefix}_LEAST " if prefix else "static "
         inside = least if prefix or self.in_place else f"restrict {least}"
         sizes = {**self.inputs, **self.outputs}
-        names = {name: name.removesuffix("_data") if prefix else name for name in sizes}
+        names = {name: _shown(name) if prefix else name for name in sizes}
         arrays = [
             size.format(real=real)
             if isinstance(size, str)
@@ -81,6 +81,12 @@ class Routine:
         arrays += [WORKSPACE] if self.workspace else []
         given = [syntax("given", arrays=", ".join(arrays))] if arrays else []
         return [*given, *(syntax("each_given", struct=name) for name in structs)]
+
+
+def _shown(name: str) -> str:
+    """Return what a header calls a parameter: no keyword of C or C++."""
+    short = name.removesuffix("_data")
+    return f"{short}_" if short in KEYWORDS | CPP_KEYWORDS else short
 
 
 def function_head(name: str, parameters: list[str]) -> str:

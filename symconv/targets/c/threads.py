@@ -13,8 +13,8 @@ from symconv.notation.contraction import Access, Contraction
 from symconv.notation.graph import Elementwise, reads
 from symconv.targets.c.wording import syntax
 
-LEAST = 1 << 13  # numbers that are moved, for which threads are worth to be woken
-PRODUCTS = 8  # times as many: they are quicker
+LEAST = 1 << 13  # numbers moved from which on waking threads pays
+PRODUCTS = 8  # times as many products, which take less time each
 
 
 def shared(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 
 from symconv.errors import SymconvError
 from symconv.layers.layer import Layer
+from symconv.targets.c.file import shapes_sum
 from symconv.targets.c.nests import INDENT, LONGEST
 from symconv.targets.c.network_calls import field
 from symconv.templating import fill
@@ -29,12 +29,17 @@ def weights_text(layer: Layer, name: str, params: Mapping[str, object], version:
     SymconvError
         If a name is missing or unknown, or an array has another shape, or numbers that are not finite.
     """
+    if not isinstance(params, Mapping):
+        raise SymconvError(f"params = {params!r}: must be a mapping of arrays by name")
     network = layer.network
     shapes = network.held if network else layer.parameters
-    unknown = sorted(map(str, params.keys() ^ shapes.keys()))
-    if unknown:
-        names = ", ".join(shapes) or "none"
-        raise SymconvError(f"params: must be {names}; missing or unknown: {', '.join(unknown)}")
+    for said, names in {
+        "are missing": shapes.keys() - params.keys(),
+        "are unknown": params.keys() - shapes.keys(),
+    }.items():
+        if names:
+            listed = ", ".join(sorted(map(str, names)))
+            raise SymconvError(f"params: must be {', '.join(shapes) or 'none'}; {listed} {said}")
     arrays = {own: _array(own, params[own], shape, layer.dtype) for own, shape in shapes.items()}
     rows = [(field(own), array.size, _numbers(array)) for own, array in arrays.items()]
     fields = [field(own) for own in arrays] if network else []
@@ -43,6 +48,7 @@ def weights_text(layer: Layer, name: str, params: Mapping[str, object], version:
         version=version,
         name=name,
         prefix=name.upper(),
+        shapes=shapes_sum(layer),
         rows=rows,
         structs=[fields] if fields else [],
     )
@@ -51,7 +57,8 @@ def weights_text(layer: Layer, name: str, params: Mapping[str, object], version:
 def _array(name: str, given: object, shape: tuple[int, ...], dtype: str) -> Array:
     try:
         array = np.asarray(given)
-        cast = array.astype(dtype, casting="same_kind")
+        with np.errstate(over="ignore"):  # what is too large becomes infinite, and is refused
+            cast = array.astype(dtype, casting="same_kind")
     except (TypeError, ValueError) as error:
         raise SymconvError(f"params: {name}: must be numbers of {dtype}") from error
     if cast.shape != shape:
@@ -64,5 +71,11 @@ def _array(name: str, given: object, shape: tuple[int, ...], dtype: str) -> Arra
 def _numbers(array: Array) -> list[str]:
     """Write numbers in lines: the shortest decimals that give the same ones again."""
     suffix = "f" if array.dtype == np.float32 else ""
-    text = ", ".join(f"{number!s}{suffix}" for number in array.ravel())
-    return textwrap.wrap(text, LONGEST, initial_indent=INDENT, subsequent_indent=INDENT)
+    lines, line = [], INDENT[:-1]
+    for number in array.ravel():
+        text = f" {number!s}{suffix},"
+        if len(line) + len(text) > LONGEST:
+            lines.append(line)
+            line = INDENT[:-1]
+        line += text
+    return [*lines, line]

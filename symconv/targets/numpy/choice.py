@@ -88,8 +88,6 @@ def _named(choice: tuple[Candidate, ...]) -> str:
 def _timed(choice: tuple[Candidate, ...]) -> str:
     """Say which algorithm a correlation's is, and what the others were expected to take."""
     best, *others = choice
-    if not best.microseconds:  # which nobody has estimated
-        return _named(choice)
     name = algorithm_name(best.algorithm)
     said = "measured" if best.measured else "expected"
     text = f"{name}, {_how(best.algorithm)}; {said} {duration(best.microseconds)}"

@@ -26,7 +26,7 @@ def network_functions(plan: NetworkPlan, lines: Callable[[Kernel], list[str]]) -
     yield fill("numpy/network_init.py.j2", initial=initial)
     yield of.forward()
     yield of.loss() if plan.layer.loss else of.backward()
-    kept = "(*FROZEN, *STATISTICS)" if plan.layer.frozen else "STATISTICS"
+    kept = "HELD if name not in PARAMETERS" if plan.layer.frozen else "STATISTICS"
     yield fill("numpy/sgd_step.py.j2", held=of.held, kept=kept)
     yield fill("numpy/adam_step.py.j2", held=of.held, kept=kept)
     for kernel in plan.second:
@@ -72,7 +72,7 @@ class _Functions:
     @property
     def held(self) -> str:
         """The names and shapes of what params has."""
-        return "PARAMETERS | FROZEN | STATISTICS" if self.network.frozen else "PARAMETERS | STATISTICS"
+        return "HELD" if self.network.frozen else "PARAMETERS | STATISTICS"
 
     @property
     def masks(self) -> list[str]:

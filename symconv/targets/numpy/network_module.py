@@ -93,8 +93,8 @@ def network_declarations(plan: NetworkPlan) -> list[str]:
     """Write the names and shapes of the parameters, and of the running statistics."""
     network = plan.layer
     lines = [*accuracy(plan), "Arrays = dict[str, Array]"]
-    frozen = {"FROZEN": network.frozen} if network.frozen else {}
-    for name, shapes in {"PARAMETERS": network.trained, **frozen, "STATISTICS": network.running}.items():
+    held = {"HELD": network.held} if network.frozen else {}  # also what is not trained
+    for name, shapes in {**held, "PARAMETERS": network.trained, "STATISTICS": network.running}.items():
         rows = [f'    "{own}": {shape(sizes)},' for own, sizes in shapes.items()]
         kind = "dict[str, tuple[int, ...]]"
         lines += [f"{name}: {kind} = {{", *rows, "}"] if rows else [f"{name}: {kind} = {{}}"]
