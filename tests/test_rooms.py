@@ -35,6 +35,8 @@ ROOMS = [
     "verb_arguments",
     "verbs",
     "measuring",
+    "frameworks",
+    "testing",
     "configuration",
     "terminal",
     "actions",
