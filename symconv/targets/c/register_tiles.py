@@ -10,14 +10,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 
-from symconv.lower.runs import LANES, divisor
+from symconv.lower.runs import LANES, cycles, divisor
 from symconv.notation.contraction import Access, Contraction
 from symconv.notation.polynomial import Polynomial
 from symconv.targets.c.nests import Header, Line, nest
 from symconv.targets.c.wording import element_text, loop_over, syntax
 
 MOST_ROWS = 8
-MOST_OF_ONE = 14  # rows that are of one vector
+MOST_OF_FEW = 14  # rows where fewer would leave the multipliers waiting
+SLOWER = 1.15  # times the cycles of the best tile that one of fewer rows may take
 SUMS = 24  # vectors that a tile has at most
 WHOLE = 8  # rows that are computed in two halves where registers are few
 
@@ -105,16 +106,20 @@ def _along(contraction: Contraction) -> tuple[str, Access, Access] | None:
 def _outer_shape(contraction: Contraction, along: str, numbers: Access, vectors: Access) -> Shape:
     """Return how many rows a tile has, and of how many vectors they are."""
     ranges, target = contraction.ranges, contraction.target
-    rows = {
-        name: divisor(ranges[name], MOST_ROWS if ranges[along] > LANES else MOST_OF_ONE)
-        for name in ranges
-        if name != along and has(target, name) and has(numbers, name) and not has(vectors, name)
-    }
+    lengths = ranges[along] // LANES
     near = neighbours(numbers)
-    down = max(rows, key=lambda name: (rows[name], name in near), default="")
-    count = rows.get(down, 1)
-    most = 3 if count == WHOLE else min(MOST_ROWS, SUMS // count)
-    return Shape(along, down if count > 1 else "", count, divisor(ranges[along] // LANES, most))
+    shapes = [Shape(along, "", 1, divisor(lengths, MOST_ROWS))]
+    for name in ranges:
+        if name == along or not (has(target, name) and has(numbers, name)) or has(vectors, name):
+            continue
+        for most in (MOST_ROWS, MOST_OF_FEW):
+            rows = divisor(ranges[name], most)
+            columns = 3 if rows == WHOLE else min(MOST_ROWS, SUMS // rows)
+            shapes.append(Shape(along, name, rows, divisor(lengths, columns)))
+    shapes = [shape for shape in shapes if shape.rows > 1] or shapes[:1]
+    least = min(cycles(shape.rows, shape.columns) for shape in shapes)
+    usual = [s for s in shapes if s.rows <= MOST_ROWS and cycles(s.rows, s.columns) < SLOWER * least]
+    return max(usual or shapes, key=lambda s: (s.rows, s.down in near))
 
 
 def _counts(rows: int, columns: int) -> tuple[str, str]:
