@@ -72,6 +72,12 @@ def structs_of(plan: NetworkPlan, name: str) -> list[Struct]:
             False,
         ),
         Struct(f"{name}_arrays", EACH, network.trained, True),
+        Struct(
+            f"{name}_changes",
+            "How the parameters that are trained change.",
+            network.trained if network.frozen and plan.second else {},
+            False,
+        ),
         Struct(f"{name}_statistics", "The new running statistics.", network.running, True),
         Struct(f"{name}_masks", "The masks of Dropout layers.", network.mask_shapes, False),
     ]
@@ -120,7 +126,8 @@ def _parameters(buffers: Sequence[Buffer], structs: Mapping[str, str]) -> dict[s
         kind, slash, _ = buffer.tensor.name.partition("/")
         letter = LETTERS.get(kind + slash)
         if letter:
-            found[letter] = f"const struct {structs[KINDS[letter]]} *{letter}"
+            of = "changes" if letter == "v" and "changes" in structs else KINDS[letter]
+            found[letter] = f"const struct {structs[of]} *{letter}"
         elif buffer.tensor.name != ONE:
             found[_local(buffer.tensor.name)] = prod(integers(buffer.tensor.shape))
     return found
