@@ -37,6 +37,7 @@ ROOMS = [
     "measuring",
     "frameworks",
     "testing",
+    "onnx",
     "configuration",
     "terminal",
     "actions",
