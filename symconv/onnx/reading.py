@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from symconv.errors import SymconvError
 from symconv.layers.network import Network
-from symconv.onnx.operators import OPERATORS, Call, NotSupportedError
+from symconv.onnx.nodes import Call, NotSupportedError
+from symconv.onnx.operators import OPERATORS
 
 if TYPE_CHECKING:
     import onnx
