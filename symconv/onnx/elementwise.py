@@ -30,8 +30,8 @@ def clip(call: Call) -> Entry:
     if call.opset >= 11:
         limits = [call.constant(at, name) for at, name in ((1, "min"), (2, "max"))]
     low, high = (None if limit is None else float(np.asarray(limit).item()) for limit in limits)
-    text = "x" if high is None else "min(x, high)"
-    text = text if low is None else f"max({text}, low)"
+    text = "x" if low is None else "max(x, low)"
+    text = text if high is None else f"min({text}, high)"  # which wins where low is above it
     named = {"low": low, "high": high}
     constants = tuple((name, value) for name, value in named.items() if value is not None)
     return Entry("Activation", {"function": text, "constants": constants}, call.inputs[:1])

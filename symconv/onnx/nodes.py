@@ -43,12 +43,9 @@ class Call:
         """Return a node's call."""
         from onnx.helper import get_attribute_value
 
-        attributes = {a.name: get_attribute_value(a) for a in node.attribute}
-        named = {
-            k: v.decode("utf-8", "replace") if isinstance(v, bytes) else v for k, v in attributes.items()
-        }
+        attributes = {a.name: _text(get_attribute_value(a)) for a in node.attribute}
         inputs = tuple(node.input)
-        return Call(inputs, sum(map(bool, node.output)), named, opset, training, constants, shapes)
+        return Call(inputs, sum(map(bool, node.output)), attributes, opset, training, constants, shapes)
 
     def get(self, name: str, default: Any = None) -> Any:
         """Return an attribute."""

@@ -31,6 +31,13 @@ def _same(call: Call) -> str:
     return call.inputs[0]
 
 
+def _dropout(call: Call) -> str:
+    training = call.constant(2, "training_mode")
+    if training is not None and training.any():
+        raise NotSupportedError("drops elements at random")
+    return call.inputs[0]  # nothing gives a mask: a node that takes one is refused
+
+
 def _sum(call: Call) -> Entry | str:
     if any(name in call.constants for name in call.inputs):
         raise NotSupportedError("one of its inputs is constant")
@@ -101,6 +108,8 @@ def _average_pool(call: Call) -> Entry:
 
 
 def _pool(call: Call, kind: str, more: dict[str, object]) -> Entry:
+    if call.get("ceil_mode", 0) and any(call.get("pads", [])):
+        raise NotSupportedError("ceil_mode with pads, whose last windows versions count differently")
     arguments = {
         "kernel_size": tuple(call.get("kernel_shape")),
         "ceil_mode": bool(call.get("ceil_mode", 0)),
@@ -140,7 +149,7 @@ def _lrn(call: Call) -> Entry:
 def _gemm(call: Call) -> Entry:
     weight, bias = call.needed(1, "B"), call.constant(2, "C")
     if call.get("transA", 0) or len(call.shape) != 2:
-        raise NotSupportedError("transA = 1, or A is no matrix")
+        raise NotSupportedError("transA = 1, or A does not have two axes")
     weight = (weight if call.get("transB", 0) else weight.T) * weight.dtype.type(call.get("alpha", 1.0))
     if bias is not None:
         bias = np.broadcast_to(bias, (1, len(weight)))[0] * bias.dtype.type(call.get("beta", 1.0))
@@ -166,7 +175,7 @@ def _matmul(call: Call) -> Entry:
 
 OPERATORS: Mapping[str, Operator] = {
     "Identity": _same,
-    "Dropout": _same,  # of inference; nothing gives a mask
+    "Dropout": _dropout,
     "Conv": _conv,
     "ConvTranspose": _conv_transpose,
     "MaxPool": _max_pool,

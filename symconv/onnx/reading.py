@@ -68,7 +68,7 @@ def load(
         raise SymconvError(f"{path}: opset {opset}: must be {OPSETS[0]} to {OPSETS[-1]}")
     try:
         return _Reader(model, opset, batch, input_shape, training).network(until)
-    except NotSupportedError as error:
+    except SymconvError as error:
         raise SymconvError(f"{path}: {error}") from error
 
 
@@ -207,7 +207,9 @@ class _Reader:
         call = Call.of(node, self.opset, self.training, self.constants, self._value_shapes(node))
         try:
             found = operator(call)
-        except (AttributeError, IndexError, KeyError, TypeError, ZeroDivisionError) as error:
+        except SymconvError:
+            raise
+        except (AttributeError, LookupError, TypeError, ValueError, ZeroDivisionError) as error:
             raise NotSupportedError("has attributes or inputs that do not fit it") from error
         if isinstance(found, str):  # the same value
             self.layers[node.output[0]] = self.layers[found]
@@ -218,13 +220,11 @@ class _Reader:
         sources = tuple(self.layers[value] for value in found.sources)
         entry = {"layer": found.kind, **found.arguments}
         shapes = {source: self.shapes[source] for source in sources}
-        layer = _built(name, entry, sources, shapes, self.dtype)
+        layer = _built(name, entry, sources, shapes, self.dtype).nodes[0].layer
         self.entries.append((name, entry, sources))
         self.layers[node.output[0]] = name
-        self.shapes[name] = layer.nodes[0].layer.output_shape
-        wanted = layer.nodes[0].layer.parameters | {
-            n: layer.nodes[0].layer.inputs[n] for n in layer.nodes[0].layer.statistic_names
-        }
+        self.shapes[name] = layer.output_shape
+        wanted = layer.parameters | {own: layer.inputs[own] for own in layer.statistic_names}
         for own, shape in wanted.items():
             array = found.params[own]
             if array.shape != shape:
@@ -258,7 +258,7 @@ def _array(tensor: onnx.TensorProto) -> Array:
     try:
         return np.asarray(to_array(tensor))
     except Exception as error:  # whatever wrong sizes lead to
-        raise NotSupportedError(f"{_plain(tensor.name)}: is no valid tensor") from error
+        raise NotSupportedError(f"{_plain(tensor.name)}: is not a valid tensor") from error
 
 
 def _shape(

@@ -86,8 +86,8 @@ def reduction(kind: str) -> Operator:
 
     def reduced(call: Call) -> Entry:
         axes = _axes(call)
-        if axes is None:
-            raise NotSupportedError("reduces all axes")
+        if not axes:
+            raise NotSupportedError("reduces all axes, or none")
         return Entry(kind, {"axes": axes, "keepdims": bool(call.get("keepdims", 1))}, call.inputs[:1])
 
     return reduced

@@ -181,6 +181,13 @@ def test_batch_norm_is_in_the_mode_that_is_asked_for(tmp_path: Path) -> None:
 
 
 REFUSED = {
+    "crossed": (node("Clip", "x", "one", "low"), "'min(max(x, low), high)': must be"),
+    "random": (node("Dropout", "x", "", "yes"), "drops elements at random"),
+    "none": (node("ReduceSum", "x", "empty"), "reduces all axes, or none"),
+    "ceil": (
+        node("MaxPool", "x", kernel_shape=[3, 3], pads=[1, 1, 1, 1], ceil_mode=1),
+        "ceil_mode with pads",
+    ),
     "unknown": (node("LSTM", "x", "w", "w"), "node 'y': 'LSTM' (opset 17): is not supported"),
     "mode": (node("Resize", "x", "", "s", mode="cubic"), "mode cubic, half_pixel"),
     "weights": (node("Conv", "x", "x"), "the filter must be constant"),
@@ -195,7 +202,14 @@ REFUSED = {
 def test_what_cannot_be_a_layer_is_refused_by_name(case: str, tmp_path: Path) -> None:
     made, said = REFUSED[case]
     constants: dict[str, Any] = {"w": drawn(3), "s": np.ones(4, np.float32), "k": drawn(4, 6, 3, 3)}
-    constants |= {"t": numbers(4, -1), "huge": numbers(1 << 20, 1 << 20)}
+    constants |= {
+        "yes": np.array(True),
+        "empty": numbers(),
+        "low": np.float32(-1),
+        "one": np.float32(1),
+        "t": numbers(4, -1),
+        "huge": numbers(1 << 20, 1 << 20),
+    }
     path = written(tmp_path, [made], **constants)
     with pytest.raises(SymconvError) as found:
         symconv_onnx.load(path)

@@ -52,7 +52,7 @@ def test_networks_pass_their_check_in_c(network: Network) -> None:
 @pytest.mark.parametrize("name", STRICTLY)
 def test_files_compile_without_a_warning(name: str, compiler: str, tmp_path: Path) -> None:
     if shutil.which(compiler) is None:
-        pytest.skip(f"no {compiler}: install it")
+        pytest.skip(f"{compiler} is not found: .ci/run installs it")
     path = generate(STRICTLY[name], "strict", order=2, target="c").write(tmp_path)
     assert path.name == "strict.c"
     wider = ("-mavx2", "-mavx512f") if platform.machine() == "x86_64" else ()
@@ -65,7 +65,7 @@ def test_files_compile_without_a_warning(name: str, compiler: str, tmp_path: Pat
 @pytest.mark.parametrize("name", STRICTLY)
 def test_clang_compiles_what_passes_the_check(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     if shutil.which("clang") is None:
-        pytest.skip("no clang: install it")
+        pytest.skip("clang is not found: .ci/run installs it")
     monkeypatch.setenv("CC", "clang")
     report = check(generate(STRICTLY[name], "by_clang", target="c"))
     assert report.passed, report

@@ -57,7 +57,7 @@ def call(old: str = "", new: str = "") -> str:
 @pytest.mark.parametrize("wrong", WRONG)
 def test_checked_functions_stop(wrong: str, compiler: str, tmp_path: Path) -> None:
     if shutil.which(compiler) is None:
-        pytest.skip(f"no {compiler}: install it")
+        pytest.skip(f"{compiler} is not found: .ci/run installs it")
     flag = "-DGIVEN_CHECK"
     built = program(LAYER, call(), tmp_path, compiler, flag)
     assert subprocess.run([built], check=False).returncode == 0
@@ -74,7 +74,7 @@ def test_checked_functions_stop(wrong: str, compiler: str, tmp_path: Path) -> No
 @pytest.mark.parametrize("small", ["workspace[GIVEN_WORKSPACE]", "weight[72]"])
 def test_compilers_see_an_array_that_is_too_small(compiler: str, small: str, tmp_path: Path) -> None:
     if shutil.which(compiler) is None:
-        pytest.skip(f"no {compiler}: install it")
+        pytest.skip(f"{compiler} is not found: .ci/run installs it")
     name = small.partition("[")[0]
     program(LAYER, call(), tmp_path, compiler)
     with pytest.raises(subprocess.CalledProcessError) as found:

@@ -51,7 +51,7 @@ class Routine:
     in_place: bool = False
 
     def head(self, prefix: str = "") -> str:
-        """Return the function's head; with a file's prefix, that of a header, for C++, too."""
+        """Return the function's head; with a file's prefix, that of a header, also for C++."""
         real = f"{prefix}_REAL" if prefix else "real"
         least = f"{prefix}_LEAST " if prefix else "static "
         inside = least if prefix or self.in_place else f"restrict {least}"
