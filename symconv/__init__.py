@@ -61,6 +61,7 @@ if TYPE_CHECKING:
     from symconv.verbs import check, derive, explain, generate, prove
 
 _VERBS = ("check", "derive", "explain", "generate", "prove")
+_BRIDGES = ("onnx",)  # packages that other libraries are needed for
 _HOMES = {
     "Explanation": "explanation",
     "worked": "explain.example",
@@ -125,6 +126,8 @@ __all__ = [
 
 def __getattr__(name: str) -> object:
     """Import a public name when it is first used."""
+    if name in _BRIDGES:
+        return importlib.import_module(f"symconv.{name}")
     if name not in __all__:
         plain = name[:-2] if name.endswith(("1d", "2d", "3d")) else name
         near = [plain] if plain in __all__ else difflib.get_close_matches(plain, __all__, 1)

@@ -34,7 +34,7 @@ from symconv.files import (
     read_data,
     read_machine,
     read_tuning,
-    write_texts,
+    write_files,
 )
 from symconv.layers.layer import Layer
 from symconv.lower.network_plan import NetworkPlan
@@ -98,7 +98,7 @@ def derive(
         raise click.UsageError("--json: prints its answer, so it does not go with -o")
     if output is not None:
         document = text if form == "latex" else text_document("derive", layer, text, __version__)
-        write_texts({Path(output): document}, force)
+        write_files({Path(output): document}, force)
     if as_json:
         steps = [dataclasses.asdict(step) for step in derivation.steps]
         print_json({"layer": layer.as_dict(), "view": derivation.view, "passed": passed, "steps": steps})
@@ -136,7 +136,7 @@ def _worked(
         return 0
     if form == "text":
         document = text_document("derive", layer, document, __version__)
-    write_texts({Path(output): document}, force)
+    write_files({Path(output): document}, force)
     write(screen(), output)
     return 0
 
@@ -239,7 +239,7 @@ def prove(
         documents[Path(output)] = document
     if certificate is not None:
         documents[Path(certificate)] = certificates_document(proof.certificates, __version__)
-    write_texts(documents, force)
+    write_files(documents, force)
     if as_json:
         print_json({"layer": layer.as_dict(), **proof.as_dict()})
     elif form == "latex" and output is None:
@@ -320,7 +320,7 @@ def calibrate(output: str, seconds: float, force: bool) -> int:
     """Measure this machine's constants for the cost model and write them to a file."""
     with progress("calibrating"):
         machine = measure_machine(check_seconds(seconds))
-    write_texts({Path(output): machine_text(machine, processor(), __version__)}, force)
+    write_files({Path(output): machine_text(machine, processor(), __version__)}, force)
     write(screen(), output)
     return 0
 
@@ -343,7 +343,7 @@ def bench(files: Sequence[str], output: str | None, seconds: float, force: bool,
             stem.with_suffix(".json"): document(found.as_dict(), __version__),
             stem.with_suffix(".svg"): found.chart(__version__),
         }
-        write_texts(texts, force)
+        write_files(texts, force)
     if as_json:
         print_json(found.as_dict())
     else:
@@ -357,7 +357,7 @@ def theorems(certificate: str | None, force: bool, as_json: bool) -> int:
         rows = survey(advance)
     if certificate is not None:
         every = [found for row in rows for found in row.certificates]
-        write_texts({Path(certificate): certificates_document(every, __version__)}, force)
+        write_files({Path(certificate): certificates_document(every, __version__)}, force)
     if as_json:
         print_json(
             [

@@ -10,14 +10,14 @@ from pathlib import Path
 
 import click
 
-from symconv import actions, configuration, verbs
+from symconv import actions, configuration, importing, verbs
 from symconv.errors import SymconvError
 from symconv.explain.documents import (
     latex_document,
     text_document,
 )
 from symconv.figure_files import FIGURES
-from symconv.files import write_texts
+from symconv.files import write_files
 from symconv.layer_commands import Action, Verb, layer_command, network_command
 from symconv.layers.conv import Conv
 from symconv.layers.layer import Layer
@@ -108,7 +108,7 @@ def demo(force: bool, verbose: bool, as_json: bool, opened: bool) -> None:
         folder / "derivation.tex": latex_document(derivation, __version__),
         folder / "proof.txt": text_document("prove", ARTICLE, proof.text(), __version__),
     }
-    write_texts(written, force)
+    write_files(written, force)
     passed = bool(proof.holds and report.passed)
     if opened:
         click.launch(str(page))
@@ -247,7 +247,7 @@ def generate(
             found += configuration.differences(unit, folder)
         else:
             written |= unit.texts(folder)
-    write_texts(written, force)
+    write_files(written, force)
     found += [
         configuration.Difference(path, "stale", "") for path in configuration.stale_files(folder, units)
     ]
@@ -318,6 +318,8 @@ def bench(
         raise click.UsageError("FILE...: name generated files, or give --growth without files")
     sys.exit(actions.bench(files, output, seconds, force, as_json))
 
+
+symconv.add_command(importing.import_)
 
 _FORMAT = click.Option(
     ["--format", "form"],

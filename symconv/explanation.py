@@ -16,7 +16,7 @@ from symconv.explain.code_blocks import blocks
 from symconv.explain.figures import Figure, figures
 from symconv.explain.page import page
 from symconv.explain.paper import explanation_document
-from symconv.files import write_texts
+from symconv.files import write_files
 from symconv.layers.layer import Layer
 from symconv.prove.theorems import Proof
 from symconv.version import __version__
@@ -83,7 +83,7 @@ class Explanation:
         made = {".html": self.html, ".tex": self.latex}.get(file.suffix)
         if made is None:
             raise SymconvError(f"{file}: must end in .html or .tex")
-        write_texts({file: made()}, force)
+        write_files({file: made()}, force)
         return file
 
     def __repr__(self) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from symconv.errors import SymconvError
 from symconv.explain.figures import SECONDS, Figure
-from symconv.files import write_bytes, write_texts
+from symconv.files import write_files
 
 FIGURES = ("svg", "tikz", "beamer", "png", "gif")  # formats
 SCALE = 2  # pixels of an image for each unit of an SVG
@@ -28,7 +28,7 @@ def write_figures(figures: Sequence[Figure], form: str, folder: Path, force: boo
         raise SymconvError(f"{folder}: must be a folder, in which each figure is a file")
     if form in ("png", "gif"):
         made = {folder / f"{f.name}.{form}": (_png if form == "png" else _gif)(f) for f in figures}
-        write_bytes(made, force)
+        write_files(made, force)
         return list(made)
     texts: dict[Path, str] = {}
     for figure in figures:
@@ -38,7 +38,7 @@ def write_figures(figures: Sequence[Figure], form: str, folder: Path, force: boo
         else:
             text = figure.tikz() if form == "tikz" else figure.beamer()
             texts[folder / f"{figure.name}{'-frame' * (form == 'beamer')}.tex"] = text
-    write_texts(texts, force)
+    write_files(texts, force)
     return list(texts)
 
 

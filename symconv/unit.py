@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 
-from symconv.files import kept_files, load_file, load_source, tuning_text, write_texts
+from symconv.files import kept_files, load_file, load_source, tuning_text, write_files
 from symconv.lower.layer_plan import Plan
 from symconv.lower.network_plan import NetworkPlan
 from symconv.lower.tuning import Tuning
@@ -59,7 +59,7 @@ class Unit:
         texts = self.texts(folder)
         if self.tuning is not None:
             texts[path.with_suffix(".tuning.json")] = tuning_text(self.tuning, __version__)
-        write_texts(texts, force)
+        write_files(texts, force)
         return path
 
     def texts(self, folder: str | os.PathLike[str]) -> dict[Path, str]:

@@ -40,6 +40,7 @@ ROOMS = [
     "onnx",
     "configuration",
     "terminal",
+    "importing",
     "actions",
     "layer_commands",
     "cli",

@@ -1,5 +1,6 @@
 """ONNX models as networks: ``network, params = symconv.onnx.load("model.onnx")``."""
 
-from symconv.onnx.reading import load
+from symconv.onnx.model import Model
+from symconv.onnx.reading import load, read
 
-__all__ = ["load"]
+__all__ = ["Model", "load", "read"]

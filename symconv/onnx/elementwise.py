@@ -1,30 +1,26 @@
-"""ONNX's operators on each element: activations, and arithmetic with broadcasting."""
+"""ONNX's functions of each element."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from symconv.onnx.nodes import Call, Entry, NotSupportedError, Operator
-
-Array = NDArray[Any]
-LETTERS = "nabcdefg"  # of a value's axes in a formula
+from symconv.onnx.arithmetic import applied, scaled
+from symconv.onnx.nodes import Call, NotSupportedError, Operator, Value
 
 
 def activation(function: str, **defaults: float) -> Operator:
     """Return the operator of an expression in x and attributes."""
 
-    def activated(call: Call) -> Entry:
-        constants = tuple((name, float(call.get(name, value))) for name, value in defaults.items())
-        return Entry("Activation", {"function": function, "constants": constants}, call.inputs[:1])
+    def activated(call: Call) -> Value:
+        constants: dict[str, Any] = {n: call.get(n, value) for n, value in defaults.items()}
+        return applied(call, call.value(0), function, **constants)
 
     return activated
 
 
-def clip(call: Call) -> Entry:
+def clip(call: Call) -> Value:
     """Return limits from below and above, which are attributes before opset 11."""
     limits = [call.get(name) for name in ("min", "max")]
     if call.opset >= 11:
@@ -32,53 +28,37 @@ def clip(call: Call) -> Entry:
     low, high = (None if limit is None else float(np.asarray(limit).item()) for limit in limits)
     text = "x" if low is None else "max(x, low)"
     text = text if high is None else f"min({text}, high)"  # which wins where low is above it
-    named = {"low": low, "high": high}
-    constants = tuple((name, value) for name, value in named.items() if value is not None)
-    return Entry("Activation", {"function": text, "constants": constants}, call.inputs[:1])
+    named: dict[str, Any] = {"low": low, "high": high}
+    return applied(
+        call, call.value(0), text, **{n: value for n, value in named.items() if value is not None}
+    )
 
 
-def gelu(call: Call) -> Entry:
+def gelu(call: Call) -> Value:
     """Return GELU, or its approximation."""
     name = "gelu_tanh" if call.get("approximate", "none") == "tanh" else "gelu"
-    return Entry("Activation", {"function": name}, call.inputs[:1])
+    return applied(call, call.value(0), name)
 
 
-def arithmetic(sign: str, layer: str = "") -> Operator:
-    """Return what combines two values, or a value with a constant."""
-
-    def combined(call: Call) -> Entry:
-        first, second = call.inputs
-        constant = next((name for name in (first, second) if name in call.constants), None)
-        if constant is None:
-            if not layer:
-                raise NotSupportedError("combines two values")
-            return Entry(layer, {}, (first, second))
-        value = second if constant == first else first
-        numbers = call.constants[constant]
-        if numbers.size == 1:
-            text = f"c {sign} x" if constant == first else f"x {sign} c"
-            named = {"function": text, "constants": (("c", float(numbers.item())),)}
-            return Entry("Activation", named, (value,))
-        if sign in "-/" and constant == first:
-            raise NotSupportedError("takes a value from constants, or divides these by it")
-        numbers = {"-": np.negative, "/": np.reciprocal}.get(sign, np.asarray)(numbers)
-        return _broadcast(value, call.shapes[value], numbers, "+" if sign in "+-" else "*")
-
-    return combined
+def prelu(call: Call) -> Value:
+    """Return the rectifier with constant slopes below 0, one for all or for each channel."""
+    slope, x = call.needed(1, "the slope"), call.value(0)
+    shape = (1,) * (len(x.shape) - slope.ndim) + slope.shape
+    if call.opset < 7 and slope.shape == x.shape[1:2]:  # one for each channel
+        shape = (1, *slope.shape)
+    if slope.size == 1 or (len(shape) > 1 and shape[1] == x.shape[1] == slope.size):
+        params = {"weight": slope.reshape(-1)}
+        return call.layer("PReLU", x, params=params, num_parameters=slope.size)
+    positive = applied(call, x, "max(x, 0)", "positive")
+    negative = applied(call, x, "min(x, 0)", "negative")
+    return call.layer("Add", positive, scaled(call, negative, slope, "*", "sloped"))
 
 
-def _broadcast(value: str, shape: Sequence[int], numbers: Array, sign: str) -> Entry:
-    """Return a value plus, or times, constants along some of its axes: these are parameters."""
-    sizes = (1,) * (len(shape) - numbers.ndim) + numbers.shape
-    if len(sizes) != len(shape) or any(n not in (1, size) for n, size in zip(sizes, shape, strict=True)):
-        raise NotSupportedError(f"combines {tuple(shape)} with {numbers.shape}")
-    letters = LETTERS[: len(shape)]
-    own = [letter for letter, n in zip(letters, sizes, strict=True) if n > 1]
-    if letters[0] in own:
-        raise NotSupportedError("has constants for each sample")
-    axes = ",".join(letters)
-    name = "shift" if sign == "+" else "scale"
-    formula = f"O[{axes}] = X[{axes}] {sign} {name}[{','.join(own)}]"
-    kept = tuple(n for n in sizes if n > 1)
-    arguments: dict[str, object] = {"formula": formula, "shapes": {"X": tuple(shape), name: kept}}
-    return Entry("Contraction", arguments, (value,), {name: numbers.reshape(kept)})
+def dropout(call: Call) -> Value:
+    """Return the same value, as in inference."""
+    training = call.constant(2, "training_mode")
+    if training is not None and training.any():
+        raise NotSupportedError("drops elements at random")
+    if call.outputs > 1:
+        raise NotSupportedError("returns its mask")
+    return call.value(0)

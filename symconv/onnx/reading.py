@@ -1,36 +1,40 @@
-"""An ONNX file as a network and its parameters: constants folded, every node a layer, or refused."""
+"""An ONNX file as a network and its parameters: constants folded, every node layers, or refused."""
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping, Sequence
-from math import prod
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from symconv.errors import SymconvError
 from symconv.layers.network import Network
-from symconv.onnx.nodes import Call, NotSupportedError
+from symconv.onnx.constants import constant_of, folded
+from symconv.onnx.model import Model, Reading
+from symconv.onnx.nodes import Array, Call, Layers, NotSupportedError, Value, attributes_of, short
 from symconv.onnx.operators import OPERATORS
+from symconv.onnx.scoring import LOSS
+from symconv.onnx.tensors import array_of, dtype_of, given_shape, read_model
 
 if TYPE_CHECKING:
     import onnx
 
-Array = NDArray[Any]
-LARGEST = 1 << 31  # bytes of a file
-OPSETS = range(7, 27)  # whose operators are known
-FOLDED = 1 << 28  # elements that folding may make of constants
-DTYPES = {1: "float32", 11: "float64"}  # by ONNX's numbers
+OPSETS = range(6, 29)  # whose operators are known
+DEEPEST = 8  # branches in branches
+Names = Sequence[str] | str
 
 
 def load(
     path: str | os.PathLike[str],
     batch: int | None = None,
     input_shape: Sequence[int] | None = None,
-    until: Sequence[str] | str = (),
+    until: Names = (),
+    since: Names = (),
+    head: Sequence[Any] = (),
+    trainable: Names = (),
     training: bool = False,
 ) -> tuple[Network, dict[str, Array]]:
     """Return the network in an ONNX file, and its parameters by name.
@@ -38,13 +42,20 @@ def load(
     Parameters
     ----------
     path
-        The file, with all weights in it.
+        The file. Weights in other files must be in its folder.
     batch
         The number of samples, where the file leaves it open or says another.
     input_shape
         The shape of the only input, where the file leaves it open.
     until
         The names of values in the file that the network returns, instead of the file's own.
+    since
+        The names of values in the file that the network is given, instead of the file's own inputs.
+    head
+        Layers that follow the only value returned, as in :class:`Network`: a new classifier, or a
+        loss. ``params`` then lacks their parameters: ``module.init(seed) | params`` has all.
+    trainable
+        Names of parameters that are trained, or of layers whose parameters all are; empty for all.
     training
         Whether BatchNorm normalises with a batch's statistics, and updates the running ones. By default
         it uses the running ones, as inference does.
@@ -53,7 +64,7 @@ def load(
     ------
     SymconvError
         If the file cannot be read, a shape is open, or an operator is not supported: it is named with
-        its node. Nothing is guessed.
+        its node and version, and the nearest value at which ``until`` can cut. Nothing is guessed.
 
     Examples
     --------
@@ -62,225 +73,247 @@ def load(
     >>> module = symconv.generate(network, "model").load()  # doctest: +SKIP
     >>> y = module.forward(params, x)  # doctest: +SKIP
     """
-    model = _model(path)
-    opset = max((i.version for i in model.opset_import if i.domain in ("", "ai.onnx")), default=0)
+    model = read(path, batch, input_shape, until, since, head, trainable, training)
+    return model.network, model.params
+
+
+def read(
+    path: str | os.PathLike[str],
+    batch: int | None = None,
+    input_shape: Sequence[int] | None = None,
+    until: Names = (),
+    since: Names = (),
+    head: Sequence[Any] = (),
+    trainable: Names = (),
+    training: bool = False,
+) -> Model:
+    """Return what :func:`load` returns, and what each node of the file became."""
+    proto = read_model(path)
+    opset = max((i.version for i in proto.opset_import if i.domain in ("", "ai.onnx")), default=0)
     if opset not in OPSETS:
         raise SymconvError(f"{path}: opset {opset}: must be {OPSETS[0]} to {OPSETS[-1]}")
     try:
-        return _Reader(model, opset, batch, input_shape, training).network(until)
+        reader = _Reader(proto, opset, training, Path(path).parent)
+        wanted = _listed(until) or [value.name for value in proto.graph.output]
+        reader.give(wanted, _listed(since), batch, input_shape)
+        for node in proto.graph.node:
+            if reader.needed.difference(_listed(since)).intersection(node.output):
+                reader.take(node)
+        return reader.model(wanted, head, _listed(trainable))
     except SymconvError as error:
         raise SymconvError(f"{path}: {error}") from error
 
 
-def _model(path: str | os.PathLike[str]) -> onnx.ModelProto:
-    """Read a file, without data outside it."""
-    try:
-        import onnx
-        from google.protobuf.message import DecodeError
-    except ImportError as error:
-        raise SymconvError("onnx: is not installed: pip install 'symconv[onnx]'") from error
-    try:
-        if os.path.getsize(path) > LARGEST:
-            raise SymconvError(f"{path}: is larger than {LARGEST} bytes")
-        return onnx.load(path, load_external_data=False)
-    except OSError as error:
-        raise SymconvError(f"{path}: cannot be read: {error.strerror}") from error
-    except DecodeError as error:
-        raise SymconvError(f"{path}: must be an ONNX file") from error
+def _listed(names: Names) -> list[str]:
+    return [names] if isinstance(names, str) else [*names]
 
 
 class _Reader:
     """A graph while it is read: what each of its values is."""
 
-    def __init__(
+    def __init__(self, model: onnx.ModelProto, opset: int, training: bool, folder: Path) -> None:
+        self.proto, self.graph = model, model.graph
+        self.opset, self.training = opset, training
+        self.folder = folder
+        self.known: dict[str, Value | Array] = {
+            tensor.name: array_of(tensor, folder) for tensor in self.graph.initializer
+        }
+        self.counts: dict[str, int] = {}
+        self.nodes: list[Reading] = []
+        self.needed: set[str] = set()
+        self.layers = Layers("float32")
+        self.inputs = self.layers.inputs
+
+    def give(
         self,
-        model: onnx.ModelProto,
-        opset: int,
+        wanted: Sequence[str],
+        since: Sequence[str],
         batch: int | None,
         input_shape: Sequence[int] | None,
-        training: bool,
     ) -> None:
-        self.graph, self.opset, self.training = model.graph, opset, training
-        self.constants: dict[str, Array] = {t.name: _array(t) for t in self.graph.initializer}
-        self.layers: dict[str, str] = {}  # by value: the input or the layer that it is
-        self.shapes: dict[str, tuple[int, ...]] = {}  # of these
-        self.entries: list[tuple[str, dict[str, object], tuple[str, ...]]] = []
-        self.params: dict[str, Array] = {}
-        self.counts: dict[str, int] = {}
-        given = [value for value in self.graph.input if value.name not in self.constants]
-        if not given:
-            raise NotSupportedError("the graph has no input")
-        if input_shape is not None and len(given) > 1:
-            raise NotSupportedError("input_shape: the file has several inputs")
-        self.inputs: dict[str, tuple[int, ...]] = {}
-        for number, value in enumerate(given, 1):
-            name = "x" if len(given) == 1 else f"x{number}"
-            shape, dtype = _shape(value, batch, input_shape)
-            self.inputs[name] = self.shapes[name] = shape
-            self.layers[value.name] = name
-            self.dtype = dtype
-
-    def network(self, until: Sequence[str] | str) -> tuple[Network, dict[str, Array]]:
-        """Return the network of what is needed for some values, and its parameters."""
-        wanted = [until] if isinstance(until, str) else [*until]
-        wanted = wanted or [value.name for value in self.graph.output]
-        needed = self._needed(wanted)
+        """Decide which values are the network's inputs, and which nodes are needed."""
+        makers: dict[str, onnx.NodeProto] = {}
         for node in self.graph.node:
-            if needed.intersection(node.output):
-                self._read(node)
-        unknown = [name for name in wanted if name not in self.layers]
+            for name in filter(None, node.output):
+                if name in makers or name in self.known:
+                    raise NotSupportedError(f"{short(name)}: is computed twice")
+                makers[name] = node
+        unknown = [name for name in wanted if name not in makers]
         if unknown:
-            raise NotSupportedError(f"until: {unknown[0]!r}: no node computes it from the input")
-        outputs = tuple(dict.fromkeys(self.layers[name] for name in wanted))
-        given = self.inputs
-        shapes: dict[str, Any] = {"input_shape": given["x"]} if "x" in given else {"input_shapes": given}
-        network = Network(self.entries, dtype=self.dtype, outputs=outputs, **shapes)
-        return network, {name: self.params[name] for name in network.held}
-
-    def _needed(self, wanted: Sequence[str]) -> set[str]:
-        """Return the values that others are computed from."""
-        makers = {name: node for node in self.graph.node for name in node.output}
-        needed: set[str] = set()
+            raise NotSupportedError(f"until: {short(unknown[0])}: no node computes it")
         todo = [*wanted]
         while todo:
             name = todo.pop()
-            if name not in needed and name in makers:
-                todo += makers[name].input
-            needed.add(name)
-        return needed
+            if name not in self.needed and name in makers and name not in since:
+                todo += _taken(makers[name])
+            self.needed.add(name)
+        given = [v for v in self.graph.input if v.name not in self.known and v.name not in since]
+        given = [v for v in given if v.name in self.needed]
+        given += self._inferred(since)
+        floats = [value for value in given if dtype_of(value)]
+        if not floats:
+            raise NotSupportedError("nothing is computed from an input")
+        if input_shape is not None and len(floats) > 1:
+            raise NotSupportedError("input_shape: there are several inputs")
+        self.layers.dtype = dtype_of(floats[0])
+        for number, value in enumerate(floats, 1):
+            name = "x" if len(floats) == 1 else f"x{number}"
+            self.inputs[name] = given_shape(value, batch, input_shape)
+            self.known[value.name] = Value(name, self.inputs[name])
+        for value in given:
+            if value not in floats:
+                shape = given_shape(value, batch, None)
+                self.known[value.name] = Value("labels", shape, labels=True)
 
-    def _read(self, node: onnx.NodeProto) -> None:
-        """Read a node: fold it, give its value another name, or add a layer."""
-        where = (
-            f"node {_plain(node.name or node.output[0])}: {_plain(node.op_type)} (opset {self.opset})"
-        )
+    def _inferred(self, since: Sequence[str]) -> list[onnx.ValueInfoProto]:
+        """Return what the file, or ONNX's inference, says of values at which it is cut."""
+        if not since:
+            return []
+        from onnx.shape_inference import infer_shapes
+
+        graph = infer_shapes(self.proto).graph
+        found = {value.name: value for value in (*graph.value_info, *graph.input, *graph.output)}
+        unknown = [name for name in since if name not in found or name not in self.needed]
+        if unknown:
+            raise NotSupportedError(f"since: {short(unknown[0])}: is not a value that is needed")
+        return [found[name] for name in since]
+
+    def take(self, node: onnx.NodeProto, depth: int = 0) -> None:
+        """Read a node: fold it, give its value another name, or add layers."""
+        said = node.name or next(filter(None, node.output), "")
+        where = f"node {short(said)}: {node.op_type[:60]!r} (opset {self.opset})"
         if node.domain not in ("", "ai.onnx"):
-            raise NotSupportedError(f"{where}: is of the domain {_plain(node.domain)}")
-        names = [name for name in node.input if name]
-        missing = [n for n in names if n not in self.constants and n not in self.layers]
+            raise NotSupportedError(f"{where}: is of the domain {short(node.domain)}")
+        missing = [name for name in node.input if name and name not in self.known]
         if missing:
-            raise NotSupportedError(f"{where}: takes {_plain(missing[0])}, not computed before")
+            raise NotSupportedError(f"{where}: takes {short(missing[0])}, not computed before")
+        before = len(self.layers.entries)
         try:
-            if node.op_type == "Shape":
-                (name,) = names
-                self.constants[node.output[0]] = np.array(self._shape_of(name), np.int64)
-            elif all(name in self.constants for name in names):
-                self._fold(node, names)
-            else:
-                self._add(node)
+            note = self._computed(node, depth)
         except SymconvError as error:
-            raise NotSupportedError(f"{where}: {error}") from error
+            raise NotSupportedError(f"{where}: {error}{self._nearest(node)}") from error
+        added = tuple(name for name, _, _ in self.layers.entries[before:])
+        if node.op_type != "If":  # whose branch's nodes stand for it
+            self.nodes.append(Reading(said, node.op_type, added, "" if added else note))
 
-    def _shape_of(self, name: str) -> tuple[int, ...]:
-        return self.constants[name].shape if name in self.constants else self.shapes[self.layers[name]]
+    def _nearest(self, node: onnx.NodeProto) -> str:
+        """Say where the network could end instead."""
+        for name in node.input:
+            value = self.known.get(name)
+            if isinstance(value, Value) and value.name not in self.inputs and not value.labels:
+                return f"; what is before it loads with until = {short(name)}"
+        return ""
 
-    def _fold(self, node: onnx.NodeProto, names: Sequence[str]) -> None:
-        """Compute a node of constants."""
-        from onnx.helper import get_attribute_value
-        from onnx.reference import ReferenceEvaluator
+    def _computed(self, node: onnx.NodeProto, depth: int) -> str:
+        """Find a node's outputs; say what it is if no layer computes it."""
+        inputs = [self.known[name] if name else None for name in node.input]
+        outputs = [name for name in node.output if name]
+        if node.op_type == "If":
+            self._branch(node, depth)
+            return ""
+        if node.op_type == "Constant":
+            tensor = next((a.t for a in node.attribute if a.name == "value"), None)
+            found = constant_of(node) if tensor is None else array_of(tensor, self.folder)
+            if found is None:
+                raise NotSupportedError("is not of numbers")
+            self.known[outputs[0]] = found
+            return "constant"
+        if node.op_type in ("Shape", "Size") and isinstance(inputs[0], Value):
+            given: Mapping[str, Array] = {node.input[0]: np.broadcast_to(np.int8(0), inputs[0].shape)}
+        elif any(isinstance(value, Value) for value in inputs):
+            self._add(node, inputs, outputs)
+            return "the same value"
+        else:
+            given = {n: a for n, a in zip(node.input, inputs, strict=True) if isinstance(a, np.ndarray)}
+        for name, array in zip(node.output, folded(node, given, self.opset), strict=False):
+            self.known[name] = array
+        return "constant"
 
-        if node.op_type == "Constant" and node.attribute and node.attribute[0].name == "value":
-            self.constants[node.output[0]] = _array(get_attribute_value(node.attribute[0]))
-            return
-        if any(a.type in (5, 10) for a in node.attribute):  # graphs
-            raise NotSupportedError("has a graph of its own")
-        if node.op_type in ("Expand", "Tile", "Range"):
-            raise NotSupportedError("is not supported")  # a few numbers may ask for much memory
-        if node.op_type == "ConstantOfShape":
-            sizes = self.constants[names[0]].ravel().tolist()
-            if min(sizes, default=1) < 0 or prod(sizes) > FOLDED:
-                raise NotSupportedError("its constants are too large")
-        try:
-            evaluator = ReferenceEvaluator(node, opsets={"": self.opset})
-            found = evaluator.run(None, {name: self.constants[name] for name in names})
-        except Exception as error:  # whatever the evaluator raises for wrong constants
-            raise NotSupportedError(f"cannot be computed: {type(error).__name__}") from error
-        for name, array in zip(node.output, found, strict=False):
-            if np.size(array) > FOLDED:
-                raise NotSupportedError("its constants are too large")
-            self.constants[name] = np.asarray(array)
+    def _branch(self, node: onnx.NodeProto, depth: int) -> None:
+        """Read the branch that a constant chooses."""
+        chosen = self.known[node.input[0]]
+        if isinstance(chosen, Value) or depth == DEEPEST:
+            raise NotSupportedError("its condition must be constant, and branches few")
+        wanted = "then_branch" if bool(chosen.all()) else "else_branch"
+        (graph,) = (a.g for a in node.attribute if a.name == wanted)
+        self.known |= {tensor.name: array_of(tensor, self.folder) for tensor in graph.initializer}
+        for inner in graph.node:
+            self.take(inner, depth + 1)
+        for name, value in zip(node.output, graph.output, strict=True):
+            self.known[name] = self.known[value.name]
 
-    def _add(self, node: onnx.NodeProto) -> None:
+    def _add(
+        self, node: onnx.NodeProto, inputs: Sequence[Value | Array | None], outputs: Sequence[str]
+    ) -> None:
         operator = OPERATORS.get(node.op_type)
         if operator is None:
             raise NotSupportedError("is not supported")
-        call = Call.of(node, self.opset, self.training, self.constants, self._value_shapes(node))
+        stem = re.sub(r"[^a-z]", "", node.op_type.lower())
+        self.counts[stem] = self.counts.get(stem, 0) + 1
+        call = Call(
+            f"{stem}{self.counts[stem]}",
+            tuple(inputs),
+            len(outputs),
+            attributes_of(node),
+            self.opset,
+            self.training,
+            self.layers,
+        )
         try:
             found = operator(call)
         except SymconvError:
             raise
-        except (AttributeError, LookupError, TypeError, ValueError, ZeroDivisionError) as error:
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
             raise NotSupportedError("has attributes or inputs that do not fit it") from error
-        if isinstance(found, str):  # the same value
-            self.layers[node.output[0]] = self.layers[found]
-            return
-        stem = re.sub(r"[^a-z]", "", node.op_type.lower())
-        self.counts[stem] = self.counts.get(stem, 0) + 1
-        name = f"{stem}{self.counts[stem]}"
-        sources = tuple(self.layers[value] for value in found.sources)
-        entry = {"layer": found.kind, **found.arguments}
-        shapes = {source: self.shapes[source] for source in sources}
-        layer = _built(name, entry, sources, shapes, self.dtype).nodes[0].layer
-        self.entries.append((name, entry, sources))
-        self.layers[node.output[0]] = name
-        self.shapes[name] = layer.output_shape
-        wanted = layer.parameters | {own: layer.inputs[own] for own in layer.statistic_names}
-        for own, shape in wanted.items():
-            array = found.params[own]
-            if array.shape != shape:
-                raise NotSupportedError(f"{own} has shape {array.shape}, not {shape}")
-            self.params[f"{name}.{own}"] = np.ascontiguousarray(array, self.dtype)
+        values = (found,) if isinstance(found, Value) else found
+        if len(values) != len(outputs):
+            raise NotSupportedError(f"has {len(outputs)} outputs")
+        self.known |= zip(outputs, values, strict=True)
 
-    def _value_shapes(self, node: onnx.NodeProto) -> dict[str, tuple[int, ...]]:
-        return {name: self._shape_of(name) for name in node.input if name}
+    def model(self, wanted: Sequence[str], head: Sequence[Any], trainable: Sequence[str]) -> Model:
+        """Return the network of all that was read."""
+        outputs = tuple(self._results(wanted))
+        entries: list[Any] = [*self.layers.entries]
+        if head:
+            if len(outputs) > 1:
+                raise NotSupportedError("head: follows one value; name it with until")
+            last = next(at for at, entry in enumerate(entries) if entry[0] == outputs[0])
+            entries = [*entries[:last], *entries[last + 1 :], entries[last], *head]
+            outputs = ()
+        shapes: dict[str, Any] = {"input_shapes": self.inputs}
+        if [*self.inputs] == ["x"]:
+            shapes = {"input_shape": self.inputs["x"]}
+        network = Network(entries, dtype=self.layers.dtype, outputs=outputs, **shapes)
+        chosen = trainable or self._moving(network)
+        if chosen:
+            network = Network(
+                entries, dtype=self.layers.dtype, outputs=outputs, trainable=chosen, **shapes
+            )
+        params = {name: self.layers.params[name] for name in network.held if name in self.layers.params}
+        values = {n: value.name for n, value in self.known.items() if isinstance(value, Value)}
+        return Model(network, params, tuple(self.nodes), values)
 
+    def _results(self, wanted: Sequence[str]) -> Iterator[str]:
+        """Visit the layers whose outputs are asked for; an input, or one asked for twice, is copied."""
+        seen: set[str] = {*self.inputs}
+        for number, name in enumerate(wanted, 1):
+            value = self.known.get(name)
+            if not isinstance(value, Value):
+                raise NotSupportedError(f"until: {short(name)}: does not depend on the input")
+            if value.name in seen:
+                copy = f"output{number}"
+                value = self.layers.add(copy, "Reshape", {"shape": value.shape}, [value], {})
+            seen.add(value.name)
+            if self.layers.kind(value.name) != LOSS:
+                yield value.name
 
-def _built(
-    name: str,
-    entry: Mapping[str, object],
-    sources: tuple[str, ...],
-    shapes: Mapping[str, tuple[int, ...]],
-    dtype: str,
-) -> Network:
-    """Return a network of one layer, which knows its shapes."""
-    named = {source: f"v{number}" for number, source in enumerate(shapes)}
-    given = {named[source]: shape for source, shape in shapes.items()}
-    inputs = tuple(named[source] for source in sources)
-    return Network([(name, dict(entry), inputs)], dtype=dtype, input_shapes=given)
-
-
-def _array(tensor: onnx.TensorProto) -> Array:
-    """Return a tensor of the file."""
-    from onnx.numpy_helper import to_array
-
-    if tensor.data_location == 1:
-        raise NotSupportedError(f"{_plain(tensor.name)}: its data are outside the file")
-    try:
-        return np.asarray(to_array(tensor))
-    except Exception as error:  # whatever wrong sizes lead to
-        raise NotSupportedError(f"{_plain(tensor.name)}: is not a valid tensor") from error
+    def _moving(self, network: Network) -> list[str]:
+        """Return the parameters that are trained, where some never are; empty for all."""
+        fixed = self.layers.constants
+        return [name for name in network.parameters if name not in fixed] if fixed else []
 
 
-def _shape(
-    value: onnx.ValueInfoProto, batch: int | None, input_shape: Sequence[int] | None
-) -> tuple[tuple[int, ...], str]:
-    """Return the shape and the dtype of an input."""
-    tensor = value.type.tensor_type
-    if tensor.elem_type not in DTYPES:
-        raise NotSupportedError(f"input {_plain(value.name)}: must be of float32 or float64")
-    sizes = [d.dim_value if d.HasField("dim_value") else 0 for d in tensor.shape.dim]
-    if input_shape is not None:
-        sizes = list(input_shape)
-    if batch is not None and sizes:
-        sizes[0] = batch
-    if not sizes or any(size < 1 for size in sizes):
-        said = ", ".join(str(size or "?") for size in sizes)
-        raise NotSupportedError(
-            f"input {_plain(value.name)}: has shape ({said}): give batch or input_shape"
-        )
-    return tuple(sizes), DTYPES[tensor.elem_type]
-
-
-def _plain(name: str) -> str:
-    """Return a name of the file in one short line."""
-    return repr(name[:60])
+def _taken(node: onnx.NodeProto) -> list[str]:
+    """Return what a node takes, and what the graphs take that it has."""
+    inner = [n for a in node.attribute for n in a.g.node]
+    return [*node.input, *(name for n in inner for name in _taken(n))]

@@ -1,0 +1,89 @@
+"""A network beside ONNX Runtime: the same file, the same random numbers."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from types import ModuleType
+
+import numpy as np
+
+from symconv.errors import SymconvError
+from symconv.onnx.model import Model
+from symconv.onnx.tensors import read_model
+
+MOST = 1e-4  # of an output's largest element, by which results may differ
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """How far a module's outputs are from those of ONNX Runtime.
+
+    Attributes
+    ----------
+    runtime
+        The version of ONNX Runtime; empty if it is not installed.
+    difference
+        The largest difference of all outputs, each relative to its largest element.
+    failed
+        Why ONNX Runtime could not run the file.
+    """
+
+    runtime: str
+    difference: float
+    failed: str = ""
+
+    @property
+    def passed(self) -> bool:
+        """Whether the outputs agree, or nothing was compared."""
+        return not self.runtime or bool(self.failed) or self.difference <= MOST
+
+    def text(self) -> str:
+        """Return the result in one line."""
+        if not self.runtime:
+            return "outputs were not compared: pip install onnxruntime"
+        if self.failed:
+            return f"outputs were not compared: ONNX Runtime {self.runtime} {self.failed}"
+        said = "agree" if self.passed else "DIFFER"
+        return (
+            f"outputs {said}: ONNX Runtime {self.runtime} differs by at most {self.difference:.1e} "
+            "of an output's largest element"
+        )
+
+
+def compared(
+    path: str | os.PathLike[str], model: Model, module: ModuleType, until: Sequence[str] = ()
+) -> Comparison:
+    """Run a file and the module of its network on random numbers."""
+    try:
+        import onnxruntime
+    except ImportError:
+        return Comparison("", 0.0)
+    rng = np.random.default_rng(0)
+    values = model.network.values
+    given = [rng.standard_normal(shape).astype(model.network.dtype) for shape in values.values()]
+    found = module.forward(model.params, *given)
+    found = found if isinstance(found, tuple) else (found,)
+    proto = read_model(path)
+    known = {value.name for value in proto.graph.output}
+    for name in until:
+        if name not in known:
+            proto.graph.output.add(name=name)
+    names = {own: name for name, own in model.values.items() if own in values}
+    version: str = onnxruntime.__version__
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.log_severity_level = 1, 4
+    try:
+        session = onnxruntime.InferenceSession(proto.SerializeToString(), options)
+        feed = {names[own]: array for own, array in zip(values, given, strict=True)}
+        wanted = session.run([*until] or None, feed)
+    except Exception as error:  # whatever the runtime raises for what it does not support
+        return Comparison(version, 0.0, f"cannot run it ({type(error).__name__})")
+    if [a.shape for a in wanted] != [a.shape for a in found]:
+        raise SymconvError(f"{path}: ONNX Runtime gives other shapes")
+    apart = [
+        np.abs(a.astype(float) - b).max(initial=0) / max(np.abs(b).max(initial=0), 1e-30)
+        for a, b in zip(found, wanted, strict=True)
+    ]
+    return Comparison(version, float(max(apart)))
