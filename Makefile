@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
 
-.PHONY: demo test test-all search lint gallery bench docs clean
+.PHONY: demo test test-all search lint gallery bench coverage docs clean
 
 demo: $(VENV)/installed
 	$(RUN) -m symconv demo
@@ -30,6 +30,9 @@ SUITE := $(shell sed -n 's/^\[\(.*\)\]/generated\/\1.py/p' benchmarks/suite.toml
 
 bench: $(VENV)/bench-installed
 	$(RUN) -m symconv bench $(SUITE) -o benchmarks
+
+coverage: $(VENV)/onnx-installed
+	$(RUN) -W ignore -m tests.onnx.coverage docs/onnx.md
 
 PAGE := $(RUN) -m symconv explain
 
@@ -63,6 +66,10 @@ $(VENV)/tests-installed: pyproject.toml | $(VENV)/bin/python
 
 $(VENV)/docs-installed: pyproject.toml | $(VENV)/bin/python
 	$(RUN) -m pip install --quiet --editable '.[docs]'
+	touch $@ $(VENV)/installed
+
+$(VENV)/onnx-installed: pyproject.toml | $(VENV)/bin/python
+	$(RUN) -m pip install --quiet --editable '.[test,onnx]'
 	touch $@ $(VENV)/installed
 
 $(VENV)/bench-installed: pyproject.toml | $(VENV)/bin/python
