@@ -38,6 +38,7 @@ ROOMS = [
     "frameworks",
     "testing",
     "onnx",
+    "torch",
     "configuration",
     "terminal",
     "importing",

@@ -5,8 +5,9 @@ What lies between them is then small: it stays near the registers, and needs no 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
+from typing import TypeAlias
 
 from symconv.kernel.language import (
     Do,
@@ -26,14 +27,16 @@ from symconv.notation.contraction import Access, Contraction, Size, Tensor
 from symconv.notation.graph import Elementwise
 from symconv.notation.polynomial import Polynomial
 
+Own: TypeAlias = Callable[[Do], Collection[str]]  # the indices that a statement keeps to itself
 
-def hoisted(kernel: Kernel, reserved: Collection[str] = ()) -> Kernel:
+
+def hoisted(kernel: Kernel, reserved: Collection[str] = (), own: Own = lambda do: ()) -> Kernel:
     """Return a kernel in which statements that go through the same axes share loops over them.
 
     Scratch that only they use is then of one sample, channel, …, down to a single number. No loop has a
-    letter that is ``reserved``.
+    letter that is ``reserved``, and none takes an index that a statement keeps as its ``own``.
     """
-    work = _Hoisting(kernel, reserved)
+    work = _Hoisting(kernel, reserved, own)
     body = work.block(kernel.body, set())
     return replace(kernel, buffers=tuple(work.buffers.values()), body=body)
 
@@ -41,7 +44,8 @@ def hoisted(kernel: Kernel, reserved: Collection[str] = ()) -> Kernel:
 class _Hoisting:
     """A kernel's buffers, and the letters that are taken, while statements are hoisted."""
 
-    def __init__(self, kernel: Kernel, reserved: Collection[str]) -> None:
+    def __init__(self, kernel: Kernel, reserved: Collection[str], own: Own) -> None:
+        self.own = own
         self.buffers = {buffer.tensor.name: buffer for buffer in kernel.buffers}
         statements = list(walk(kernel.body))
         self.taken = {*self.buffers, *reserved}
@@ -52,10 +56,8 @@ class _Hoisting:
         found: list[Statement] = []
         start = 0
         while start < len(statements):
-            stop = max(
-                (n for n in range(start + 1, len(statements) + 1) if _along(statements[start:n])),
-                default=start,
-            )
+            ends = range(start + 1, len(statements) + 1)
+            stop = max((n for n in ends if _along(statements[start:n], self.own)), default=start)
             if stop == start:
                 found.append(statements[start])
                 start += 1
@@ -68,7 +70,7 @@ class _Hoisting:
 
     def _looped(self, run: Sequence[Statement], outside: set[str]) -> Loop:
         """Return a run of statements in a loop over the axis that they have in common."""
-        along = _along(run)
+        along = _along(run, self.own)
         assert along is not None  # a run is what has one
         size, names = along
         dos = [statement for statement in walk(run) if isinstance(statement, Do)]
@@ -97,7 +99,7 @@ def _used(statement: Statement) -> set[str]:
     return {tensor.name for tensor in (*tensors_read(statement), *tensors_written(statement))}
 
 
-def _along(run: Sequence[Statement]) -> tuple[int, frozenset[str]] | None:
+def _along(run: Sequence[Statement], own: Own) -> tuple[int, frozenset[str]] | None:
     """Return the axis that all statements go through: its size, and the buffers that begin with it."""
     statements = list(walk(run))
     dos = [statement for statement in statements if isinstance(statement, Do)]
@@ -114,7 +116,7 @@ def _along(run: Sequence[Statement]) -> tuple[int, frozenset[str]] | None:
     for do in dos:
         target, extents = _written(do)
         name = _lead(target, extents)
-        if not name:
+        if not name or name in own(do):
             return None
         left = {v for s in target.subscripts for v in s.variables if v in dict(extents)} - {name}
         if repeats and not left:

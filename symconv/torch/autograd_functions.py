@@ -10,7 +10,7 @@ from torch.autograd import forward_ad
 
 from symconv.errors import SymconvError
 from symconv.layers.layer import Layer
-from symconv.torch.tensors import OnTensors, check_places, on_tensors
+from symconv.torch.module_on_tensors import OnTensors, check_places, on_tensors
 
 
 def function(
@@ -61,7 +61,7 @@ def _classes(run: OnTensors) -> tuple[Any, Any]:
     What the second differentiates into are functions too: so they work at each level of transforms.
     """
 
-    class Second(torch.autograd.Function):  # type: ignore[misc]  # PyTorch is not typed here
+    class Second(torch.autograd.Function):
         """The gradients of second order, of changes, the upstream gradient and the inputs."""
 
         @staticmethod
@@ -81,7 +81,7 @@ def _classes(run: OnTensors) -> tuple[Any, Any]:
         def vmap(info: Any, in_dims: Any, *inputs: Any) -> Any:
             return _mapped(Second.apply, info.batch_size, in_dims, inputs)
 
-    class Backward(torch.autograd.Function):  # type: ignore[misc]  # PyTorch is not typed here
+    class Backward(torch.autograd.Function):
         """The gradients that a mask names, of the upstream gradient and the inputs."""
 
         @staticmethod
@@ -118,7 +118,7 @@ def _classes(run: OnTensors) -> tuple[Any, Any]:
 
     count = len(run.layer.inputs)
 
-    class Tangent(torch.autograd.Function):  # type: ignore[misc]  # PyTorch is not typed here
+    class Tangent(torch.autograd.Function):
         """The output's change to first order, of the inputs and their changes."""
 
         @staticmethod
@@ -141,7 +141,7 @@ def _classes(run: OnTensors) -> tuple[Any, Any]:
         def vmap(info: Any, in_dims: Any, *inputs: Any) -> Any:
             return _mapped(Tangent.apply, info.batch_size, in_dims, inputs)
 
-    class Forward(torch.autograd.Function):  # type: ignore[misc]  # PyTorch is not typed here
+    class Forward(torch.autograd.Function):
         """The layer."""
 
         @staticmethod
@@ -169,7 +169,7 @@ def _classes(run: OnTensors) -> tuple[Any, Any]:
         def vmap(info: Any, in_dims: Any, *inputs: Any) -> Any:
             return _mapped(Forward.apply, info.batch_size, in_dims, inputs)
 
-    class Plain(torch.autograd.Function):  # type: ignore[misc]  # PyTorch is not typed here
+    class Plain(torch.autograd.Function):
         """The layer where no transform is active: its context is not set up apart."""
 
         @staticmethod

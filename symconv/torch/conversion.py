@@ -141,7 +141,7 @@ def _seen(model: nn.Module, example: Sequence[Any]) -> dict[str, tuple[nn.Module
             hooks.append(module.register_forward_hook(lambda m, given, out, to=taken: to.append(given)))
     with torch.no_grad():
         training = model.training
-        model.eval()(*example)
+        model.train(False)(*example)
         model.train(training)
     for hook in hooks:
         hook.remove()

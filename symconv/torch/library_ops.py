@@ -11,7 +11,7 @@ import torch
 
 from symconv.errors import SymconvError
 from symconv.layers.layer import Layer
-from symconv.torch.tensors import OnTensors, on_tensors
+from symconv.torch.module_on_tensors import OnTensors, on_tensors
 
 _LIBRARY = torch.library.Library("symconv", "DEF")
 _KNOWN: dict[str, Callable[..., Any]] = {}
@@ -146,9 +146,12 @@ def _define_second(back: str, run: OnTensors) -> None:
 
     def pull(ctx: Any, *changes: Any) -> Any:
         grad, *arrays = ctx.saved_tensors
+        known = [
+            change is not None and ctx.needed[at] for at, change in zip(places, changes, strict=True)
+        ]
         given = [
-            change.contiguous() if change is not None and ctx.needed[at] else torch.zeros_like(arrays[at])
-            for at, change in zip(places, changes, strict=True)
+            change.contiguous() if there else torch.zeros_like(arrays[at])
+            for at, change, there in zip(places, changes, known, strict=True)
         ]
         of_grad, *found = double(*given, grad, *arrays)
         whole: list[Any] = [None] * len(arrays)

@@ -6,6 +6,7 @@ import ctypes
 import itertools
 import os
 import platform
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -269,3 +270,15 @@ def test_equal_layers_have_one_function_in_c() -> None:
 def test_a_file_that_is_missing_is_called_by_its_name(tmp_path: Path) -> None:
     with pytest.raises(SymconvError, match=r"missing\.c: cannot be read"):
         check(tmp_path / "missing.c")
+
+
+def test_one_sample_has_the_tiles_of_many() -> None:
+    """Loops that statements share must leave a tile its rows."""
+
+    def tiles(batch: int) -> set[str]:
+        layer = Conv((batch, 64, 14, 14), 64, 3, padding=1, stride=2)
+        source = generate(layer, "conv", target="c").source
+        return set(re.findall(r"vec tile\[(.*?)\]", source))
+
+    assert tiles(1) == tiles(2)
+    assert not any(rows.startswith("1 *") for rows in tiles(1))

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 
+from symconv.kernel.language import Do
 from symconv.lower.runs import LANES, cycles, divisor
 from symconv.notation.contraction import Access, Contraction
 from symconv.notation.polynomial import Polynomial
@@ -48,6 +49,16 @@ def tile_shape(contraction: Contraction, how: str) -> tuple[int, int] | None:
     along, numbers, vectors = found
     shape = _outer_shape(contraction, along, numbers, vectors)
     return shape.rows, shape.columns
+
+
+def tile_indices(do: Do) -> tuple[str, ...]:
+    """Return the indices of a tile's vectors and rows, which no loop around may take from it."""
+    meaning = do.meaning
+    found = isinstance(meaning, Contraction) and _fits(meaning, do.how) and _along(meaning)
+    if not found or not isinstance(meaning, Contraction):
+        return ()
+    shape = _outer_shape(meaning, *found)
+    return shape.along, shape.down
 
 
 def _fits(contraction: Contraction, how: str) -> bool:

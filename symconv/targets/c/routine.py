@@ -17,6 +17,7 @@ from symconv.notation.polynomial import Polynomial
 from symconv.targets.c.dialect import CPP_KEYWORDS, KEYWORDS, WORDS
 from symconv.targets.c.loops import loops
 from symconv.targets.c.nests import INDENT, text_lines
+from symconv.targets.c.register_tiles import tile_indices
 from symconv.targets.c.wording import brackets, syntax, values_text
 
 ALIGNED = 16  # each scratch array starts at a multiple of this many elements
@@ -148,7 +149,7 @@ def routine(kernel: Kernel, name: str, symbols: Mapping[str, str] = MappingProxy
     given = [buffer.tensor.name for buffer in (*whole.inputs, *whole.outputs)]
     parameters = {name: _parameter_name(whole.buffer(name)) for name in given}
     named = _with_own_names(whole, symbols, set(parameters.values()))
-    whole = hoisted(named, WORDS)
+    whole = hoisted(named, WORDS, tile_indices)
     largest = largest_letters(whole.body)
     shapes = {buffer.tensor.name: _shape(buffer, largest) for buffer in whole.buffers}
     used = {t.name for s in whole.body for t in (*tensors_read(s), *tensors_written(s))}

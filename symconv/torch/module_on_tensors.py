@@ -31,7 +31,8 @@ class OnTensors:
     @cached_property
     def places(self) -> tuple[int, ...]:
         """The places of the inputs that have gradients."""
-        return tuple(at for at, name in enumerate(self.layer.inputs) if name in self.layer.differentiable)
+        names = self.layer.differentiable
+        return tuple(at for at, name in enumerate(self.layer.inputs) if name in names)
 
     @cached_property
     def gradients(self) -> dict[int, tuple[Any, tuple[int, ...]]]:
@@ -43,7 +44,8 @@ class OnTensors:
         found = {}
         for at in self.places:
             function = getattr(self.module, gradient_function(names[at]))
-            taken = [n for n, p in inspect.signature(function).parameters.items() if p.kind != p.KEYWORD_ONLY]
+            parameters = inspect.signature(function).parameters.values()
+            taken = [p.name for p in parameters if p.kind != p.KEYWORD_ONLY]
             found[at] = (function, tuple(-1 if n == "grad_output" else names.index(n) for n in taken))
         return found
 
