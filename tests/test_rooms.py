@@ -37,6 +37,7 @@ ROOMS = [
     "measuring",
     "frameworks",
     "testing",
+    "building",
     "onnx",
     "torch",
     "configuration",

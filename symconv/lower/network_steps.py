@@ -21,6 +21,7 @@ from symconv.lower.assembly import (
     STATISTICS,
     Step,
     added,
+    copied,
     viewed,
 )
 from symconv.lower.layer_plan import Function, layer_plan, plan_change, plan_second
@@ -205,8 +206,14 @@ class NetworkSteps:
     def _through(self, node: Node, above: str, results: Mapping[str, Tensor]) -> Iterator[Step]:
         """Compute a layer's gradients from that by its output: together, if they share steps."""
         if node.layer.is_view:
-            self.callers |= {result.name for result in results.values() if above in self.callers}
-            yield from (_alias(result, above) for result in results.values())
+            for name, result in results.items():
+                if above in self.callers and self._is_sum(node.data[name]):
+                    view = replace(result, name=f"given_{result.name}")
+                    yield _alias(view, above)
+                    yield copied(result, view)  # what the caller gave is not added to
+                    continue
+                self.callers |= {result.name} if above in self.callers else set()
+                yield _alias(result, above)
             return
         if node.layer.in_place and above not in self.callers:
             yield from (_alias(result, above) for result in results.values())  # written over it
@@ -223,6 +230,11 @@ class NetworkSteps:
         for name in names:
             by = self.functions[name].function.by
             yield self._call(name, {COTANGENT: above}, tuple(results[n] for n in by))
+
+    def _is_sum(self, value: str) -> bool:
+        """Whether the gradient with respect to a value is a sum of several shares."""
+        readers = [n for n in self._reversed() for source in n.data.values() if source == value]
+        return len(readers) + (value in self.seeds) > 1
 
     def changes(self) -> Iterator[Step]:
         """Compute the change of every layer's output when what varies does."""

@@ -6,7 +6,8 @@ from functools import partial
 
 import numpy as np
 
-from symconv.onnx.nodes import Array, Call, NotSupportedError, Operator, Value
+from symconv.building import Array, NotSupportedError, Value
+from symconv.onnx.nodes import Call, Operator
 
 LETTERS = "nabcdefg"  # of a value's axes in a formula
 

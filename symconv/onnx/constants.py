@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from symconv.onnx.nodes import Array, NotSupportedError, attributes_of
+from symconv.building import Array, NotSupportedError
+from symconv.onnx.nodes import attributes_of
 
 if TYPE_CHECKING:
     import onnx

@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from symconv.building import NotSupportedError, Value
 from symconv.onnx.arithmetic import applied, scaled
-from symconv.onnx.nodes import Call, NotSupportedError, Operator, Value
+from symconv.onnx.nodes import Call, Operator
 
 
 def activation(function: str, **defaults: float) -> Operator:

@@ -7,8 +7,9 @@ import string
 
 import numpy as np
 
+from symconv.building import Array, NotSupportedError, Value
 from symconv.onnx.arithmetic import LETTERS, applied, scaled
-from symconv.onnx.nodes import Array, Call, NotSupportedError, Value, short
+from symconv.onnx.nodes import Call, short
 from symconv.onnx.sliding_windows import with_bias
 
 

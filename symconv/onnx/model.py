@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from symconv.building import Array
 from symconv.layers.network import Network
-from symconv.onnx.nodes import Array
 
 
 @dataclass(frozen=True)

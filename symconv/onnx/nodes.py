@@ -2,80 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-import numpy as np
-from numpy.typing import NDArray
-
-from symconv.errors import SymconvError
-from symconv.layers.entries import read_node
+from symconv.building import Array, Layers, NotSupportedError, Value
 
 if TYPE_CHECKING:
     import onnx
-
-Array: TypeAlias = NDArray[Any]
-
-
-class NotSupportedError(SymconvError):
-    """What cannot be a layer, and why."""
-
-
-@dataclass(frozen=True)
-class Value:
-    """A value of the network: the input or the layer that computes it, and its shape.
-
-    ``labels`` marks class numbers, which only a loss takes.
-    """
-
-    name: str
-    shape: tuple[int, ...]
-    labels: bool = False
-
-
-@dataclass
-class Layers:
-    """The layers of a network while its file is read, and their parameters.
-
-    ``inputs`` has the network's inputs. ``constants`` names the parameters that are never trained.
-    """
-
-    dtype: str
-    inputs: dict[str, tuple[int, ...]] = field(default_factory=dict)
-    entries: list[tuple[str, dict[str, object], tuple[str, ...]]] = field(default_factory=list)
-    params: dict[str, Array] = field(default_factory=dict)
-    constants: set[str] = field(default_factory=set)
-
-    def kind(self, name: str) -> object:
-        """Return the kind of a layer."""
-        return next(entry["layer"] for own, entry, _ in self.entries if own == name)
-
-    def add(
-        self,
-        name: str,
-        kind: str,
-        arguments: Mapping[str, object],
-        sources: Sequence[Value],
-        params: Mapping[str, Array],
-    ) -> Value:
-        """Add a layer, and return its output."""
-        for source in sources:
-            if source.labels:
-                raise NotSupportedError(f"takes the integers {source.name!r}")
-        entry = {"layer": kind, **arguments}
-        shapes = {f"v{at}": source.shape for at, source in enumerate(dict.fromkeys(sources))}
-        names = dict(zip(dict.fromkeys(sources), shapes, strict=True))
-        own = tuple(names[source] for source in sources)
-        layer = read_node((name, entry, own), {}, shapes, self.dtype).layer
-        wanted = layer.parameters | {n: layer.inputs[n] for n in layer.statistic_names}
-        for parameter, shape in wanted.items():
-            array = np.asarray(params[parameter])
-            if array.shape != shape:
-                raise NotSupportedError(f"{parameter} has shape {array.shape}, not {shape}")
-            self.params[f"{name}.{parameter}"] = np.array(array, self.dtype, order="C")
-        self.entries.append((name, entry, tuple(source.name for source in sources)))
-        return Value(name, layer.output_shape)
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from symconv.building import NotSupportedError, Value
 from symconv.onnx.arithmetic import applied, scaled
-from symconv.onnx.nodes import Call, NotSupportedError, Value
+from symconv.onnx.nodes import Call
 from symconv.onnx.sliding_windows import with_bias
 
 

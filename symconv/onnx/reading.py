@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from symconv.building import Array, Layers, NotSupportedError, Value
 from symconv.errors import SymconvError
 from symconv.layers.network import Network
 from symconv.onnx.constants import constant_of, folded
 from symconv.onnx.model import Model, Reading
-from symconv.onnx.nodes import Array, Call, Layers, NotSupportedError, Value, attributes_of, short
+from symconv.onnx.nodes import Call, attributes_of, short
 from symconv.onnx.operators import OPERATORS
 from symconv.onnx.scoring import LOSS
 from symconv.onnx.tensors import array_of, dtype_of, given_shape, read_model

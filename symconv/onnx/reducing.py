@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from symconv.onnx.nodes import Call, NotSupportedError, Operator, Value
+from symconv.building import NotSupportedError, Value
+from symconv.onnx.nodes import Call, Operator
 
 
 def axes_of(call: Call, at: int = 1) -> tuple[int, ...] | None:

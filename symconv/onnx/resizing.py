@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from symconv.onnx.nodes import Array, Call, NotSupportedError, Value
+from symconv.building import Array, NotSupportedError, Value
+from symconv.onnx.nodes import Call
 
 IMAGES = (3, 4, 5)  # axes of a batch of images
 MOST = 1 << 22  # elements of a matrix

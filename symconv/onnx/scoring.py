@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from symconv.onnx.nodes import Call, NotSupportedError, Value
+from symconv.building import NotSupportedError, Value
+from symconv.onnx.nodes import Call
 
 LOSS = "SoftmaxCrossEntropy"
 

@@ -7,8 +7,9 @@ from math import prod
 
 import numpy as np
 
+from symconv.building import Array, NotSupportedError, Value
 from symconv.onnx.arithmetic import LETTERS
-from symconv.onnx.nodes import Array, Call, NotSupportedError, Value
+from symconv.onnx.nodes import Call
 from symconv.onnx.reducing import axes_of
 
 MOST_PARTS = 64  # that a value is gathered from, or split into

@@ -5,8 +5,9 @@ from __future__ import annotations
 from math import prod
 from typing import Any
 
+from symconv.building import Array, NotSupportedError, Value
 from symconv.onnx.arithmetic import applied
-from symconv.onnx.nodes import Array, Call, NotSupportedError, Operator, Value
+from symconv.onnx.nodes import Call, Operator
 
 
 def _window(call: Call) -> dict[str, Any]:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from symconv.building import Array, NotSupportedError
 from symconv.errors import SymconvError
-from symconv.onnx.nodes import Array, NotSupportedError, short
+from symconv.onnx.nodes import short
 
 if TYPE_CHECKING:
     import onnx

@@ -2,6 +2,7 @@
 
 from symconv.torch.autograd_functions import function
 from symconv.torch.conversion import Conversion, convert
+from symconv.torch.exported import network
 from symconv.torch.library_ops import op
 
-__all__ = ["Conversion", "convert", "function", "op"]
+__all__ = ["Conversion", "convert", "function", "network", "op"]

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from symconv import Network, check, derive, generate, prove
+from symconv.files import compiler
 from symconv.unit import Unit
 from tests.layers.test_network import layer
 
@@ -103,3 +104,20 @@ def test_statistics_that_nothing_moves_stay_as_they_were() -> None:
     for name, array in statistics.items():
         np.testing.assert_array_equal(array, params[name])
         assert array is not params[name]
+
+
+@pytest.mark.every
+@pytest.mark.parametrize("target", ["numpy", "c"])
+def test_the_gradient_of_an_output_is_not_added_to(target: str) -> None:
+    """An output is a view of a value whose gradient is a sum, which the caller's array must not take."""
+    network = Network(
+        [
+            ("a", {"layer": "Activation", "function": "tanh"}, "x"),
+            ("c", {"layer": "Activation", "function": "exp(x)"}, "a"),
+            ("f", {"layer": "Flatten"}, "a"),
+        ],
+        input_shape=(2, 3, 4),
+        outputs=("c", "f"),
+    )
+    if target == "numpy" or compiler():
+        assert check(generate(network, "model", order=2, target=target)).passed
