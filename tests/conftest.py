@@ -49,7 +49,7 @@ def _has(*files: str) -> bool:
     return len(found.split()) == len(files)
 
 
-OPTIONAL = {name: find_spec(name) is not None for name in ("torch", "islpy", "z3", "resvg_py")}
+OPTIONAL = {name: find_spec(name) is not None for name in ("torch", "jax", "islpy", "z3", "resvg_py")}
 OPTIONAL["pdflatex"] = bool(shutil.which("pdflatex"))
 OPTIONAL["tikz"] = OPTIONAL["pdflatex"] and _has("tikz.sty", "beamer.cls")
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)

@@ -40,6 +40,7 @@ ROOMS = [
     "building",
     "onnx",
     "torch",
+    "jax",
     "configuration",
     "terminal",
     "importing",
