@@ -56,6 +56,7 @@ if TYPE_CHECKING:
         Transpose,
         Upsample,
     )
+    from symconv.loading_weights import load_weights
     from symconv.measuring import tune
     from symconv.unit import Unit
     from symconv.verbs import check, derive, explain, generate, prove
@@ -66,6 +67,7 @@ _HOMES = {
     "Explanation": "explanation",
     "worked": "explain.example",
     "Unit": "unit",
+    "load_weights": "loading_weights",
     "read_machine": "files",
     "read_tuning": "files",
     "tune": "measuring",
@@ -116,6 +118,7 @@ __all__ = [
     "derive",
     "explain",
     "generate",
+    "load_weights",
     "prove",
     "read_machine",
     "read_tuning",

@@ -140,14 +140,17 @@ def read_tuning(path: str | os.PathLike[str]) -> Tuning:
 
 
 def read_arrays(path: str | os.PathLike[str]) -> dict[str, object]:
-    """Return the arrays of an ``.npz`` file, by name.
+    """Return the arrays of an ``.npz`` or a ``.safetensors`` file, by name.
 
     Raises
     ------
     SymconvError
-        If the file cannot be read, or is no ``.npz`` file.
+        If the file cannot be read, or is neither.
     """
     import numpy as np
+
+    if Path(path).suffix == ".safetensors":
+        return _read_safetensors(path)
 
     try:
         with np.load(path, allow_pickle=False) as found:
@@ -156,6 +159,20 @@ def read_arrays(path: str | os.PathLike[str]) -> dict[str, object]:
         raise SymconvError(f"{path}: cannot be read: {reason_of(error)}") from error
     except (ValueError, EOFError, zipfile.BadZipFile, AttributeError, TypeError) as error:
         raise SymconvError(f"{path}: must be an .npz file, as numpy.savez writes it") from error
+
+
+def _read_safetensors(path: str | os.PathLike[str]) -> dict[str, object]:
+    try:
+        from safetensors import SafetensorError
+        from safetensors.numpy import load_file as load
+    except ImportError as error:
+        raise SymconvError(f"{path}: needs safetensors: pip install 'symconv[weights]'") from error
+    try:
+        return dict(load(path))
+    except OSError as error:
+        raise SymconvError(f"{path}: cannot be read: {reason_of(error)}") from error
+    except (SafetensorError, ValueError, KeyError, TypeError) as error:
+        raise SymconvError(f"{path}: must be a .safetensors file of NumPy's dtypes") from error
 
 
 def read_machine(path: str | os.PathLike[str]) -> Machine:

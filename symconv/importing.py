@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from symconv.check.report import Report
 from symconv.files import weights_file, write_files
 from symconv.layers import arguments
 from symconv.layers.spelling import parse
+from symconv.notation.layout import table
 from symconv.onnx.comparing import Comparison, compared
 from symconv.onnx.model import Model
 from symconv.onnx.reading import read
@@ -166,19 +167,8 @@ def summary(found: Iterable[Line], proof: Proof, report: Report, same: Compariso
     failures = [f"FAILED {r.name}: {r.detail}" for r in report.results if not r.passed]
     said = [f"proof: {proof.summary}", f"check: {report.summary}", *failures]
     said += [] if same is None else [same.text()]
-    return table(found) + "\n" + "\n".join(said) + "\n"
-
-
-def table(found: Iterable[Line]) -> str:
-    """Return lines as columns of text."""
     cells = [HEADINGS, *((_cut(r.node), r.operator, r.layer, r.proof, r.check) for r in found)]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    return "".join(_row(row, widths) + "\n" for row in cells)
-
-
-def _row(cells: Sequence[str], widths: Sequence[int]) -> str:
-    padded = [cell.ljust(width) for cell, width in zip(cells, widths, strict=True)]
-    return "  ".join(padded).rstrip()
+    return table(cells) + "\n" + "\n".join(said) + "\n"
 
 
 def _cut(name: str) -> str:

@@ -38,6 +38,7 @@ ROOMS = [
     "frameworks",
     "testing",
     "building",
+    "loading_weights",
     "onnx",
     "torch",
     "jax",

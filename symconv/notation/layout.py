@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Sequence
 
 WIDTH = 100  # columns, where nobody says how many there are
 UNFOLDED = 10**6  # columns, so that a line stays one
@@ -33,3 +34,17 @@ def beside(*blocks: str | list[str]) -> str:
             cell = block[at - top] if 0 <= at - top < len(block) else ""
             lines[at] += cell.ljust(width)
     return "\n".join(line.rstrip() for line in lines)
+
+
+def table(rows: Sequence[Sequence[str]]) -> str:
+    """Return rows of cells as columns, each as wide as its widest cell.
+
+    Examples
+    --------
+    >>> print(table([("node", "layer"), ("Conv_0", "conv1")]), end="")
+    node    layer
+    Conv_0  conv1
+    """
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
+    return "".join(f"{line}\n" for line in lines)

@@ -14,6 +14,7 @@ from torch import nn
 
 from symconv.errors import SymconvError
 from symconv.layers.layer import Layer
+from symconv.notation.layout import table
 from symconv.torch.autograd_functions import function
 from symconv.torch.modules_as_layers import layer_of, parameters_of
 
@@ -51,12 +52,11 @@ class Conversion(NamedTuple):
 
     def text(self) -> str:
         """Return a line for each module."""
-        lines = []
+        cells = [("module", "class", "time / PyTorch's", "")]
         for row in self.rows:
             said = f"kept: {row.kept}" if row.kept else "replaced"
-            timed = f"{row.ratio:.2f}" if row.ratio else ""
-            lines.append(f"{row.name}  {row.kind}  {timed}  {said}")
-        return "\n".join(lines) + "\n"
+            cells.append((row.name, row.kind, f"{row.ratio:.2f}" if row.ratio else "", said))
+        return table(cells)
 
 
 def convert(

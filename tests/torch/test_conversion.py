@@ -49,7 +49,7 @@ def test_layers_are_timed_and_the_faster_one_is_taken() -> None:
     conv = found.rows[0]
     assert conv.ratio > 0
     assert bool(conv.kept) == (conv.ratio >= 1)
-    assert found.text().count("\n") == 2
+    assert found.text().count("\n") == 3
 
 
 KINDS = [
