@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -13,6 +13,8 @@ from symconv.errors import SymconvError
 from symconv.layers.entries import read_node
 
 Array: TypeAlias = NDArray[Any]
+Entry: TypeAlias = tuple[str, dict[str, object], tuple[str, ...]]  # name, layer, what it takes
+LOSS = "SoftmaxCrossEntropy"
 
 
 class NotSupportedError(SymconvError):
@@ -40,13 +42,23 @@ class Layers:
 
     dtype: str
     inputs: dict[str, tuple[int, ...]] = field(default_factory=dict)
-    entries: list[tuple[str, dict[str, object], tuple[str, ...]]] = field(default_factory=list)
+    entries: list[Entry] = field(default_factory=list)
     params: dict[str, Array] = field(default_factory=dict)
     constants: set[str] = field(default_factory=set)
 
     def kind(self, name: str) -> object:
         """Return the kind of a layer."""
         return next(entry["layer"] for own, entry, _ in self.entries if own == name)
+
+    def leading_to(self, outputs: Collection[str]) -> list[Entry]:
+        """Return the layers that others, or what is returned, are computed from; a loss is such."""
+        needed = {*outputs}
+        found: list[Entry] = []
+        for name, entry, sources in reversed(self.entries):
+            if name in needed or entry["layer"] == LOSS:
+                found.append((name, entry, sources))
+                needed.update(sources, [str(entry.get("shares", name))])
+        return found[::-1]
 
     def add(
         self,
@@ -55,8 +67,9 @@ class Layers:
         arguments: Mapping[str, object],
         sources: Sequence[Value],
         params: Mapping[str, Array],
+        shares: str = "",
     ) -> Value:
-        """Add a layer, and return its output."""
+        """Add a layer, and return its output; ``shares`` names one whose parameters it takes."""
         for source in sources:
             if source.labels:
                 raise NotSupportedError(f"takes the integers {source.name!r}")
@@ -66,10 +79,11 @@ class Layers:
         own = tuple(names[source] for source in sources)
         layer = read_node((name, entry, own), {}, shapes, self.dtype).layer
         wanted = layer.parameters | {n: layer.inputs[n] for n in layer.statistic_names}
-        for parameter, shape in wanted.items():
+        for parameter, shape in () if shares else wanted.items():
             array = np.asarray(params[parameter])
             if array.shape != shape:
                 raise NotSupportedError(f"{parameter} has shape {array.shape}, not {shape}")
             self.params[f"{name}.{parameter}"] = np.array(array, self.dtype, order="C")
+        entry |= {"shares": shares} if shares else {}
         self.entries.append((name, entry, tuple(source.name for source in sources)))
         return Value(name, layer.output_shape)

@@ -31,6 +31,9 @@ def folded(node: onnx.NodeProto, given: Mapping[str, Array], opset: int) -> list
     if any(a.type in GRAPHS for a in node.attribute):
         raise NotSupportedError("has a graph of its own")
     inputs = [given[name] for name in node.input if name]
+    axes = attributes_of(node).get("axes")
+    if node.op_type == "Unsqueeze" and axes is not None:  # whose old version the evaluator has not
+        return [np.expand_dims(inputs[0], tuple(axes))]
     if _elements(node, inputs) > FOLDED:
         raise NotSupportedError("its constants are too large")
     try:

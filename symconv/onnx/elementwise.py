@@ -26,7 +26,10 @@ def clip(call: Call) -> Value:
     limits = [call.get(name) for name in ("min", "max")]
     if call.opset >= 11:
         limits = [call.constant(at, name) for at, name in ((1, "min"), (2, "max"))]
-    low, high = (None if limit is None else float(np.asarray(limit).item()) for limit in limits)
+    numbers = [None if limit is None else float(np.asarray(limit).item()) for limit in limits]
+    low, high = (None if n is None or np.isinf(n) else n for n in numbers)
+    if low is None and high is None:
+        return call.value(0)
     text = "x" if low is None else "max(x, low)"
     text = text if high is None else f"min({text}, high)"  # which wins where low is above it
     named: dict[str, Any] = {"low": low, "high": high}
@@ -53,6 +56,14 @@ def prelu(call: Call) -> Value:
     positive = applied(call, x, "max(x, 0)", "positive")
     negative = applied(call, x, "min(x, 0)", "negative")
     return call.layer("Add", positive, scaled(call, negative, slope, "*", "sloped"))
+
+
+def cast(call: Call) -> Value:
+    """Return the same value, if its dtype stays."""
+    numbers = {1: "float32", 11: "float64"}
+    if numbers.get(call.get("to")) != call.layers.dtype:
+        raise NotSupportedError(f"to = {call.get('to')}: must be the dtype of the network")
+    return call.value(0)
 
 
 def dropout(call: Call) -> Value:

@@ -65,11 +65,12 @@ class Call:
         part: str = "",
         params: Mapping[str, Array] | None = None,
         trained: bool = True,
+        shares: str = "",
         **arguments: object,
     ) -> Value:
         """Add a layer; ``part`` names one that computes less than the whole node."""
         name = f"{self.name}_{part}" if part else self.name
-        found = self.layers.add(name, kind, arguments, sources, params or {})
+        found = self.layers.add(name, kind, arguments, sources, params or {}, shares)
         if not trained:
             self.layers.constants.update(f"{name}.{parameter}" for parameter in params or {})
         return found

@@ -9,6 +9,7 @@ from symconv.onnx import (
     elementwise,
     matrix_products,
     normalising,
+    recurrent,
     reducing,
     resizing,
     scoring,
@@ -44,6 +45,7 @@ OPERATORS: Mapping[str, Operator] = {
     # functions of each element
     "Identity": lambda call: call.value(0),
     "Dropout": elementwise.dropout,
+    "Cast": elementwise.cast,
     "Relu": activation("relu"),
     "PRelu": elementwise.prelu,
     "LeakyRelu": activation("where(x > 0, x, alpha*x)", alpha=0.01),
@@ -111,6 +113,8 @@ OPERATORS: Mapping[str, Operator] = {
     "Upsample": resizing.resize,
     # losses
     "SoftmaxCrossEntropyLoss": scoring.cross_entropy,
+    # steps in time
+    "LSTM": recurrent.lstm,
     # sums along axes
     "Softmax": reducing.softmax,
     "LogSoftmax": reducing.log_softmax,

@@ -5,19 +5,19 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from symconv.building import Array, Layers, NotSupportedError, Value
+from symconv.building import LOSS, Array, Layers, NotSupportedError, Value
 from symconv.errors import SymconvError
 from symconv.layers.network import Network
 from symconv.onnx.constants import constant_of, folded
 from symconv.onnx.model import Model, Reading
 from symconv.onnx.nodes import Call, attributes_of, short
 from symconv.onnx.operators import OPERATORS
-from symconv.onnx.scoring import LOSS
 from symconv.onnx.tensors import array_of, dtype_of, given_shape, read_model
 
 if TYPE_CHECKING:
@@ -25,13 +25,14 @@ if TYPE_CHECKING:
 
 OPSETS = range(6, 29)  # whose operators are known
 DEEPEST = 8  # branches in branches
-Names = Sequence[str] | str
+Names: TypeAlias = Sequence[str] | str
+Shapes: TypeAlias = Sequence[int] | Mapping[str, Sequence[int]]
 
 
 def load(
     path: str | os.PathLike[str],
     batch: int | None = None,
-    input_shape: Sequence[int] | None = None,
+    input_shape: Shapes | None = None,
     until: Names = (),
     since: Names = (),
     head: Sequence[Any] = (),
@@ -47,7 +48,7 @@ def load(
     batch
         The number of samples, where the file leaves it open or says another.
     input_shape
-        The shape of the only input, where the file leaves it open.
+        The shape of the only input, where the file leaves it open; or shapes by the inputs' names.
     until
         The names of values in the file that the network returns, instead of the file's own.
     since
@@ -81,7 +82,7 @@ def load(
 def read(
     path: str | os.PathLike[str],
     batch: int | None = None,
-    input_shape: Sequence[int] | None = None,
+    input_shape: Shapes | None = None,
     until: Names = (),
     since: Names = (),
     head: Sequence[Any] = (),
@@ -130,7 +131,7 @@ class _Reader:
         wanted: Sequence[str],
         since: Sequence[str],
         batch: int | None,
-        input_shape: Sequence[int] | None,
+        input_shape: Shapes | None,
     ) -> None:
         """Decide which values are the network's inputs, and which nodes are needed."""
         makers: dict[str, onnx.NodeProto] = {}
@@ -154,8 +155,12 @@ class _Reader:
         floats = [value for value in given if dtype_of(value)]
         if not floats:
             raise NotSupportedError("nothing is computed from an input")
-        if input_shape is not None and len(floats) > 1:
-            raise NotSupportedError("input_shape: there are several inputs")
+        if isinstance(input_shape, Mapping):
+            unknown = [name for name in input_shape if name not in {value.name for value in given}]
+            if unknown:
+                raise NotSupportedError(f"input_shape: {short(unknown[0])}: is not an input")
+        elif input_shape is not None and len(floats) > 1:
+            raise NotSupportedError("input_shape: there are several inputs; give shapes by their names")
         self.layers.dtype = dtype_of(floats[0])
         for number, value in enumerate(floats, 1):
             name = "x" if len(floats) == 1 else f"x{number}"
@@ -163,7 +168,9 @@ class _Reader:
             self.known[value.name] = Value(name, self.inputs[name])
         for value in given:
             if value not in floats:
-                shape = given_shape(value, batch, None)
+                shape = given_shape(
+                    value, batch, input_shape if isinstance(input_shape, Mapping) else None
+                )
                 self.known[value.name] = Value("labels", shape, labels=True)
 
     def _inferred(self, since: Sequence[str]) -> list[onnx.ValueInfoProto]:
@@ -208,7 +215,7 @@ class _Reader:
     def _computed(self, node: onnx.NodeProto, depth: int) -> str:
         """Find a node's outputs; say what it is if no layer computes it."""
         inputs = [self.known[name] if name else None for name in node.input]
-        outputs = [name for name in node.output if name]
+        outputs = self._wanted(node, depth)
         if node.op_type == "If":
             self._branch(node, depth)
             return ""
@@ -229,6 +236,13 @@ class _Reader:
         for name, array in zip(node.output, folded(node, given, self.opset), strict=False):
             self.known[name] = array
         return "constant"
+
+    def _wanted(self, node: onnx.NodeProto, depth: int) -> list[str]:
+        """Return a node's outputs up to the last one that is needed; in a branch, all."""
+        names = list(node.output)
+        while names and (not names[-1] or (not depth and names[-1] not in self.needed)):
+            names.pop()
+        return names
 
     def _branch(self, node: onnx.NodeProto, depth: int) -> None:
         """Read the branch that a constant chooses."""
@@ -269,12 +283,12 @@ class _Reader:
         values = (found,) if isinstance(found, Value) else found
         if len(values) != len(outputs):
             raise NotSupportedError(f"has {len(outputs)} outputs")
-        self.known |= zip(outputs, values, strict=True)
+        self.known |= {name: value for name, value in zip(outputs, values, strict=True) if name}
 
     def model(self, wanted: Sequence[str], head: Sequence[Any], trainable: Sequence[str]) -> Model:
         """Return the network of all that was read."""
         outputs = tuple(self._results(wanted))
-        entries: list[Any] = [*self.layers.entries]
+        entries: list[Any] = self.layers.leading_to(outputs)
         if head:
             if len(outputs) > 1:
                 raise NotSupportedError("head: follows one value; name it with until")
@@ -292,7 +306,9 @@ class _Reader:
             )
         params = {name: self.layers.params[name] for name in network.held if name in self.layers.params}
         values = {n: value.name for n, value in self.known.items() if isinstance(value, Value)}
-        return Model(network, params, tuple(self.nodes), values)
+        kept = {node.name for node in network.nodes}
+        nodes = [replace(n, layers=tuple(name for name in n.layers if name in kept)) for n in self.nodes]
+        return Model(network, params, tuple(nodes), values)
 
     def _results(self, wanted: Sequence[str]) -> Iterator[str]:
         """Visit the layers whose outputs are asked for; an input, or one asked for twice, is copied."""

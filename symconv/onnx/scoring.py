@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from symconv.building import NotSupportedError, Value
+from symconv.building import LOSS, NotSupportedError, Value
 from symconv.onnx.nodes import Call
-
-LOSS = "SoftmaxCrossEntropy"
 
 
 def cross_entropy(call: Call) -> Value:

@@ -8,7 +8,7 @@ from math import prod
 import numpy as np
 
 from symconv.building import Array, NotSupportedError, Value
-from symconv.onnx.arithmetic import LETTERS
+from symconv.onnx.arithmetic import LETTERS, scaled
 from symconv.onnx.nodes import Call
 from symconv.onnx.reducing import axes_of
 
@@ -60,11 +60,29 @@ def transpose(call: Call) -> Value:
 
 
 def concat(call: Call) -> Value:
-    """Return values side by side."""
+    """Return values side by side, and constants between them."""
+    if any(not isinstance(given, Value) for given in call.inputs):
+        return _with_constants(call)
     values = call.values()
-    if len(values) == 1:
-        return values[0]
-    return call.layer("Concat", *values, axis=call.get("axis"))
+    return joined(call, list(values), call.get("axis"), "") if values[1:] else values[0]
+
+
+def _with_constants(call: Call) -> Value:
+    """Return values with borders of zeros as wide as what is beside them, plus the constants there."""
+    axis = call.get("axis") % max(len(g.shape) for g in call.inputs if g is not None)
+    shapes = [given.shape for given in call.inputs if given is not None]
+    starts = [sum(shape[axis] for shape in shapes[:at]) for at in range(len(shapes) + 1)]
+    constants, parts = [], []
+    for at, given in enumerate(call.inputs):
+        if isinstance(given, Value):
+            pairs = [(0, 0)] * len(given.shape)
+            pairs[axis] = (starts[at], starts[-1] - starts[at + 1])
+            parts.append(call.layer("Pad", given, part=f"placed{at + 1}", padding=tuple(pairs)))
+            constants.append(np.zeros(given.shape))
+        else:
+            constants.append(np.asarray(given))
+    whole = parts[0] if len(parts) == 1 else call.layer("Add", *parts, part="values")
+    return scaled(call, whole, np.concatenate(constants, axis), "+", trained=False)
 
 
 def split(call: Call) -> tuple[Value, ...]:
@@ -158,6 +176,8 @@ def picked(call: Call, x: Value, axis: int, at: list[int], name: str = "") -> Va
 
 def joined(call: Call, values: list[Value], axis: int, name: str) -> Value:
     """Return many values side by side, some at a time: a layer takes only so many."""
+    if len(values) == 1:
+        return values[0]
     most = 15
     for level in range(1, 9):
         if len(values) <= most:

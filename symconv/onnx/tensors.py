@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -95,9 +95,13 @@ def _with_data(tensor: onnx.TensorProto, folder: Path) -> onnx.TensorProto:
 
 
 def given_shape(
-    value: onnx.ValueInfoProto, batch: int | None, input_shape: Sequence[int] | None
+    value: onnx.ValueInfoProto,
+    batch: int | None,
+    input_shape: Sequence[int] | Mapping[str, Sequence[int]] | None,
 ) -> tuple[int, ...]:
     """Return the shape of an input, where it is open as it was asked for."""
+    if isinstance(input_shape, Mapping):
+        input_shape = input_shape.get(value.name)
     tensor = value.type.tensor_type
     sizes = [d.dim_value if d.HasField("dim_value") else 0 for d in tensor.shape.dim]
     if input_shape is not None:
