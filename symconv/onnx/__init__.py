@@ -1,6 +1,7 @@
-"""ONNX models as networks: ``network, params = symconv.onnx.load("model.onnx")``."""
+"""ONNX models as networks, and networks as ONNX models."""
 
 from symconv.onnx.model import Model
 from symconv.onnx.reading import load, read
+from symconv.onnx.writing import save
 
-__all__ = ["Model", "load", "read"]
+__all__ = ["Model", "load", "read", "save"]

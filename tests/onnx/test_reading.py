@@ -188,7 +188,7 @@ REFUSED = {
         node("MaxPool", "x", kernel_shape=[3, 3], pads=[1, 1, 1, 1], ceil_mode=1),
         "ceil_mode with pads",
     ),
-    "unknown": (node("LSTM", "x", "w", "w"), "node 'y': 'LSTM' (opset 17): is not supported"),
+    "unknown": (node("GRU", "x", "w", "w"), "node 'y': 'GRU' (opset 17): is not supported"),
     "crops": (
         node("Resize", "x", "", "s", coordinate_transformation_mode="tf_crop_and_resize"),
         "crops",
