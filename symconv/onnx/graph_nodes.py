@@ -20,6 +20,7 @@ from symconv.building import Array, NotSupportedError
 from symconv.notation.contraction import Access, Contraction, Kronecker, Program, Solved
 from symconv.notation.graph import Constant, Elementwise, Graph, Selection, Step, written
 from symconv.notation.polynomial import Polynomial
+from symconv.onnx.correlation_nodes import write_correlation
 from symconv.onnx.expression_nodes import Expressions
 
 if TYPE_CHECKING:
@@ -145,6 +146,9 @@ def _contraction(c: Contraction, nodes: Nodes, known: Mapping[str, str]) -> str:
     if _keeps_order(c):
         shape = nodes.constant(c.target.tensor.sizes, "int64")
         return nodes.add("Reshape", known[c.reads[0].tensor.name], shape)
+    correlated = write_correlation(c, nodes, known)
+    if correlated:
+        return correlated
     letters = _Letters(c.ranges)
     for solved in c.solved:
         letters.solve(solved)
@@ -158,13 +162,25 @@ def _contraction(c: Contraction, nodes: Nodes, known: Mapping[str, str]) -> str:
     if c.reduce == "max":
         return _maximum(c, letters, tensors, nodes)
     target = letters.of(c.target)
-    given = [*tensors, *((nodes.constant(holds), own) for holds, own in letters.factors)]
+    given = _in_order(tensors, [(nodes.constant(holds), own) for holds, own in letters.factors])
     seen = {letter for _, own in given for letter in own}
     given += [(nodes.constant(np.ones(len(v))), n) for n, v in letters.values.items() if n not in seen]
     given = [(name, own) for name, own in given if own or name]
     product = _einsum(nodes, given, target) if given else nodes.constant(np.ones(()))
     number = float(c.number)
     return product if number == 1 else nodes.add("Mul", product, nodes.constant(number))
+
+
+def _in_order(tensors: list[tuple[str, str]], related: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Return what is multiplied: each constant behind the tensor whose subscript it relates.
+
+    Products are taken two by two from the left, so that no larger tensor than needed is made.
+    """
+    found: list[tuple[str, str]] = []
+    for name, own in tensors:
+        found.append((name, own))
+        found += [pair for pair in related if pair[1][0] in own and pair not in found]
+    return found + [pair for pair in related if pair not in found]
 
 
 def _keeps_order(c: Contraction) -> bool:

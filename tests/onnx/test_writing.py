@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
 
 import symconv
 from symconv import Network, SymconvError
+from symconv.layers.layer import rebuild
 from tests.layers.test_network import LENET, RESIDUAL
 
 onnx: Any = pytest.importorskip("onnx", reason="onnx is not installed: pip install 'symconv[onnx]'")
@@ -59,6 +60,8 @@ LAYERS: dict[str, list[Any]] = {
 }
 NETWORKS = {name: Network(entries, IMAGE, dtype="float64") for name, entries in LAYERS.items()}
 NETWORKS |= {"lenet": LENET, "residual": RESIDUAL}
+for _name in ("conv", "residual"):  # with groups: ONNX Runtime has no convolution of float64
+    NETWORKS[_name] = cast(Network, rebuild({**NETWORKS[_name].as_dict(), "dtype": "float32"}))
 
 
 def drawn(network: Network, seed: int = 0) -> tuple[dict[str, Any], list[Any], list[Any]]:
@@ -79,6 +82,15 @@ def drawn(network: Network, seed: int = 0) -> tuple[dict[str, Any], list[Any], l
 
 
 def run(path: Path, feed: dict[str, Any]) -> list[Any]:
+    """Run a file: grouped transposed convolutions by ONNX Runtime, which ONNX's evaluator refuses."""
+    graph = onnx.load(path).graph
+    grouped = [a.i for n in graph.node if n.op_type == "ConvTranspose" for a in n.attribute]
+    if any(group > 1 for group in grouped):
+        runtime: Any = pytest.importorskip("onnxruntime")
+        quiet = runtime.SessionOptions()
+        quiet.log_severity_level = 4
+        whole: list[Any] = runtime.InferenceSession(str(path), quiet).run(None, feed)
+        return whole
     found: list[Any] = reference.ReferenceEvaluator(str(path)).run(None, feed)
     return found
 
@@ -162,7 +174,7 @@ def test_what_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_wrong_file_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Planted: strides are forgotten where a subscript becomes a constant factor."""
+    """Planted: a constant factor relates a subscript to its neighbour."""
     letters: Any = pytest.importorskip("symconv.onnx.graph_nodes")._Letters
     own = letters._relate
 
@@ -171,4 +183,4 @@ def test_a_wrong_file_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
     monkeypatch.setattr(letters, "_relate", shifted)
     with pytest.raises(AssertionError):
-        test_what_onnx_computes("conv", tmp_path)
+        test_what_onnx_computes("mean", tmp_path)
