@@ -57,6 +57,7 @@ class Line:
 @click.option("--since", multiple=True, metavar="VALUE", help="Take this value as an input instead.")
 @click.option("--trainable", multiple=True, metavar="LAYER", help="Train only this layer's parameters.")
 @click.option("--training", is_flag=True, help="BatchNorm normalises with the batch's own statistics.")
+@click.option("--fuse", is_flag=True, help="Fuse functions, and BatchNorm with convolutions.")
 @click.option("--order", type=click.IntRange(1, 2), default=1, help="2: second-order derivatives.")
 @click.option(
     "--accuracy", type=click.Choice(["direct", "fast"]), default="direct", help="fast: rounds more."
@@ -74,6 +75,7 @@ def import_(
     since: tuple[str, ...],
     trainable: tuple[str, ...],
     training: bool,
+    fuse: bool,
     order: int,
     accuracy: str,
     force: bool,
@@ -89,7 +91,7 @@ def import_(
     """
     name = check_name(name or re.sub(r"\W", "_", Path(file).stem, flags=re.ASCII))
     shape = None if input_shape is None else _shape(input_shape)
-    model = read(file, batch, shape, until, since, (), trainable, training)
+    model = read(file, batch, shape, until, since, (), trainable, training, fuse)
     with progress("generating"):
         unit = verbs.generate(model.network, name, order=order, accuracy=accuracy, target=target)
     with progress("proving"):
@@ -99,7 +101,7 @@ def import_(
     whole = not since and not training  # the module computes what ONNX Runtime does
     same = compared(file, model, unit.load(), until) if whole else None
     found = lines(model, proof, report)
-    said = summary(found, proof, report, same)
+    said = summary(found, model, proof, report, same)
     folder = Path(output)
     files: dict[Path, str | bytes] = {
         **unit.texts(folder),
@@ -162,10 +164,13 @@ def _line(node: str, operator: str, layer: str, proof: Proof, report: Report) ->
     )
 
 
-def summary(found: Iterable[Line], proof: Proof, report: Report, same: Comparison | None) -> str:
+def summary(
+    found: Iterable[Line], model: Model, proof: Proof, report: Report, same: Comparison | None
+) -> str:
     """Return the report: a table, then what was proved, checked and compared."""
     failures = [f"FAILED {r.name}: {r.detail}" for r in report.results if not r.passed]
-    said = [f"proof: {proof.summary}", f"check: {report.summary}", *failures]
+    said = [f"fused {', '.join(f.layers)} into {f.into}: {f.identity}" for f in model.fusions]
+    said += [f"proof: {proof.summary}", f"check: {report.summary}", *failures]
     said += [] if same is None else [same.text()]
     cells = [HEADINGS, *((_cut(r.node), r.operator, r.layer, r.proof, r.check) for r in found)]
     return table(cells) + "\n" + "\n".join(said) + "\n"

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from symconv.building import Array
 from symconv.layers.network import Network
+from symconv.onnx.fusing import Fusion
 
 
 @dataclass(frozen=True)
@@ -37,9 +38,12 @@ class Model:
         What each node of the file became, in the file's order.
     values
         The layer, or the input, that each value of the file is.
+    fusions
+        Layers that became one, and the identities that allow it.
     """
 
     network: Network
     params: dict[str, Array]
     nodes: tuple[Reading, ...]
     values: dict[str, str]
+    fusions: tuple[Fusion, ...] = ()

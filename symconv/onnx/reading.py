@@ -15,6 +15,7 @@ from symconv.building import LOSS, Array, Layers, NotSupportedError, Value
 from symconv.errors import SymconvError
 from symconv.layers.network import Network
 from symconv.onnx.constants import constant_of, folded
+from symconv.onnx.fusing import Fusion, fused
 from symconv.onnx.model import Model, Reading
 from symconv.onnx.nodes import Call, attributes_of, short
 from symconv.onnx.operators import OPERATORS
@@ -38,6 +39,7 @@ def load(
     head: Sequence[Any] = (),
     trainable: Names = (),
     training: bool = False,
+    fuse: bool = False,
 ) -> tuple[Network, dict[str, Array]]:
     """Return the network in an ONNX file, and its parameters by name.
 
@@ -61,6 +63,9 @@ def load(
     training
         Whether BatchNorm normalises with a batch's statistics, and updates the running ones. By default
         it uses the running ones, as inference does.
+    fuse
+        Whether functions of one value become one function (x·σ(x) is SiLU), and BatchNorm joins the
+        convolution before it, unless it trains: each by an identity that SymPy confirms.
 
     Raises
     ------
@@ -75,7 +80,7 @@ def load(
     >>> module = symconv.generate(network, "model").load()  # doctest: +SKIP
     >>> y = module.forward(params, x)  # doctest: +SKIP
     """
-    model = read(path, batch, input_shape, until, since, head, trainable, training)
+    model = read(path, batch, input_shape, until, since, head, trainable, training, fuse)
     return model.network, model.params
 
 
@@ -88,6 +93,7 @@ def read(
     head: Sequence[Any] = (),
     trainable: Names = (),
     training: bool = False,
+    fuse: bool = False,
 ) -> Model:
     """Return what :func:`load` returns, and what each node of the file became."""
     proto = read_model(path)
@@ -101,7 +107,7 @@ def read(
         for node in proto.graph.node:
             if reader.needed.difference(_listed(since)).intersection(node.output):
                 reader.take(node)
-        return reader.model(wanted, head, _listed(trainable))
+        return reader.model(wanted, head, _listed(trainable), fuse)
     except SymconvError as error:
         raise SymconvError(f"{path}: {error}") from error
 
@@ -285,7 +291,9 @@ class _Reader:
             raise NotSupportedError(f"has {len(outputs)} outputs")
         self.known |= {name: value for name, value in zip(outputs, values, strict=True) if name}
 
-    def model(self, wanted: Sequence[str], head: Sequence[Any], trainable: Sequence[str]) -> Model:
+    def model(
+        self, wanted: Sequence[str], head: Sequence[Any], trainable: Sequence[str], fuse: bool
+    ) -> Model:
         """Return the network of all that was read."""
         outputs = tuple(self._results(wanted))
         entries: list[Any] = self.layers.leading_to(outputs)
@@ -305,10 +313,22 @@ class _Reader:
                 entries, dtype=self.layers.dtype, outputs=outputs, trainable=chosen, **shapes
             )
         params = {name: self.layers.params[name] for name in network.held if name in self.layers.params}
+        fusions: tuple[Fusion, ...] = ()
+        if fuse:
+            network, params, fusions = fused(network, params)
         values = {n: value.name for n, value in self.known.items() if isinstance(value, Value)}
-        kept = {node.name for node in network.nodes}
-        nodes = [replace(n, layers=tuple(name for name in n.layers if name in kept)) for n in self.nodes]
-        return Model(network, params, tuple(nodes), values)
+        return Model(network, params, self._readings(network, fusions), values, fusions)
+
+    def _readings(self, network: Network, fusions: Sequence[Fusion]) -> tuple[Reading, ...]:
+        """Return what each node became: layers that are there, or the one that they are part of."""
+        into = {name: fusion.into for fusion in fusions for name in fusion.layers}
+        there = {node.name for node in network.nodes}
+
+        def layers(reading: Reading) -> tuple[str, ...]:
+            names = (into.get(name, name) for name in reading.layers)
+            return tuple(dict.fromkeys(name for name in names if name in there))
+
+        return tuple(replace(reading, layers=layers(reading)) for reading in self.nodes)
 
     def _results(self, wanted: Sequence[str]) -> Iterator[str]:
         """Visit the layers whose outputs are asked for; an input, or one asked for twice, is copied."""
