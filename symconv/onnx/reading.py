@@ -104,9 +104,11 @@ def read(
         reader = _Reader(proto, opset, training, Path(path).parent)
         wanted = _listed(until) or [value.name for value in proto.graph.output]
         reader.give(wanted, _listed(since), batch, input_shape)
+        inferred = {} if _listed(since) else _inferred_shapes(proto, reader)
         for node in proto.graph.node:
             if reader.needed.difference(_listed(since)).intersection(node.output):
                 reader.take(node)
+                reader.compare(node, inferred)
         return reader.model(wanted, head, _listed(trainable), fuse)
     except SymconvError as error:
         raise SymconvError(f"{path}: {error}") from error
@@ -209,6 +211,15 @@ class _Reader:
         added = tuple(name for name, _, _ in self.layers.entries[before:])
         if node.op_type != "If":  # whose branch's nodes stand for it
             self.nodes.append(Reading(said, node.op_type, added, "" if added else note))
+
+    def compare(self, node: onnx.NodeProto, inferred: Mapping[str, tuple[int, ...]]) -> None:
+        """Refuse a value whose shape is not the one that ONNX infers."""
+        for name in node.output:
+            value = self.known.get(name)
+            if isinstance(value, Value) and inferred.get(name, value.shape) != value.shape:
+                where = f"node {short(node.name or name)}: {node.op_type[:60]!r} (opset {self.opset})"
+                said = f"gives shape {value.shape}, where ONNX infers {inferred[name]}"
+                raise NotSupportedError(f"{where}: {said}")
 
     def _nearest(self, node: onnx.NodeProto) -> str:
         """Say where the network could end instead."""
@@ -348,6 +359,32 @@ class _Reader:
         """Return the parameters that are trained, where some never are; empty for all."""
         fixed = self.layers.constants
         return [name for name in network.parameters if name not in fixed] if fixed else []
+
+
+def _inferred_shapes(proto: onnx.ModelProto, reader: _Reader) -> dict[str, tuple[int, ...]]:
+    """Return the shapes that ONNX infers from those of the inputs, where it knows every size."""
+    import onnx
+    from onnx.shape_inference import infer_shapes
+
+    pinned = onnx.ModelProto()
+    pinned.CopyFrom(proto)
+    for value in pinned.graph.input:
+        known = reader.known.get(value.name)
+        if isinstance(known, Value):
+            del value.type.tensor_type.shape.dim[:]
+            for size in known.shape:
+                value.type.tensor_type.shape.dim.add(dim_value=size)
+    del pinned.graph.value_info[:], pinned.graph.output[:]
+    try:
+        graph = infer_shapes(pinned, data_prop=True).graph
+    except Exception:  # what it has no rule for says nothing about what is read
+        return {}
+    found = {}
+    for value in graph.value_info:
+        dims = value.type.tensor_type.shape.dim
+        if value.type.tensor_type.HasField("shape") and all(d.HasField("dim_value") for d in dims):
+            found[value.name] = tuple(d.dim_value for d in dims)
+    return found
 
 
 def _taken(node: onnx.NodeProto) -> list[str]:

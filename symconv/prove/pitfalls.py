@@ -23,7 +23,7 @@ from symconv.layers.conv import ConvLayer
 from symconv.layers.roles import correlation
 from symconv.layers.window import Window
 from symconv.notation.backpropagation import gradient
-from symconv.notation.contraction import Factor, Program, Solved, index
+from symconv.notation.contraction import Contraction, Factor, Program, Solved, Tensor, index
 from symconv.notation.graph import Graph
 
 Sweep = Literal["forward", "x", "weight"]
@@ -129,6 +129,44 @@ def _output_padding_first(layer: ConvLayer) -> ConvLayer | None:
     extra = [added] * len(layer.windows) if isinstance(added, int) else list(added)
     pads = tuple((w.lo + e, w.hi - e) for w, e in zip(layer.windows, extra, strict=True))
     return replace(layer, padding=pads)
+
+
+def _split_evenly(layer: ConvLayer) -> ConvLayer | None:
+    """Take the sum of both paddings for twice their mean, as output_shape does where none is given."""
+    if layer.transposed or len(layer.graph.steps) > 1:
+        return None
+    totals = [w.lo + w.hi for w in layer.windows]
+    return replace(layer, padding=tuple((total - total // 2, total // 2) for total in totals))
+
+
+def _without_halo(layer: ConvLayer) -> Graph | None:
+    """Cut input and output in two along an axis; each half adds to its own half of ∂E/∂X alone."""
+    (first, *others) = layer.gradient("x").steps
+    assert isinstance(first, Program)  # the swap of a sum
+    (swap, *rest) = first.contractions
+    positions, size = layer.windows[0].outputs, layer.windows[0].size
+    if layer.transposed or others or rest or min(positions, size) < 2:
+        return None
+    among = swap.reads[0].subscripts[2].variables
+    y = next(name for name in swap.target.subscripts[2].variables if name in among)
+    parts, copies = [], []
+    for name, begin, end, start, stop in (
+        ("A", 0, -(-positions // 2), 0, -(-size // 2)),
+        ("B", -(-positions // 2), positions, -(-size // 2), size),
+    ):
+        shape = (*swap.target.tensor.shape[:2], stop - start, *swap.target.tensor.shape[3:])
+        half = Tensor(name, shape)
+        moved = {y: index(y) + begin}
+        at = list(swap.target.substitute(moved).subscripts)
+        at[2] = at[2] - start
+        reads = tuple(read.substitute(moved) for read in swap.reads)
+        sizes = tuple((n, end - begin if n == y else extent) for n, extent in swap.extents)
+        parts.append(Program((replace(swap, target=half[tuple(at)], factors=reads, extents=sizes),)))
+        names = ("n", "c", "u", "v", "w")[: len(shape)]
+        places = [index(n) for n in names]
+        target = swap.target.tensor[(*places[:2], places[2] + start, *places[3:])]
+        copies.append(Contraction(target, (half[tuple(places)],), tuple(zip(names, shape, strict=True))))
+    return Graph((*parts, Program(tuple(copies))))
 
 
 def _as_input(
@@ -239,6 +277,18 @@ PITFALLS: tuple[Pitfall, ...] = (
         "x",
         "pytorch#8816, tensorflow#2118",
         _as_input(_output_padding_first),
+    ),
+    Pitfall(
+        "asymmetric padding is split evenly, as a transposed convolution with output_shape does",
+        "x",
+        "onnx-ad 0.3",
+        _as_input(_split_evenly),
+    ),
+    Pitfall(
+        "tiles: what a tile's halo gives to its neighbour's part of ∂E/∂X is dropped",
+        "x",
+        "PyTorch's DTensor, _ring_send_recv_aggregate (by reading)",
+        _without_halo,
     ),
     Pitfall(
         "the natural size of ∂E/∂F, K + ⌊r/d⌋, is not cropped to K",

@@ -29,6 +29,7 @@ LAYERS: tuple[ConvLayer, ...] = (  # a wrong rule about convolutions is wrong fo
     Conv((1, 4, 3, 3), 4, 2, groups=2, bias=False),
     Conv((1, 1, 4, 4), 1, 2, padding="same", bias=False),
     Conv((1, 1, 4, 4), 1, 2, padding=1, padding_mode="reflect", bias=False),
+    Conv((1, 1, 4), 1, 3, padding=((0, 2),), bias=False),
     ConvTranspose((1, 1, 3, 3), 1, 2, stride=2, output_padding=1, bias=False),
 )
 
@@ -75,6 +76,7 @@ def refutations() -> Iterator[Refutation]:
             yield Refutation(_named(pitfall), pitfall.seen, _refuted(pitfall))
     for name, seen, weights in SELECTIONS:
         yield Refutation(name, seen, next(_maxima(weights), None))
+    yield Refutation(*ONE_AXIS, next(_normalised(), None))
     for name, seen, lo, counted in WINDOWS:
         yield Refutation(name, seen, next(_averages(lo, counted), None))
 
@@ -128,10 +130,31 @@ SELECTIONS: tuple[tuple[str, str, Weights], ...] = (
     ("max pooling: a tie is split among its maxima", "tinygrad PR 229", _split),
     ("max pooling: a tie goes to the last maximum", "tensorflow#4886", _last),
 )
+ONE_AXIS = (
+    "softmax: the sum goes along one axis, where ONNX before opset 13 takes all from it on",
+    "onnx, operator Softmax, version 11",
+)
 WINDOWS = (  # what the backward pass takes for the padding before, and whether padding counts
     ("pooling: backward reads the input where forward read the padded input", "numpy-ml", 0, True),
     (*NOT_COUNTED, None, False),
 )
+
+
+def _normalised() -> Iterator[Counterexample]:
+    """Visit shares and gradients for which ∂E/∂X = S·(G − Σ S·G) differs: where the sum goes how far."""
+    for rows, columns in product((1, 2), (1, 2)):
+        shape = (1, rows, columns)
+        shares = np.array([Fraction(1, rows * columns)] * (rows * columns), object).reshape(shape)
+        grad = np.arange(1, rows * columns + 1).astype(object).reshape(shape)
+        right, wrong = (
+            shares * (grad - (shares * grad).sum(axis=axes, keepdims=True)) for axes in ((1, 2), (1,))
+        )
+        for at in np.argwhere(right != wrong)[:1]:
+            place = tuple(map(int, at))
+            found = f"∂E/∂X{list(place)} = {right[place]}, but the claim gives {wrong[place]}"
+            given = f"S = {shares[0].astype(str).tolist()}, G = {grad[0].tolist()}"
+            shown = f"shape {shape}, axis 1"
+            yield Counterexample(shown, f"{found}, for {given}", right, wrong)
 
 
 def _sizes() -> Iterator[dict[str, int]]:

@@ -252,18 +252,27 @@ def test_hostile_files_are_refused(tmp_path: Path) -> None:
         symconv_onnx.load(old)
 
 
-def test_a_wrong_reading_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Planted: padding begins where it should end."""
+@pytest.mark.every
+@pytest.mark.parametrize(("order", "seen"), [((2, 1, 0, 3), ""), ((3, 2, 1, 0), "where ONNX infers")])
+def test_a_wrong_reading_is_seen(
+    order: tuple[int, ...], seen: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Planted: padding begins where it should end, along one axis, or along both exchanged."""
     from symconv.onnx import operators, reading, sliding_windows
 
     def wrong(call: Any) -> Any:
-        pads = call.get("pads")
-        return sliding_windows.conv(replace(call, attributes={**call.attributes, "pads": pads[::-1]}))
+        pads = [call.get("pads")[at] for at in order]
+        return sliding_windows.conv(replace(call, attributes={**call.attributes, "pads": pads}))
 
     monkeypatch.setattr(reading, "OPERATORS", {**operators.OPERATORS, "Conv": wrong})
     made, constants = CASES["conv"]
-    with pytest.raises(AssertionError):
-        compare(written(tmp_path, [made], **constants))
+    path = written(tmp_path, [made], **constants)
+    if seen:
+        with pytest.raises(SymconvError, match=seen):
+            symconv_onnx.load(path)
+    else:
+        with pytest.raises(AssertionError):
+            compare(path)
 
 
 def test_importing_symconv_imports_no_onnx() -> None:

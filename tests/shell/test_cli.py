@@ -101,7 +101,7 @@ def test_all_theorems_are_printed_and_written(tmp_path: Path) -> None:
 
 def test_prove_without_a_layer() -> None:
     pitfalls = run("prove", "--pitfalls").splitlines()
-    assert sum(line.startswith("refuted  ") for line in pitfalls) == 22
+    assert sum(line.startswith("refuted  ") for line in pitfalls) == 25
     assert not any("NOT REFUTED" in line for line in pitfalls)
     assert all(entry["refuted"] for entry in json.loads(run("prove", "--pitfalls", "--json")))
 
