@@ -8,11 +8,13 @@ import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import click
 
 from symconv import verbs
 from symconv.check.report import Report
+from symconv.errors import SymconvError
 from symconv.files import weights_file, write_files
 from symconv.layers import arguments
 from symconv.layers.spelling import parse
@@ -49,9 +51,7 @@ class Line:
 @click.option("-o", "--output", metavar="DIR", required=True, help="Write all files to DIR.")
 @click.option("--name", help="The module's name. [default: that of the file]")
 @click.option("--target", type=click.Choice(["numpy", "c"]), default="numpy", help="c: a file in C99.")
-@click.option(
-    "--batch", type=click.IntRange(1), help="The number of samples, if the file leaves it open."
-)
+@click.option("--batch", metavar="N|any", help="The number of samples, if the file leaves it open.")
 @click.option("--input-shape", metavar="NxCxHxW", help="The input's shape, if the file leaves it open.")
 @click.option("--until", multiple=True, metavar="VALUE", help="Return this value of the file instead.")
 @click.option("--since", multiple=True, metavar="VALUE", help="Take this value as an input instead.")
@@ -69,7 +69,7 @@ def import_(
     output: str,
     name: str | None,
     target: str,
-    batch: int | None,
+    batch: str | None,
     input_shape: str | None,
     until: tuple[str, ...],
     since: tuple[str, ...],
@@ -91,7 +91,7 @@ def import_(
     """
     name = check_name(name or re.sub(r"\W", "_", Path(file).stem, flags=re.ASCII))
     shape = None if input_shape is None else _shape(input_shape)
-    model = read(file, batch, shape, until, since, (), trainable, training, fuse)
+    model = read(file, _batch(batch), shape, until, since, (), trainable, training, fuse)
     with progress("generating"):
         unit = verbs.generate(model.network, name, order=order, accuracy=accuracy, target=target)
     with progress("proving"):
@@ -123,6 +123,16 @@ def import_(
         write(screen(), said + "\n".join(["", *map(str, files)]))
     passed = report.passed and proof.holds is not False and (same is None or same.passed)
     sys.exit(0 if passed else 1)
+
+
+def _batch(text: str | None) -> int | Literal["any"] | None:
+    """Read a number of samples."""
+    if text is None or text == "any":
+        return "any" if text else None
+    found = parse("--batch", text)
+    if not isinstance(found, int) or found < 1:
+        raise SymconvError(f"--batch {text!r}: must be a positive int, or any")
+    return found
 
 
 def _shape(text: str) -> tuple[int, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -35,6 +36,11 @@ def scaled(
     read = [a if n == size else "0" for a, n, size in _aligned(left, x.shape, shape)]
     own = [a for a, n, _ in _aligned(letters[-numbers.ndim :], numbers.shape, shape) if n > 1]
     formula = f"O[{','.join(letters)}] = X[{','.join(read)}] {sign} {name}[{','.join(own)}]"
+    shapes = {"X": x.shape, name: kept}
+    more: dict[str, Any] = {}
+    if shape != x.shape:  # which the constants enlarge
+        more = {"extents": dict(zip(letters, shape, strict=True))}
+        shapes["O"] = shape
     return call.layer(
         "Contraction",
         x,
@@ -42,8 +48,8 @@ def scaled(
         trained=trained,
         params={name: numbers.reshape(kept)},
         formula=formula,
-        shapes={"X": x.shape, name: kept, "O": shape},
-        extents=dict(zip(letters, shape, strict=True)),
+        shapes=shapes,
+        **more,
     )
 
 

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from symconv.building import LOSS, Array, Layers, NotSupportedError, Value
 from symconv.errors import SymconvError
 from symconv.layers.network import Network
 from symconv.onnx.constants import constant_of, folded
+from symconv.onnx.free_batch import FEW, of_any_batch
 from symconv.onnx.fusing import Fusion, fused
 from symconv.onnx.model import Model, Reading
 from symconv.onnx.nodes import Call, attributes_of, short
@@ -32,7 +33,7 @@ Shapes: TypeAlias = Sequence[int] | Mapping[str, Sequence[int]]
 
 def load(
     path: str | os.PathLike[str],
-    batch: int | None = None,
+    batch: int | Literal["any"] | None = None,
     input_shape: Shapes | None = None,
     until: Names = (),
     since: Names = (),
@@ -48,7 +49,8 @@ def load(
     path
         The file. Weights in other files must be in its folder.
     batch
-        The number of samples, where the file leaves it open or says another.
+        The number of samples, where the file leaves it open or says another; ``"any"`` for a module in
+        NumPy that takes any number.
     input_shape
         The shape of the only input, where the file leaves it open; or shapes by the inputs' names.
     until
@@ -86,7 +88,7 @@ def load(
 
 def read(
     path: str | os.PathLike[str],
-    batch: int | None = None,
+    batch: int | Literal["any"] | None = None,
     input_shape: Shapes | None = None,
     until: Names = (),
     since: Names = (),
@@ -96,6 +98,15 @@ def read(
     fuse: bool = False,
 ) -> Model:
     """Return what :func:`load` returns, and what each node of the file became."""
+    if batch == "any":
+        few = [
+            read(path, samples, input_shape, until, since, head, trainable, training, fuse)
+            for samples in FEW
+        ]
+        try:
+            return replace(few[0], network=of_any_batch(*(model.network for model in few)))
+        except SymconvError as error:
+            raise SymconvError(f"{path}: {error}") from error
     proto = read_model(path)
     opset = max((i.version for i in proto.opset_import if i.domain in ("", "ai.onnx")), default=0)
     if opset not in OPSETS:

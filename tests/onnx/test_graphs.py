@@ -160,3 +160,18 @@ def test_what_is_not_read_of_a_cycle_or_a_twin(tmp_path: Path) -> None:
     twin = [make("Relu", ["x"], ["a"]), make("Neg", ["x"], ["a"]), make("Add", ["a", "a"], ["y"])]
     with pytest.raises(SymconvError, match="'a': is computed twice"):
         symconv.onnx.load(written(tmp_path, twin))
+
+
+def test_any_number_of_samples(tmp_path: Path) -> None:
+    path = written(tmp_path, residual(), shape=["n", *X[1:]], **GIVEN)
+    network, params = symconv.onnx.load(path, batch="any")
+    module = generate(network, "model").load()
+    fixed, _ = symconv.onnx.load(path, batch=5)
+    x = drawn(5, *X[1:])
+    wanted = generate(fixed, "fixed").load().forward(params, x)
+    assert np.allclose(module.forward(params, x), wanted, atol=1e-5)
+    assert module.forward(params, x[:1]).shape == (1, 5)
+    rows = [make("Reshape", ["x", "t"], ["y"])]
+    other = written(tmp_path, rows, shape=["n", *X[1:]], t=numbers(-1, 8))
+    with pytest.raises(SymconvError, match="shape of reshape1 depends on the number of samples"):
+        symconv.onnx.load(other, batch="any")
