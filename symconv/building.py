@@ -18,7 +18,7 @@ LOSS = "SoftmaxCrossEntropy"
 
 
 class NotSupportedError(SymconvError):
-    """What cannot be a layer, and why."""
+    """Raised for an operator that symconv cannot represent."""
 
 
 @dataclass(frozen=True)

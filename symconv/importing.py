@@ -28,6 +28,7 @@ from symconv.verb_arguments import check_name
 from symconv.version import __version__
 
 HEADINGS = ("node", "operator", "layer", "proof", "check")
+NOT_COMPARED = "outputs were not compared: the module computes a part of the file, or trains BatchNorm"
 LONGEST = 40  # characters of a node's name that are shown
 
 
@@ -51,8 +52,8 @@ class Line:
 @click.option("-o", "--output", metavar="DIR", required=True, help="Write all files to DIR.")
 @click.option("--name", help="The module's name. [default: that of the file]")
 @click.option("--target", type=click.Choice(["numpy", "c"]), default="numpy", help="c: a file in C99.")
-@click.option("--batch", metavar="N|any", help="The number of samples, if the file leaves it open.")
-@click.option("--input-shape", metavar="NxCxHxW", help="The input's shape, if the file leaves it open.")
+@click.option("--batch", metavar="N|any", help="The number of samples, instead of the file's.")
+@click.option("--input-shape", metavar="NxCxHxW", help="The input's shape, instead of the file's.")
 @click.option("--until", multiple=True, metavar="VALUE", help="Return this value of the file instead.")
 @click.option("--since", multiple=True, metavar="VALUE", help="Take this value as an input instead.")
 @click.option("--trainable", multiple=True, metavar="LAYER", help="Train only this layer's parameters.")
@@ -162,7 +163,7 @@ def _line(node: str, operator: str, layer: str, proof: Proof, report: Report) ->
 
     A layer without functions of its own is checked where the whole network is.
     """
-    known = {theorem.status for theorem in proof.theorems if theorem.name.startswith(f"{layer}: ")}
+    known = {t.status for t in proof.theorems if layer in t.name.partition(": ")[0].split(", ")}
     checks = [result for result in report.results if result.name == layer]
     check = checks[0].method if checks else "in the network"
     return Line(
@@ -181,7 +182,7 @@ def summary(
     failures = [f"FAILED {r.name}: {r.detail}" for r in report.results if not r.passed]
     said = [f"fused {', '.join(f.layers)} into {f.into}: {f.identity}" for f in model.fusions]
     said += [f"proof: {proof.summary}", f"check: {report.summary}", *failures]
-    said += [] if same is None else [same.text()]
+    said.append(NOT_COMPARED if same is None else same.text())
     cells = [HEADINGS, *((_cut(r.node), r.operator, r.layer, r.proof, r.check) for r in found)]
     return table(cells) + "\n" + "\n".join(said) + "\n"
 

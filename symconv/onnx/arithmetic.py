@@ -19,6 +19,18 @@ def applied(call: Call, x: Value, function: str, part: str = "", **constants: fl
     return call.layer("Activation", x, part=part, function=function, constants=named)
 
 
+def with_number(call: Call, x: Value, number: Array, function: str, part: str = "") -> Value:
+    """Return a function of each element and a number c, which may have more axes of length 1."""
+    return applied(call, ranked(call, x, number.ndim), function, part, c=number.item())
+
+
+def ranked(call: Call, x: Value, rank: int) -> Value:
+    """Return a value with as many axes as another has, at least: new ones come first."""
+    if rank <= len(x.shape):
+        return x
+    return call.layer("Reshape", x, part="axes", shape=(*(1,) * (rank - len(x.shape)), *x.shape))
+
+
 def scaled(
     call: Call, x: Value, numbers: Array, sign: str, part: str = "", trained: bool = True
 ) -> Value:
@@ -26,8 +38,8 @@ def scaled(
 
     A single number becomes part of a formula instead.
     """
-    if numbers.size == 1 and numbers.ndim <= len(x.shape):
-        return applied(call, x, f"x {sign} c", part, c=numbers.item())
+    if numbers.size == 1:
+        return with_number(call, x, numbers, f"x {sign} c", part)
     name = "scale" if sign == "*" else "shift"
     shape = np.broadcast_shapes(x.shape, numbers.shape)
     letters = LETTERS[: len(shape)]
@@ -103,7 +115,7 @@ def minus(call: Call) -> Value:
         return call.layer("Add", first, applied(call, second, "-x", "negative"))
     numbers = _numbers(first)
     if numbers.size == 1:
-        return applied(call, second, "c - x", c=numbers.item())
+        return with_number(call, second, numbers, "c - x")
     return scaled(call, applied(call, second, "-x", "negative"), numbers, "+")
 
 
@@ -112,14 +124,14 @@ def over(call: Call) -> Value:
     first, second = _inputs(call)
     if not isinstance(second, Value):
         numbers = _numbers(second)
-        if numbers.size == 1 and numbers.ndim <= len(call.shape):
-            return applied(call, call.value(0), "x/c", c=numbers.item())
+        if numbers.size == 1:
+            return with_number(call, call.value(0), numbers, "x/c")
         return scaled(call, call.value(0), 1 / numbers, "*")
     if isinstance(first, Value):
         return call.layer("Multiply", first, applied(call, second, "1/x", "inverse"))
     numbers = _numbers(first)
     if numbers.size == 1:
-        return applied(call, second, "c/x", c=numbers.item())
+        return with_number(call, second, numbers, "c/x")
     return scaled(call, applied(call, second, "1/x", "inverse"), numbers, "*")
 
 
@@ -136,10 +148,10 @@ def power(call: Call) -> Value:
     exponent = call.needed(1, "the exponent")
     if exponent.size != 1:
         raise NotSupportedError("has several exponents")
-    number = float(exponent.item())
-    if number == int(number):
-        return applied(call, call.value(0), f"x^{int(number)}" if number >= 0 else f"1/x^{-int(number)}")
-    return applied(call, call.value(0), "x^c", c=number)
+    x, number = ranked(call, call.value(0), exponent.ndim), float(exponent.item())
+    if number != int(number):
+        return applied(call, x, "x^c", c=number)
+    return applied(call, x, f"x^{int(number)}" if number >= 0 else f"1/x^{-int(number)}")
 
 
 def mean(call: Call) -> Value:
@@ -156,11 +168,14 @@ def extreme(call: Call, name: str) -> Value:
     values, constants = _split(call)
     if any(numbers.size > 1 for numbers in constants) or len({value.shape for value in values}) > 1:
         raise NotSupportedError("takes constants, or values of several shapes, which broadcast")
-    numbers = getattr(np, name)(constants) if constants else None
+    numbers = getattr(np, name)([array.item() for array in constants]) if constants else None
     x = values[0]
     if len(values) > 1:
         x = _stacked(call, values, name, "" if numbers is None else "values")
-    return x if numbers is None else applied(call, x, f"{name}(x, c)", c=numbers.item())
+    if numbers is None:
+        return x
+    x = ranked(call, x, max(array.ndim for array in constants))
+    return applied(call, x, f"{name}(x, c)", c=np.asarray(numbers).item())
 
 
 def _stacked(call: Call, values: list[Value], name: str, part: str) -> Value:
@@ -190,7 +205,7 @@ def where(call: Call) -> Value:
             constants = constants + np.where(mask, _numbers(given), 0)
     if len(parts) == 2:
         return call.layer("Add", *parts)
-    return scaled(call, parts[0], np.asarray(constants), "+")
+    return scaled(call, parts[0], np.asarray(constants), "+", trained=False)
 
 
 def masked(call: Call, x: Value, mask: Array, part: str) -> Value:

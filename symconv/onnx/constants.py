@@ -14,7 +14,8 @@ from symconv.onnx.nodes import attributes_of
 if TYPE_CHECKING:
     import onnx
 
-FOLDED = 1 << 28  # elements that may come of constants
+FOLDED = 1 << 26  # elements that may come of constants
+ALONG_ALL = ("Softmax", "LogSoftmax", "Hardmax")
 GRAPHS = (5, 10)  # the numbers of attributes that are graphs
 
 
@@ -30,6 +31,10 @@ def folded(node: onnx.NodeProto, given: Mapping[str, Array], opset: int) -> list
 
     if any(a.type in GRAPHS for a in node.attribute):
         raise NotSupportedError("has a graph of its own")
+    if node.op_type.startswith(("Random", "Bernoulli", "Multinomial")):
+        raise NotSupportedError("is random")
+    if node.op_type in ALONG_ALL and opset < 13:  # the evaluator has the newest version only
+        raise NotSupportedError("of constants is not supported before opset 13")
     inputs = [given[name] for name in node.input if name]
     axes = attributes_of(node).get("axes")
     if node.op_type == "Unsqueeze" and axes is not None:  # whose old version the evaluator has not
@@ -60,9 +65,15 @@ def _elements(node: onnx.NodeProto, inputs: list[Array]) -> float:
             return abs(limit - start) / max(abs(step), 1e-30)
         case "OneHot":
             return inputs[0].size * float(inputs[1].item())
-        case "Pad" | "Resize" | "Upsample" | "EyeLike" | "Einsum" | "RandomNormal" | "RandomUniform":
-            return float("inf")  # of constants nobody needs them
-    return 0
+        case "Pad" | "Resize" | "Upsample" | "EyeLike" | "Einsum":
+            return float("inf")  # rarely applied to constants, and costly to predict
+        case "MatMul" | "Gemm" if inputs[0].ndim and inputs[1].ndim:
+            inner = inputs[0].shape[-1] * inputs[1].shape[0]
+            return float(inputs[0].size * inputs[1].size / max(inner, 1))
+    try:
+        return float(prod(np.broadcast_shapes(*(array.shape for array in inputs))))
+    except ValueError:  # not an operator that broadcasts
+        return 0.0
 
 
 def constant_of(node: onnx.NodeProto) -> Array | None:

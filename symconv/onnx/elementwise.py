@@ -69,6 +69,8 @@ def cast(call: Call) -> Value:
 def dropout(call: Call) -> Value:
     """Return the same value, as in inference."""
     training = call.constant(2, "training_mode")
+    if call.opset < 7 and not call.get("is_test", 0):
+        raise NotSupportedError("is_test = 0: it drops elements at random")
     if training is not None and training.any():
         raise NotSupportedError("drops elements at random")
     if call.outputs > 1:

@@ -73,11 +73,24 @@ class Expressions:
         one = nodes.constant(1.0)
         if kind == "erfc":
             return nodes.add("Sub", one, nodes.add("Erf", self.write(e.args[0])))
-        if kind == "log1p":
-            return nodes.add("Log", nodes.add("Add", one, self.write(e.args[0])))
-        if kind == "expm1":
-            return nodes.add("Sub", nodes.add("Exp", self.write(e.args[0])), one)
+        if kind in ("log1p", "expm1"):
+            return self._near_zero(kind, self.write(e.args[0]))
         raise NotSupportedError(f"{kind} is not a function of ONNX")
+
+    def _near_zero(self, kind: str, x: str) -> str:
+        """Return exp(x) − 1 or log(1 + x), which ONNX has not, also where x is small.
+
+        There exp(x) − 1 = 2t/(1 − t) with t = tanh(x/2), and log(1 + x) = 2 artanh(x/(2 + x)).
+        """
+        add, one, two = self.nodes.add, self.nodes.constant(1.0), self.nodes.constant(2.0)
+        small = add("Less", add("Abs", x), one)
+        if kind == "expm1":
+            t = add("Tanh", add("Div", x, two))
+            near = add("Div", add("Mul", two, t), add("Sub", one, t))
+            return add("Where", small, near, add("Sub", add("Exp", x), one))
+        inner = add("Where", small, add("Div", x, add("Add", two, x)), self.nodes.constant(0.0))
+        near = add("Mul", two, add("Atanh", inner))
+        return add("Where", small, near, add("Log", add("Add", one, x)))
 
     def _power(self, e: sympy.Pow) -> str:
         import sympy

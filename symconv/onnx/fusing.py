@@ -1,6 +1,7 @@
 """Layers made fewer: functions of one value become one function, and BatchNorm joins a convolution.
 
-Each is an identity that SymPy confirms when it is used; otherwise the layers stay as they are.
+That a chain is a named function, and that BatchNorm joins a convolution, are identities that SymPy
+confirms when they are used. Any other chain is one function by substitution.
 """
 
 from __future__ import annotations
@@ -37,23 +38,14 @@ def fused(
     network: Network, params: Mapping[str, Array]
 ) -> tuple[Network, dict[str, Array], tuple[Fusion, ...]]:
     """Return a network with the same results and fewer layers, its parameters, and what was fused."""
-    found: list[Fusion] = []
-    nodes, held = list(network.nodes), dict(params)
-    for step in (_with_batch_norm, _with_chains):
-        nodes, held, more = step(nodes, held, network.outputs)
-        found += more
-    again: Any = replace(network, layers=tuple(nodes), trainable=_left(network, nodes))
-    return again, {name: held[name] for name in again.held if name in held}, tuple(found)
-
-
-def _left(network: Network, nodes: Collection[Node]) -> tuple[str, ...]:
-    """Return the trained parameters that are still there."""
-    there = {node.own(name) for node in nodes for name in node.layer.parameters}
-    chosen = tuple(name for name in network.trainable if name in there)
-    return chosen or (() if not network.trainable else tuple(sorted(there)))
-
-
-Fused = tuple[list[Node], dict[str, Array], list[Fusion]]
+    trained = {name.rpartition(".")[0] for name in network.trainable}
+    nodes, held, normalised = _with_batch_norm(network, params, trained)
+    nodes, chains = _with_chains(nodes, network.outputs)
+    joined = {name: fusion.into for fusion in normalised for name in fusion.layers}
+    chosen = [name for name in network.trainable if name.rpartition(".")[0] not in joined]
+    chosen += [fusion.into for fusion in normalised if fusion.layers[0] in trained]
+    again = replace(network, layers=tuple(nodes), trainable=tuple(chosen))
+    return again, {name: held[name] for name in again.held if name in held}, (*normalised, *chains)
 
 
 def _readers(nodes: Collection[Node]) -> dict[str, list[Node]]:
@@ -82,8 +74,16 @@ def batch_norm_identity() -> str:
     return "γ(Wx + b − μ)/√(σ² + ε) + β = (γ/√(σ² + ε) · W)x + γ(b − μ)/√(σ² + ε) + β"
 
 
-def _with_batch_norm(nodes: list[Node], params: dict[str, Array], outputs: Collection[str]) -> Fused:
-    readers, found = _readers(nodes), []
+def _with_batch_norm(
+    network: Network, given: Mapping[str, Array], trained: Collection[str]
+) -> tuple[list[Node], dict[str, Array], list[Fusion]]:
+    """Return the layers with each BatchNorm in the convolution before it, and their parameters.
+
+    Both stay if only one of them is trained.
+    """
+    nodes, params = network.nodes, dict(given)
+    readers = _readers(nodes)
+    found: list[Fusion] = []
     by_name = {node.name: node for node in nodes}
     replaced: dict[str, Node | None] = {}
     for norm in nodes:
@@ -91,7 +91,9 @@ def _with_batch_norm(nodes: list[Node], params: dict[str, Array], outputs: Colle
         layer: Any = norm.layer
         if conv is None or layer.training or conv.shares or not _is_conv(conv):
             continue
-        if readers[conv.name] != [norm] or conv.name in outputs or not batch_norm_identity():
+        if readers[conv.name] != [norm] or conv.name in network.outputs or not batch_norm_identity():
+            continue
+        if (conv.name in trained) != (norm.name in trained):
             continue
         params, joined = _joined(conv, norm, params)
         replaced |= {conv.name: None, norm.name: joined}
@@ -107,7 +109,8 @@ def _is_conv(node: Node) -> bool:
 
 def _joined(conv: Node, norm: Node, params: dict[str, Array]) -> tuple[dict[str, Array], Node]:
     """Return the parameters, and the convolution with those of its normalisation in them."""
-    wide = {name: np.asarray(array, np.float64) for name, array in params.items()}
+    own = {name for name in params if name.startswith((f"{conv.name}.", f"{norm.name}."))}
+    wide = {name: np.asarray(params[name], np.float64) for name in own}
     layer: Any = norm.layer
     root = np.sqrt(wide[f"{norm.name}.running_var"] + layer.eps)
     factor = wide[f"{norm.name}.weight"] / root
@@ -115,8 +118,7 @@ def _joined(conv: Node, norm: Node, params: dict[str, Array]) -> tuple[dict[str,
     bias = wide.get(f"{conv.name}.bias", np.zeros(len(weight)))
     shift = (bias - wide[f"{norm.name}.running_mean"]) * factor + wide[f"{norm.name}.bias"]
     scaled = weight * factor.reshape(-1, *(1,) * (weight.ndim - 1))
-    gone = (f"{conv.name}.", f"{norm.name}.")
-    kept = {name: array for name, array in params.items() if not name.startswith(gone)}
+    kept = {name: array for name, array in params.items() if name not in own}
     dtype = norm.layer.dtype
     kept |= {f"{norm.name}.weight": scaled.astype(dtype), f"{norm.name}.bias": shift.astype(dtype)}
     whole = rebuild({**conv.layer.as_dict(), "bias": True})
@@ -126,12 +128,14 @@ def _joined(conv: Node, norm: Node, params: dict[str, Array]) -> tuple[dict[str,
 # functions of one value
 
 
-def _with_chains(nodes: list[Node], params: dict[str, Array], outputs: Collection[str]) -> Fused:
-    readers, found = _readers(nodes), []
+def _with_chains(nodes: Collection[Node], outputs: Collection[str]) -> tuple[list[Node], list[Fusion]]:
+    """Return the layers with functions of one value as one function."""
+    readers = _readers(nodes)
+    found: list[Fusion] = []
     by_name = {node.name: node for node in nodes}
     gone: set[str] = set()
     replaced: dict[str, Node] = {}
-    for root in reversed(nodes):
+    for root in reversed(list(nodes)):
         if root.name in gone or not _is_pointwise(root):
             continue
         chain = _chain(root, by_name, readers, outputs)
@@ -155,7 +159,7 @@ def _with_chains(nodes: list[Node], params: dict[str, Array], outputs: Collectio
         order = tuple(node.name for node in nodes if node.name in chain)
         found.append(Fusion(order, root.name, f"together they are {function}"))
     kept = [replaced.get(node.name, node) for node in nodes if node.name not in gone]
-    return kept, params, found[::-1]
+    return kept, found[::-1]
 
 
 def _applied(layer: Any, given: Sequence[sympy.Expr]) -> sympy.Expr:
@@ -173,6 +177,7 @@ def _product(layer: Any, given: Sequence[sympy.Expr]) -> sympy.Expr:
 
 POINTWISE = {"Activation": _applied, "Add": _sum, "Multiply": _product}
 KIND = attrgetter("__class__.__name__")
+SAMPLES = (-97.0, -7.3, -1.1, -0.2, 0.4, 2.9, 97.0)  # at which a function and its steps are compared
 
 
 def _is_pointwise(node: Node) -> bool:
@@ -222,7 +227,42 @@ def _function(root: Node, chain: Mapping[str, Node], base: str) -> str | sympy.E
         if _same(composed, name, x):
             return name
     plain = all(_is_plain(node) for node in chain.values())
-    return composed.subs(x, sympy.Symbol("x")) if plain else None
+    if not plain or not _agrees(composed, x, root, chain, base):
+        return None
+    return composed.subs(x, sympy.Symbol("x"))
+
+
+def _agrees(
+    composed: sympy.Expr, x: sympy.Symbol, root: Node, chain: Mapping[str, Node], base: str
+) -> bool:
+    """Whether a function gives what its layers do one after the other, undefined values too."""
+    import sympy
+
+    def after(name: str, value: sympy.Expr) -> sympy.Expr:
+        if name == base:
+            return value
+        node = chain[name]
+        return POINTWISE[KIND(node.layer)](node.layer, [after(n, value) for n in node.sources])
+
+    for value in map(sympy.Float, SAMPLES):
+        stepwise, whole = complex(after(root.name, value)), complex(composed.subs(x, value))
+        if abs(stepwise - whole) > 1e-9 * (1 + abs(whole)) or _is_undefined(root, chain, base, value):
+            return False
+    return True
+
+
+def _is_undefined(root: Node, chain: Mapping[str, Node], base: str, value: sympy.Expr) -> bool:
+    """Whether a layer on the way has no real value, although the function may have one."""
+
+    def of(name: str) -> tuple[sympy.Expr, bool]:
+        if name == base:
+            return value, False
+        node = chain[name]
+        given = [of(source) for source in node.sources]
+        found = POINTWISE[KIND(node.layer)](node.layer, [v for v, _ in given])
+        return found, any(bad for _, bad in given) or not found.is_real
+
+    return of(root.name)[1]
 
 
 def _same(composed: sympy.Expr, name: str, x: sympy.Symbol) -> bool:
@@ -232,7 +272,7 @@ def _same(composed: sympy.Expr, name: str, x: sympy.Symbol) -> bool:
     layer: Any = rebuild({"layer": "Activation", "input_shape": (1,), "function": name})
     (own,) = layer.expression.free_symbols
     wanted = layer.expression.subs(own, x)
-    if any(abs(_at(composed, x, v) - _at(wanted, x, v)) > 1e-9 for v in (-7.3, -1.1, 0.4, 2.9)):
+    if any(abs(_at(composed, x, v) - _at(wanted, x, v)) > 1e-9 for v in SAMPLES[1:-1]):
         return False
     return bool(sympy.simplify(sympy.piecewise_fold(composed - wanted)) == 0)
 

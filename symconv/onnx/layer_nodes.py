@@ -109,7 +109,7 @@ def _layer_norm(own: _Layer, nodes: Nodes) -> str:
     )
 
 
-ACTIVATIONS = {"relu": "Relu", "sigmoid": "Sigmoid", "tanh": "Tanh", "softplus": "Softplus"}
+ACTIVATIONS = {name: name.capitalize() for name in ("relu", "sigmoid", "tanh", "softplus", "elu")}
 
 
 def _activation(own: _Layer, nodes: Nodes) -> str:

@@ -9,8 +9,7 @@ import numpy as np
 
 from symconv.building import Array, NotSupportedError, Value
 from symconv.onnx.arithmetic import LETTERS, applied, scaled
-from symconv.onnx.nodes import Call, short
-from symconv.onnx.sliding_windows import with_bias
+from symconv.onnx.nodes import Call, short, with_bias
 
 
 def gemm(call: Call) -> Value:
@@ -21,10 +20,10 @@ def gemm(call: Call) -> Value:
         a = call.layer("Transpose", a, part="turned", axes=(1, 0))
     rows = isinstance(c, np.ndarray) and c.size in (1, c.shape[-1] if c.ndim else 1)
     if isinstance(b, np.ndarray) and (c is None or rows):
-        weight = (b if call.get("transB", 0) else b.T) * b.dtype.type(alpha)
+        weight = _times(b if call.get("transB", 0) else b.T, alpha)
         bias = None
         if isinstance(c, np.ndarray):
-            bias = np.broadcast_to(c, (1, len(weight)))[0] * c.dtype.type(beta)
+            bias = _times(np.broadcast_to(c, (1, len(weight)))[0], beta)
         return linear(call, a, weight, bias)
     product = _product(call, a, b, alpha, "" if c is None else "product")
     if isinstance(c, np.ndarray):
@@ -38,7 +37,7 @@ def gemm(call: Call) -> Value:
 def _product(call: Call, a: Value, b: Value | Array | None, alpha: float, part: str) -> Value:
     """Return α·A·B."""
     if isinstance(b, np.ndarray):
-        weight = (b if call.get("transB", 0) else b.T) * b.dtype.type(alpha)
+        weight = _times(b if call.get("transB", 0) else b.T, alpha)
         return linear(call, a, weight, None, part)
     b = call.value(1)
     if call.get("transB", 0):
@@ -46,6 +45,11 @@ def _product(call: Call, a: Value, b: Value | Array | None, alpha: float, part: 
     if alpha == 1:
         return call.layer("MatMul", a, b, part=part)
     return applied(call, call.layer("MatMul", a, b, part="matrices"), "x*c", part, c=alpha)
+
+
+def _times(array: Array, number: float) -> Array:
+    """Return an array times a number: itself for 1, so that what is shared stays so."""
+    return array if number == 1 else array * array.dtype.type(number)
 
 
 def linear(call: Call, x: Value, weight: Array, bias: Array | None, part: str = "") -> Value:
@@ -76,7 +80,7 @@ def matmul(call: Call) -> Value:
 
 def _of_vectors(call: Call, first: Value | Array, second: Value | Array) -> Value:
     """Return a product where one factor is a vector, by index notation."""
-    if min(len(first.shape), len(second.shape)) == len(first.shape) == len(second.shape):
+    if len(first.shape) == len(second.shape):
         raise NotSupportedError("gives a single number without axes")
     if not isinstance(first, Value) or not isinstance(second, Value):
         raise NotSupportedError("multiplies a constant with a vector")

@@ -14,11 +14,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Call:
-    """A node: its inputs, each a value or constant (None if it is left out), and its attributes."""
+    """A node: its inputs, each a value or constant (None if it is left out), and its attributes.
+
+    ``outputs`` is the number of outputs up to the last that is needed, ``count`` that of all.
+    """
 
     name: str
     inputs: tuple[Value | Array | None, ...]
     outputs: int
+    count: int
     attributes: Mapping[str, Any]
     opset: int
     training: bool
@@ -93,3 +97,8 @@ def _text(value: Any) -> Any:
 def short(name: str) -> str:
     """Return a name of the file in one short line."""
     return repr(name[:60])
+
+
+def with_bias(weight: Array, bias: Array | None) -> dict[str, Array]:
+    """Return parameters by name."""
+    return {"weight": weight} | ({} if bias is None else {"bias": bias})

@@ -6,14 +6,15 @@ import numpy as np
 
 from symconv.building import NotSupportedError, Value
 from symconv.onnx.arithmetic import applied, scaled
-from symconv.onnx.nodes import Call
-from symconv.onnx.sliding_windows import with_bias
+from symconv.onnx.nodes import Call, with_bias
 
 
 def batch_norm(call: Call) -> Value:
     """Return a normalisation by running statistics, or by a batch's own in training."""
     if call.outputs > 1 or call.get("training_mode", 0) or call.get("spatial", 1) != 1:
         raise NotSupportedError("is in training, or not spatial")
+    if call.opset < 7 and not call.get("is_test", 0):
+        raise NotSupportedError("is_test = 0: it is in training")
     names = ("weight", "bias", "running_mean", "running_var")
     return call.layer(
         "BatchNorm",
@@ -97,6 +98,8 @@ def lp_norm(call: Call) -> Value:
     """Return each element over the norm of its axis."""
     power, axis = call.get("p", 2), call.get("axis", -1) % len(call.shape)
     x = call.value(0)
+    if power not in (1, 2):
+        raise NotSupportedError(f"p = {power}")
     raised = call.layer("Activation", x, part="powers", function="abs(x)" if power == 1 else "x^2")
     total = call.layer("ReduceSum", raised, part="total", axes=(axis,), keepdims=True)
     root = "x" if power == 1 else "sqrt(x)"
@@ -118,6 +121,8 @@ def mean_variance_norm(call: Call) -> Value:
 
 def response_norm(call: Call) -> Value:
     """Return local response normalisation."""
+    if call.get("size") % 2 == 0:
+        raise NotSupportedError("has an even size, whose neighbours are others in ONNX")
     return call.layer(
         "LocalResponseNorm",
         call.value(0),

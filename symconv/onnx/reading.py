@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -49,10 +50,9 @@ def load(
     path
         The file. Weights in other files must be in its folder.
     batch
-        The number of samples, where the file leaves it open or says another; ``"any"`` for a module in
-        NumPy that takes any number.
+        The number of samples, instead of the file's; ``"any"`` for a module in NumPy that takes any.
     input_shape
-        The shape of the only input, where the file leaves it open; or shapes by the inputs' names.
+        The shape of the only input, instead of the file's; or shapes by the inputs' names.
     until
         The names of values in the file that the network returns, instead of the file's own.
     since
@@ -126,7 +126,10 @@ def read(
 
 
 def _listed(names: Names) -> list[str]:
-    return [names] if isinstance(names, str) else [*names]
+    found = [names] if isinstance(names, str) else names
+    if not isinstance(found, tuple | list) or not all(isinstance(name, str) for name in found):
+        raise SymconvError(f"{names!r}: must be a name, or names")
+    return [*found]
 
 
 class _Reader:
@@ -161,7 +164,9 @@ class _Reader:
                 makers[name] = node
         unknown = [name for name in wanted if name not in makers]
         if unknown:
-            raise NotSupportedError(f"until: {short(unknown[0])}: no node computes it")
+            near = difflib.get_close_matches(unknown[0], makers, 1)
+            hint = f"; did you mean {short(near[0])}?" if near else ""
+            raise NotSupportedError(f"until: {short(unknown[0])}: no node computes it{hint}")
         todo = [*wanted]
         while todo:
             name = todo.pop()
@@ -251,7 +256,7 @@ class _Reader:
             tensor = next((a.t for a in node.attribute if a.name == "value"), None)
             found = constant_of(node) if tensor is None else array_of(tensor, self.folder)
             if found is None:
-                raise NotSupportedError("is not of numbers")
+                raise NotSupportedError("must hold numbers")
             self.known[outputs[0]] = found
             return "constant"
         if node.op_type in ("Shape", "Size") and isinstance(inputs[0], Value):
@@ -276,7 +281,9 @@ class _Reader:
         """Read the branch that a constant chooses."""
         chosen = self.known[node.input[0]]
         if isinstance(chosen, Value) or depth == DEEPEST:
-            raise NotSupportedError("its condition must be constant, and branches few")
+            raise NotSupportedError(
+                f"the condition must be constant, and at most {DEEPEST} of them may be nested"
+            )
         wanted = "then_branch" if bool(chosen.all()) else "else_branch"
         (graph,) = (a.g for a in node.attribute if a.name == wanted)
         self.known |= {tensor.name: array_of(tensor, self.folder) for tensor in graph.initializer}
@@ -297,6 +304,7 @@ class _Reader:
             f"{stem}{self.counts[stem]}",
             tuple(inputs),
             len(outputs),
+            len(node.output),
             attributes_of(node),
             self.opset,
             self.training,
@@ -309,9 +317,9 @@ class _Reader:
         except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
             raise NotSupportedError("has attributes or inputs that do not fit it") from error
         values = (found,) if isinstance(found, Value) else found
-        if len(values) != len(outputs):
+        if len(values) < len(outputs):
             raise NotSupportedError(f"has {len(outputs)} outputs")
-        self.known |= {name: value for name, value in zip(outputs, values, strict=True) if name}
+        self.known |= {name: value for name, value in zip(outputs, values, strict=False) if name}
 
     def model(
         self, wanted: Sequence[str], head: Sequence[Any], trainable: Sequence[str], fuse: bool
@@ -320,8 +328,8 @@ class _Reader:
         outputs = tuple(self._results(wanted))
         entries: list[Any] = self.layers.leading_to(outputs)
         if head:
-            if len(outputs) > 1:
-                raise NotSupportedError("head: follows one value; name it with until")
+            if len(outputs) != 1:
+                raise NotSupportedError("head: follows one value that is not a loss; name it with until")
             last = next(at for at, entry in enumerate(entries) if entry[0] == outputs[0])
             entries = [*entries[:last], *entries[last + 1 :], entries[last], *head]
             outputs = ()

@@ -28,8 +28,9 @@ def lstm(call: Call) -> tuple[Value, ...]:
     if steps > MOST_STEPS:
         raise NotSupportedError(f"has {steps} steps, of which each becomes layers")
     extras = any(given is not None for at, given in enumerate(call.inputs) if at in (4, 7))
-    if extras or call.get("layout", 0) or call.get("activations") or call.get("clip"):
-        raise NotSupportedError("has sequence_lens, peepholes, layout 1, activations or a clip")
+    if extras or any(map(call.get, ("layout", "input_forget", "activations", "clip"))):
+        said = "has sequence_lens, peepholes, layout 1, input_forget, activations or a clip"
+        raise NotSupportedError(said)
     weight, recurrent = call.needed(1, "W"), call.needed(2, "R")
     hidden = call.get("hidden_size")
     bias = call.constant(3, "B")
@@ -48,12 +49,12 @@ def lstm(call: Call) -> tuple[Value, ...]:
     y = call.layer("Reshape", joined(call, states, 0, "rows"), part="states", shape=shape)
     if call.outputs == 1:
         return (y,)
-    last_state = _stacked(call, [state for _, state, _ in lanes], "h")
-    last_cell = _stacked(call, [cell for _, _, cell in lanes], "c")
+    last_state = _by_direction(call, [state for _, state, _ in lanes], "h")
+    last_cell = _by_direction(call, [cell for _, _, cell in lanes], "c")
     return (y, last_state, last_cell)[: call.outputs]
 
 
-def _stacked(call: Call, values: Sequence[Value], name: str) -> Value:
+def _by_direction(call: Call, values: Sequence[Value], name: str) -> Value:
     """Return values of each direction on a new first axis."""
     rows = [
         call.layer("Reshape", value, part=f"{name}{at}", shape=(1, *value.shape))

@@ -60,7 +60,7 @@ def transpose(call: Call) -> Value:
 
 
 def concat(call: Call) -> Value:
-    """Return values side by side, and constants between them."""
+    """Return the concatenation of values and constants along an axis."""
     if any(not isinstance(given, Value) for given in call.inputs):
         return _with_constants(call)
     values = call.values()
@@ -88,7 +88,7 @@ def _with_constants(call: Call) -> Value:
 def split(call: Call) -> tuple[Value, ...]:
     """Return parts of a value; their lengths are an attribute before opset 13."""
     x, axis = call.value(0), call.get("axis", 0) % len(call.shape)
-    whole, count = x.shape[axis], call.outputs
+    whole, count = x.shape[axis], call.count
     lengths = call.get("split")
     if lengths is None:
         given = call.constant(1, "the lengths")
@@ -127,7 +127,7 @@ def sliced(call: Call) -> Value:
     ]
     ranges = [range(*limit.indices(call.shape[axis])) for axis, limit in zip(axes, limits, strict=True)]
     if not all(ranges):
-        raise NotSupportedError("gives nothing")
+        raise NotSupportedError("selects no elements")
     return call.layer(
         "Slice",
         call.value(0),

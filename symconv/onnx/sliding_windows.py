@@ -5,9 +5,9 @@ from __future__ import annotations
 from math import prod
 from typing import Any
 
-from symconv.building import Array, NotSupportedError, Value
+from symconv.building import NotSupportedError, Value
 from symconv.onnx.arithmetic import applied
-from symconv.onnx.nodes import Call, Operator
+from symconv.onnx.nodes import Call, Operator, with_bias
 
 
 def _window(call: Call) -> dict[str, Any]:
@@ -26,11 +26,6 @@ def _window(call: Call) -> dict[str, Any]:
         "padding": padding,
         "dilation": tuple(call.get("dilations", [1] * rank)),
     }
-
-
-def with_bias(weight: Array, bias: Array | None) -> dict[str, Array]:
-    """Return parameters by name."""
-    return {"weight": weight} | ({} if bias is None else {"bias": bias})
 
 
 def conv(call: Call) -> Value:

@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from math import prod
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -37,14 +37,18 @@ def read_model(path: str | os.PathLike[str]) -> onnx.ModelProto:
         from onnx import inliner
     except ImportError as error:
         raise SymconvError("onnx: is not installed: pip install 'symconv[onnx]'") from error
+    if not isinstance(path, str | os.PathLike):
+        raise SymconvError(f"path = {type(path).__name__}: must be the path of an ONNX file")
     try:
         if os.path.getsize(path) > LARGEST:
             raise SymconvError(f"{path}: is larger than {LARGEST} bytes")
         model = onnx.load(path, load_external_data=False)
     except OSError as error:
         raise SymconvError(f"{path}: cannot be read: {error.strerror}") from error
-    except DecodeError as error:
+    except (DecodeError, ValueError) as error:
         raise SymconvError(f"{path}: must be an ONNX file") from error
+    if not model.graph.node:
+        raise SymconvError(f"{path}: must be an ONNX file with a graph")
     if not model.functions:
         return model
     try:
@@ -102,18 +106,29 @@ def given_shape(
     """Return the shape of an input, where it is open as it was asked for."""
     if isinstance(input_shape, Mapping):
         input_shape = input_shape.get(value.name)
+    name = short(value.name)
     tensor = value.type.tensor_type
-    sizes = [d.dim_value if d.HasField("dim_value") else 0 for d in tensor.shape.dim]
+    sizes: list[Any] = [d.dim_value if d.HasField("dim_value") else 0 for d in tensor.shape.dim]
     if input_shape is not None:
-        sizes = list(input_shape)
-    if batch is not None and sizes:
-        sizes[0] = batch
+        if not isinstance(input_shape, tuple | list) or not all(map(_is_size, input_shape)):
+            raise NotSupportedError(f"input_shape = {input_shape!r}: must be positive ints")
+        if tensor.HasField("shape") and len(input_shape) != len(sizes):
+            raise NotSupportedError(f"input_shape = {input_shape!r}: input {name} has {len(sizes)} axes")
+        if batch is not None and input_shape[0] != batch:
+            raise NotSupportedError(f"input_shape = {input_shape!r}: must begin with batch = {batch}")
+        return tuple(input_shape)
+    if batch is not None:
+        if not _is_size(batch):
+            raise NotSupportedError(f"batch = {batch!r}: must be a positive int, or 'any'")
+        sizes[:1] = [batch] if sizes else []
     if not sizes or any(size < 1 for size in sizes):
         said = ", ".join(str(size) if size > 0 else "?" for size in sizes)
-        raise NotSupportedError(
-            f"input {short(value.name)}: has shape ({said}): give batch or input_shape"
-        )
+        raise NotSupportedError(f"input {name}: has shape ({said}): give batch or input_shape")
     return tuple(sizes)
+
+
+def _is_size(given: object) -> bool:
+    return isinstance(given, int) and not isinstance(given, bool) and given > 0
 
 
 def dtype_of(value: onnx.ValueInfoProto) -> str:

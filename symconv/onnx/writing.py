@@ -39,8 +39,8 @@ def save(
     network
         The network, of a number of samples.
     params
-        Its parameters and running statistics by name. Each is an initializer and an input of the file's
-        graph, so that other values can be given.
+        Its parameters and running statistics by name. With ``gradients``, each is also an input of the
+        file's graph, so that other values can be given.
     path
         The file.
     gradients
@@ -75,7 +75,7 @@ def model_of(network: Network, params: Mapping[str, Any], gradients: bool = Fals
     if a_layer(network).network is None:
         raise refuse("network", network, "a Network")
     if network.any_batch:
-        raise SymconvError("network: must be of a number of samples")
+        raise SymconvError("network: must have a number of samples, instead of any (None)")
     given = _params(network, params)
     nodes = Nodes(network.dtype)
     inputs = {**network.values, **network.labels}
@@ -85,7 +85,7 @@ def model_of(network: Network, params: Mapping[str, Any], gradients: bool = Fals
     else:
         inputs = dict(network.values)
         outputs = write_layers(network, nodes)
-    graph = _graph(network, nodes, inputs, outputs, given)
+    graph = _graph(network, nodes, inputs, outputs, given, gradients)
     opset = onnx.helper.make_opsetid("", OPSET)
     model = onnx.helper.make_model(
         graph,
@@ -150,6 +150,7 @@ def _graph(
     inputs: Mapping[str, tuple[int, ...]],
     outputs: Mapping[str, tuple[str, tuple[int, ...]]],
     params: Mapping[str, Any],
+    gradients: bool,
 ) -> onnx.GraphProto:
     """Return the graph of nodes."""
     from onnx import TensorProto, numpy_helper
@@ -161,7 +162,8 @@ def _graph(
         make_tensor_value_info(name, TensorProto.INT64 if name in whole else real, shape)
         for name, shape in inputs.items()
     ]
-    given += [make_tensor_value_info(name, real, array.shape) for name, array in params.items()]
+    if gradients:  # of parameters, which a training loop changes
+        given += [make_tensor_value_info(name, real, array.shape) for name, array in params.items()]
     results = []
     for name, (value, shape) in outputs.items():
         nodes.add("Identity", value, output=name)

@@ -28,7 +28,6 @@ Array = NDArray[Any]
 LOSSES = ("SoftmaxCrossEntropyLoss", "NegativeLogLikelihoodLoss")
 SCOPE = {*OPERATORS, *LOSSES, "Momentum", "Adam", "Adagrad"}
 MOST = 16  # units in the last place of an output's largest element, by which results may differ
-TARGETS = ("numpy", "c")
 FOLDERS = ("pytorch-operator", "pytorch-converted", "simple")
 ALONG_ALL = ("Softmax", "LogSoftmax")  # which ONNX's evaluator computes in the newest way only
 # inputs that were attributes in older versions, by their place

@@ -113,3 +113,20 @@ def test_a_wrong_identity_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
     fusing.batch_norm_identity.cache_clear()
     assert fusing.batch_norm_identity() == ""
     fusing.batch_norm_identity.cache_clear()
+
+
+def test_a_function_that_is_undefined_on_the_way_stays(tmp_path: Path) -> None:
+    """√x · √x is x, but has no value below 0."""
+    nodes = [make("Sqrt", ["x"], ["r"]), make("Mul", ["r", "r"], ["y"])]
+    assert not symconv_onnx.read(written(tmp_path, nodes), fuse=True).fusions
+
+
+def test_what_is_trained_stays_trained(tmp_path: Path) -> None:
+    nodes = [make("Conv", ["x", "f"], ["c"]), node("BatchNormalization", "c", "w", "b", "m", "v")]
+    constants: dict[str, Any] = {name: drawn(6) for name in "wbm"}
+    path = written(tmp_path, nodes, **constants, f=drawn(6, 6, 3, 3), v=POSITIVE)
+    apart = symconv_onnx.read(path, fuse=True, trainable="conv1")
+    assert not apart.fusions
+    assert [*apart.network.trained] == ["conv1.weight"]
+    both = symconv_onnx.read(path, fuse=True, trainable=["conv1", "batchnormalization1"])
+    assert [*both.network.trained] == ["batchnormalization1.weight", "batchnormalization1.bias"]

@@ -168,7 +168,7 @@ def test_what_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SymconvError, match="expected shape"):
         symconv_onnx.save(RESIDUAL, {**params, name: np.ones(7)}, tmp_path / "other.onnx")
     any_batch = Network([layer("Flatten"), layer("Linear", out_features=2)], (None, 3, 4))
-    with pytest.raises(SymconvError, match="must be of a number of samples"):
+    with pytest.raises(SymconvError, match="must have a number of samples"):
         symconv_onnx.save(any_batch, {}, tmp_path / "other.onnx")
     assert not (tmp_path / "other.onnx").exists()
 
