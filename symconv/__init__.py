@@ -130,7 +130,12 @@ __all__ = [
 def __getattr__(name: str) -> object:
     """Import a public name when it is first used."""
     if name in _BRIDGES:
-        return importlib.import_module(f"symconv.{name}")
+        try:
+            return importlib.import_module(f"symconv.{name}")
+        except ModuleNotFoundError as error:
+            if error.name != name:
+                raise
+            raise SymconvError(f"{name}: is not installed: pip install 'symconv[{name}]'") from error
     if name not in __all__:
         plain = name[:-2] if name.endswith(("1d", "2d", "3d")) else name
         near = [plain] if plain in __all__ else difflib.get_close_matches(plain, __all__, 1)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from symconv.errors import SymconvError
 from symconv.layers.entries import read_node
+from symconv.layers.layer import Layer
 
 Array: TypeAlias = NDArray[Any]
 Entry: TypeAlias = tuple[str, dict[str, object], tuple[str, ...]]  # name, layer, what it takes
@@ -45,10 +46,37 @@ class Layers:
     entries: list[Entry] = field(default_factory=list)
     params: dict[str, Array] = field(default_factory=dict)
     constants: set[str] = field(default_factory=set)
+    _owners: dict[tuple[object, ...], str] = field(default_factory=dict)
+    _held: list[Mapping[str, Array]] = field(default_factory=list)
 
     def kind(self, name: str) -> object:
         """Return the kind of a layer."""
         return next(entry["layer"] for own, entry, _ in self.entries if own == name)
+
+    def _owner(self, name: str, kind: str, layer: Layer, params: Mapping[str, Array]) -> str:
+        """Return the layer before it whose parameters these are, by their memory; empty if none."""
+        if not layer.parameters or layer.statistic_names:
+            return ""
+        places = tuple(
+            (array.__array_interface__["data"][0], array.shape, array.strides, array.dtype.str)
+            for array in (np.asarray(params[own]) for own in layer.parameters)
+        )
+        self._held.append(params)  # so that no other array takes their places
+        owner = self._owners.setdefault((kind, *places), name)
+        return owner if owner != name else ""
+
+    def results(self, values: Sequence[Value]) -> tuple[str, ...]:
+        """Return the layers of what is returned: an input, or a value named twice, is copied."""
+        seen: set[str] = {*self.inputs}
+        found: list[str] = []
+        for number, value in enumerate(values, 1):
+            name = value.name
+            if name in seen:
+                name = f"output{number}"
+                self.add(name, "Reshape", {"shape": value.shape}, [value], {})
+            seen.add(name)
+            found += [name] if self.kind(name) != LOSS else []
+        return tuple(found)
 
     def leading_to(self, outputs: Collection[str]) -> list[Entry]:
         """Return the layers that others, or what is returned, are computed from; a loss is such."""
@@ -78,6 +106,7 @@ class Layers:
         names = dict(zip(dict.fromkeys(sources), shapes, strict=True))
         own = tuple(names[source] for source in sources)
         layer = read_node((name, entry, own), {}, shapes, self.dtype).layer
+        shares = shares or self._owner(name, kind, layer, params)
         wanted = layer.parameters | {n: layer.inputs[n] for n in layer.statistic_names}
         for parameter, shape in () if shares else wanted.items():
             array = np.asarray(params[parameter])

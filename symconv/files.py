@@ -158,7 +158,9 @@ def read_arrays(path: str | os.PathLike[str]) -> dict[str, object]:
     except OSError as error:
         raise SymconvError(f"{path}: cannot be read: {reason_of(error)}") from error
     except (ValueError, EOFError, zipfile.BadZipFile, AttributeError, TypeError) as error:
-        raise SymconvError(f"{path}: must be an .npz file, as numpy.savez writes it") from error
+        raise SymconvError(
+            f"{path}: must be an .npz file, as numpy.savez writes it, or a .safetensors file"
+        ) from error
 
 
 def _read_safetensors(path: str | os.PathLike[str]) -> dict[str, object]:

@@ -99,6 +99,8 @@ def load_weights(network: Network, weights: str | os.PathLike[str] | Mapping[str
     if a_layer(network).network is None:
         raise refuse("network", network, "a Network")
     arrays = weights if isinstance(weights, Mapping) else read_arrays(weights)
+    if not all(isinstance(name, str) for name in arrays):
+        raise SymconvError("weights: must have names that are text")
     names = {name: _name(name) for name in arrays}
     for name, own in names.items():
         twin = next((n for n, o in names.items() if o == own and n != name), None)
@@ -116,10 +118,13 @@ def load_weights(network: Network, weights: str | os.PathLike[str] | Mapping[str
         fits = array.shape == shape
         rows.append(Row(parameter, shape, name, array.shape, "taken" if fits else "other shape"))
         if fits:
-            params[parameter] = np.array(array, network.dtype, order="C")
+            with np.errstate(over="ignore"):  # what is too large is refused below
+                params[parameter] = np.array(array, network.dtype, order="C")
+            if not np.isfinite(params[parameter]).all():
+                raise SymconvError(f"weights: {name!r}: must be finite in {network.dtype}")
     used = {row.array for row in rows}
-    left = {name: _array(name, arrays[name]).shape for name in arrays if name not in used}
-    rows += [Row("", None, name, shape, "not used") for name, shape in left.items()]
+    left = [name for name in arrays if name not in used]
+    rows += [Row("", None, name, _shape(arrays[name]), "not used") for name in left]
     return Weights(params, tuple(rows))
 
 
@@ -128,9 +133,19 @@ def _name(name: str) -> str:
     return f"{layer.replace('.', '_')}.{own}"
 
 
+def _shape(given: object) -> tuple[int, ...]:
+    return tuple(getattr(given, "shape", ()))
+
+
 def _array(name: str, given: object) -> NDArray[Any]:
-    """Return an array of NumPy, of PyTorch's tensors too."""
-    array = np.asarray(given.detach().cpu() if hasattr(given, "detach") else given)
+    """Return an array of NumPy, of PyTorch's tensors too, whose half precision becomes float32."""
+    if hasattr(given, "detach"):
+        tensor = given.detach().cpu()
+        given = tensor.float() if "float16" in str(tensor.dtype) else tensor
+    try:
+        array = np.asarray(given)
+    except ValueError as error:
+        raise SymconvError(f"weights: {name!r}: must be an array") from error
     if array.dtype.kind not in "fiub":
         raise SymconvError(f"weights: {name!r}: must be of real numbers, received {array.dtype}")
     return array

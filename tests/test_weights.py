@@ -46,6 +46,9 @@ def test_what_does_not_fit_is_said() -> None:
     assert "one number" in found.text()
     with pytest.raises(SymconvError, match=r"are both layers_0_conv\.weight"):
         load_weights(NETWORK, {**ARRAYS, "layers_0_conv.weight": np.ones((2, 3, 1, 1))})
+    with pytest.raises(SymconvError, match="must be finite in float32"):
+        load_weights(NETWORK, {"bn.weight": np.full(2, 1e300)})
+    assert load_weights(NETWORK, {"about": "text", **ARRAYS}).rows[-1].status == "not used"
     with pytest.raises(SymconvError, match="must be of real numbers"):
         load_weights(NETWORK, {"bn.weight": np.array(["a", "b"])})
 
@@ -72,6 +75,8 @@ def test_a_state_dict_of_pytorch() -> None:
     model.layers = torch.nn.ModuleList([torch.nn.Module()])
     model.layers[0].conv = torch.nn.Conv2d(3, 2, 1)
     model.bn = torch.nn.BatchNorm2d(2)
+    model = model.bfloat16()
     found = load_weights(NETWORK, model.state_dict())
     assert [row.array for row in found.rows if row.status != "taken"] == ["bn.num_batches_tracked"]
-    assert np.array_equal(found.params["layers_0_conv.weight"], model.layers[0].conv.weight.detach())
+    wanted = model.layers[0].conv.weight.detach().float().numpy()
+    assert np.array_equal(found.params["layers_0_conv.weight"], wanted)

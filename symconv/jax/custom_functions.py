@@ -27,8 +27,8 @@ def function(
 ) -> Callable[..., jax.Array]:
     """Return a function of JAX's arrays that computes a layer, and that JAX transforms.
 
-    ``jax.jit``, ``grad`` and ``vmap`` apply to it, with order 2 also ``jvp``, and ``grad`` of ``grad``,
-    ``jvp`` of ``grad`` and ``jax.hessian``. It runs on the CPU.
+    ``jax.jit``, ``grad`` and ``vmap`` apply to it, with order 2 also ``jvp``, ``grad`` of ``grad``,
+    ``jvp`` of ``grad`` and ``jax.hessian``. It runs on the CPU. A label that is no class gives NaN.
 
     Parameters
     ----------
@@ -71,10 +71,23 @@ def function(
             if name not in layer.classes and jnp.result_type(array) != layer.dtype:
                 kind = jnp.result_type(array)
                 raise SymconvError(f"{name}: expected dtype {layer.dtype}, received {kind}")
-        found: jax.Array = rules.forward.bind(*(jnp.asarray(a, layer.dtype) for a in arrays))[0]
-        return found
+        given, known = [], jnp.asarray(True)
+        for name, array in zip(names, map(jnp.asarray, arrays), strict=True):
+            if name in layer.classes:  # a program cannot raise, so its result is undefined
+                own = _are_classes(layer, name, array)
+                known, array = known & own.all(), jnp.where(own, array, 0)
+            given.append(jnp.asarray(array, layer.dtype))
+        found: jax.Array = rules.forward.bind(*given)[0]
+        return jnp.where(known, found, jnp.nan) if layer.classes else found
 
     return applied
+
+
+def _are_classes(layer: Layer, name: str, labels: jax.Array) -> jax.Array:
+    """Return which labels are classes, or the one that is ignored."""
+    known = (labels >= 0) & (labels < layer.classes[name])
+    ignored = layer.ignored.get(name)
+    return known if ignored is None else known | (labels == ignored)
 
 
 class _Rules:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 
-from symconv.building import LOSS, Array, Layers, NotSupportedError, Value
+from symconv.building import Array, Layers, NotSupportedError, Value
 from symconv.errors import SymconvError
 from symconv.layers.network import Network
 from symconv.onnx.constants import constant_of, folded
@@ -325,7 +325,7 @@ class _Reader:
         self, wanted: Sequence[str], head: Sequence[Any], trainable: Sequence[str], fuse: bool
     ) -> Model:
         """Return the network of all that was read."""
-        outputs = tuple(self._results(wanted))
+        outputs = self.layers.results([*self._results(wanted)])
         entries: list[Any] = self.layers.leading_to(outputs)
         if head:
             if len(outputs) != 1:
@@ -360,19 +360,13 @@ class _Reader:
 
         return tuple(replace(reading, layers=layers(reading)) for reading in self.nodes)
 
-    def _results(self, wanted: Sequence[str]) -> Iterator[str]:
-        """Visit the layers whose outputs are asked for; an input, or one asked for twice, is copied."""
-        seen: set[str] = {*self.inputs}
-        for number, name in enumerate(wanted, 1):
+    def _results(self, wanted: Sequence[str]) -> Iterator[Value]:
+        """Visit the values that are asked for."""
+        for name in wanted:
             value = self.known.get(name)
             if not isinstance(value, Value):
                 raise NotSupportedError(f"until: {short(name)}: does not depend on the input")
-            if value.name in seen:
-                copy = f"output{number}"
-                value = self.layers.add(copy, "Reshape", {"shape": value.shape}, [value], {})
-            seen.add(value.name)
-            if self.layers.kind(value.name) != LOSS:
-                yield value.name
+            yield value
 
     def _moving(self, network: Network) -> list[str]:
         """Return the parameters that are trained, where some never are; empty for all."""

@@ -21,21 +21,23 @@ def times(call: Call) -> Value:
 
 
 def _combined(call: Call, kind: str, sign: str) -> Value:
+    """Return a sum, or a product; the second of a sum may have a factor."""
     first, second, factor = call["self"], call["other"], call.given.get("alpha", 1)
-    if not isinstance(first, Value):
-        first, second = second, first
     if isinstance(second, Value):
         if factor != 1:
             second = call.activation("x*c", "scaled", second, c=factor)
-        return call.layer(kind, first, second)
-    return call.activation(f"x {sign} c", x=first, c=number(second) * factor)
+        if isinstance(first, Value):
+            return call.layer(kind, first, second)
+        return call.activation(f"x {sign} c", x=second, c=number(first, second))
+    return call.activation(f"x {sign} c", x=first, c=number(second, first) * factor)
 
 
-def number(given: Any) -> float:
-    """Return the only number that an argument has."""
-    if np.size(given) != 1:
+def number(given: Any, beside: Value | None = None) -> float:
+    """Return the only number that an argument has, with no more axes than the value beside it."""
+    array = np.asarray(given)
+    if array.size != 1 or (beside is not None and array.ndim > len(beside.shape)):
         raise NotSupportedError("takes a parameter beside the model's values")
-    return float(np.asarray(given).item())
+    return float(array.item())
 
 
 def minus(call: Call) -> Value:
@@ -105,6 +107,20 @@ def limited(call: Call) -> Value:
 def plain(function: str, *names: str) -> Op:
     """Return a function of each element whose constants are arguments."""
     return lambda call: call.activation(function, "", None, **{name: call[name] for name in names})
+
+
+def softplus(call: Call) -> Value:
+    """Return softplus with a factor, linear beyond a threshold."""
+    beta, threshold = call["beta"], call["threshold"]
+    function = "where(beta*x > threshold, x, (max(beta*x, 0) + log1p(exp(-abs(beta*x))))/beta)"
+    return call.activation(function, beta=beta, threshold=threshold)
+
+
+def dropout(call: Call) -> Value:
+    """Return the same value, as in inference."""
+    if call["train"]:
+        raise NotSupportedError("train = True: drops elements at random")
+    return call.value()
 
 
 def same(call: Call) -> Value:

@@ -6,7 +6,28 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+import numpy as np
+
 from symconv.building import Array, Layers, NotSupportedError, Value
+
+IGNORED = ("cudnn_enabled", "cudnn_enable", "memory_format", "implicit", "p")  # of no effect here
+
+
+class Given(dict[str, Any]):
+    """Arguments by name, which know those that were looked at."""
+
+    def __init__(self, arguments: Mapping[str, Any]) -> None:
+        super().__init__(arguments)
+        self.read: set[str] = set()
+
+    def __getitem__(self, name: str) -> Any:
+        self.read.add(name)
+        return super().__getitem__(name)
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """Return an argument, if there is one."""
+        self.read.add(name)
+        return super().get(name, default)
 
 
 @dataclass(frozen=True)
@@ -14,7 +35,7 @@ class Call:
     """A node: its arguments by name, of which tensors are values or arrays, and what adds layers."""
 
     name: str
-    given: Mapping[str, Any]
+    given: Given
     training: bool
     layers: Layers
 
@@ -33,7 +54,7 @@ class Call:
         found = self.given.get(name)
         if isinstance(found, Value):
             raise NotSupportedError(f"{name} must be a parameter")
-        return found
+        return None if found is None else np.asarray(found)
 
     def layer(
         self,

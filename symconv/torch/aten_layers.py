@@ -76,6 +76,8 @@ def batch_norm(call: Call) -> Value:
     """Return a normalisation by running statistics, or by a batch's own in training."""
     names = ("weight", "bias", "running_mean", "running_var")
     params = {name: call.array(name) for name in names}
+    if call.given.get("training") and not call.training:
+        raise NotSupportedError("training = True: normalises with the batch's own statistics")
     if any(array is None for array in params.values()):
         raise NotSupportedError("has no weight, or no running statistics")
     return call.layer(
@@ -86,6 +88,11 @@ def batch_norm(call: Call) -> Value:
         momentum=call["momentum"],
         training=call.training,
     )
+
+
+def batch_norm_in_inference(call: Call) -> list[Value]:
+    """Return a normalisation by running statistics, which is the first of several results."""
+    return [batch_norm(call)]
 
 
 def layer_norm(call: Call) -> Value:
@@ -120,6 +127,8 @@ def pool(kind: str) -> Op:
     def pooled(call: Call) -> Value:
         x, kernel = call.value(), call["kernel_size"]
         rank = len(x.shape) - 2
+        if len(kernel) not in (1, rank):
+            raise NotSupportedError("takes an input without samples")
         if call.given.get("divisor_override"):
             raise NotSupportedError("has a divisor of its own")
         more = {"count_include_pad": call["count_include_pad"]} if kind == "AvgPool" else {}
@@ -141,8 +150,10 @@ def adaptive(kind: str, whole: str) -> Op:
     """Return a pool whose windows follow from its output's size, where they are all alike."""
 
     def pooled(call: Call) -> Value:
-        x = call.value()
-        sizes = _each(call["output_size"], len(x.shape) - 2)
+        x, wanted = call.value(), call["output_size"]
+        if len(x.shape) != len(wanted) + 2:
+            raise NotSupportedError("takes an input without samples")
+        sizes = tuple(wanted)
         if all(size == 1 for size in sizes):
             return call.layer(whole, x)
         if any(n % size for n, size in zip(x.shape[2:], sizes, strict=True)):

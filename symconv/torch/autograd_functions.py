@@ -45,8 +45,12 @@ def function(
     """
     run = on_tensors(layer, order, target, accuracy)
     plain, nested = _classes(run)
+    count = len(layer.inputs)
 
     def applied(*tensors: Any) -> Any:
+        if len(tensors) != count:
+            names = ", ".join(layer.inputs)
+            raise SymconvError(f"expected {count} tensors ({names}), received {len(tensors)}")
         differentiated = check_places(tensors) and torch.is_grad_enabled()
         if torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0:
             return nested.apply(*tensors)

@@ -7,10 +7,12 @@ import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, NamedTuple
 
 import torch
 from torch import nn
+from torch._subclasses.fake_tensor import FakeTensor
 
 from symconv.errors import SymconvError
 from symconv.layers.layer import Layer
@@ -62,6 +64,7 @@ class Conversion(NamedTuple):
 def convert(
     model: nn.Module,
     *example: Any,
+    order: int = 1,
     target: str | None = None,
     accuracy: str = "direct",
     measure: bool = True,
@@ -69,7 +72,8 @@ def convert(
     """Return a copy of a model whose layers are computed by symconv where that is faster.
 
     Names, parameters and the state dict stay as they are. A replaced module computes inputs of the
-    example's shape; PyTorch computes those of other shapes, such as an epoch's last batch.
+    example's shape and dtype. PyTorch's own computes others, such as an epoch's last batch, and what is
+    under automatic casts, compiled, exported or traced.
 
     Parameters
     ----------
@@ -77,7 +81,7 @@ def convert(
         The model, on the CPU. It is not changed.
     example
         Arguments of the model: the shapes in it are those that the layers are generated for.
-    target, accuracy
+    order, target, accuracy
         As for :func:`function`.
     measure
         Whether each layer is timed in turns with PyTorch's own, with as many threads as PyTorch has, and
@@ -92,42 +96,59 @@ def convert(
     --------
     >>> model, rows = symconv.torch.convert(resnet, x)  # doctest: +SKIP
     """
+    if not isinstance(model, nn.Module):
+        raise SymconvError(f"model = {type(model).__name__}: must be a module of PyTorch")
     for name, tensor in model.named_parameters():
         if not tensor.is_cpu:
             raise SymconvError(f"{name}: is on {tensor.device}: only the CPU is supported")
     converted = copy.deepcopy(model)
     rows = []
-    known: dict[Layer, tuple[Callable[..., Any], float]] = {}
+    known: dict[Layer, float] = {}
+    how = (order, target, accuracy)
     for name, (module, tensors) in _seen(converted, example).items():
         kind = type(module).__name__
         try:
             layer = _layer(module, tensors)
             if layer not in known:
-                made = function(layer, target=target, accuracy=accuracy)
-                known[layer] = (made, _ratio(module, layer, made) if measure else 0.0)
+                made = _made(layer, *how)
+                known[layer] = _ratio(module, layer, made) if measure else 0.0
         except SymconvError as error:
             rows.append(Row(name, kind, 0.0, str(error)))
             continue
-        made, ratio = known[layer]
+        ratio = known[layer]
         if ratio >= 1:
             rows.append(Row(name, kind, ratio, "PyTorch's is as fast"))
             continue
-        module.forward = _Replaced(module, layer, made)
+        module.forward = _Replaced(module, layer, how)
         rows.append(Row(name, kind, ratio))
     return Conversion(converted, tuple(rows))
 
 
-class _Replaced:
-    """The forward pass of a module that symconv computes."""
+@cache
+def _made(layer: Layer, order: int, target: str | None, accuracy: str) -> Callable[..., Any]:
+    return function(layer, order, target, accuracy)
 
-    def __init__(self, module: nn.Module, layer: Layer, made: Callable[..., Any]) -> None:
-        self.module, self.layer, self.made = module, layer, made
+
+class _Replaced:
+    """The forward pass of a module that symconv computes where it can; it is copied and pickled."""
+
+    def __init__(self, module: nn.Module, layer: Layer, how: tuple[int, str | None, str]) -> None:
+        self.module, self.layer, self.how = module, layer, how
         self.dtype = getattr(torch, layer.dtype)
 
-    def __call__(self, x: Any) -> Any:
-        if tuple(x.shape) != self.layer.input_shape or x.dtype != self.dtype:
-            return type(self.module).forward(self.module, x)
-        return self.made(x.contiguous(), *parameters_of(self.layer, self.module))
+    def __call__(self, input: Any) -> Any:  # what PyTorch's modules call it
+        fits = tuple(input.shape) == self.layer.input_shape and input.dtype == self.dtype
+        if not fits or not input.is_cpu or torch.is_autocast_enabled("cpu") or _is_traced(input):
+            return type(self.module).forward(self.module, input)
+        made = _made(self.layer, *self.how)
+        return made(input.contiguous(), *parameters_of(self.layer, self.module))
+
+
+def _is_traced(tensor: Any) -> bool:
+    """Whether PyTorch compiles, exports or traces."""
+    if torch.compiler.is_compiling() or torch.jit._trace.is_tracing():
+        return True
+    return type(tensor) is not torch.Tensor and isinstance(tensor, FakeTensor)
 
 
 def _seen(model: nn.Module, example: Sequence[Any]) -> dict[str, tuple[nn.Module, list[Any]]]:
@@ -139,12 +160,18 @@ def _seen(model: nn.Module, example: Sequence[Any]) -> dict[str, tuple[nn.Module
             taken: list[Any] = []
             found[name] = (module, taken)
             hooks.append(module.register_forward_hook(lambda m, given, out, to=taken: to.append(given)))
-    with torch.no_grad():
-        training = model.training
-        model.train(False)(*example)
-        model.train(training)
-    for hook in hooks:
-        hook.remove()
+    modes = {module: module.training for module in model.modules()}
+    try:
+        with torch.no_grad():
+            model.train(False)(*example)
+    except (AttributeError, RuntimeError, TypeError, ValueError) as error:
+        said = " ".join(str(error).split())[:200]
+        raise SymconvError(f"example: the model does not take it: {said}") from error
+    finally:
+        for module, mode in modes.items():
+            module.training = mode
+        for hook in hooks:
+            hook.remove()
     return {name: entry for name, entry in found.items() if entry[1]}
 
 
@@ -164,13 +191,14 @@ def _ratio(module: nn.Module, layer: Layer, made: Callable[..., Any]) -> float:
     dtype = getattr(torch, layer.dtype)
     x = torch.randn(layer.input_shape, dtype=dtype, requires_grad=True)
     grad = torch.randn(layer.output_shape, dtype=dtype)
-    inputs = [x, *(p.detach().clone().requires_grad_() for p in parameters_of(layer, module))]
+    params = parameters_of(layer, module)
+    trained = [x, *(p for p in params if p.requires_grad)]
 
     def ours() -> None:
-        torch.autograd.grad(made(*inputs), inputs, grad)
+        torch.autograd.grad(made(x, *params), trained, grad)
 
     def theirs() -> None:
-        torch.autograd.grad(module(x), [x, *module.parameters()], grad)
+        torch.autograd.grad(module(x), trained, grad)
 
     calls = max(1, int(LEAST / max(_seconds(theirs, 2), 1e-9)))
     _seconds(ours, 2)

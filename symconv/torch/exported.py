@@ -12,7 +12,7 @@ import torch
 from symconv.building import Array, Layers, NotSupportedError, Value
 from symconv.errors import SymconvError
 from symconv.layers.network import Network
-from symconv.torch.aten_calls import Call
+from symconv.torch.aten_calls import IGNORED, Call, Given
 from symconv.torch.aten_ops import OPS
 
 
@@ -45,14 +45,17 @@ def network(
     >>> module = symconv.generate(network, "resnet", target="c").load()  # doctest: +SKIP
     >>> y = module.forward(params, x.numpy())  # doctest: +SKIP
     """
-    was_training = model.training
+    if not isinstance(model, torch.nn.Module):
+        raise SymconvError(f"model = {type(model).__name__}: must be a module of PyTorch")
+    modes = {module: module.training for module in model.modules()}
     try:
-        exported = torch.export.export(model.train(False), example)
+        exported = torch.export.export(model.train(False), example).run_decompositions({})
     except Exception as error:  # whatever PyTorch raises for a model that it cannot export
         first = " ".join(str(error).split())[:200]
         raise SymconvError(f"model: torch.export: {type(error).__name__}: {first}") from error
     finally:
-        model.train(was_training)
+        for module, mode in modes.items():
+            module.training = mode
     return _Reader(exported, training).network()
 
 
@@ -85,25 +88,25 @@ class _Reader:
             name = "x" if len(given) == 1 else f"x{number}"
             self.inputs[name] = tuple(map(int, example.shape))
             self.known[node.name] = Value(name, self.inputs[name])
-        outputs: list[str] = []
+        results: list[Value] = []
         for node in self.graph.nodes:
             if node.op == "call_function":
                 self._take(node)
             elif node.op == "output":
-                outputs = [self._result(result, at) for at, result in enumerate(node.args[0], 1)]
+                results = [self._result(result, at) for at, result in enumerate(node.args[0], 1)]
+        outputs = self.layers.results(results)
         shapes: dict[str, Any] = {"input_shapes": self.inputs}
         if [*self.inputs] == ["x"]:
             shapes = {"input_shape": self.inputs["x"]}
-        found = Network(self.layers.entries, dtype=self.layers.dtype, outputs=tuple(outputs), **shapes)
+        entries = self.layers.leading_to(outputs)
+        found = Network(entries, dtype=self.layers.dtype, outputs=outputs, **shapes)
         return found, {name: self.layers.params[name] for name in found.held}
 
-    def _result(self, node: Any, number: int) -> str:
+    def _result(self, node: Any, number: int) -> Value:
         value = self.known.get(getattr(node, "name", ""))
         if not isinstance(value, Value):
             raise SymconvError(f"output {number}: is not computed from the input")
-        if value.name in self.inputs:
-            value = self.layers.add(f"output{number}", "Reshape", {"shape": value.shape}, [value], {})
-        return value.name
+        return value
 
     def _take(self, node: Any) -> None:
         """Add a node's layers."""
@@ -115,19 +118,19 @@ class _Reader:
         if name in ("_assert_tensor_metadata", "sym_size"):
             return
         where = f"{name} ({_place(node)})"
-        operator = OPS.get(name.removesuffix("_"))
+        operator = OPS.get(name)
         if operator is None:
             raise NotSupportedError(f"{where}: is not supported")
-        call = Call(self._name(name, node), self._arguments(node), self.training, self.layers)
+        given = Given(self._arguments(node))
+        call = Call(self._name(name, node), given, self.training, self.layers)
         try:
             found = operator(call)
+            self._all_read(node, given)
         except SymconvError as error:
             raise NotSupportedError(f"{where}: {error}") from error
         except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
             raise NotSupportedError(f"{where}: has arguments that are not supported") from error
         self.known[node.name] = found
-        if name.endswith("_") and not name.startswith("_"):  # what changes its argument in place
-            self.known[node.args[0].name] = found
 
     def _arguments(self, node: Any) -> Mapping[str, Any]:
         """Return all arguments by name."""
@@ -138,6 +141,15 @@ class _Reader:
             if argument.name not in given and argument.has_default_value():
                 given[argument.name] = argument.default_value
         return {name: self._value(value) for name, value in given.items()}
+
+    def _all_read(self, node: Any, given: Given) -> None:
+        """Refuse an argument that no rule looked at, unless it is left as it is by default."""
+        for argument in node.target._schema.arguments:
+            name = argument.name
+            if name in given.read or name in IGNORED or name not in given:
+                continue
+            if not argument.has_default_value() or given.get(name) != argument.default_value:
+                raise NotSupportedError(f"{name} = {given.get(name)!r} is not supported")
 
     def _value(self, given: Any) -> Any:
         if isinstance(given, list | tuple):

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from torch.autograd import forward_ad
 
 from symconv.errors import SymconvError
 from symconv.layers.layer import Layer
@@ -80,7 +81,15 @@ def _define(name: str, run: OnTensors) -> None:
         return torch.empty(shape, dtype=dtype)
 
     _LIBRARY.define(f"{name}({inputs}) -> Tensor")
-    _LIBRARY.impl(name, lambda *given: run.forward(given), "CPU")
+
+    def forward(*given: Any) -> Any:
+        if forward_ad._current_level >= 0:  # PyTorch would drop the changes without a word
+            raise SymconvError(
+                f"{name}: has no forward mode; symconv.torch.function(layer, order=2) has"
+            )
+        return run.forward(given)
+
+    _LIBRARY.impl(name, forward, "CPU")
     torch.library.register_fake(
         f"symconv::{name}", lambda *given: given[0].new_empty(layer.output_shape), lib=_LIBRARY
     )
@@ -115,6 +124,12 @@ def _define(name: str, run: OnTensors) -> None:
     torch.library.register_autograd(f"symconv::{name}", pull, setup_context=save, lib=_LIBRARY)
     if run.order == 2:
         _define_second(back, run)
+    else:
+        torch.library.register_autograd(f"symconv::{back}", _no_second, lib=_LIBRARY)
+
+
+def _no_second(ctx: Any, *changes: Any) -> Any:
+    raise SymconvError("order = 1: must be 2 for second derivatives")
 
 
 def _define_second(back: str, run: OnTensors) -> None:

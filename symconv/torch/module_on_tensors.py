@@ -102,10 +102,13 @@ def check_places(tensors: Sequence[Any]) -> bool:
         If there are any.
     """
     differentiated = False
-    for tensor in tensors:
-        if not tensor.is_cpu:
-            raise SymconvError(f"a tensor is on {tensor.device}: only the CPU is supported")
-        differentiated = differentiated or tensor.requires_grad
+    try:
+        for tensor in tensors:
+            if not tensor.is_cpu:
+                raise SymconvError(f"a tensor is on {tensor.device}: only the CPU is supported")
+            differentiated = differentiated or tensor.requires_grad
+    except AttributeError as error:
+        raise SymconvError(f"received a {type(tensor).__name__}: must be a tensor of PyTorch") from error
     if torch.is_autocast_enabled("cpu"):
         raise SymconvError("torch.autocast: must be off, since a layer has one dtype")
     return differentiated

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -42,6 +43,9 @@ def layer_of(module: nn.Module, shape: Shape, dtype: str) -> Layer:
     """
     for kind, made in _KINDS.items():
         if type(module) is kind:
+            axes = re.search(r"([123])d$", kind.__name__)
+            if axes and len(shape) != int(axes[1]) + 2:
+                raise SymconvError("takes an input without samples")
             return made(module, shape, dtype)
     if type(module) in ACTIVATIONS:
         return Activation(shape, ACTIVATIONS[type(module)], dtype=dtype)

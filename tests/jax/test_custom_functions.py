@@ -98,6 +98,8 @@ def test_labels_are_integers(target: str) -> None:
 
     assert jnp.allclose(loss(x, labels), wanted(x))
     assert jnp.allclose(jax.grad(loss)(x, labels), jax.grad(wanted)(x))
+    for outside in (-1, 3):
+        assert jnp.isnan(jax.jit(loss)(x, labels.at[1].set(outside)))
 
 
 def test_what_is_refused() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -89,3 +90,31 @@ def test_other_devices_are_refused() -> None:
     model = torch.nn.Linear(2, 3, device="meta")
     with pytest.raises(SymconvError, match="weight: is on meta"):
         symconv_torch.convert(model, torch.randn(1, 2))
+
+
+def test_converted_models_are_compiled_exported_saved_and_frozen(tmp_path: Path) -> None:
+    model = torch.nn.Sequential(torch.nn.Conv2d(2, 3, 3), torch.nn.BatchNorm2d(3), torch.nn.Flatten())
+    model[0].weight.requires_grad_(False)
+    model[1].train(False)
+    x = torch.randn(1, 2, 6, 6)
+    converted, rows = symconv_torch.convert(model, x)
+    assert rows[0].ratio > 0
+    converted, _ = symconv_torch.convert(model, x, order=2, measure=False)
+    assert [module.training for module in converted] == [True, False, True]
+    wanted = model(x)
+    assert torch.allclose(torch.compile(converted, backend="eager")(x), wanted, atol=1e-5)
+    assert torch.allclose(torch.export.export(converted, (x,)).module()(x), wanted, atol=1e-5)
+    torch.save(converted, tmp_path / "model.pt")
+    again = torch.load(tmp_path / "model.pt", weights_only=False)
+    assert torch.allclose(again(x), wanted, atol=1e-5)
+    with torch.autocast("cpu"):
+        assert torch.equal(converted(x), model(x))
+    y = x.clone().requires_grad_()
+    (grad,) = torch.autograd.grad(converted(y).sin().sum(), y, create_graph=True)
+    grad.square().sum().backward()
+    with pytest.raises(SymconvError, match="the model does not take it"):
+        symconv_torch.convert(model, torch.randn(1, 5, 6, 6))
+    with pytest.raises(SymconvError, match="must be a module"):
+        symconv_torch.convert(3, x)
+    rows = symconv_torch.convert(torch.nn.MaxPool2d(2), torch.randn(4, 6, 6)).rows
+    assert rows[0].kept == "takes an input without samples"

@@ -71,10 +71,26 @@ class Attention(nn.Module):
         return y + 2 / (1 + y.abs())
 
 
+class Shared(nn.Module):
+    """A layer that is called twice, views that are changed in place, an output returned twice."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(4, 4)
+
+    def forward(self, x: Any) -> Any:
+        """Return the output."""
+        y = torch.tanh(self.linear(torch.tanh(self.linear(x))))
+        y = y + 1
+        y.view(-1).relu_()
+        return y, y, x
+
+
 MODELS = {
     "squeeze": (SqueezeExcite, (2, 4, 6, 6)),
     "unet": (UNet, (2, 2, 8, 8)),
     "attention": (Attention, (2, 5, 6)),
+    "shared": (Shared, (3, 4)),
     "resnet": (lambda: resnet.ResNet18(classes=3), (1, 3, 32, 32)),
 }
 
@@ -120,7 +136,28 @@ class Pooled(nn.Module):
         return nn.functional.adaptive_avg_pool2d(x, 3)
 
 
+class Argument(nn.Module):
+    """An argument that no rule reads."""
+
+    def forward(self, x: Any) -> Any:
+        """Return the output."""
+        return torch.div(x, 2.0, rounding_mode="floor")
+
+
+def test_a_models_mode_is_kept() -> None:
+    model = nn.Sequential(nn.Linear(3, 3), nn.BatchNorm1d(3))
+    model[1].train(False)
+    symconv_torch.network(model, torch.randn(2, 3))
+    assert [module.training for module in model] == [True, False]
+
+
 def test_what_is_refused() -> None:
+    with pytest.raises(SymconvError, match="rounding_mode = 'floor' is not supported"):
+        symconv_torch.network(Argument(), torch.randn(2, 3))
+    with pytest.raises(SymconvError, match="without samples"):
+        symconv_torch.network(nn.MaxPool2d(2), torch.randn(4, 6, 6))
+    with pytest.raises(SymconvError, match="must be a module of PyTorch"):
+        symconv_torch.network(3, torch.randn(2, 3))
     with pytest.raises(SymconvError, match=r"sort \('return torch.sort\(x\)\[0\]'\): is not supported"):
         symconv_torch.network(Sorts(), torch.randn(2, 3))
     with pytest.raises(SymconvError, match="its windows are not all alike"):

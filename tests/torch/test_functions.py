@@ -150,6 +150,16 @@ def test_what_is_refused() -> None:
     (grad,) = torch.autograd.grad(function(x).square().sum(), x, create_graph=True)
     with pytest.raises(SymconvError, match="order = 1: must be 2"):
         grad.sum().backward()
+    operator = symconv_torch.op(layer)
+    (grad,) = torch.autograd.grad(operator(x).square().sum(), x, create_graph=True)
+    with pytest.raises(SymconvError, match="order = 1: must be 2"):
+        grad.sum().backward()
+    with pytest.raises(SymconvError, match="has no forward mode"):
+        torch.func.jvp(operator, (x.detach(),), (x.detach(),))
+    with pytest.raises(SymconvError, match=r"expected 1 tensors \(x\), received 2"):
+        function(x, x)
+    with pytest.raises(SymconvError, match="received a ndarray"):
+        function(x.detach().numpy())
     with pytest.raises(TypeError, match="x: expected dtype float32"):
         function(x.double())
     with pytest.raises(ValueError, match=r"x: expected shape \(4, 4\)"):
