@@ -18,6 +18,7 @@ ROOMS = [
     "version",
     "notation",
     "layers",
+    "plan",
     "derive",
     "prove",
     "templating",

@@ -92,14 +92,19 @@ def _workspace(declared: str) -> int:
     return int(found[1]) if found else 0
 
 
+def _arguments(declared: str) -> str:
+    """Write what a handler calls a function on: arguments, which are constant, then results."""
+    given = declared.count("const ")
+    places = [f"argument(frame, {at})" for at in range(given)]
+    places += [f"result(frame, {at})" for at in range(declared.count("[") - given)]
+    return ",\n            ".join(["", *places]).removeprefix(",")
+
+
 def _registered(source: str, header: str, module: Any, real: str) -> dict[str, str]:
     """Compile a layer's file with a handler for each function, and make them known to XLA."""
     key = hashlib.sha256(f"{real}{source}{header}".encode()).hexdigest()[:16]
-    rows = [
-        (name, declared.count("const "), declared.count("[") - declared.count("const "))
-        for name, declared in _DECLARED.findall(header)
-    ]
-    names = {name: f"symconv_{key}_{name}" for name, _, _ in rows}
+    rows = [(name, _arguments(declared)) for name, declared in _DECLARED.findall(header)]
+    names = {name: f"symconv_{key}_{name}" for name, _ in rows}
     if key in _REGISTERED:
         return names
     texts = {

@@ -1,0 +1,1 @@
+"""Plans for arrays that are cut into chunks: arithmetic alone."""
