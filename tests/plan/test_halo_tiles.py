@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from symconv import Conv, MaxPool, SymconvError, generate
 from symconv.layers import Layer
-from symconv.plan.tiles import by_cells, by_positions, forward_tiles, input_tiles
+from symconv.plan.halo_tiles import by_cells, by_positions, forward_tiles, input_tiles
 from symconv.prove import letters
 from symconv.prove.instances import put
 from symconv.prove.t5_tiles import tiled
