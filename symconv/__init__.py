@@ -62,7 +62,7 @@ if TYPE_CHECKING:
     from symconv.verbs import check, derive, explain, generate, prove
 
 _VERBS = ("check", "derive", "explain", "generate", "prove")
-_BRIDGES = ("jax", "onnx", "torch")  # packages that other libraries are needed for
+_BRIDGES = ("dask", "jax", "onnx", "torch")  # packages that other libraries are needed for
 _HOMES = {
     "Explanation": "explanation",
     "worked": "explain.example",

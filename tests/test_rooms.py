@@ -43,6 +43,7 @@ ROOMS = [
     "onnx",
     "torch",
     "jax",
+    "dask",
     "configuration",
     "terminal",
     "importing",

@@ -162,6 +162,34 @@ def forward_tiles(layer: Layer, samples: Lengths, chunks: Sequence[Lengths]) -> 
     return _tiles(layer, samples, axes)
 
 
+def positions_of(layer: Layer, chunks: Sequence[Lengths]) -> list[Lengths]:
+    """Return lengths of an output's chunks: positions whose windows are centred in each of the input's.
+
+    Windows centred in the padding belong to the chunk beside it. Chunks without any are left out.
+
+    Raises
+    ------
+    SymconvError
+        If the layer cannot be cut, or the chunks do not fit it.
+
+    Examples
+    --------
+    >>> from symconv.layers.conv import Conv
+    >>> positions_of(Conv((1, 1, 10), 1, 3, stride=2, padding=1), [(4, 6)])
+    [(2, 3)]
+    """
+    found: list[Lengths] = []
+    for window, lengths in zip(_windows(layer), chunks, strict=True):
+        ends = [
+            min(max(-(-(end + window.lo - window.reach // 2) // window.stride), 0), window.outputs)
+            for _, end in _ranges(lengths, window.size)
+        ]
+        ends[-1] = window.outputs
+        starts = [0, *ends[:-1]]
+        found.append(tuple(b - a for a, b in zip(starts, ends, strict=True) if b > a))
+    return found
+
+
 def input_tiles(layer: Layer, samples: Lengths, chunks: Sequence[Lengths]) -> list[Tile | None]:
     """Return the tiles of a layer whose input is cut; None where no window reaches.
 

@@ -16,6 +16,7 @@ from symconv.plan.halo_tiles import by_cells, by_positions, forward_tiles, input
 from symconv.prove import letters
 from symconv.prove.instances import put
 from symconv.prove.t5_tiles import tiled
+from tests.effort import many
 
 
 @st.composite
@@ -54,6 +55,7 @@ def integers(shape: tuple[int, ...], rng: np.random.Generator) -> Any:
     return rng.integers(-9, 10, shape).astype(np.float64)
 
 
+@hypothesis.settings(max_examples=many(200))
 @hypothesis.given(convolutions(), st.data())
 def test_tiles_are_the_whole(layer: Conv, data: st.DataObject) -> None:
     """On integers, whose sums are exact: the output, and both gradients."""

@@ -1,0 +1,1 @@
+"""Convolutions of Dask's arrays."""
