@@ -19,7 +19,7 @@ from symconv.layers.layer import Layer, kind_hint, rebuild
 # what a network's module calls something else: a layer must not be called so, or begin so
 TAKEN = ("labels", "target", "loss", "one", "grad_output", "ty", "ggo", "params", "masks", "seed")
 LOCAL = ("y", "out", "outs", "p", "g", "v", "h", "s", "m", "samples", "np", "math")  # in its functions
-BEGINNINGS = ("given_", "g_", "t_", "tg_", "more_", "moved_", "shared_", "grad_")
+BEGINNINGS = ("g_", "t_", "tg_", "more_", "moved_", "shared_", "grad_", "given_")
 SHAPES = ("input_shape", "input_shapes", "dtype")  # what follows from the layers before
 
 

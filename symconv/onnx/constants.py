@@ -14,7 +14,7 @@ from symconv.onnx.nodes import attributes_of
 if TYPE_CHECKING:
     import onnx
 
-FOLDED = 1 << 26  # elements that may come of constants
+FOLDED = 1 << 27  # elements that may come of constants
 ALONG_ALL = ("Softmax", "LogSoftmax", "Hardmax")
 GRAPHS = (5, 10)  # the numbers of attributes that are graphs
 

@@ -136,7 +136,21 @@ def _split_evenly(layer: ConvLayer) -> ConvLayer | None:
     if layer.transposed or len(layer.graph.steps) > 1:
         return None
     totals = [w.lo + w.hi for w in layer.windows]
-    return replace(layer, padding=tuple((total - total // 2, total // 2) for total in totals))
+    split = replace(layer, padding=tuple((total - total // 2, total // 2) for total in totals))
+    return None if split.windows == layer.windows else split
+
+
+def _crosses(window: Window[int]) -> bool:
+    """Whether a position of one half of an axis reads an element of the other half."""
+    half, middle = -(-window.outputs // 2), -(-window.size // 2)
+    return any(
+        (p < half) != (cell < middle)
+        for p in range(window.outputs)
+        for cell in range(
+            window.stride * p - window.lo, window.stride * p - window.lo + window.reach + 1
+        )
+        if 0 <= cell < window.size and (cell - window.stride * p + window.lo) % window.dilation == 0
+    )
 
 
 def _without_halo(layer: ConvLayer) -> Graph | None:
@@ -146,6 +160,8 @@ def _without_halo(layer: ConvLayer) -> Graph | None:
     (swap, *rest) = first.contractions
     positions, size = layer.windows[0].outputs, layer.windows[0].size
     if layer.transposed or others or rest or min(positions, size) < 2:
+        return None
+    if not _crosses(layer.windows[0]):
         return None
     among = swap.reads[0].subscripts[2].variables
     y = next(name for name in swap.target.subscripts[2].variables if name in among)
