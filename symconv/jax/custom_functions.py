@@ -28,7 +28,7 @@ def function(
     """Return a function of JAX's arrays that computes a layer, and that JAX transforms.
 
     ``jax.jit``, ``grad`` and ``vmap`` apply to it, with order 2 also ``jvp``, ``grad`` of ``grad``,
-    ``jvp`` of ``grad`` and ``jax.hessian``. It runs on the CPU. A label that is no class gives NaN.
+    ``jvp`` of ``grad`` and ``jax.hessian``. It runs on the CPU. A label that is not a class gives NaN.
 
     Parameters
     ----------

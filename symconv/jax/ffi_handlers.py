@@ -1,6 +1,6 @@
 """A layer's functions as calls in programs of XLA: in C by its foreign function interface.
 
-Where there is no compiler, a module in NumPy is called back instead.
+Without a compiler, a module in NumPy is called back instead.
 """
 
 from __future__ import annotations

@@ -203,7 +203,7 @@ def _or_zero(change: Any, like: Any) -> Any:
 
 
 def _placed(run: OnTensors, found: Sequence[Any]) -> list[Any]:
-    """Return gradients by the places of the inputs; None for those without."""
+    """Return gradients by the places of the inputs; None for an input without one."""
     known = dict(zip(run.places, found, strict=True))
     return [known.get(at) for at in range(len(run.layer.inputs))]
 
