@@ -148,7 +148,7 @@ def _is_traced(tensor: Any) -> bool:
     """Whether PyTorch compiles, exports or traces."""
     if torch.compiler.is_compiling() or torch.jit._trace.is_tracing():
         return True
-    return type(tensor) is not torch.Tensor and isinstance(tensor, FakeTensor)
+    return isinstance(tensor, FakeTensor)
 
 
 def _seen(model: nn.Module, example: Sequence[Any]) -> dict[str, tuple[nn.Module, list[Any]]]:
