@@ -52,13 +52,19 @@ def layer_norm(call: Call) -> Value | tuple[Value, ...]:
 
 def _statistics(call: Call, axis: int) -> tuple[Value, Value]:
     """Return the mean over the last axes, and the inverse of the standard deviation."""
-    x, over = call.value(0), tuple(range(axis, len(call.shape)))
-    mean = call.layer("ReduceMean", x, part="mean", axes=over, keepdims=True)
-    deviation = call.layer("Add", x, applied(call, mean, "-x", "less"), part="deviation")
-    squares = applied(call, deviation, "x^2", "squares")
-    variance = call.layer("ReduceMean", squares, part="variance", axes=over, keepdims=True)
+    mean, _, variance = _moments(call, tuple(range(axis, len(call.shape))))
     eps = call.get("epsilon", 1e-5)
     return mean, applied(call, variance, "1/sqrt(x + eps)", "inverse", eps=eps)
+
+
+def _moments(call: Call, axes: tuple[int, ...]) -> tuple[Value, Value, Value]:
+    """Return the mean over axes, each element less it, and the mean of their squares."""
+    x = call.value(0)
+    mean = call.layer("ReduceMean", x, part="mean", axes=axes, keepdims=True)
+    deviation = call.layer("Add", x, applied(call, mean, "-x", "less"), part="deviation")
+    squares = applied(call, deviation, "x^2", "squares")
+    variance = call.layer("ReduceMean", squares, part="variance", axes=axes, keepdims=True)
+    return mean, deviation, variance
 
 
 def _layer_norm(call: Call, axis: int) -> Value:
@@ -80,16 +86,10 @@ def _layer_norm(call: Call, axis: int) -> Value:
 def rms_norm(call: Call) -> Value:
     """Return each element over the root of the mean of squares of the last axes, times a scale."""
     x, axis = call.value(0), call.get("axis", -1) % len(call.shape)
-    squares = call.layer("Activation", x, part="squares", function="x^2")
+    squares = applied(call, x, "x^2", "squares")
     over = tuple(range(axis, len(x.shape)))
     mean = call.layer("ReduceMean", squares, part="mean", axes=over, keepdims=True)
-    inverse = call.layer(
-        "Activation",
-        mean,
-        part="inverse",
-        function="1/sqrt(x + eps)",
-        constants=(("eps", call.get("epsilon", 1e-5)),),
-    )
+    inverse = applied(call, mean, "1/sqrt(x + eps)", "inverse", eps=call.get("epsilon", 1e-5))
     normal = call.layer("Multiply", x, inverse, part="normal")
     return scaled(call, normal, call.needed(1, "scale"), "*")
 
@@ -100,22 +100,17 @@ def lp_norm(call: Call) -> Value:
     x = call.value(0)
     if power not in (1, 2):
         raise NotSupportedError(f"p = {power}")
-    raised = call.layer("Activation", x, part="powers", function="abs(x)" if power == 1 else "x^2")
+    raised = applied(call, x, "abs(x)" if power == 1 else "x^2", "powers")
     total = call.layer("ReduceSum", raised, part="total", axes=(axis,), keepdims=True)
     root = "x" if power == 1 else "sqrt(x)"
     function = f"where(x > 0, 1/where(x > 0, {root}, 1), 0)"  # ONNX gives 0 for a vector of zeros
-    return call.layer("Multiply", x, call.layer("Activation", total, part="inverse", function=function))
+    return call.layer("Multiply", x, applied(call, total, function, "inverse"))
 
 
 def mean_variance_norm(call: Call) -> Value:
     """Return each element without the mean of some axes, over the square root of their variance."""
-    x, axes = call.value(0), tuple(call.get("axes", (0, 2, 3)))
-    mean = call.layer("ReduceMean", x, part="mean", axes=axes, keepdims=True)
-    less = call.layer("Activation", mean, part="negative", function="-x")
-    deviation = call.layer("Add", x, less, part="deviation")
-    squares = call.layer("Activation", deviation, part="squares", function="x^2")
-    variance = call.layer("ReduceMean", squares, part="variance", axes=axes, keepdims=True)
-    inverse = call.layer("Activation", variance, part="inverse", function="1/(sqrt(x) + 1e-9)")
+    _, deviation, variance = _moments(call, tuple(call.get("axes", (0, 2, 3))))
+    inverse = applied(call, variance, "1/(sqrt(x) + 1e-9)", "inverse")
     return call.layer("Multiply", deviation, inverse)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from symconv.building import NotSupportedError, Value
+from symconv.onnx.arithmetic import applied
 from symconv.onnx.nodes import Call, Operator
 
 
@@ -29,7 +30,7 @@ def reduction(kind: str, before: str = "", after: str = "") -> Operator:
     def reduced(call: Call) -> Value:
         x, axes = call.value(0), _over(call)
         if before:
-            x = call.layer("Activation", x, part="each", function=before)
+            x = applied(call, x, before, "each")
         keep = bool(call.get("keepdims", 1))
         if not axes:
             if not before:
@@ -40,7 +41,7 @@ def reduction(kind: str, before: str = "", after: str = "") -> Operator:
         else:
             part = "total" if after else ""
             found = call.layer(kind, x, part=part, axes=axes, keepdims=keep)
-        return call.layer("Activation", found, function=after) if after else found
+        return applied(call, found, after) if after else found
 
     return reduced
 
@@ -48,8 +49,9 @@ def reduction(kind: str, before: str = "", after: str = "") -> Operator:
 def log_sum_exp(call: Call) -> Value:
     """Return the logarithm of a sum of exponentials, from which their maximum is taken out."""
     axes, keep = _over(call), bool(call.get("keepdims", 1))
-    x, largest, total = exponentials(call, axes)
-    logarithm = call.layer("Activation", total, part="logarithm", function="log(x)")
+    x = call.value(0)
+    largest, _, total = exponentials(call, x, axes)
+    logarithm = applied(call, total, "log(x)", "logarithm")
     if keep:
         return call.layer("Add", logarithm, largest)
     kept = call.layer("Add", logarithm, largest, part="kept")
@@ -62,25 +64,20 @@ def log_softmax(call: Call) -> Value:
     """Return the logarithm of softmax along an axis."""
     axis = call.get("axis", -1 if call.opset >= 13 else 1)
     x, rows = one_axis(call, axis)
-    x, largest, total = exponentials(call, (rows,), x)
-    logarithm = call.layer("Activation", total, part="logarithm", function="-log(x)")
-    less = call.layer("Activation", largest, part="negative", function="-x")
+    _, shifted, total = exponentials(call, x, (rows,))
+    logarithm = applied(call, total, "-log(x)", "logarithm")
     if x.shape == call.shape:
-        return call.layer("Add", x, less, logarithm)
-    found = call.layer("Add", x, less, logarithm, part="rows")
+        return call.layer("Add", shifted, logarithm)
+    found = call.layer("Add", shifted, logarithm, part="rows")
     return call.layer("Reshape", found, shape=call.shape)
 
 
-def exponentials(
-    call: Call, axes: tuple[int, ...], x: Value | None = None
-) -> tuple[Value, Value, Value]:
-    """Return a value, its maximum along axes, and the sum of exponentials of their difference."""
-    x = call.value(0) if x is None else x
+def exponentials(call: Call, x: Value, axes: tuple[int, ...]) -> tuple[Value, Value, Value]:
+    """Return the maximum along axes, the value less it, and the sum of exponentials of that."""
     largest = call.layer("ReduceMax", x, part="largest", axes=axes, keepdims=True)
-    less = call.layer("Activation", largest, part="less", function="-x")
-    shifted = call.layer("Add", x, less, part="shifted")
-    powers = call.layer("Activation", shifted, part="powers", function="exp(x)")
-    return x, largest, call.layer("ReduceSum", powers, part="total", axes=axes, keepdims=True)
+    shifted = call.layer("Add", x, applied(call, largest, "-x", "less"), part="shifted")
+    powers = applied(call, shifted, "exp(x)", "powers")
+    return largest, shifted, call.layer("ReduceSum", powers, part="total", axes=axes, keepdims=True)
 
 
 def one_axis(call: Call, axis: int) -> tuple[Value, int]:
