@@ -26,9 +26,7 @@ def chunked(array: Any, draw: st.DataObject) -> Any:
 @hypothesis.settings(max_examples=many(200))
 @hypothesis.given(convolutions(), st.data())
 def test_chunks_do_not_matter(layer: Conv, data: st.DataObject) -> None:
-    rng = np.random.default_rng(0)
-    x, weight, bias = (integers(shape, rng) for shape in layer.inputs.values())
-    grad = integers(layer.output_shape, rng)
+    x, weight, bias, grad = integers(layer)
     whole = generate(layer, "whole").load()
     lazy, upstream = chunked(x, data), chunked(grad, data)
     y = symconv_dask.forward(layer, lazy, weight, bias, target="numpy")
@@ -51,7 +49,7 @@ def test_memory_is_known_before() -> None:
     assert symconv_dask.forward(layer, x, weight, memory=10**7).chunks[2] == (100,) * 4
 
 
-def test_few_modules_are_made(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_few_modules_are_made() -> None:
     """At most three for each axis: the first tile, those inside, and the last."""
     layer = Conv((1, 1, 60, 60), 1, 3, padding=1, bias=False)
     tiles = tiled._forward_tiles(layer, da.zeros(layer.input_shape, chunks=(1, 1, 10, 10), dtype="f4"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import hypothesis
@@ -12,7 +13,8 @@ from hypothesis import strategies as st
 
 from symconv import Conv, MaxPool, SymconvError, generate
 from symconv.layers import Layer
-from symconv.plan.halo_tiles import by_cells, by_positions, forward_tiles, input_tiles
+from symconv.plan import halo_tiles
+from symconv.plan.halo_tiles import Piece, by_positions, forward_tiles, input_tiles
 from symconv.prove import letters
 from symconv.prove.instances import put
 from symconv.prove.t5_tiles import tiled
@@ -51,17 +53,18 @@ def modules(layers: set[Layer]) -> dict[Layer, Any]:
     return {layer: generate(layer, "tile").load() for layer in layers}
 
 
-def integers(shape: tuple[int, ...], rng: np.random.Generator) -> Any:
-    return rng.integers(-9, 10, shape).astype(np.float64)
+def integers(layer: Conv) -> list[Any]:
+    """Return a layer's inputs and the gradient of its output, in whole numbers."""
+    rng = np.random.default_rng(0)
+    shapes = (*layer.inputs.values(), layer.output_shape)
+    return [rng.integers(-9, 10, shape).astype(np.float64) for shape in shapes]
 
 
 @hypothesis.settings(max_examples=many(200))
 @hypothesis.given(convolutions(), st.data())
 def test_tiles_are_the_whole(layer: Conv, data: st.DataObject) -> None:
     """On integers, whose sums are exact: the output, and both gradients."""
-    rng = np.random.default_rng(0)
-    x, weight, bias = (integers(shape, rng) for shape in layer.inputs.values())
-    grad = integers(layer.output_shape, rng)
+    x, weight, bias, grad = integers(layer)
     whole = generate(layer, "whole").load()
     samples = cut(data, layer.input_shape[0])
     tiles = forward_tiles(layer, samples, [cut(data, n) for n in layer.output_shape[2:]])
@@ -125,8 +128,26 @@ def test_what_is_refused() -> None:
         input_tiles(Conv((1, 1, 8), 1, 3, padding=1, padding_mode="reflect"), [1], [[8]])
 
 
-def test_a_wrong_plan_is_seen() -> None:
+def short(piece: Piece) -> Piece:
+    """Return a tile that leaves out the last element it needs."""
+    (first, last), (lo, hi) = piece.cells, piece.pads
+    return replace(piece, cells=(first, last - 1), pads=(lo, hi + 1))
+
+
+def test_a_short_halo_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     """Planted: the halo is one element short."""
-    (window,) = Conv((1, 1, 9), 1, 3, stride=2).windows
-    assert by_positions(window, [2, 2])[1].cells == (4, 9)
-    assert by_cells(window, [5, 4])[1] is not None
+    layer = Conv((1, 1, 9), 1, 3, stride=2, dtype="float64")
+    x, weight, bias, _ = integers(layer)
+
+    def forward() -> Any:
+        y = np.full(layer.output_shape, np.nan)
+        for tile in forward_tiles(layer, [1], [[2, 2]]):
+            run = generate(tile.layer, "tile").load()
+            y[tile.written] = run.forward(x[tile.read].copy(), weight, bias)
+        return y
+
+    whole = generate(layer, "whole").load().forward(x, weight, bias)
+    assert np.array_equal(forward(), whole)
+    own = halo_tiles.by_positions
+    monkeypatch.setattr(halo_tiles, "by_positions", lambda *given: tuple(map(short, own(*given))))
+    assert not np.array_equal(forward(), whole)
