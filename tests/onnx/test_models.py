@@ -12,7 +12,7 @@ import pytest
 import symconv
 from symconv.files import compiler
 from symconv.layers.layer import rebuild
-from tests.effort import FULL, long
+from tests.effort import long
 from tests.onnx.models import DOWNLOADED, EMBEDDING, LIGHT, MOBILENET, ORINET, Known, path_of
 from tests.test_examples import run as run_example
 
@@ -131,4 +131,3 @@ def test_orinet_learns_from_photographs(tmp_path: Path) -> None:
     assert "symconv" not in [
         w for line in (tmp_path / "turned.py").open() if "import" in line for w in line.split()
     ]
-    assert FULL
